@@ -1,0 +1,491 @@
+"""Hints as Python source: the conditions a value must meet, and the names that it binds.
+
+The writer keeps what is known of each name where it stands: `bound` (a Python expression holds its
+size), `maybe` (the expression may hold None) or nothing. A condition is a list of terms joined by `and`, in
+the order in which jaxtyping checks: type, dtype, rank, leading axes, trailing axes, the variadic axis.
+"""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+import keyword
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from dimtyped._hints import (
+    AnythingHint,
+    ArrayHint,
+    Axis,
+    BeartypeHint,
+    ClassHint,
+    Hint,
+    ItemsHint,
+    Kind,
+    MappingHint,
+    RecordHint,
+    TupleHint,
+    UnionHint,
+    arrays_in,
+)
+from dimtyped._signature import free_names
+
+_WORD_OR_PLACEHOLDER = re.compile(r"\{(?P<path>.*?)\}|(?P<word>(?<![\w.])[^\W\d]\w*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a name is at a point of the source: an expression for its size, None-able if `maybe`."""
+
+    source: str
+    maybe: bool = False
+
+
+@dataclass(slots=True)
+class Names:
+    """What is known at a point: sizes by name, runs of axes by `*name`, and whole shapes by their axes."""
+
+    sizes: dict[str, Known] = field(default_factory=dict[str, Known])
+    runs: dict[str, Known] = field(default_factory=dict[str, Known])
+    shapes: dict[tuple[Axis, ...], str] = field(default_factory=dict[tuple[Axis, ...], str])
+
+    def copy(self) -> Names:
+        """These names, to be changed apart."""
+        return Names(dict(self.sizes), dict(self.runs), dict(self.shapes))
+
+
+class Writer:
+    """Writes the checks of one function, line by line.
+
+    Args:
+        prefix: What every name of ours begins with, so that none is a parameter's.
+        uses: How many tensor annotations use each name; a name used once needs no variable.
+        joined: The `*name`s that broadcast somewhere, which a helper must join.
+    """
+
+    def __init__(self, prefix: str, uses: Counter[str], joined: frozenset[str], keep_all: bool = False) -> None:
+        self.prefix = prefix
+        self.stage = ""
+        self.names = Names()
+        self.lines: list[str] = []
+        self.constants: dict[str, Any] = {}
+        self._uses = uses
+        self._joined = joined
+        self._keep_all = keep_all
+        self._depth = 1
+        self._loops = 0
+        self._counter = itertools.count()
+
+    # Lines ------------------------------------------------------------------------------------------------------------
+
+    def write(self, *lines: str) -> None:
+        """Adds lines at the current depth."""
+        self.lines.extend(f"{'    ' * self._depth}{line}" for line in lines)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """Writes `head` and what follows one level deeper."""
+        self.write(head)
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    def constant(self, value: Any, kind: str) -> str:
+        """The name under which the source finds this object."""
+        for name, known in self.constants.items():
+            if known is value:
+                return name
+        name = f"{self.prefix}{kind}{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def fresh(self, kind: str) -> str:
+        """A variable that nothing else uses."""
+        return f"{self.prefix}{kind}{next(self._counter)}"
+
+    # Checks -----------------------------------------------------------------------------------------------------------
+
+    def check(self, hint: Hint, value: str, fail: tuple[str, ...]) -> None:
+        """Writes the check of `value`, the lines of `fail` where it does not fit."""
+        match hint:
+            case AnythingHint():
+                return
+            case TupleHint(items=items) if not self._is_flat(hint):
+                self._check_tuple(items, value, fail)
+            case UnionHint(options=options):
+                self._check_union(options, value, fail)
+            case ItemsHint(cls=cls, item=item):
+                self._check_items(cls, item, value, fail)
+            case MappingHint():
+                self._check_mapping(hint, value, fail)
+            case RecordHint(cls=cls, fields=fields):
+                self._check_record(cls, fields, value, fail)
+            case _:
+                self._check_flat(hint, value, fail)
+
+    def optional(self, hint: Hint, value: str, missing: str, default: str, fail: tuple[str, ...]) -> None:
+        """Writes the check of a parameter that a call may leave out: then its default is not checked."""
+        before = self._open_branch((hint,))
+        with self.block(f"if {value} is {missing}:"):
+            self.write(f"{value} = {default}")
+        if not isinstance(hint, AnythingHint):
+            with self.block("else:"):
+                self.check(hint, value, fail)
+        self._close_branch(before)
+
+    @contextmanager
+    def branch(self, head: str, hints: Iterable[Hint]) -> Iterator[None]:
+        """A block that may or may not run: what it binds is only maybe bound after it."""
+        before = self._open_branch(tuple(hints))
+        with self.block(head):
+            yield
+        self._close_branch(before)
+
+    @contextmanager
+    def loop(self, head: str, hint: Hint) -> Iterator[None]:
+        """A block that runs any number of times: what one turn binds, the next one finds."""
+        before = self._open_branch((hint,))
+        self._loops += 1
+        with self.block(head):
+            yield
+        self._loops -= 1
+        self._close_branch(before)
+
+    def _check_flat(self, hint: Hint, value: str, fail: tuple[str, ...]) -> None:
+        names = self.names.copy()
+        terms, bindings = self.terms(hint, value, names)
+        if not terms:
+            return
+        condition = " and ".join(terms)
+        if self._evaluates(hint):
+            verdict = self.fresh("fits")
+            with self.block("try:"):
+                self.write(f"{verdict} = {condition}")
+            error = self.fresh("error")
+            with self.block(f"except Exception as {error}:"):
+                self.write(f"raise {self.prefix}unevaluable({self.prefix}entry, {error}) from None")
+            condition = verdict
+        with self.block(f"if not ({condition}):"):
+            self.write(*fail)
+        self.names = names
+        self._bind(bindings)
+
+    def _check_tuple(self, items: tuple[Hint, ...], value: str, fail: tuple[str, ...]) -> None:
+        with self.block(f"if not (isinstance({value}, tuple) and len({value}) == {len(items)}):"):
+            self.write(*fail)
+        for index, item in enumerate(items):
+            if not isinstance(item, AnythingHint):
+                part = self.fresh("item")
+                self.write(f"{part} = {value}[{index}]")
+                self.check(item, part, fail)
+
+    def _check_union(self, options: tuple[Hint, ...], value: str, fail: tuple[str, ...]) -> None:
+        if any(isinstance(option, AnythingHint) for option in options):
+            return
+        before = self._open_branch(options)
+        if all(self._is_flat(option) and not self._evaluates(option) for option in options):
+            self._choose_flat(options, value, fail, before)
+        else:
+            self._choose(options, value, fail, before)
+        self._close_branch(before)
+
+    def _choose_flat(self, options: tuple[Hint, ...], value: str, fail: tuple[str, ...], before: Names) -> None:
+        head = "if"
+        for option in options:
+            self.names = before.copy()
+            terms, bindings = self.terms(option, value, self.names)
+            with self.block(f"{head} {' and '.join(terms)}:"):
+                self._bind(bindings)
+                self.write("pass") if not bindings else None
+            head = "elif"
+        with self.block("else:"):
+            self.write(*fail)
+
+    def _choose(self, options: tuple[Hint, ...], value: str, fail: tuple[str, ...], before: Names) -> None:
+        found = self.fresh("found")
+        self.write(f"{found} = False")
+        for option in options:
+            self.names = before.copy()
+            with self.block(f"if not {found}:"), self.block(f"for {self.fresh('once')} in (0,):"):
+                self.check(option, value, ("break",))
+                self.write(f"{found} = True")
+        with self.block(f"if not {found}:"):
+            self.write(*fail)
+
+    def _check_items(self, cls: type, item: Hint, value: str, fail: tuple[str, ...]) -> None:
+        with self.block(f"if not isinstance({value}, {self.constant(cls, 'class')}):"):
+            self.write(*fail)
+        self._check_each(f"{value}", ((item, self.fresh("item")),), fail)
+
+    def _check_mapping(self, hint: MappingHint, value: str, fail: tuple[str, ...]) -> None:
+        with self.block(f"if not isinstance({value}, {self.constant(hint.cls, 'class')}):"):
+            self.write(*fail)
+        pairs = ((hint.key, self.fresh("key")), (hint.value, self.fresh("value")))
+        self._check_each(f"{value}.items()", pairs, fail)
+
+    def _check_each(self, values: str, parts: tuple[tuple[Hint, str], ...], fail: tuple[str, ...]) -> None:
+        if all(isinstance(hint, AnythingHint) for hint, _ in parts):
+            return
+        misfit = self.fresh("misfit")
+        leaves = fail[-1].split()[0] in ("return", "raise")  # then the loop need not be left by hand
+        inner = fail if leaves else (f"{misfit} = True", "break")
+        if not leaves:
+            self.write(f"{misfit} = False")
+        whole = TupleHint(None, tuple(hint for hint, _ in parts))
+        with self.loop(f"for {', '.join(name for _, name in parts)} in {values}:", whole):
+            for hint, name in parts:
+                self.check(hint, name, inner)
+        if not leaves:
+            with self.block(f"if {misfit}:"):
+                self.write(*fail)
+
+    def _check_record(self, cls: type, fields: tuple[tuple[str, Hint], ...], value: str, fail: tuple[str, ...]) -> None:
+        with self.block(f"if not isinstance({value}, {self.constant(cls, 'class')}):"):
+            self.write(*fail)
+        for name, hint in fields:
+            if not isinstance(hint, AnythingHint):
+                part = self.fresh("field")
+                self.write(f"{part} = {value}.{name}")
+                self.check(hint, part, fail)
+
+    # Terms ------------------------------------------------------------------------------------------------------------
+
+    def terms(self, hint: Hint, value: str, names: Names) -> tuple[list[str], list[tuple[str, str]]]:
+        """The terms of a flat hint and the variables to set once they hold; `names` learns what they bind."""
+        match hint:
+            case AnythingHint():
+                return [], []
+            case ArrayHint():
+                return self._tensor_terms(hint, value, names)
+            case ClassHint(cls=cls):
+                is_none = cls is type(None)
+                return [f"{value} is None" if is_none else f"isinstance({value}, {self.constant(cls, 'class')})"], []
+            case BeartypeHint(annotation=annotation):
+                hint_name = self.constant(annotation, "hint")
+                return [f"({self.prefix}compiling() or {self.prefix}bearable({value}, {hint_name}))"], []
+            case TupleHint(items=items):
+                return self._tuple_terms(items, value, names)
+            case _:
+                raise AssertionError(f"{hint} is not flat")
+
+    def _tuple_terms(
+        self, items: tuple[Hint, ...], value: str, names: Names
+    ) -> tuple[list[str], list[tuple[str, str]]]:
+        terms = [f"isinstance({value}, tuple)", f"len({value}) == {len(items)}"]
+        bindings: list[tuple[str, str]] = []
+        for index, item in enumerate(items):
+            if isinstance(item, ArrayHint):
+                local = self.fresh("item")
+                more, bound = self._tensor_terms(item, local, names, first=f"({local} := {value}[{index}])")
+            else:
+                more, bound = self.terms(item, f"{value}[{index}]", names)
+            terms += more
+            bindings += bound
+        return terms, bindings
+
+    def _tensor_terms(
+        self, hint: ArrayHint, value: str, names: Names, first: str = ""
+    ) -> tuple[list[str], list[tuple[str, str]]]:
+        terms = [f"isinstance({first or value}, {self.constant(hint.array_type, 'class')})"]
+        if hint.dtypes is not None:
+            terms.append(f"{value}.dtype in {self.constant(hint.dtypes, 'dtypes')}")
+        if hint.axes in names.shapes:
+            return [*terms, f"{value}.shape == {names.shapes[hint.axes]}"], []
+        if len(hint.axes) == 1 and hint.axes[0] == Axis(Kind.ANY, "...", many=True):
+            return terms, []
+        shape = self.fresh("shape")
+        many = hint.variadic
+        if many is None:
+            terms.append(f"len({shape} := {value}.shape) == {len(hint.axes)}")
+        else:
+            terms.append(f"len({shape} := {value}.shape) >= {len(hint.axes) - 1}")
+        bindings = self._axis_terms(hint, shape, names, terms)
+        if _means_one_shape(hint.axes) and self._joined.isdisjoint(_runs(hint.axes)):
+            names.shapes[hint.axes] = shape
+        return terms, bindings
+
+    def _axis_terms(self, hint: ArrayHint, shape: str, names: Names, terms: list[str]) -> list[tuple[str, str]]:
+        many = hint.variadic
+        count = len(hint.axes)
+        lead = count if many is None else many
+        bindings: list[tuple[str, str]] = []
+        for index, axis in enumerate(hint.axes[:lead]):
+            self._size_terms(axis, f"{shape}[{index}]", names, terms, bindings)
+        if many is not None:
+            for index in range(many + 1, count):
+                self._size_terms(hint.axes[index], f"{shape}[{index - count}]", names, terms, bindings)
+            self._run_terms(hint.axes[many], _slice(shape, many, count - many - 1), names, terms, bindings)
+        return bindings
+
+    def _size_terms(
+        self, axis: Axis, size: str, names: Names, terms: list[str], bindings: list[tuple[str, str]]
+    ) -> None:
+        one = f"{size} == 1 or " if axis.broadcast else ""
+        if axis.kind is Kind.SIZE:
+            terms.append(f"({one}{size} == {axis.size})" if one else f"{size} == {axis.size}")
+        elif axis.kind is Kind.EXPRESSION:
+            expression = self._expression(axis, names)
+            terms.append(f"({one}{size} == ({expression}))" if one else f"{size} == ({expression})")
+        elif axis.kind is Kind.NAME:
+            self._name_terms(axis, size, names, terms, bindings)
+
+    def _name_terms(
+        self, axis: Axis, size: str, names: Names, terms: list[str], bindings: list[tuple[str, str]]
+    ) -> None:
+        known = names.sizes.get(axis.name)
+        one = f"{size} == 1 or " if axis.broadcast else ""
+        if known is not None and not known.maybe:
+            terms.append(f"({one}{size} == {known.source})" if one else f"{size} == {known.source}")
+            return
+        source = f"({size} if {size} != 1 else None)" if axis.broadcast else size
+        if known is not None:
+            terms.append(f"({one}{known.source} is None or {size} == {known.source})")
+            source = f"({source} if {known.source} is None else {known.source})" if axis.broadcast else size
+        names.sizes[axis.name] = Known(source, maybe=axis.broadcast)
+        if self._needs_variable(axis.name):
+            bindings.append((axis.name, source))
+
+    def _run_terms(self, axis: Axis, run: str, names: Names, terms: list[str], bindings: list[tuple[str, str]]) -> None:
+        if axis.kind is Kind.ANY:
+            return
+        known = names.runs.get(axis.name)
+        name = f"*{axis.name}"
+        if axis.name in self._joined:
+            joined = self.fresh("joined")
+            before = known.source if known is not None else "None"
+            terms.append(f"({joined} := {self.prefix}join({before}, {axis.broadcast}, {run})) is not None")
+            names.runs[axis.name] = Known(joined)
+            bindings.append((name, joined))
+        elif known is None or known.maybe:
+            if known is not None:
+                terms.append(f"({known.source} is None or {run} == {known.source})")
+            names.runs[axis.name] = Known(run)
+            if self._needs_variable(name):
+                bindings.append((name, run))
+        else:
+            terms.append(f"{run} == {known.source}")
+
+    def _expression(self, axis: Axis, names: Names) -> str:
+        """`2*hidden` over what is known here; jaxtyping's own rules where a `{...}` is no int."""
+        values: list[tuple[str, str]] = []
+
+        def replace(match: re.Match[str]) -> str:
+            path, word = match["path"], match["word"]
+            if path is not None:
+                values.append((self.fresh("value"), path.strip()))
+                return values[-1][0]
+            if keyword.iskeyword(word):
+                return word
+            return self._size_of(word, axis, names)
+
+        source = _WORD_OR_PLACEHOLDER.sub(replace, axis.name)
+        if not values:
+            return source
+        ints = " and ".join(f"isinstance(({name} := {path}), int)" for name, path in values)
+        paths = ", ".join(path for _, path in values)
+        sizes = ", ".join(f"{name!r}: {known.source}" for name, known in names.sizes.items())
+        text = self.constant(axis.name, "text")
+        return f"({source}) if {ints} else {self.prefix}evaluate({text}, ({paths},), {{{sizes}}})"
+
+    def _size_of(self, word: str, axis: Axis, names: Names) -> str:
+        known = names.sizes.get(word)
+        text = self.constant(axis.text, "text")
+        if known is None:
+            if hasattr(builtins, word):
+                return word
+            return f"{self.prefix}unbound({self.constant(word, 'name')}, {text})"
+        if known.maybe:
+            return f"{self.prefix}bound({known.source}, {self.constant(word, 'name')}, {text})"
+        return f"({known.source})"
+
+    # Names ------------------------------------------------------------------------------------------------------------
+
+    def variable(self, name: str) -> str:
+        """The variable that holds a name's size, or the sizes of a `*name`."""
+        return f"{self.prefix}{self.stage}{'run' if name.startswith('*') else 'dim'}_{name.lstrip('*')}"
+
+    def _needs_variable(self, name: str) -> bool:
+        return self._keep_all or self._loops > 0 or self._uses[name] > 1
+
+    def _bind(self, bindings: list[tuple[str, str]]) -> None:
+        for name, source in bindings:
+            variable = self.variable(name)
+            self.write(f"{variable} = {source}")
+            known = self.names.runs if name.startswith("*") else self.names.sizes
+            known[name.lstrip("*")] = Known(variable, known[name.lstrip("*")].maybe)
+
+    def _open_branch(self, hints: tuple[Hint, ...]) -> Names:
+        """Before a block that may not run: gives each name that it may bind a value of None."""
+        before = self.names
+        self.names = before.copy()
+        for name in dict.fromkeys(name for hint in hints for name in _bound_names(hint)):
+            known = self.names.runs if name.startswith("*") else self.names.sizes
+            if name.lstrip("*") not in known:
+                variable = self.variable(name)
+                self.write(f"{variable} = None")
+                before_known = before.runs if name.startswith("*") else before.sizes
+                before_known[name.lstrip("*")] = known[name.lstrip("*")] = Known(variable, maybe=True)
+        return self.names.copy()
+
+    def _close_branch(self, before: Names) -> None:
+        """After it: what was unknown before is only maybe known now."""
+        self.names = before
+
+    def _evaluates(self, hint: Hint) -> bool:
+        from_axes = isinstance(hint, ArrayHint) and any(axis.kind is Kind.EXPRESSION for axis in hint.axes)
+        return from_axes or (isinstance(hint, TupleHint) and any(self._evaluates(item) for item in hint.items))
+
+    def _is_flat(self, hint: Hint) -> bool:
+        """Whether one condition can say it."""
+        if isinstance(hint, TupleHint):
+            return all(self._is_flat(item) for item in hint.items)
+        return isinstance(hint, AnythingHint | ArrayHint | ClassHint | BeartypeHint)
+
+
+def count_uses(hints: Iterable[Hint]) -> tuple[Counter[str], frozenset[str]]:
+    """How many tensor annotations use each name, and which `*name`s broadcast somewhere."""
+    uses: Counter[str] = Counter()
+    joined: set[str] = set()
+    for hint in hints:
+        for array in arrays_in(hint):
+            uses.update(_uses_of(array))
+            joined.update(axis.name for axis in array.axes if axis.many and axis.broadcast)
+    return uses, frozenset(joined)
+
+
+def _uses_of(array: ArrayHint) -> set[str]:
+    runs = {f"*{name}" for name in _runs(array.axes)}
+    singles = {axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many}
+    inside = set(free_names(array)) if any(axis.kind is Kind.EXPRESSION for axis in array.axes) else set[str]()
+    return runs | singles | inside
+
+
+def _bound_names(hint: Hint) -> list[str]:
+    """The names that checking this hint may bind, `*name` for runs."""
+    return [
+        f"*{axis.name}" if axis.many else axis.name
+        for array in arrays_in(hint)
+        for axis in array.axes
+        if axis.kind is Kind.NAME
+    ]
+
+
+def _runs(axes: tuple[Axis, ...]) -> list[str]:
+    return [axis.name for axis in axes if axis.many and axis.kind is Kind.NAME]
+
+
+def _means_one_shape(axes: tuple[Axis, ...]) -> bool:
+    """Whether two tensors with these axes, in one call, must have equal shapes."""
+    return bool(axes) and all(axis.kind in (Kind.NAME, Kind.SIZE) and not axis.broadcast for axis in axes)
+
+
+def _slice(shape: str, lead: int, trail: int) -> str:
+    if not lead and not trail:
+        return shape
+    return f"{shape}[{lead or ''}:{-trail if trail else ''}]"

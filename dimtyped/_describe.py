@@ -1,0 +1,85 @@
+"""What a value looked like, without the value: plain tuples, so that a trace can make them too.
+
+`describe` runs eagerly or inside a trace of TorchDynamo; there sizes may be symbolic, and `len(range(size))` is the
+one spelling found that makes a plain int of each in every release.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One value as an error speaks of it. `items` are a container's, by key or index."""
+
+    cls: type
+    dtype: torch.dtype | None = None
+    shape: tuple[int, ...] | None = None
+    items: tuple[tuple[Any, Seen], ...] | None = None
+    text: str = ""
+    value: Any = None
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it has a shape to speak of."""
+        return self.shape is not None
+
+    def __str__(self) -> str:
+        if self.is_tensor:
+            return f"{str(self.dtype).removeprefix('torch.')} {shape_text(self.shape or ())}"
+        if self.items is not None:
+            inner = ", ".join(str(item) for _, item in self.items[:4])
+            return f"{self.cls.__name__} of {len(self.items)}: ({inner}{', ...' if len(self.items) > 4 else ''})"
+        return self.text
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """`(32, 10)`, and `()` for a scalar."""
+    return f"({', '.join(str(size) for size in shape)}{',' if len(shape) == 1 else ''})"
+
+
+def describe(value: Any) -> tuple[Any, ...]:
+    """A value as nested tuples of constants; made eagerly or inside a trace."""
+    if isinstance(value, torch.Tensor):
+        return ("tensor", type(value), value.dtype, tuple([len(range(size)) for size in value.shape]))
+    if isinstance(value, (list, tuple)):
+        return ("items", type(value), tuple([describe(item) for item in value]))
+    if isinstance(value, dict):
+        return ("mapping", type(value), tuple([(str(key), describe(value[key])) for key in value]))
+    return ("other", type(value))
+
+
+def seen(description: tuple[Any, ...], value: Any = None) -> Seen:
+    """A description as data; `value` where it is at hand, for hints that only beartype can decide."""
+    kind, cls = description[0], description[1]
+    if kind == "tensor":
+        return Seen(cls, dtype=description[2], shape=description[3])
+    if kind == "items":
+        values = value if isinstance(value, list | tuple) else [None] * len(description[2])
+        return Seen(
+            cls, items=tuple((i, seen(d, v)) for i, (d, v) in enumerate(zip(description[2], values))), value=value
+        )
+    if kind == "mapping":
+        return Seen(cls, items=tuple((key, seen(inner)) for key, inner in description[2]), value=value)
+    return Seen(cls, text=_text(cls, value), value=value)
+
+
+def look(value: Any) -> Seen:
+    """A value at hand as an error speaks of it. Tensors without a shape, such as ragged ones, count as other values."""
+    try:
+        return seen(describe(value), value)
+    except RuntimeError:
+        return Seen(type(value), text=type(value).__name__)
+
+
+def _text(cls: type, value: Any) -> str:
+    if cls is type(None):
+        return "None"
+    if cls in (int, float, bool, str) and value is not None:
+        return f"{value!r:.40}"
+    article = "an" if cls.__name__[0].lower() in "aeiou" else "a"
+    return f"{article} {cls.__name__}"

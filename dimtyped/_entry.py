@@ -1,0 +1,407 @@
+"""One decorated function: its signature, its compiled checks, and what happens when one refuses.
+
+An entry is what the wrapper, the engines and the diagnosis share. The first call compiles: outside a trace the
+wrapper's own code is replaced by the check; inside one, where that would make TorchDynamo trace it twice, the
+check is made beside it. `_dynamo_marked_constant` is what `torch.compiler.assume_constant_result` sets; the
+decorator itself would import TorchDynamo.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from dimtyped import _diagnosis, _fast
+from dimtyped._describe import Seen, describe, look, seen
+from dimtyped._errors import DeclarationError, DimensionError
+from dimtyped._fast import PREFIX
+from dimtyped._hints import Inexpressible
+from dimtyped._mismatch import Binding
+from dimtyped._reference import ReferenceCheck
+from dimtyped._scope import ATTRIBUTE, Scope, resync, scope_of
+from dimtyped._signature import Flavour, Signature, flavour_of, read_signature
+
+
+class Entry:
+    """What is known of one decorated function.
+
+    Args:
+        function: The function as its user wrote it.
+        names: What its string annotations may name beside its globals.
+        fixed: The sizes of `typed(dims=...)`.
+        attributes: For our own layers: names, and the attributes of the layer that hold their sizes.
+        is_method: Whether the first argument may be a module whose names count.
+        reference: Whether the reference engine checks.
+        error: The exception to raise; a kind of DimensionError.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        names: Mapping[str, Any] | None = None,
+        fixed: Mapping[str, int] | None = None,
+        attributes: Mapping[str, str] | None = None,
+        is_method: bool = False,
+        reference: bool = False,
+        error: type[DimensionError] = DimensionError,
+    ) -> None:
+        self.function = function
+        self.names = dict(names or {})
+        self.fixed = dict(fixed or {})
+        self.attributes = dict(attributes or {})
+        self.is_method = is_method
+        self.reference = reference
+        self.error = error
+        self.call: Callable[..., Any] | None = None
+        self.variants: dict[str, Callable[..., Any]] = {}
+        self.wrapper: Callable[..., Any] = function
+        self._signature: Signature | None = None
+        self._references: dict[tuple[Any, ...], ReferenceCheck] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state.update(call=None, variants={}, _signature=None, _references={})
+        return state
+
+    @property
+    def signature(self) -> Signature:
+        """The signature, read at the first call.
+
+        Raises:
+            DeclarationError: an annotation cannot be resolved.
+        """
+        if self._signature is None:
+            self._signature = read_signature(
+                self.function, names=self.names, fixed=self.fixed, attributes=self.attributes
+            )
+        return self._signature
+
+    # Compiling --------------------------------------------------------------------------------------------------------
+
+    def prepare(self, module: torch.nn.Module | None, *, replace: bool) -> None:
+        """Compiles the check, for the names that `module` declares where this is its method."""
+        if self.call is not None:
+            return
+        if module is not None and not self._is_method_of(module):
+            module = None
+        layout = scope_of(module).layout if module is not None else None
+        code = self._compile(layout)
+        if code is None:
+            self.call = self._by_reference()
+        elif replace and isinstance(self.wrapper, types.FunctionType):
+            _become(self.wrapper, code)
+            self.call = self.wrapper
+        else:
+            self.call = self._function_of(code)
+        if layout is not None and code is not None:
+            self.variants[layout] = self.call
+
+    def prepare_variant(self, layout: str) -> None:
+        """Compiles the check for modules that declare other names than the first one did."""
+        if layout not in self.variants:
+            code = self._compile(layout)
+            self.variants[layout] = self._function_of(code) if code is not None else self._by_reference()
+
+    def _compile(self, layout: str | None) -> _fast.Compiled | None:
+        """The fast check, or None where the reference engine decides."""
+        signature = self.signature
+        if self.reference or not signature.expressible:
+            return None
+        try:
+            return _fast.compile_check(signature, layout, shares=self._shares())
+        except Inexpressible:
+            return None
+
+    def _shares(self) -> bool:
+        """Whether the body calls `assert_dims`, under whatever name."""
+        code = getattr(self.function, "__code__", None)
+        if code is None:
+            return False
+        known: Mapping[str, Any] = getattr(self.function, "__globals__", {})
+        return "assert_dims" in (*code.co_names, *code.co_freevars) or any(
+            getattr(known.get(name), "__name__", "") == "assert_dims" for name in code.co_names
+        )
+
+    def _is_method_of(self, module: torch.nn.Module) -> bool:
+        """Whether the class really holds this function as a method, not as a static one."""
+        name = getattr(self.function, "__name__", "")
+        held = inspect.getattr_static(type(module), name, None)
+        return self.is_method and not isinstance(held, staticmethod)
+
+    def _function_of(self, code: _fast.Compiled) -> Callable[..., Any]:
+        made = types.FunctionType(code.code, self._globals(), code.code.co_name, code.defaults)
+        _become(made, code)
+        made.__module__ = self.function.__module__
+        made.__qualname__ = getattr(self.function, "__qualname__", code.code.co_name)
+        return made
+
+    def _globals(self) -> dict[str, Any]:
+        found: dict[str, Any] = getattr(self.wrapper, "__globals__", {})
+        return found if f"{PREFIX}entry" in found else wrapper_globals(self)
+
+    def _by_reference(self) -> Callable[..., Any]:
+        return _REFERENCE_CALLS[flavour_of(self.function)](self)
+
+    # Refusing ---------------------------------------------------------------------------------------------------------
+
+    def owner(self, values: tuple[Any, ...]) -> Any:
+        """The module whose method was called, if it is one."""
+        first = values[0] if values else None
+        return first if self.is_method and isinstance(first, torch.nn.Module) else None
+
+    def declared(self, owner: Any) -> dict[str, Binding]:
+        """The names that have a size before the call."""
+        scope: Scope | None = owner.__dict__.get(ATTRIBUTE) if isinstance(owner, torch.nn.Module) else None
+        return _diagnosis.declared_names(self.signature, owner, None if self.attributes else scope)
+
+    def where(self, owner: Any) -> str:
+        """The function's name, or for one of our layers its path in the running model."""
+        if self.attributes and isinstance(owner, torch.nn.Module):
+            return _diagnosis.layer_path(owner)
+        return self.signature.where
+
+    def explain_seen(
+        self, owner: Any, values: tuple[Seen, ...], paths: Mapping[str, Any], stage: str, result: Seen | None
+    ) -> DimensionError | None:
+        """The error for described values, or None where everything fits.
+
+        A default that was not given is not checked, but once it is filled in it looks as if it was: so first
+        without the values that are defaults.
+        """
+        signature = self.signature
+        given = {p.name: value for p, value in zip(signature.parameters, values, strict=True)}
+        defaults = {p.name for p in signature.parameters if p.has_default and _is_default(given[p.name], p.default)}
+        for left_out in (defaults, {name for name in defaults if given[name].cls is _fast.Missing}):
+            checked = {name: value for name, value in given.items() if name not in left_out}
+            findings = _diagnosis.find_mismatches(
+                signature, self.declared(owner), checked, result if stage == "return" else None, paths
+            )
+            if findings.mismatches:
+                return _diagnosis.build_error(signature, findings, self.where(owner), self.error)
+        return None
+
+    def explain(self, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
+        """The error for a call that an engine has refused."""
+        owner = self.owner(values)
+        found = self.explain_seen(owner, tuple(look(v) for v in values), self._paths(values), stage, look(result))
+        return found if found is not None else _diagnosis.unexplained(self.where(owner), stage)
+
+    def explain_traced(
+        self, owner: torch.nn.Module | None, described: tuple[Any, ...], stage: str, result: tuple[Any, ...]
+    ) -> str:
+        """The same inside a trace, over descriptions: the whole text."""
+        module = owner if self.is_method else None
+        values = tuple(seen(description) for description in described)
+        found = self.explain_seen(module, values, self._paths((owner,)), stage, seen(result))
+        return str(found if found is not None else _diagnosis.unexplained(self.where(module), stage))
+
+    explain_traced._dynamo_marked_constant = True  # type: ignore[attr-defined]  # run at trace time, not traced
+
+    def is_stale(self, values: tuple[Any, ...], stage: str, result: Any) -> bool:
+        """Whether the module changed unseen since its names were read, and the call fits after all."""
+        owner = self.owner(values)
+        if owner is None or self.attributes or not resync(owner):
+            return False
+        given = tuple(look(value) for value in values)
+        return self.explain_seen(owner, given, self._paths(values), stage, look(result)) is None
+
+    def _paths(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        """What the `{...}` of an annotation may read."""
+        return {parameter.name: value for parameter, value in zip(self.signature.parameters, values)}
+
+    # The reference engine ---------------------------------------------------------------------------------------------
+
+    def reference_check(self, arguments: tuple[Any, ...]) -> ReferenceCheck:
+        """The reference check with the sizes that the first argument's scope declares."""
+        sizes = dict(self.fixed)
+        owner = self.owner(arguments)
+        if owner is not None and self.attributes:
+            sizes.update((name, int(getattr(owner, attribute))) for name, attribute in self.attributes.items())
+        elif owner is not None and self._is_method_of(owner):
+            scope = scope_of(owner)
+            self._reject_ambiguous(owner, scope)
+            sizes = {**scope.names, **sizes}
+        key = tuple(sorted(sizes.items()))
+        if key not in self._references:
+            self._references[key] = ReferenceCheck(self.signature, sizes)
+        return self._references[key]
+
+    def _reject_ambiguous(self, owner: torch.nn.Module, scope: Scope) -> None:
+        if "!" in scope.layout:
+            used = {name for hint in self.signature.hints for name in _diagnosis.names_of(hint)}
+            for name in sorted(used):
+                if scope.is_ambiguous(name):
+                    raise ambiguous(self, owner, name)
+
+
+# What the compiled checks call ----------------------------------------------------------------------------------------
+
+
+def is_wrong(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> bool:
+    """Whether a refused call is really wrong: not one whose module changed unseen, nor one being traced by torch.fx."""
+    if torch.compiler.is_compiling():
+        return True
+    if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
+        return False
+    return not entry.is_stale(values, stage, result)
+
+
+def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
+    """The error for a refused call; inside a trace its text is made at trace time."""
+    if torch.compiler.is_compiling():
+        owner = values[0] if values and isinstance(values[0], torch.nn.Module) else None
+        described = tuple([describe(value) for value in values])
+        return DimensionError(entry.explain_traced(owner, described, stage, describe(result)))
+    return entry.explain(values, stage, result)
+
+
+def again(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> Callable[..., Any]:
+    """What to call instead where a refused call is not wrong."""
+    traced = any(isinstance(value, torch.fx.Proxy) for value in (*values, result))
+    return entry.function if traced else entry.wrapper
+
+
+def ambiguous(entry: Entry, owner: torch.nn.Module, name: str) -> DeclarationError:
+    """A name that the module's children declare with different sizes, used in the module's own annotation."""
+    claims = scope_of(owner).owners_of(name)
+    listed = ", ".join(dict.fromkeys(f"{claim.owner}.{name}={claim.size}" for claim in claims))
+    error = DeclarationError(
+        f"{entry.signature.where}: `{name}` in the annotations could mean more than one size: {listed}\n"
+        f"  Use another name, or declare `{name}` on {type(owner).__name__} itself (a DimSize parameter, or a Dim stored on it)."
+    )
+    error.where, error.dim = entry.signature.where, name
+    error.hint = f"use another name, or declare `{name}` on {type(owner).__name__} itself"
+    return error
+
+
+def unevaluable(entry: Entry, error: Exception) -> DeclarationError:
+    """What an axis's expression raised, as a wrong declaration."""
+    return _fast.unevaluable(entry.signature.where, error)
+
+
+# Wrappers -------------------------------------------------------------------------------------------------------------
+
+
+def wrapper_globals(entry: Entry) -> dict[str, Any]:
+    """What the code of an entry's wrapper finds under global names."""
+
+    def prepare(module: torch.nn.Module | None, replace: bool) -> None:
+        entry.prepare(module, replace=replace)
+
+    def prepare_variant(layout: str) -> None:
+        entry.prepare_variant(layout)
+
+    prepare._dynamo_marked_constant = prepare_variant._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return {
+        "__builtins__": __builtins__,
+        f"{PREFIX}entry": entry,
+        f"{PREFIX}function": entry.function,
+        f"{PREFIX}prepare": prepare,
+        f"{PREFIX}prepare_variant": prepare_variant,
+        **_fast.HELPERS,
+        **_HELPERS,
+    }
+
+
+def _scope_of(module: torch.nn.Module) -> Scope:
+    return scope_of(module)
+
+
+_scope_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+_HELPERS: dict[str, Any] = {
+    f"{PREFIX}scope_of": _scope_of,
+    f"{PREFIX}Module": torch.nn.Module,
+    **{f"{PREFIX}{helper.__name__}": helper for helper in (is_wrong, explain, again, ambiguous, unevaluable)},
+}
+
+
+def _become(function: types.FunctionType, compiled: _fast.Compiled) -> None:
+    """Gives a function the compiled check's code. Defaults go first: a call between the two finds them."""
+    function.__globals__.update(compiled.constants)
+    function.__defaults__ = compiled.defaults
+    function.__kwdefaults__ = compiled.keyword_defaults  # type: ignore[assignment]
+    function.__code__ = compiled.code
+
+
+def _is_default(value: Seen, default: Any) -> bool:
+    return value.cls is _fast.Missing or value.value is default or (default is None and value.cls is type(None))
+
+
+def _refuse(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any) -> None:
+    """Raises the error for a call that the reference engine has refused, unless it is not wrong after all."""
+    bound = inspect.signature(entry.function).bind(*arguments, **keywords)
+    values = tuple(bound.arguments.get(p.name, _absent(p)) for p in entry.signature.parameters)
+    if is_wrong(entry, values, stage, result):
+        raise explain(entry, values, stage, result)
+
+
+def _absent(parameter: Any) -> Any:
+    kinds: dict[str, Any] = {"VAR_POSITIONAL": (), "VAR_KEYWORD": {}}
+    return kinds.get(parameter.kind.name, _fast.MISSING)
+
+
+def _check_arguments(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
+    if not entry.reference_check(arguments).accepts(arguments, keywords):
+        _refuse(entry, arguments, keywords, "arguments", None)
+
+
+def _check_result(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> None:
+    if not entry.reference_check(arguments).accepts_result(arguments, keywords, result):
+        _refuse(entry, arguments, keywords, "return", result)
+
+
+def _reference_plain(entry: Entry) -> Callable[..., Any]:
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        __tracebackhide__ = True
+        _check_arguments(entry, arguments, keywords)
+        result = entry.function(*arguments, **keywords)
+        _check_result(entry, arguments, keywords, result)
+        return result
+
+    return call
+
+
+def _reference_coroutine(entry: Entry) -> Callable[..., Any]:
+    async def call(*arguments: Any, **keywords: Any) -> Any:
+        __tracebackhide__ = True
+        _check_arguments(entry, arguments, keywords)
+        result = await entry.function(*arguments, **keywords)
+        _check_result(entry, arguments, keywords, result)
+        return result
+
+    return call
+
+
+def _reference_generator(entry: Entry) -> Callable[..., Any]:
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        __tracebackhide__ = True
+        _check_arguments(entry, arguments, keywords)
+        generator = entry.function(*arguments, **keywords)
+        return (yield from _fast.drive(generator, lambda item: _check_result(entry, arguments, keywords, item)))
+
+    return call
+
+
+def _reference_async_generator(entry: Entry) -> Callable[..., Any]:
+    async def call(*arguments: Any, **keywords: Any) -> Any:
+        __tracebackhide__ = True
+        _check_arguments(entry, arguments, keywords)
+        generator = entry.function(*arguments, **keywords)
+        async for item in _fast.drive_async(generator, lambda item: _check_result(entry, arguments, keywords, item)):
+            yield item
+
+    return call
+
+
+_REFERENCE_CALLS: dict[Flavour, Callable[[Entry], Callable[..., Any]]] = {
+    Flavour.PLAIN: _reference_plain,
+    Flavour.COROUTINE: _reference_coroutine,
+    Flavour.GENERATOR: _reference_generator,
+    Flavour.ASYNC_GENERATOR: _reference_async_generator,
+}

@@ -1,0 +1,105 @@
+"""The exceptions, and nothing else.
+
+None of the classes has an ``__init__`` or ``__new__``: TorchDynamo cannot trace one. Whoever makes an error gives the
+text to the constructor and sets the fields on the instance, so that pickling needs no help either.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import cast
+
+from jaxtyping import TypeCheckError
+
+
+class _Fields:
+    """What an error carries as data, beside its text. It holds sizes and names, never a tensor.
+
+    Attributes:
+        where: The function or method, with the layer's path inside its model: ``"Decoder.forward"``. Default: ``""``.
+        argument: The argument that does not fit, or ``"return"``. Default: ``""``.
+        dim: The name of the dimension that does not fit. Default: ``""``.
+        expected: What was declared or bound before. Default: ``None``.
+        actual: What was found. Default: ``None``.
+        bindings: Each name known at the failure, with its size. Default: empty.
+        hint: The mend, where the pattern is known. Default: ``""``.
+    """
+
+    where: str = ""
+    argument: str = ""
+    dim: str = ""
+    expected: object = None
+    actual: object = None
+    bindings: Mapping[str, int] = MappingProxyType({})
+    hint: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """The error as data that ``json.dumps`` takes: its type, its message and its fields.
+
+        Returns:
+            A dict with the keys ``type``, ``message`` and each attribute's name.
+
+        Example:
+            >>> error = DeclarationError("hidden is 128, must be 256")
+            >>> error.dim = "hidden"
+            >>> error.to_dict()["dim"]
+            'hidden'
+        """
+        fields = {name: _json_ready(getattr(self, name)) for name in _Fields.__annotations__}
+        return {"type": type(self).__name__, "message": str(self), **fields}
+
+
+def _json_ready(value: object) -> object:
+    if value is None or isinstance(value, bool | float | str):
+        return value
+    if isinstance(value, int):
+        return int(value)  # a Dim becomes its size
+    if isinstance(value, Mapping):
+        return {str(key): _json_ready(item) for key, item in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, tuple | list):
+        return [_json_ready(item) for item in cast("Sequence[object]", value)]
+    return str(value)
+
+
+class DimensionError(_Fields, TypeCheckError, RuntimeError):
+    """A tensor does not fit, at a call.
+
+    It is a ``TypeError``, as all of jaxtyping's are, and a ``RuntimeError``, so that code that caught torch's error
+    still catches it.
+    """
+
+    __module__ = "dimtyped"
+
+
+class VocabularyError(DimensionError, IndexError):
+    """A token id lies outside the vocabulary, at a call."""
+
+    __module__ = "dimtyped"
+
+
+class RankError(DimensionError, ValueError):
+    """A tensor has too few or too many axes for a layer where torch raises ``ValueError``: the RNNs, the BatchNorms."""
+
+
+class DimensionAssertionError(DimensionError, AssertionError):
+    """A tensor does not fit a layer where torch raises ``AssertionError``: MultiheadAttention."""
+
+
+class DeclarationError(_Fields, ValueError):
+    """A declaration cannot be right, at construction or decoration.
+
+    Never a ``TypeError``, which jaxtyping and beartype may take for a value that does not fit.
+    """
+
+    __module__ = "dimtyped"
+
+
+class TyingError(DeclarationError):
+    """Two layers cannot share a weight, or a parameter is assigned one of the wrong shape."""
+
+    __module__ = "dimtyped"
+
+
+class StateError(DeclarationError):
+    """A decoder cannot take the encoder's final state: layers, directions, hidden size or kind differ."""
+
+    __module__ = "dimtyped"

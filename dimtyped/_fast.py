@@ -1,0 +1,394 @@
+"""The fast engine: a signature as straight-line Python.
+
+The source is written once a function (and once for each set of names that a module declares), compiled, and
+becomes the wrapper's own code. Each tensor's shape and dtype are read once, and a call that passes runs
+nothing else. `linecache` knows the source under the code's file name, so tracebacks and debuggers show it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import linecache
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from beartype.door import is_bearable
+
+from dimtyped._conditions import Known, Writer, count_uses
+from dimtyped._errors import DeclarationError
+from dimtyped._hints import AnythingHint, Hint, Inexpressible, arrays_in
+from dimtyped._scope import ATTRIBUTE, layout_names
+from dimtyped._signature import Flavour, Parameter, Signature, free_names
+
+PREFIX = "_dt_"
+
+
+class Missing:
+    """The mark of an argument that a call left out."""
+
+    def __reduce__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing()
+_numbers = itertools.count()
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A check as code: what a function needs to become it."""
+
+    code: types.CodeType
+    constants: dict[str, Any]
+    defaults: tuple[Any, ...] | None
+    keyword_defaults: dict[str, Any] | None
+
+
+def compile_check(signature: Signature, layout: str | None, shares: bool) -> Compiled:
+    """The wrapper of a function as code.
+
+    Args:
+        signature: What to check.
+        layout: The names that the module declares, or None for a function that is no module's method.
+        shares: Whether the function's body calls `assert_dims` and so needs the names at hand.
+
+    Raises:
+        Inexpressible: a parameter's name is one of ours.
+    """
+    source, constants = _Source(signature, layout, shares).build()
+    name = f"<dimtyped {signature.where} {next(_numbers)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace: dict[str, Any] = {}
+    exec(compile(source, name, "exec"), namespace)
+    made: types.FunctionType = namespace[_function_name(signature)]
+    return Compiled(made.__code__, constants, *_defaults(signature))
+
+
+class _Source:
+    """Writes one wrapper: the signature, the scope's sizes, the arguments' checks, the call, the result's."""
+
+    def __init__(self, signature: Signature, layout: str | None, shares: bool) -> None:
+        if any(parameter.name.startswith(PREFIX) for parameter in signature.parameters):
+            raise Inexpressible(f"a parameter's name begins with {PREFIX}")
+        self.signature = signature
+        self.layout = layout
+        self.shares = shares
+        uses, joined = count_uses(signature.hints)
+        self.writer = Writer(PREFIX, uses, joined, keep_all=shares)
+        self.used = tuple(
+            dict.fromkeys(name for hint in signature.hints for a in arrays_in(hint) for name in free_names(a))
+        )
+
+    def build(self) -> tuple[str, dict[str, Any]]:
+        """The source, and the objects that it names."""
+        writer, signature = self.writer, self.signature
+        self._declare()
+        for parameter in signature.parameters:
+            self._check_parameter(parameter)
+        if self.shares:
+            self._share()
+        self._call()
+        keyword = "async def" if signature.flavour in (Flavour.COROUTINE, Flavour.ASYNC_GENERATOR) else "def"
+        head = f"{keyword} {_function_name(signature)}({', '.join(_parameters(signature))}):"
+        return "\n".join((head, "    __tracebackhide__ = True", *writer.lines, "")), writer.constants
+
+    # Names that the call does not bind --------------------------------------------------------------------------------
+
+    def _declare(self) -> None:
+        sizes = self.writer.names.sizes
+        sizes.update((name, Known(str(size))) for name, size in self.signature.fixed.items())
+        owner = self.signature.parameters[0].name if self.signature.parameters else ""
+        sizes.update(
+            (name, Known(f"{owner}.{attribute}"))
+            for name, attribute in self.signature.attributes.items()
+            if name in self.used
+        )
+        if self.layout is not None:
+            self._read_scope(owner, self.layout)
+
+    def _read_scope(self, owner: str, layout: str) -> None:
+        writer = self.writer
+        scope = f"{PREFIX}scope"
+        with writer.block("try:"):
+            writer.write(f"{scope} = {owner}.{ATTRIBUTE}")
+        with writer.block("except AttributeError:"):
+            writer.write(f"{scope} = {PREFIX}scope_of({owner})")
+        with writer.block(f"if {scope}.layout != {layout!r}:"):
+            writer.write(f"{PREFIX}prepare_variant({scope}.layout)")
+            self._leave(f"{PREFIX}entry.variants[{scope}.layout]")
+        names = layout_names(layout)
+        ambiguous = [name for name, word in zip(names, layout.split(), strict=True) if name != word]
+        for name in (name for name in ambiguous if name in self.used):
+            writer.write(f"raise {PREFIX}ambiguous({PREFIX}entry, {owner}, {name!r})")
+        if any(name in self.used for name in names):
+            writer.write(f"{PREFIX}sizes = {scope}.sizes")
+        for index, name in enumerate(names):
+            if name in self.used and name not in self.signature.fixed:
+                variable = writer.variable(name)
+                writer.write(f"{variable} = {PREFIX}sizes[{index}]")
+                writer.names.sizes[name] = Known(variable)
+
+    # Arguments --------------------------------------------------------------------------------------------------------
+
+    def _check_parameter(self, parameter: Parameter) -> None:
+        hint, writer = parameter.hint, self.writer
+        if isinstance(hint, AnythingHint):
+            return
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            with writer.loop(f"for {PREFIX}each in {parameter.name}:", hint):
+                self._check_argument(hint, f"{PREFIX}each")
+        elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            with writer.loop(f"for {PREFIX}each in {parameter.name}.values():", hint):
+                self._check_argument(hint, f"{PREFIX}each")
+        elif parameter.has_default:
+            default = writer.constant(parameter.default, "default")
+            missing = writer.constant(MISSING, "missing")
+            writer.optional(hint, parameter.name, missing, default, self._failure("arguments"))
+        else:
+            self._check_argument(hint, parameter.name)
+
+    def _check_argument(self, hint: Hint, value: str) -> None:
+        self.writer.check(hint, value, self._failure("arguments"))
+
+    def _failure(self, stage: str, result: str = "None") -> tuple[str, ...]:
+        values = f"{PREFIX}entry, {_tuple_of(self.signature)}, {stage!r}, {result}"
+        wrong = f"if {PREFIX}is_wrong({values}): raise {PREFIX}explain({values})"
+        if stage == "return":
+            return (wrong,)
+        arguments = ", ".join(_arguments(self.signature))
+        return (wrong, *_leaving(self.signature.flavour, f"{PREFIX}again({values})({arguments})"))
+
+    def _leave(self, function: str) -> None:
+        arguments = ", ".join(_arguments(self.signature))
+        self.writer.write(*_leaving(self.signature.flavour, f"{function}({arguments})"))
+
+    def _share(self) -> None:
+        sizes = ", ".join(f"{name!r}: {known.source}" for name, known in self.writer.names.sizes.items())
+        runs = ", ".join(f"'*{name}': {known.source}" for name, known in self.writer.names.runs.items())
+        self.writer.write(f"{PREFIX}shared = {{{', '.join(part for part in (sizes, runs) if part)}}}")
+
+    # The call and its result ------------------------------------------------------------------------------------------
+
+    def _call(self) -> None:
+        call = f"{PREFIX}function({', '.join(_arguments(self.signature))})"
+        flavour, checks = self.signature.flavour, self.signature.checks_result
+        if flavour is Flavour.GENERATOR:
+            self._call_generator(call, checks)
+        elif flavour is Flavour.ASYNC_GENERATOR:
+            self._call_async_generator(call)
+        elif not checks:
+            self.writer.write(f"return {'await ' if flavour is Flavour.COROUTINE else ''}{call}")
+        else:
+            self.writer.write(f"{PREFIX}result = {'await ' if flavour is Flavour.COROUTINE else ''}{call}")
+            self._check_result()
+            self.writer.write(f"return {PREFIX}result")
+
+    def _check_result(self) -> None:
+        if self.shares:
+            self._take_shared()
+        result = f"{PREFIX}result"
+        self.writer.check(self.signature.result, result, self._failure("return", result))
+
+    def _take_shared(self) -> None:
+        """Names that the body bound with `assert_dims` hold for the result too."""
+        names = self.writer.names
+        for name in (name for a in arrays_in(self.signature.result) for name in free_names(a)):
+            known = names.sizes.get(name)
+            if known is None or known.maybe:
+                variable = self.writer.variable(name)
+                self.writer.write(f"{variable} = {PREFIX}shared.get({name!r})")
+                names.sizes[name] = Known(variable, maybe=True)
+
+    def _call_generator(self, call: str, checks: bool) -> None:
+        if not checks:
+            self.writer.write(f"return (yield from {call})")
+            return
+        self._define_check()
+        self.writer.write(f"return (yield from {PREFIX}drive({call}, {PREFIX}check))")
+
+    def _define_check(self) -> None:
+        """A function for each item, with variables of its own: what one item binds, the next does not find."""
+        self.writer.stage = "item_"
+        with self.writer.block(f"def {PREFIX}check({PREFIX}result):"):
+            self._check_result()
+            self.writer.write("pass")
+
+    def _call_async_generator(self, call: str) -> None:
+        self._define_check()
+        with self.writer.block(f"async for {PREFIX}item in {PREFIX}drive_async({call}, {PREFIX}check):"):
+            self.writer.write(f"yield {PREFIX}item")
+
+
+# The wrapper's text ---------------------------------------------------------------------------------------------------
+
+
+def _function_name(signature: Signature) -> str:
+    name: str = getattr(signature.function, "__name__", "")
+    return name if name.isidentifier() else f"{PREFIX}call"
+
+
+def _parameters(signature: Signature) -> Iterator[str]:
+    """The wrapper's parameters. Defaults are set on the function, so here they are only marked."""
+    previous = None
+    for parameter in signature.parameters:
+        kind = parameter.kind
+        if previous is inspect.Parameter.POSITIONAL_ONLY and kind is not previous:
+            yield "/"
+        if kind is inspect.Parameter.KEYWORD_ONLY and previous not in (inspect.Parameter.VAR_POSITIONAL, kind):
+            yield "*"
+        previous = kind
+        stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(kind, "")
+        yield f"{stars}{parameter.name}{'=None' if parameter.has_default else ''}"
+    if previous is inspect.Parameter.POSITIONAL_ONLY:
+        yield "/"
+
+
+def _arguments(signature: Signature) -> Iterator[str]:
+    """The wrapper's arguments as the function takes them."""
+    for parameter in signature.parameters:
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            yield f"{parameter.name}={parameter.name}"
+        else:
+            stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+            yield f"{stars.get(parameter.kind, '')}{parameter.name}"
+
+
+def _tuple_of(signature: Signature) -> str:
+    return f"({''.join(f'{parameter.name}, ' for parameter in signature.parameters)})"
+
+
+def _leaving(flavour: Flavour, call: str) -> tuple[str, ...]:
+    """Leaves the wrapper with what another call gives."""
+    match flavour:
+        case Flavour.PLAIN:
+            return (f"return {call}",)
+        case Flavour.COROUTINE:
+            return (f"return await {call}",)
+        case Flavour.GENERATOR:
+            return (f"return (yield from {call})",)
+        case Flavour.ASYNC_GENERATOR:
+            return (f"async for {PREFIX}item in {call}: yield {PREFIX}item", "return")
+
+
+def _defaults(signature: Signature) -> tuple[tuple[Any, ...] | None, dict[str, Any] | None]:
+    """The defaults of the wrapper: where a hint is checked, a mark that the argument was left out."""
+    checked = [(p, p.default if isinstance(p.hint, AnythingHint) else MISSING) for p in signature.parameters]
+    positional = tuple(default for p, default in checked if p.has_default and p.kind in _POSITIONAL)
+    keyword = {p.name: d for p, d in checked if p.has_default and p.kind is inspect.Parameter.KEYWORD_ONLY}
+    return positional or None, keyword or None
+
+
+# What the source calls, beside the diagnosis --------------------------------------------------------------------------
+
+
+def join(before: tuple[bool, Any] | None, broadcast: bool, shape: Any) -> tuple[bool, Any] | None:
+    """A run of axes joined to what its `*name` holds, by jaxtyping's rules; None where they do not fit."""
+    if before is None:
+        return (broadcast, shape)
+    was_broadcast, old = before
+    if not was_broadcast and not broadcast:
+        return before if shape == old else None
+    both = _broadcast(shape, old)
+    if both is None:
+        return None
+    if was_broadcast:
+        return (broadcast, both) if broadcast or both == tuple(shape) else None
+    return before if both == tuple(old) else None
+
+
+def _broadcast(left: Any, right: Any) -> tuple[Any, ...] | None:
+    longest = max(len(left), len(right))
+    wide_left = (*[1] * (longest - len(left)), *left)
+    wide_right = (*[1] * (longest - len(right)), *right)
+    if any(a != b and a != 1 and b != 1 for a, b in zip(wide_left, wide_right, strict=True)):
+        return None
+    return tuple([b if a == 1 else a for a, b in zip(wide_left, wide_right, strict=True)])
+
+
+def evaluate(expression: str, values: tuple[Any, ...], sizes: Mapping[str, Any]) -> Any:
+    """A symbolic axis whose `{...}` hold more than ints, by jaxtyping's own rule: put in as text, then evaluated."""
+    texts = iter(values)
+    parts = expression.split("{")
+    text = parts[0] + "".join(f"{next(texts)}{part.partition('}')[2]}" for part in parts[1:])
+    known = {name: size for name, size in sizes.items() if size is not None}
+    return eval(text, known)  # the annotation's own text, as jaxtyping evaluates it
+
+
+def unbound(name: str, axis: str) -> Any:
+    """Says that an expression uses a name that nothing has given a size."""
+    error = DeclarationError(
+        f"the axis `{axis}` uses `{name}`, which no parameter before it binds and no module declares\n"
+        f"  Put a tensor with an axis named `{name}` before it, or declare `{name}` as a DimSize."
+    )
+    error.dim = name
+    raise error
+
+
+def bound(size: Any, name: str, axis: str) -> Any:
+    """The size of a name that an optional argument may have bound."""
+    return unbound(name, axis) if size is None else size
+
+
+def unevaluable(where: str, error: Exception) -> DeclarationError:
+    """What an annotation's expression raised, as a wrong declaration."""
+    if isinstance(error, DeclarationError):
+        error.where = error.where or where
+        return error
+    wrong = DeclarationError(f"{where}: an axis cannot be evaluated: {type(error).__name__}: {error}")
+    wrong.where = where
+    return wrong
+
+
+def drive(generator: Any, check: Callable[[Any], None]) -> Any:
+    """Runs a generator, checking each item before it is handed on."""
+    try:
+        item = next(generator)
+        while True:
+            check(item)
+            try:
+                sent = yield item
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # goes where the user threw it: into the generator
+                item = generator.throw(error)
+            else:
+                item = next(generator) if sent is None else generator.send(sent)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        generator.close()
+
+
+async def drive_async(generator: Any, check: Callable[[Any], None]) -> Any:
+    """Runs an async generator, checking each item before it is handed on."""
+    try:
+        item = await anext(generator)
+        while True:
+            check(item)
+            try:
+                sent = yield item
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # goes where the user threw it: into the generator
+                item = await generator.athrow(error)
+            else:
+                item = await generator.asend(sent)
+    except StopAsyncIteration:
+        return
+    finally:
+        await generator.aclose()
+
+
+def compiling() -> bool:
+    """Whether this runs inside a trace of `torch.compile`."""
+    return torch.compiler.is_compiling()
+
+
+HELPERS: dict[str, Any] = {
+    f"{PREFIX}{helper.__name__}": helper for helper in (join, evaluate, unbound, bound, drive, drive_async, compiling)
+} | {f"{PREFIX}bearable": is_bearable}

@@ -1,0 +1,229 @@
+"""A failed call checked again, slowly: every mismatch, and what each name was bound to by whom.
+
+This walks the same hints as the engines do, over descriptions of the values. It runs only after an
+engine has refused a call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from beartype.door import is_bearable
+
+from dimtyped._axes import Kind, names_in
+from dimtyped._describe import Seen, shape_text
+from dimtyped._fast import evaluate, join
+from dimtyped._hints import (
+    AnythingHint,
+    ArrayHint,
+    Axis,
+    BeartypeHint,
+    ClassHint,
+    Hint,
+    ItemsHint,
+    MappingHint,
+    RecordHint,
+    TupleHint,
+    UnionHint,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a name means in a call, and who said so: a declaration, or a value at a place."""
+
+    size: Any
+    place: str = ""
+    value: Seen | None = None
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the module or the decorator declares it, rather than a value of this call."""
+        return self.value is None
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One thing that does not fit. `kind` is `type`, `dtype`, `rank` or `size`; `axis` is an index of the shape."""
+
+    place: str
+    kind: str
+    hint: Hint
+    value: Seen
+    dim: str = ""
+    expected: Any = None
+    actual: Any = None
+    axis: int | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    """All that a call's check found, in order."""
+
+    bindings: dict[str, Binding] = field(default_factory=dict[str, Binding])
+    runs: dict[str, Binding] = field(default_factory=dict[str, Binding])
+    mismatches: list[Mismatch] = field(default_factory=list[Mismatch])
+    paths: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def fork(self) -> Findings:
+        """The same names, no mismatch: to try one option of a union."""
+        return Findings(dict(self.bindings), dict(self.runs), [], self.paths)
+
+    def check(self, hint: Hint, value: Seen, place: str) -> None:
+        """Checks one value, noting what does not fit and what it binds."""
+        match hint:
+            case AnythingHint():
+                return
+            case ArrayHint():
+                self._check_tensor(hint, value, place)
+            case ClassHint(cls=cls):
+                if not issubclass(value.cls, cls):
+                    self._wrong_type(hint, value, place)
+            case BeartypeHint(annotation=annotation):
+                if value.value is not None and not is_bearable(value.value, annotation):
+                    self._wrong_type(hint, value, place)
+            case UnionHint(options=options):
+                self._check_union(hint, options, value, place)
+            case TupleHint(items=items):
+                self._check_tuple(hint, items, value, place)
+            case ItemsHint(cls=cls, item=item):
+                self._check_items(hint, cls, item, value, place)
+            case MappingHint(cls=cls, value=inner):
+                self._check_items(hint, cls, inner, value, place)
+            case RecordHint():
+                self._check_record(hint, value, place)
+
+    def _wrong_type(self, hint: Hint, value: Seen, place: str) -> None:
+        self.mismatches.append(Mismatch(place, "type", hint, value, expected=hint.annotation, actual=value.cls))
+
+    def _check_union(self, hint: UnionHint, options: tuple[Hint, ...], value: Seen, place: str) -> None:
+        tried: list[tuple[Hint, Findings]] = []
+        for option in options:
+            trial = self.fork()
+            trial.check(option, value, place)
+            if not trial.mismatches:
+                self.bindings, self.runs = trial.bindings, trial.runs
+                return
+            tried.append((option, trial))
+        near = [trial for _, trial in tried if all(m.kind != "type" for m in trial.mismatches)]
+        if near:
+            self.mismatches.extend(min(near, key=_badness).mismatches)
+        else:
+            self._wrong_type(hint, value, place)
+
+    def _check_tuple(self, hint: TupleHint, items: tuple[Hint, ...], value: Seen, place: str) -> None:
+        if not issubclass(value.cls, tuple) or len(value.items or ()) != len(items):
+            self._wrong_type(hint, value, place)
+            return
+        for index, (item, (_, inner)) in enumerate(zip(items, value.items or (), strict=True)):
+            self.check(item, inner, f"{place}[{index}]")
+
+    def _check_items(self, hint: Hint, cls: type, item: Hint, value: Seen, place: str) -> None:
+        if not issubclass(value.cls, cls):
+            self._wrong_type(hint, value, place)
+            return
+        for key, inner in value.items or ():
+            self.check(item, inner, f"{place}[{key!r}]")
+
+    def _check_record(self, hint: RecordHint, value: Seen, place: str) -> None:
+        if not issubclass(value.cls, hint.cls):
+            self._wrong_type(hint, value, place)
+            return
+        items = dict(value.items or ())
+        names: tuple[str, ...] = getattr(hint.cls, "_fields", ())
+        for name, inner in hint.fields:
+            part = items.get(names.index(name)) if name in names else items.get(name)
+            if part is not None:
+                self.check(inner, part, f"{place}.{name}")
+
+    # Tensors ----------------------------------------------------------------------------------------------------------
+
+    def _check_tensor(self, hint: ArrayHint, value: Seen, place: str) -> None:
+        if value.shape is None or not issubclass(value.cls, hint.array_type):
+            is_tensor = value.shape is not None
+            expected = hint.array_type if is_tensor else hint.annotation
+            self.mismatches.append(Mismatch(place, "type", hint, value, expected=expected, actual=value.cls))
+            return
+        if hint.dtypes is not None and value.dtype not in hint.dtypes:
+            self.mismatches.append(
+                Mismatch(place, "dtype", hint, value, expected=hint.annotation.dtype.__name__, actual=value.dtype)
+            )
+        many, count, rank = hint.variadic, len(hint.axes), len(value.shape)
+        if rank != count if many is None else rank < count - 1:
+            least = count if many is None else count - 1
+            self.mismatches.append(Mismatch(place, "rank", hint, value, expected=least, actual=rank))
+            return
+        for axis, index in placed(hint.axes, rank):
+            self._check_axis(axis, index, hint, value, place)
+        if many is not None:
+            self._check_run(hint.axes[many], many, rank - (count - many - 1), hint, value, place)
+
+    def _check_axis(self, axis: Axis, index: int, hint: ArrayHint, value: Seen, place: str) -> None:
+        size = (value.shape or ())[index]
+        if axis.kind is Kind.ANY or (axis.broadcast and size == 1):
+            return
+        if axis.kind is Kind.NAME and axis.name not in self.bindings:
+            self.bindings[axis.name] = Binding(size, place, value)
+            return
+        expected = self._expected(axis)
+        if expected is not None and expected != size:
+            self.mismatches.append(Mismatch(place, "size", hint, value, axis_name(axis), expected, size, index))
+
+    def _expected(self, axis: Axis) -> Any:
+        """The size an axis must have; None where a name in its expression has none yet."""
+        if axis.kind is Kind.SIZE:
+            return axis.size
+        if axis.kind is Kind.NAME:
+            return self.bindings[axis.name].size
+        sizes = {name: binding.size for name, binding in self.bindings.items()}
+        if any(name not in sizes for name in names_in(axis.name) if name not in dir(__builtins__)):
+            return None
+        paths = [part.partition("}")[0].strip() for part in axis.name.split("{")[1:]]
+        return evaluate(axis.name, tuple(_follow(self.paths, path) for path in paths), sizes)
+
+    def _check_run(self, axis: Axis, start: int, stop: int, hint: ArrayHint, value: Seen, place: str) -> None:
+        if axis.kind is Kind.ANY:
+            return
+        run = (value.shape or ())[start:stop]
+        known = self.runs.get(axis.name)
+        joined = join(known.size if known is not None else None, axis.broadcast, run)
+        if joined is None and known is not None:
+            index = next((start + i for i, (a, b) in enumerate(zip(run, known.size[1])) if a != b), None)
+            self.mismatches.append(Mismatch(place, "size", hint, value, f"*{axis.name}", known.size[1], run, index))
+        elif known is None:
+            self.runs[axis.name] = Binding(joined, place, value)
+        else:
+            self.runs[axis.name] = Binding(joined, known.place, known.value)
+
+
+def placed(axes: tuple[Axis, ...], rank: int) -> list[tuple[Axis, int]]:
+    """Each axis that stands for one, with its index in a shape of this rank, in the order of checking."""
+    many = next((index for index, axis in enumerate(axes) if axis.many), None)
+    if many is None:
+        return list(zip(axes, range(rank)))
+    trailing = [(axes[index], rank - len(axes) + index) for index in range(many + 1, len(axes))]
+    return [*zip(axes[:many], range(many)), *trailing]
+
+
+def axis_name(axis: Axis) -> str:
+    """What an error calls an axis."""
+    return axis.name or axis.label or axis.text
+
+
+def size_text(size: Any) -> str:
+    """A size, or the sizes of a `*name`."""
+    return shape_text(tuple(size)) if isinstance(size, tuple | torch.Size) else str(size)
+
+
+def _badness(findings: Findings) -> tuple[bool, int]:
+    return any(mismatch.kind == "rank" for mismatch in findings.mismatches), len(findings.mismatches)
+
+
+def _follow(values: dict[str, Any], path: str) -> Any:
+    first, *rest = path.split(".")
+    value = values[first]
+    for name in rest:
+        value = getattr(value, name)
+    return value

@@ -1,0 +1,140 @@
+"""The reference engine: the same signature through jaxtyping and beartype. It is the meaning.
+
+Declared names are filled in as sizes, containers and records of tensors are checked item by item, and the rest is
+`jaxtyped(typechecker=beartype)` on a stand-in with the function's signature.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Union
+
+import jaxtyping
+from beartype import beartype
+from beartype.door import is_bearable
+from beartype.vale import Is
+from jaxtyping import AnnotationError, jaxtyped
+
+from dimtyped._axes import Axis, Kind, is_array_annotation, parse_axes
+from dimtyped._errors import DeclarationError
+from dimtyped._hints import mentions_tensors, record_fields
+from dimtyped._signature import Signature
+
+_RESULT = "_dt_result"
+_WORD_OR_PLACEHOLDER = re.compile(r"\{.*?\}|(?<![\w.])[^\W\d]\w*")
+_ITERATED = (list, tuple, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Collection)
+_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+
+class ReferenceCheck:
+    """A signature's two checks, with the declared names at the sizes given."""
+
+    def __init__(self, signature: Signature, sizes: Mapping[str, int]) -> None:
+        self._where = signature.where
+        parameters = [
+            inspect.Parameter(
+                parameter.name,
+                parameter.kind,
+                default=parameter.default,
+                annotation=filled(parameter.annotation, sizes),
+            )
+            for parameter in signature.parameters
+        ]
+        result = inspect.Parameter(_RESULT, inspect.Parameter.KEYWORD_ONLY)
+        has_more = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
+        with_result = [*parameters[:-1], result, parameters[-1]] if has_more else [*parameters, result]
+        wanted = filled(signature.result.annotation, sizes)
+        self._arguments = _stand_in(signature, inspect.Signature(parameters))
+        self._whole = _stand_in(signature, inspect.Signature(with_result, return_annotation=wanted))
+
+    def accepts(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+        """Whether jaxtyping and beartype accept these arguments.
+
+        Raises:
+            DeclarationError: they cannot make sense of an annotation.
+        """
+        return self._accepts(self._arguments, arguments, keywords)
+
+    def accepts_result(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> bool:
+        """Whether they accept this result of these arguments."""
+        return self._accepts(self._whole, arguments, {**keywords, _RESULT: result})
+
+    def _accepts(self, check: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+        try:
+            check(*arguments, **keywords)
+        except AnnotationError as error:
+            raise DeclarationError(f"{self._where}: {error}") from error
+        except jaxtyping.TypeCheckError:
+            return False
+        return True
+
+
+def filled(annotation: Any, sizes: Mapping[str, int]) -> Any:
+    """The annotation with each declared name replaced by its size."""
+    if is_array_annotation(annotation):
+        return _filled_array(annotation, sizes)
+    if not mentions_tensors(annotation):
+        return annotation
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return Union[tuple(filled(argument, sizes) for argument in arguments)]
+    if origin is Annotated:
+        return Annotated[(filled(arguments[0], sizes), *arguments[1:])]
+    if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
+        return tuple[tuple(filled(argument, sizes) for argument in arguments)]
+    if origin in _ITERATED:
+        item = filled(arguments[0], sizes)
+        return Annotated[origin, Is[lambda items: _all(items, item)]]
+    if origin in _MAPPINGS:
+        key, value = (filled(argument, sizes) for argument in arguments)
+        return Annotated[origin, Is[lambda items: _all(items.keys(), key) and _all(items.values(), value)]]
+    fields = {name: filled(hint, sizes) for name, hint in record_fields(annotation).items()}
+    if fields:
+        return Annotated[
+            annotation,
+            Is[lambda record: all(is_bearable(getattr(record, name), hint) for name, hint in fields.items())],
+        ]
+    return annotation
+
+
+def _all(items: Iterable[Any], hint: Any) -> bool:
+    return all(is_bearable(item, hint) for item in items)
+
+
+def _filled_array(annotation: Any, sizes: Mapping[str, int]) -> Any:
+    text = " ".join(_filled_axis(axis, sizes) for axis in parse_axes(annotation.dim_str))
+    if text == annotation.dim_str:
+        return annotation
+    dtype = annotation.dtype
+    if dtype.dtypes != annotation.dtypes:  # an annotation extended by another: both limit the dtypes
+        dtype = type(dtype.__name__, (jaxtyping.AbstractDtype,), {"dtypes": annotation.dtypes})
+    return dtype[annotation.array_type, text]
+
+
+def _filled_axis(axis: Axis, sizes: Mapping[str, int]) -> str:
+    if axis.kind is Kind.NAME and not axis.many and not axis.by_path and axis.name in sizes:
+        return f"{'#' if axis.broadcast else ''}{axis.name}={sizes[axis.name]}"
+    if axis.kind is Kind.EXPRESSION:
+
+        def fill(match: re.Match[str]) -> str:
+            return str(sizes.get(match[0], match[0]))
+
+        return f"{'#' if axis.broadcast else ''}{_WORD_OR_PLACEHOLDER.sub(fill, axis.name)}"
+    return axis.text
+
+
+def _stand_in(signature: Signature, shape: inspect.Signature) -> Callable[..., Any]:
+    """A function that does nothing, with this signature, checked by jaxtyping and beartype."""
+
+    def stand_in(*arguments: Any, **keywords: Any) -> Any:
+        return keywords.get(_RESULT)
+
+    stand_in.__signature__ = shape  # type: ignore[attr-defined]  # what inspect.signature reads
+    stand_in.__module__ = signature.function.__module__
+    stand_in.__qualname__ = signature.where
+    return jaxtyped(stand_in, typechecker=beartype)

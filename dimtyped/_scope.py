@@ -1,0 +1,251 @@
+"""Which names a module declares, and who declared them.
+
+A scope is kept on the module as `module._dim_scope`. Its `layout` (the names, a string) and `sizes`
+(a tuple in the same order) are what a compiled check reads; everything else is for changes and errors.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dimtyped._axes import names_in
+from dimtyped._dims import Dim
+from dimtyped._errors import DeclarationError
+
+ATTRIBUTE = "_dim_scope"
+_CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
+_AMBIGUOUS = "!"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One owner's word that a name has a size. `owner` is a path below the module, or a parameter."""
+
+    owner: str
+    name: str
+    size: int
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether the owner is a parameter of `__init__` rather than an attribute."""
+        return self.owner.endswith("=")
+
+
+class Scope:
+    """The names of one module. Plain data: it is copied and pickled with the module."""
+
+    def __init__(self) -> None:
+        self.claims: tuple[Claim, ...] = ()
+        self.inherited: tuple[Claim, ...] = ()
+        self.layout = ""
+        self.sizes: tuple[int, ...] = ()
+
+    @property
+    def names(self) -> dict[str, int]:
+        """Each name that means one size here."""
+        return {name: size for name, size in zip(layout_names(self.layout), self.sizes, strict=True) if size >= 0}
+
+    def owners_of(self, name: str) -> tuple[Claim, ...]:
+        """Who declares this name: the module's own, else its children's scopes."""
+        own = tuple(claim for claim in self.claims if claim.name == name)
+        return own or tuple(claim for claim in self.inherited if claim.name == name)
+
+    def is_ambiguous(self, name: str) -> bool:
+        """Whether children declare this name with different sizes and the module itself does not."""
+        return _AMBIGUOUS + name in self.layout.split()
+
+    def _settle(self) -> None:
+        sizes: dict[str, int] = {}
+        for claim in self.inherited:
+            known = sizes.setdefault(claim.name, claim.size)
+            if known != claim.size:
+                sizes[claim.name] = -1
+        sizes.update((claim.name, claim.size) for claim in self.claims if claim.name.isidentifier())
+        ordered = sorted(sizes)
+        self.sizes = tuple(sizes[name] for name in ordered)
+        self.layout = " ".join(name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
+
+
+class ParentLink:
+    """A container's way up to the module that holds it. A copy or a pickle of the container has none."""
+
+    def __init__(self, parent: torch.nn.Module | None = None, key: str = "") -> None:
+        self._parent = weakref.ref(parent) if parent is not None else None
+        self.key = key
+
+    def parent(self) -> torch.nn.Module | None:
+        """The module above, if the link still holds."""
+        return self._parent() if self._parent is not None else None
+
+    def __reduce__(self) -> tuple[type[ParentLink], tuple[()]]:
+        return (ParentLink, ())
+
+
+def layout_names(layout: str) -> tuple[str, ...]:
+    """The names in a layout, in the order of its sizes."""
+    return tuple(name.removeprefix(_AMBIGUOUS) for name in layout.split())
+
+
+def scope_of(module: torch.nn.Module) -> Scope:
+    """The module's scope, made and filled if it has none yet."""
+    found = module.__dict__.get(ATTRIBUTE)
+    if found is None:
+        found = module.__dict__[ATTRIBUTE] = Scope()
+        resync(module)
+    return found
+
+
+def is_scope(module: object) -> bool:
+    """Whether a module has a scope already."""
+    return isinstance(module, torch.nn.Module) and ATTRIBUTE in module.__dict__
+
+
+def resync(module: torch.nn.Module) -> bool:
+    """Reads the module's names anew from what it holds now; says whether a size changed."""
+    scope: Scope = module.__dict__.setdefault(ATTRIBUTE, Scope())
+    before = (scope.layout, scope.sizes)
+    parameters = [claim for claim in scope.claims if claim.is_parameter]
+    held = [claim for key, value in _held(module) for claim in claims_of(key, value)]
+    scope.claims = (*parameters, *held)
+    settle(module, scope)
+    return before != (scope.layout, scope.sizes)
+
+
+def settle(module: torch.nn.Module, scope: Scope) -> None:
+    """Works the scope's layout out again, with the names of the modules below."""
+    scope.inherited = tuple(_inherited(module))
+    scope._settle()  # pyright: ignore[reportPrivateUsage]  # the other half of this function
+
+
+def declare_parameter(module: torch.nn.Module, parameter: str, dim: Dim) -> None:
+    """Declares what a `DimSize` parameter says: the parameter's own name, and the Dim's."""
+    owner = f"{parameter}="
+    size = int(dim)
+    claims = [Claim(owner, parameter, size)]
+    if dim.name != parameter:
+        claims.append(Claim(owner, dim.name, size))
+    scope: Scope = module.__dict__.setdefault(ATTRIBUTE, Scope())
+    scope.claims = _merged(module, scope, owner, claims)
+    scope._settle()  # pyright: ignore[reportPrivateUsage]  # the module's dictionaries may not exist yet
+
+
+def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ...] | None:
+    """The scope's claims once `key` holds `value`, or None where that changes nothing.
+
+    Raises:
+        DeclarationError: a name would get a second size.
+    """
+    scope: Scope = module.__dict__.setdefault(ATTRIBUTE, Scope())
+    new = list(claims_of(key, value))
+    if not new and not any(_belongs(claim, key) for claim in scope.claims):
+        return None
+    return _merged(module, scope, key, new)
+
+
+def claims_of(key: str, value: object) -> Iterator[Claim]:
+    """What an attribute declares: a Dim its name, a typed layer its named sizes, a container its layers'."""
+    if isinstance(value, Dim):
+        yield Claim(key, value.name, int(value))
+    elif isinstance(value, torch.nn.Module):
+        names: Mapping[str, int] = getattr(value, "_dim_names", {})
+        yield from (Claim(key, name, size) for name, size in names.items())
+        if isinstance(value, _CONTAINERS):
+            for child_key, child in value._modules.items():
+                yield from claims_of(f"{key}.{child_key}", child)
+
+
+def owner_text(module: torch.nn.Module, claim: Claim) -> str:
+    """Who declared it, as an error says it: `Decoder.gru: GRU(embed=128 -> hidden=256)`."""
+    name = type(module).__name__
+    if claim.is_parameter:
+        return f"parameter `{claim.owner[:-1]}` of {name}.__init__"
+    value = _lookup(module, claim.owner)
+    if value is None or isinstance(value, Dim):
+        return f"{name}.{claim.owner}"
+    return f"{name}.{claim.owner}: {short_repr(value)}"
+
+
+def short_repr(module: object) -> str:
+    """A module on one line."""
+    return " ".join(repr(module).split())[:120] if isinstance(module, torch.nn.Module) else repr(module)
+
+
+def _merged(module: torch.nn.Module, scope: Scope, key: str, new: list[Claim]) -> tuple[Claim, ...]:
+    kept = [claim for claim in scope.claims if not _belongs(claim, key)]
+    claims: list[Claim] = list(kept)
+    for claim in new:
+        other = next((known for known in claims if known.name == claim.name and known.size != claim.size), None)
+        if other is not None:
+            raise _conflict(module, claim, other)
+        claims.append(claim)
+    _check_derived(module, claims)
+    return tuple(claims)
+
+
+def _check_derived(module: torch.nn.Module, claims: list[Claim]) -> None:
+    """`2*hidden` must be what `hidden` makes it."""
+    sizes = {claim.name: claim.size for claim in claims if claim.name.isidentifier()}
+    for claim in claims:
+        names = names_in(claim.name)
+        if claim.name.isidentifier() or not all(name in sizes for name in names):
+            continue
+        size = int(eval(claim.name, {"__builtins__": {}}, sizes))  # a Dim's own name: arithmetic on names, nothing else
+        if size != claim.size:
+            base = next(known for known in claims if known.name == names[0])
+            raise _conflict(
+                module, claim, Claim(base.owner, claim.name, size), note=f", where {base.name} is {base.size}"
+            )
+
+
+def _conflict(module: torch.nn.Module, claim: Claim, other: Claim, note: str = "") -> DeclarationError:
+    name = type(module).__name__
+    error = DeclarationError(
+        f"{name}: `{claim.name}` has two sizes: {claim.size} by {_owner_phrase(name, claim)}, "
+        f"{other.size} by {_owner_phrase(name, other)}{note}\n"
+        f"  In one module a name is one size. Give one of them another name, as in dims({_other_name(claim.name)}={claim.size})."
+    )
+    error.where, error.dim, error.expected, error.actual = name, claim.name, other.size, claim.size
+    error.hint = f"give one of them another name, as in dims({_other_name(claim.name)}={claim.size})"
+    return error
+
+
+def _other_name(name: str) -> str:
+    return f"{name}_2" if name.isidentifier() else "other"
+
+
+def _owner_phrase(name: str, claim: Claim) -> str:
+    return f"parameter `{claim.owner[:-1]}` of {name}.__init__" if claim.is_parameter else f"{name}.{claim.owner}"
+
+
+def _belongs(claim: Claim, key: str) -> bool:
+    return claim.owner == key or claim.owner.startswith(f"{key}.")
+
+
+def _held(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
+    yield from ((key, value) for key, value in module.__dict__.items() if isinstance(value, Dim))
+    yield from module.__dict__.get("_modules", {}).items()
+
+
+def _inherited(module: torch.nn.Module, prefix: str = "") -> Iterator[Claim]:
+    for key, child in module.__dict__.get("_modules", {}).items():
+        if child is None:
+            continue
+        if isinstance(child, _CONTAINERS):
+            yield from _inherited(child, f"{prefix}{key}.")
+        elif is_scope(child):
+            for claim in child.__dict__[ATTRIBUTE].claims:
+                if claim.name.isidentifier():
+                    yield Claim(f"{prefix}{key}", claim.name, claim.size)
+
+
+def _lookup(module: torch.nn.Module, path: str) -> Any:
+    value: Any = module
+    for part in path.split("."):
+        held = value.__dict__.get("_modules", {}) if isinstance(value, torch.nn.Module) else {}
+        value = held.get(part, getattr(value, "__dict__", {}).get(part))
+    return value

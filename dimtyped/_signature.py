@@ -1,0 +1,241 @@
+"""A function's signature as data: what each parameter and the return must be.
+
+Read once a function, at its first call: annotations may be strings that name things defined later.
+"""
+
+from __future__ import annotations
+
+import builtins
+import enum
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dimtyped._axes import Kind, names_in
+from dimtyped._errors import DeclarationError
+from dimtyped._hints import (
+    AnythingHint,
+    ArrayHint,
+    Hint,
+    Inexpressible,
+    arrays_in,
+    mentions_tensors,
+    read_hint,
+)
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_YIELDS = {"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator"}
+
+
+class Flavour(enum.Enum):
+    """How a function is driven, and so when its result can be checked."""
+
+    PLAIN = "plain"
+    COROUTINE = "coroutine"
+    GENERATOR = "generator"
+    ASYNC_GENERATOR = "async generator"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter and its hint."""
+
+    name: str
+    kind: inspect._ParameterKind  # pyright: ignore[reportPrivateUsage]  # inspect gives this enum no public name
+    default: Any
+    annotation: Any
+    hint: Hint
+
+    @property
+    def has_default(self) -> bool:
+        """Whether a call may leave it out."""
+        return self.default is not inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What `typed` knows of a function.
+
+    `result` is checked where the function returns, `item` for each thing a generator yields.
+    `expressible` is False where only the reference engine can decide. `fixed` are the sizes of
+    `typed(dims=...)`; `attributes` maps names to attributes of the first argument that hold their size.
+    """
+
+    function: Callable[..., Any]
+    where: str
+    flavour: Flavour
+    parameters: tuple[Parameter, ...]
+    result: Hint
+    result_annotation: Any
+    expressible: bool
+    fixed: Mapping[str, int] = field(default_factory=dict[str, int])
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        """All hints in the order of checking, the result's last."""
+        return (*(parameter.hint for parameter in self.parameters), self.result)
+
+    @property
+    def checks_result(self) -> bool:
+        """Whether the result is annotated at all."""
+        return not isinstance(self.result, AnythingHint)
+
+
+def read_signature(
+    function: Callable[..., Any],
+    *,
+    names: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, int] | None = None,
+    attributes: Mapping[str, str] | None = None,
+) -> Signature:
+    """The signature of `function`, its string annotations resolved.
+
+    `names` are the names a string annotation may use beside the function's globals.
+
+    Raises:
+        DeclarationError: an annotation cannot be resolved.
+    """
+    where = display_name(function)
+    hints = resolve_annotations(function, names or {}, where)
+    flavour = flavour_of(function)
+    result_annotation = hints.get("return", Any)
+    try:
+        parameters = tuple(
+            _read_parameter(parameter, hints) for parameter in inspect.signature(function).parameters.values()
+        )
+        result, expressible = read_hint(_checked_at_the_end(result_annotation, flavour)), True
+        _reject_unknown_placeholders(parameters, result)
+    except Inexpressible:
+        parameters = tuple(
+            Parameter(p.name, p.kind, p.default, hints.get(p.name, Any), AnythingHint(Any))
+            for p in inspect.signature(function).parameters.values()
+        )
+        result, expressible = AnythingHint(_checked_at_the_end(result_annotation, flavour)), False
+    return Signature(
+        function, where, flavour, parameters, result, result_annotation, expressible, fixed or {}, attributes or {}
+    )
+
+
+def display_name(function: Callable[..., Any]) -> str:
+    """`Decoder.forward`, whatever function the class was defined in."""
+    name: str = getattr(function, "__qualname__", repr(function))
+    return name.rpartition("<locals>.")[2]
+
+
+def flavour_of(function: Callable[..., Any]) -> Flavour:
+    """How the function is driven."""
+    if inspect.iscoroutinefunction(function):
+        return Flavour.COROUTINE
+    if inspect.isasyncgenfunction(function):
+        return Flavour.ASYNC_GENERATOR
+    return Flavour.GENERATOR if inspect.isgeneratorfunction(function) else Flavour.PLAIN
+
+
+def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], frame: types.FrameType) -> dict[str, Any]:
+    """The names in string annotations that only the frame around the decorated function knows."""
+    texts = [text for text in annotations.values() if isinstance(text, str)]
+    wanted = {word for text in texts for word in _WORD.findall(text)}
+    known: Mapping[str, Any] = getattr(function, "__globals__", {})
+    missing = {word for word in wanted if word not in known and not hasattr(builtins, word)}
+    found: dict[str, Any] = {}
+    current: types.FrameType | None = frame
+    while missing and current is not None and current.f_code.co_name != "<module>":
+        here = {word: current.f_locals[word] for word in missing if word in current.f_locals}
+        found.update(here)
+        missing -= here.keys()
+        current = current.f_back
+    return found
+
+
+def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The annotations of a function with every string replaced by what it means.
+
+    Raises:
+        DeclarationError: a string names nothing, or jaxtyping refuses what it says.
+    """
+    try:
+        return typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
+    except Exception as error:
+        raise DeclarationError(
+            f"{where}: an annotation cannot be resolved: {type(error).__name__}: {error}\n"
+            f"  annotations: {_annotation_texts(function)}\n"
+            "  Import or define every name that it uses before the first call."
+        ) from error
+
+
+def _annotation_texts(function: Callable[..., Any]) -> str:
+    try:
+        return ", ".join(f"{name}: {text}" for name, text in function.__annotations__.items())
+    except NameError as error:  # evaluated lazily from Python 3.14 on
+        return str(error)
+
+
+def _closure(function: Callable[..., Any]) -> dict[str, Any]:
+    cells: Any = getattr(function, "__closure__", None) or ()
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    found: dict[str, Any] = {}
+    for name, cell in zip(names, cells, strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # the variable has no value yet
+            continue
+    return found
+
+
+def _read_parameter(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Parameter:
+    annotation = hints.get(parameter.name, Any)
+    return Parameter(parameter.name, parameter.kind, parameter.default, annotation, read_hint(annotation))
+
+
+def _checked_at_the_end(annotation: Any, flavour: Flavour) -> Any:
+    """What each checked result must be: for a generator, each item that it yields."""
+    if flavour in (Flavour.PLAIN, Flavour.COROUTINE):
+        return annotation
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
+    if origin is not None and origin.__name__ in _YIELDS and arguments and mentions_tensors(arguments[0]):
+        return arguments[0]
+    return Any
+
+
+def _reject_unknown_placeholders(parameters: tuple[Parameter, ...], result: Hint) -> None:
+    """A `{...}` that is more than an attribute of a parameter is evaluated by jaxtyping itself."""
+    known = {parameter.name for parameter in parameters}
+    for hint in (*(parameter.hint for parameter in parameters), result):
+        for array in arrays_in(hint):
+            for axis in array.axes:
+                if axis.kind is Kind.EXPRESSION:
+                    split_placeholders(axis.name, known)
+
+
+def split_placeholders(expression: str, parameters: set[str]) -> list[str]:
+    """The paths in an expression's `{...}` parts: `{self.width}-1` gives `["self.width"]`.
+
+    Raises:
+        Inexpressible: a part is more than a path from a parameter, so only the reference engine can tell.
+    """
+    paths = re.findall(r"\{(.*?)\}", expression)
+    for path in paths:
+        words = path.strip().split(".")
+        if not all(word.isidentifier() for word in words) or words[0] not in parameters:
+            raise Inexpressible(f"{{{path}}} is evaluated by jaxtyping")
+    rest = re.sub(r"\{.*?\}", "0", expression)
+    if (paths and "**" in rest) or "{" in rest or "}" in rest or '"' in rest or "'" in rest or "\\" in rest:
+        raise Inexpressible(f"{expression} is evaluated by jaxtyping")
+    return [path.strip() for path in paths]
+
+
+def free_names(array: ArrayHint) -> tuple[str, ...]:
+    """The names a tensor annotation uses, `*name` ones and those in expressions included."""
+    names: list[str] = []
+    for axis in array.axes:
+        if axis.kind is Kind.NAME:
+            names.append(axis.name)
+        elif axis.kind is Kind.EXPRESSION:
+            names.extend(names_in(axis.name))
+    return tuple(dict.fromkeys(names))

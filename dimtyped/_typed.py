@@ -1,0 +1,199 @@
+"""The decorator: enforces a function's jaxtyping annotations, with the engine that the mode chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, overload
+
+from dimtyped import _config
+from dimtyped._dims import Dim
+from dimtyped._entry import Entry, wrapper_globals
+from dimtyped._errors import DeclarationError, DimensionError
+from dimtyped._fast import PREFIX
+from dimtyped._signature import Flavour, flavour_of, outer_names
+
+_F = TypeVar("_F")
+_MARK = "__dimtyped__"
+_COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
+
+
+@overload
+def typed(function: _F, /) -> _F: ...
+@overload
+def typed(*, dims: Iterable[Dim]) -> Callable[[_F], _F]: ...
+def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
+    """Enforces the jaxtyping annotations of a function, a method, a dataclass or every method of a class.
+
+    Names in one call's annotations must agree, its result's included. In a method of a module, a name that the
+    module declares means that size. Coroutine functions and generators stay what they are: their arguments
+    are checked when they start, each item or result when it is there. With checks off, `typed(f) is f`.
+
+    Args:
+        function: What to check; left out with `dims`.
+        dims: Names whose size is fixed here. Default: none.
+
+    Raises:
+        DeclarationError: at decoration, something that cannot be checked; at the first call, an annotation that
+            cannot be resolved.
+        DimensionError: at a call, an argument or a result that does not fit.
+
+    Example:
+        >>> import torch
+        >>> from jaxtyping import Float
+        >>> from torch import Tensor
+        >>> @typed
+        ... def outer(x: Float[Tensor, "rows"], y: Float[Tensor, "cols"]) -> Float[Tensor, "rows cols"]:
+        ...     return x[:, None] * y
+        >>> outer(torch.ones(2), torch.ones(3)).shape
+        torch.Size([2, 3])
+    """
+    frame = sys._getframe(1)
+    fixed = _fixed_sizes(dims)
+    if function is None:
+        return lambda target: _decorate(target, fixed, frame)
+    return _decorate(function, fixed, frame)
+
+
+def entry_of(function: object) -> Entry | None:
+    """What `typed` knows of a function that it has decorated."""
+    return getattr(function, _MARK, None)
+
+
+def wrap(entry: Entry) -> types.FunctionType:
+    """The wrapper of an entry: a plain function that compiles the check at its first call and becomes it."""
+    function = entry.function
+    template = _STUBS[flavour_of(function)]
+    name: str = getattr(function, "__name__", "call")
+    wrapper = types.FunctionType(template.__code__, wrapper_globals(entry), name)
+    entry.wrapper = wrapper
+    for attribute in _COPIED:
+        setattr(wrapper, attribute, getattr(function, attribute, None))
+    # TorchDynamo's marks on the inner function would let a caller go around this one
+    kept = {key: value for key, value in vars(function).items() if not key.startswith("_torchdynamo")}
+    wrapper.__dict__.update(kept, __wrapped__=function, **{_MARK: entry})
+    _copy_annotations(function, wrapper)
+    return wrapper
+
+
+def _decorate(target: Any, fixed: Mapping[str, int], frame: types.FrameType) -> Any:
+    if _config.mode() == "off" or getattr(target, "__no_type_check__", False):
+        return target
+    if isinstance(target, staticmethod | classmethod):
+        inner = _decorate_function(target.__func__, fixed, frame, is_method=False)
+        return type(target)(inner)
+    if isinstance(target, property):
+        parts = (target.fget, target.fset, target.fdel)
+        return property(*(part and _decorate_function(part, fixed, frame) for part in parts), doc=target.__doc__)
+    if isinstance(target, type):
+        return _decorate_class(target, fixed, frame)
+    return _decorate_function(target, fixed, frame)
+
+
+def _decorate_function(
+    function: Any, fixed: Mapping[str, int], frame: types.FrameType, *, is_method: bool | None = None
+) -> Any:
+    if entry_of(function) is not None or getattr(function, "__no_type_check__", False):
+        return function
+    if not isinstance(function, types.FunctionType):
+        raise DeclarationError(
+            f"typed() takes a function, a method or a class, not {function!r} of type {type(function).__name__}\n"
+            "  Decorate the function itself, before anything wraps it."
+        )
+    annotations = _annotations(function)
+    if not annotations and not fixed and "assert_dims" not in function.__code__.co_names:
+        return function
+    return wrap(
+        Entry(
+            function,
+            names=outer_names(annotations, function, frame),
+            fixed=fixed,
+            is_method=_looks_like_method(function) if is_method is None else is_method,
+            reference=_config.mode() == "reference",
+        )
+    )
+
+
+def _decorate_class(cls: type, fixed: Mapping[str, int], frame: types.FrameType) -> type:
+    """A dataclass's `__init__`, and every method that the class itself defines."""
+    for name, member in list(vars(cls).items()):
+        if name == "__init__" and dataclasses.is_dataclass(cls):
+            _type_dataclass(cls, member, fixed, frame)
+        elif name.startswith("__") and name.endswith("__") and name not in ("__init__", "__call__"):
+            continue
+        elif isinstance(member, types.FunctionType | staticmethod | classmethod | property):
+            setattr(cls, name, _decorate(member, fixed, frame))
+    return cls
+
+
+def _type_dataclass(cls: Any, init: Any, fixed: Mapping[str, int], frame: types.FrameType) -> None:
+    cls.__init__ = _decorate_function(init, fixed, frame, is_method=False)
+
+
+def _fixed_sizes(dims: Iterable[Dim] | None) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for dim in dims or ():
+        if not isinstance(dim, Dim):
+            raise DeclarationError(f"typed(dims=...) takes Dims, not {dim!r}: make one with Dim('name', size)")
+        if sizes.setdefault(dim.name, int(dim)) != int(dim):
+            raise DeclarationError(f"typed(dims=...) gives `{dim.name}` two sizes: {sizes[dim.name]} and {int(dim)}")
+    return sizes
+
+
+def _annotations(function: types.FunctionType) -> Mapping[str, Any]:
+    try:
+        return function.__annotations__
+    except NameError:  # from Python 3.14 on they are evaluated here, and may name what comes later
+        return {"later": Any}
+
+
+def _copy_annotations(function: Any, wrapper: types.FunctionType) -> None:
+    try:
+        wrapper.__annotations__ = function.__annotations__
+    except NameError:
+        wrapper.__annotate__ = function.__annotate__  # type: ignore[attr-defined]  # from Python 3.14 on
+
+
+def _looks_like_method(function: types.FunctionType) -> bool:
+    owner = function.__qualname__.rpartition(".")[0]
+    return bool(owner) and not owner.endswith("<locals>") and function.__code__.co_argcount > 0
+
+
+# The code that a wrapper has until its first call ---------------------------------------------------------------------
+# Each name that begins with _dt_ is a global of the wrapper, not of this file.
+
+
+def _stub(*args: Any, **kwargs: Any) -> Any:
+    is_module = _dt_entry.is_method and len(args) > 0 and isinstance(args[0], _dt_Module)  # type: ignore[name-defined]
+    _dt_prepare(args[0] if is_module else None, not _dt_compiling())  # type: ignore[name-defined]
+    return _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
+
+
+async def _coroutine_stub(*args: Any, **kwargs: Any) -> Any:
+    is_module = _dt_entry.is_method and len(args) > 0 and isinstance(args[0], _dt_Module)  # type: ignore[name-defined]
+    _dt_prepare(args[0] if is_module else None, True)  # type: ignore[name-defined]
+    return await _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
+
+
+def _generator_stub(*args: Any, **kwargs: Any) -> Any:
+    is_module = _dt_entry.is_method and len(args) > 0 and isinstance(args[0], _dt_Module)  # type: ignore[name-defined]
+    _dt_prepare(args[0] if is_module else None, True)  # type: ignore[name-defined]
+    return (yield from _dt_entry.call(*args, **kwargs))  # type: ignore[name-defined]
+
+
+async def _async_generator_stub(*args: Any, **kwargs: Any) -> Any:
+    is_module = _dt_entry.is_method and len(args) > 0 and isinstance(args[0], _dt_Module)  # type: ignore[name-defined]
+    _dt_prepare(args[0] if is_module else None, True)  # type: ignore[name-defined]
+    async for item in _dt_entry.call(*args, **kwargs):  # type: ignore[name-defined]
+        yield item
+
+
+_STUBS: dict[Flavour, Callable[..., Any]] = {
+    Flavour.PLAIN: _stub,
+    Flavour.COROUTINE: _coroutine_stub,
+    Flavour.GENERATOR: _generator_stub,
+    Flavour.ASYNC_GENERATOR: _async_generator_stub,
+}

@@ -1,0 +1,12 @@
+"""The effort of the property tests is chosen by HYPOTHESIS_PROFILE: dev (the default), ci or thorough."""
+
+import os
+
+from hypothesis import settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a test worker, set before torch is imported
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("thorough", max_examples=100_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
