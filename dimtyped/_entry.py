@@ -34,6 +34,9 @@ class Entry:
         names: What its string annotations may name beside its globals.
         fixed: The sizes of `typed(dims=...)`.
         attributes: For our own layers: names, and the attributes of the layer that hold their sizes.
+        annotations: For our own layers: the annotations, in place of the function's.
+        rescue: For our own layers: the kinds of exception of the function that mean a wrong argument, and what
+            makes our error of one: it is given the entry, the values and the exception.
         is_method: Whether the first argument may be a module whose names count.
         reference: Whether the reference engine checks.
         error: The exception to raise; a kind of DimensionError.
@@ -46,6 +49,8 @@ class Entry:
         names: Mapping[str, Any] | None = None,
         fixed: Mapping[str, int] | None = None,
         attributes: Mapping[str, str] | None = None,
+        annotations: Mapping[str, Any] | None = None,
+        rescue: tuple[tuple[type[Exception], ...], Callable[..., Exception]] | None = None,
         is_method: bool = False,
         reference: bool = False,
         error: type[DimensionError] = DimensionError,
@@ -54,6 +59,8 @@ class Entry:
         self.names = dict(names or {})
         self.fixed = dict(fixed or {})
         self.attributes = dict(attributes or {})
+        self.annotations = annotations
+        self.rescue = rescue
         self.is_method = is_method
         self.reference = reference
         self.error = error
@@ -77,7 +84,11 @@ class Entry:
         """
         if self._signature is None:
             self._signature = read_signature(
-                self.function, names=self.names, fixed=self.fixed, attributes=self.attributes
+                self.function,
+                names=self.names,
+                fixed=self.fixed,
+                attributes=self.attributes,
+                annotations=self.annotations,
             )
         return self._signature
 
@@ -101,6 +112,11 @@ class Entry:
         if layout is not None and code is not None:
             self.variants[layout] = self.call
 
+    def prepare_for(self, module: torch.nn.Module) -> None:
+        """Compiles the check for one more module's names, before a trace would need it."""
+        if self.variants and self._is_method_of(module):
+            self.prepare_variant(scope_of(module).layout)
+
     def prepare_variant(self, layout: str) -> None:
         """Compiles the check for modules that declare other names than the first one did."""
         if layout not in self.variants:
@@ -113,7 +129,7 @@ class Entry:
         if self.reference or not signature.expressible:
             return None
         try:
-            return _fast.compile_check(signature, layout, shares=self._shares())
+            return _fast.compile_check(signature, layout, self._shares(), self.rescue[0] if self.rescue else ())
         except Inexpressible:
             return None
 
@@ -279,6 +295,11 @@ def ambiguous(entry: Entry, owner: torch.nn.Module, name: str) -> DeclarationErr
     return error
 
 
+def rescue(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
+    """What the layer makes of an exception of torch's."""
+    return entry.rescue[1](entry, values, error) if entry.rescue is not None else error
+
+
 def unevaluable(entry: Entry, error: Exception) -> DeclarationError:
     """What an axis's expression raised, as a wrong declaration."""
     return _fast.unevaluable(entry.signature.where, error)
@@ -317,7 +338,7 @@ _scope_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
 _HELPERS: dict[str, Any] = {
     f"{PREFIX}scope_of": _scope_of,
     f"{PREFIX}Module": torch.nn.Module,
-    **{f"{PREFIX}{helper.__name__}": helper for helper in (is_wrong, explain, again, ambiguous, unevaluable)},
+    **{f"{PREFIX}{helper.__name__}": helper for helper in (is_wrong, explain, again, ambiguous, rescue, unevaluable)},
 }
 
 
@@ -360,7 +381,11 @@ def _reference_plain(entry: Entry) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
         _check_arguments(entry, arguments, keywords)
-        result = entry.function(*arguments, **keywords)
+        try:
+            result = entry.function(*arguments, **keywords)
+        except entry.rescue[0] if entry.rescue is not None else () as error:
+            bound = inspect.signature(entry.function).bind(*arguments, **keywords).arguments
+            raise rescue(entry, tuple(bound.values()), error) from None
         _check_result(entry, arguments, keywords, result)
         return result
 

@@ -49,18 +49,21 @@ class Compiled:
     keyword_defaults: dict[str, Any] | None
 
 
-def compile_check(signature: Signature, layout: str | None, shares: bool) -> Compiled:
+def compile_check(
+    signature: Signature, layout: str | None, shares: bool, rescued: tuple[type[Exception], ...] = ()
+) -> Compiled:
     """The wrapper of a function as code.
 
     Args:
         signature: What to check.
         layout: The names that the module declares, or None for a function that is no module's method.
         shares: Whether the function's body calls `assert_dims` and so needs the names at hand.
+        rescued: Exceptions of the function that the entry's `rescue` explains.
 
     Raises:
         Inexpressible: a parameter's name is one of ours.
     """
-    source, constants = _Source(signature, layout, shares).build()
+    source, constants = _Source(signature, layout, shares, rescued).build()
     name = f"<dimtyped {signature.where} {next(_numbers)}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     namespace: dict[str, Any] = {}
@@ -72,12 +75,15 @@ def compile_check(signature: Signature, layout: str | None, shares: bool) -> Com
 class _Source:
     """Writes one wrapper: the signature, the scope's sizes, the arguments' checks, the call, the result's."""
 
-    def __init__(self, signature: Signature, layout: str | None, shares: bool) -> None:
+    def __init__(
+        self, signature: Signature, layout: str | None, shares: bool, rescued: tuple[type[Exception], ...]
+    ) -> None:
         if any(parameter.name.startswith(PREFIX) for parameter in signature.parameters):
             raise Inexpressible(f"a parameter's name begins with {PREFIX}")
         self.signature = signature
         self.layout = layout
         self.shares = shares
+        self.rescued = rescued
         uses, joined = count_uses(signature.hints)
         self.writer = Writer(PREFIX, uses, joined, keep_all=shares)
         self.used = tuple(
@@ -181,12 +187,23 @@ class _Source:
             self._call_generator(call, checks)
         elif flavour is Flavour.ASYNC_GENERATOR:
             self._call_async_generator(call)
+        elif self.rescued:
+            self._call_rescued(call)
         elif not checks:
             self.writer.write(f"return {'await ' if flavour is Flavour.COROUTINE else ''}{call}")
         else:
             self.writer.write(f"{PREFIX}result = {'await ' if flavour is Flavour.COROUTINE else ''}{call}")
             self._check_result()
             self.writer.write(f"return {PREFIX}result")
+
+    def _call_rescued(self, call: str) -> None:
+        """A layer's call: an exception of torch's that means a wrong argument becomes ours; trying costs nothing."""
+        kinds = self.writer.constant(self.rescued, "rescued")
+        with self.writer.block("try:"):
+            self.writer.write(f"return {call}")
+        with self.writer.block(f"except {kinds} as {PREFIX}error:"):
+            values = _tuple_of(self.signature)
+            self.writer.write(f"raise {PREFIX}rescue({PREFIX}entry, {values}, {PREFIX}error) from None")
 
     def _check_result(self) -> None:
         if self.shares:

@@ -209,7 +209,7 @@ def placed(axes: tuple[Axis, ...], rank: int) -> list[tuple[Axis, int]]:
 
 def axis_name(axis: Axis) -> str:
     """What an error calls an axis."""
-    return axis.name or axis.label or axis.text
+    return axis.label or axis.name or axis.text
 
 
 def size_text(size: Any) -> str:

@@ -109,9 +109,9 @@ def resync(module: torch.nn.Module) -> bool:
     """Reads the module's names anew from what it holds now; says whether a size changed."""
     scope: Scope = module.__dict__.setdefault(ATTRIBUTE, Scope())
     before = (scope.layout, scope.sizes)
-    parameters = [claim for claim in scope.claims if claim.is_parameter]
-    held = [claim for key, value in _held(module) for claim in claims_of(key, value)]
-    scope.claims = (*parameters, *held)
+    stored = [c for c in scope.claims if c.is_parameter or module.__dict__.get(c.owner) == c.size]
+    held = [claim for key, value in _held(module) for claim in claims_of(key, value) if claim not in stored]
+    scope.claims = (*stored, *held)
     settle(module, scope)
     return before != (scope.layout, scope.sizes)
 

@@ -92,16 +92,18 @@ def read_signature(
     names: Mapping[str, Any] | None = None,
     fixed: Mapping[str, int] | None = None,
     attributes: Mapping[str, str] | None = None,
+    annotations: Mapping[str, Any] | None = None,
 ) -> Signature:
     """The signature of `function`, its string annotations resolved.
 
-    `names` are the names a string annotation may use beside the function's globals.
+    `names` are the names a string annotation may use beside the function's globals; `annotations` stand in place
+    of the function's own.
 
     Raises:
         DeclarationError: an annotation cannot be resolved.
     """
     where = display_name(function)
-    hints = resolve_annotations(function, names or {}, where)
+    hints = dict(annotations) if annotations is not None else resolve_annotations(function, names or {}, where)
     flavour = flavour_of(function)
     result_annotation = hints.get("return", Any)
     try:

@@ -63,6 +63,13 @@ def entry_of(function: object) -> Entry | None:
     return getattr(function, _MARK, None)
 
 
+def typed_method(function: Any, frame: types.FrameType) -> Any:
+    """What `typed` makes of a method, for a class that checks its methods by itself."""
+    if not isinstance(function, types.FunctionType):
+        return function
+    return _decorate(function, {}, frame)
+
+
 def wrap(entry: Entry) -> types.FunctionType:
     """The wrapper of an entry: a plain function that compiles the check at its first call and becomes it."""
     function = entry.function

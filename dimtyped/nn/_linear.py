@@ -1,0 +1,34 @@
+"""Linear layers."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from dimtyped.nn._layer import Layer, declares
+
+
+@declares(
+    sizes={"in_features": "in_features", "out_features": "out_features"},
+    inputs={"input": Shaped[Tensor, "... in_features"]},
+    output=Shaped[Tensor, "... out_features"],
+    parameters={"weight": "out_features in_features", "bias": "out_features"},
+    flow=("in_features", "out_features"),
+)
+class Linear(Layer, torch.nn.Linear):
+    """`torch.nn.Linear`, checked by name: `(..., in_features) -> (..., out_features)`.
+
+    Args: as `torch.nn.Linear`; each size may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose last axis is not `in_features`.
+        TyingError: at the assignment of a weight that is not `(out_features, in_features)`.
+
+    Example:
+        >>> import torch
+        >>> from dimtyped import dims, nn
+        >>> embed, hidden = dims(embed=128, hidden=256)
+        >>> nn.Linear(embed, hidden)
+        Linear(embed=128 -> hidden=256, bias=True)
+    """

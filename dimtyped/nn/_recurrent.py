@@ -1,0 +1,256 @@
+"""Recurrent layers. The state is `(layers*directions, batch, hidden)` whatever `batch_first` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from dimtyped._errors import RankError
+from dimtyped._typed import entry_of
+from dimtyped.nn._layer import Layer, check_before, compile_checks, declares, plain, take_names
+from dimtyped.nn._states import check_state_from
+
+_State = Shaped[Tensor, "layers batch state"]
+_FlatState = Shaped[Tensor, "layers state"]
+_PackedState = Shaped[Tensor, "layers batch={batch} state"]
+_Cell = Shaped[Tensor, "layers batch hidden"]
+_FlatCell = Shaped[Tensor, "layers hidden"]
+_PackedCell = Shaped[Tensor, "layers batch={batch} hidden"]
+
+_SIZES = {"embed": "input_size", "hidden": "hidden_size", "state": "_dim_state", "layers": "_dim_layers"}
+_BATCH_FIRST = Shaped[Tensor, "batch seq embed"]
+_SEQ_FIRST = Shaped[Tensor, "seq batch embed"]
+_UNBATCHED = Shaped[Tensor, "seq embed"]
+_PACKED = Shaped[Tensor, "steps embed"]
+
+
+def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:  # noqa: A002, ARG001
+    """Stands for torch's `check_forward_args`: the shapes are checked already, the dtype is left to torch's words."""
+    if input.dtype != self._flat_weights[0].dtype:
+        torch.nn.RNNBase.check_input(self, input, batch_sizes)
+
+
+class Recurrent(Layer, torch.nn.RNNBase):
+    """What RNN, LSTM and GRU share: four forms of input, and a state that must fit the input's batch."""
+
+    _dim_hooks = {"check_forward_args": _check_dtype}  # noqa: RUF012  # a ClassVar in the base
+
+    @classmethod
+    def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Picks the check by the input's form: batched either way round, unbatched, or packed."""
+        batch_first = check_before(cls, torch_forward, cls._dim_form(_BATCH_FIRST, _State, _Cell))
+        seq_first = check_before(cls, torch_forward, cls._dim_form(_SEQ_FIRST, _State, _Cell))
+        unbatched = check_before(cls, torch_forward, cls._dim_form(_UNBATCHED, _FlatState, _FlatCell))
+        wrong_rank = check_before(cls, torch_forward, cls._dim_form(_SEQ_FIRST, _State, _Cell), error=RankError)
+        packed = check_before(cls, _packed, {**cls._dim_form(_PACKED, _PackedState, _PackedCell), "batch": int})
+
+        def forward(self: Any, input: Any, hx: Any = None) -> Any:  # noqa: A002  # torch's name
+            __tracebackhide__ = True
+            if isinstance(input, Tensor):
+                rank = input.dim()
+                if rank == 3:
+                    return batch_first(self, input, hx) if self.batch_first else seq_first(self, input, hx)
+                return unbatched(self, input, hx) if rank == 2 else wrong_rank(self, input, hx)
+            if isinstance(input, PackedSequence):
+                packed(self, input.data, hx, int(input.batch_sizes[0]))
+                return torch_forward(self, input, hx)
+            return seq_first(self, input, hx)
+
+        checks = (batch_first, seq_first, unbatched, wrong_rank, packed)
+        forward._dim_entries = tuple(entry_of(check) for check in checks)  # type: ignore[attr-defined]
+        forward.__doc__, forward.__wrapped__ = torch_forward.__doc__, torch_forward  # type: ignore[attr-defined]
+        return forward
+
+    @classmethod
+    def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # noqa: A002  # torch's name
+        """The annotations of one form of the input."""
+        return {"input": input, "hx": state | None}
+
+    @property
+    def _dim_state(self) -> int:
+        """The width of the state that a step hands on: `proj_size` where there is one."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def _dim_layers(self) -> int:
+        """How many states there are: one a layer and direction."""
+        return self.num_layers * (2 if self.bidirectional else 1)
+
+    @property
+    def _dim_labels(self) -> dict[str, str]:
+        labels = super()._dim_labels
+        return {**labels, "state": labels["hidden"] if not self.proj_size else "proj", "layers": "layers"}
+
+    def _dim_parameter_axes(self, name: str) -> str | None:
+        gates = {"LSTM": 4, "GRU": 3}.get(self.mode, 1)
+        kind, _, place = name.rpartition("_l")
+        layer = place.partition("_")[0]
+        if not layer.isdigit():
+            return None
+        width = "embed" if layer == "0" else ("2*state" if self.bidirectional else "state")
+        rows = f"{gates}*hidden" if gates > 1 else "hidden"
+        shapes = {
+            "weight_ih": f"{rows} {width}",
+            "weight_hh": f"{rows} state",
+            "bias_ih": rows,
+            "bias_hh": rows,
+            "weight_hr": "state hidden",
+        }
+        return shapes.get(kind)
+
+
+def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # noqa: A002  # torch's name
+    """Stands for torch's `forward` in the check of a PackedSequence, whose batch is no axis of its data."""
+
+
+def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, **arguments: Any) -> None:
+    take_names(layer, arguments)
+    torch_init(**{key: plain(value) for key, value in arguments.items()})
+    if state_from is not None:
+        check_state_from(layer, state_from)
+    compile_checks(type(layer))
+
+
+@declares(sizes=_SIZES, inputs={}, flow=("embed", "hidden"))
+class RNN(Recurrent, torch.nn.RNN):
+    """`torch.nn.RNN`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`.
+
+    Args: as `torch.nn.RNN`, each size may be a Dim, and
+        state_from: A recurrent layer whose final state this one is to start from. Default: any.
+
+    Raises:
+        StateError: at construction, the final state of `state_from` does not fit.
+        DimensionError: at a call that does not fit.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        state_from: torch.nn.RNNBase | None = None,
+    ) -> None:
+        _make(
+            self,
+            super().__init__,
+            state_from,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            nonlinearity=nonlinearity,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+
+
+@declares(sizes=_SIZES, inputs={}, flow=("embed", "hidden"))
+class GRU(Recurrent, torch.nn.GRU):
+    """`torch.nn.GRU`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`, to the same of hidden.
+
+    Args: as `torch.nn.GRU`, each size may be a Dim, and
+        state_from: A recurrent layer whose final state this one is to start from. Default: any.
+
+    Raises:
+        StateError: at construction, the final state of `state_from` does not fit.
+        DimensionError: at a call that does not fit.
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> embed, hidden = dims(embed=128, hidden=256)
+        >>> nn.GRU(embed, hidden, batch_first=True)
+        GRU(embed=128 -> hidden=256, batch_first=True)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        state_from: torch.nn.RNNBase | None = None,
+    ) -> None:
+        _make(
+            self,
+            super().__init__,
+            state_from,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+
+
+@declares(sizes=_SIZES, inputs={}, flow=("embed", "hidden"))
+class LSTM(Recurrent, torch.nn.LSTM):
+    """`torch.nn.LSTM`, checked by name; its state is `(h, c)`, h of width `proj_size` where there is one.
+
+    Args: as `torch.nn.LSTM`, each size may be a Dim, and
+        state_from: A recurrent layer whose final state this one is to start from. Default: any.
+
+    Raises:
+        StateError: at construction, the final state of `state_from` does not fit.
+        DimensionError: at a call that does not fit.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        state_from: torch.nn.RNNBase | None = None,
+    ) -> None:
+        _make(
+            self,
+            super().__init__,
+            state_from,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            proj_size=proj_size,
+            device=device,
+            dtype=dtype,
+        )
+
+    @classmethod
+    def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # noqa: A002  # torch's name
+        return {"input": input, "hx": tuple[state, cell] | None}

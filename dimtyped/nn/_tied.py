@@ -1,0 +1,165 @@
+"""The output layer that shares its weight with an embedding."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # its name everywhere
+
+from dimtyped._dims import Dim
+from dimtyped._errors import TyingError
+from dimtyped._scope import short_repr
+from dimtyped.nn._layer import ROLES, Layer, compile_checks, declares
+from dimtyped.nn._linear import Linear
+from dimtyped.nn._parameters import tying_error
+from dimtyped.nn._retype import retype_layer
+
+_L = TypeVar("_L", bound=torch.nn.Module)
+
+
+class _TiedOutput(torch.nn.Module):
+    """The layer without its checks: what runs when they are off."""
+
+    weight: Tensor
+    bias: Tensor | None
+    projection: torch.nn.Module | None
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
+        """Logits over the vocabulary."""
+        projected = input if self.projection is None else self.projection(input)
+        return F.linear(projected, self.weight, self.bias)
+
+
+@declares(
+    sizes={"hidden": "in_features", "vocab": "out_features", "embed": "embedding_dim"},
+    inputs={"input": Shaped[Tensor, "... hidden"]},
+    output=Shaped[Tensor, "... vocab"],
+    parameters={"weight": "vocab embed", "bias": "vocab"},
+    flow=("hidden", "vocab"),
+)
+class TiedDecoder(Layer, _TiedOutput):
+    r"""Logits over the vocabulary by the embedding's own weight: `(..., hidden) -> (..., vocab)`.
+
+    Computes $x E^\top + b$, or $(P x) E^\top + b$ with a learned projection $P$ where hidden is not the embedding's
+    width. It has one weight, the embedding's. The tie outlives copies, saves, loads and conversions.
+
+    Args:
+        embedding: The embedding to share the weight of. A plain `torch.nn.Embedding` becomes a typed one in place.
+        hidden: The width of what comes in. Default: the embedding's width.
+        bias: Whether to learn a bias for each entry. Default: True.
+        project: Whether to put a bias-free `Linear(hidden, embed)` before it. Default: False.
+
+    Raises:
+        TyingError: `embedding` is no embedding, or hidden is not its width and `project` is False.
+        DimensionError: at a call whose last axis is not hidden.
+
+    References:
+        Press and Wolf, Using the Output Embedding to Improve Language Models, 2017 (arXiv:1608.05859).
+        Inan, Khosravi and Socher, Tying Word Vectors and Word Classifiers, 2017 (arXiv:1611.01462).
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> vocab, embed, hidden = dims(vocab=1000, embed=128, hidden=256)
+        >>> embedding = nn.Embedding(vocab, embed)
+        >>> decoder = nn.TiedDecoder(embedding, hidden, project=True)
+        >>> decoder.weight is embedding.weight
+        True
+    """
+
+    def __init__(
+        self, embedding: torch.nn.Embedding, hidden: int | None = None, *, bias: bool = True, project: bool = False
+    ) -> None:
+        super().__init__()
+        if not isinstance(embedding, torch.nn.Embedding):
+            raise TyingError(f"TiedDecoder takes an embedding, not {short_repr(embedding)} of type {type(embedding).__name__}")
+        retype_layer(embedding)
+        self.embedding_dim = embedding.weight.shape[1]
+        self.in_features = self.embedding_dim if hidden is None else _size(hidden)
+        self.out_features = embedding.weight.shape[0]
+        self.__dict__[ROLES] = _names(embedding, hidden)
+        if self.in_features != self.embedding_dim and not project:
+            raise _wrong_width(self)
+        of_weight = {"device": embedding.weight.device, "dtype": embedding.weight.dtype}
+        self.projection = Linear(self.in_features, self.embedding_dim, bias=False, **of_weight) if project else None
+        self.weight = embedding.weight
+        self.register_parameter(
+            "bias", torch.nn.Parameter(torch.empty(self.out_features, **of_weight)) if bias else None
+        )
+        self.reset_parameters()
+        compile_checks(type(self))
+
+    def reset_parameters(self) -> None:
+        """Draws the bias as `torch.nn.Linear` does; the weight is the embedding's to draw."""
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.embedding_dim) if self.embedding_dim else 0
+            torch.nn.init.uniform_(self.bias, -bound, bound)
+
+    def extra_repr(self) -> str:
+        """The sizes by name, as in every typed layer."""
+        projected = "" if self.projection is None else ", project=True"
+        return f"{self._dim_arrow()}, bias={self.bias is not None}{projected}"
+
+
+def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
+    """Ties an output layer's weight to an embedding's, checked. The tie outlives copies, loads and conversions.
+
+    Args:
+        layer: A layer with a `weight`, such as `nn.Linear(embed, vocab)` or a second embedding. A plain torch layer
+            becomes a typed one in place, and so does the embedding.
+        embedding: The embedding whose weight both have from now on.
+
+    Returns:
+        The layer.
+
+    Raises:
+        TyingError: the weights differ in shape, or one of the two has none.
+
+    Example:
+        >>> from dimtyped import nn, tie
+        >>> embedding = nn.Embedding(1000, 128)
+        >>> out = tie(nn.Linear(128, 1000), embedding)
+        >>> out.weight is embedding.weight
+        True
+    """
+    for module in (layer, embedding):
+        if not isinstance(getattr(module, "weight", None), Tensor):
+            raise TyingError(f"tie() takes layers with a weight, not {short_repr(module)} of type {type(module).__name__}")
+        retype_layer(module)
+    theirs, ours = tuple(embedding.weight.shape), tuple(getattr(layer, "weight").shape)  # noqa: B009
+    if theirs != ours:
+        raise tying_error(layer, embedding, ours, theirs)
+    layer.weight = embedding.weight
+    return layer
+
+
+def _size(hidden: int) -> int:
+    return int(Dim("hidden", hidden))  # refuses what is no size
+
+
+def _names(embedding: torch.nn.Module, hidden: int | None) -> dict[str, str]:
+    names = dict(embedding.__dict__.get(ROLES, {}))
+    if isinstance(hidden, Dim):
+        names["hidden"] = hidden.name
+    elif hidden is None and "embed" in names:
+        names["hidden"] = names["embed"]
+    return names
+
+
+def _wrong_width(layer: TiedDecoder) -> TyingError:
+    labels = layer._dim_labels
+    hidden, embed = labels["hidden"], labels["embed"]
+    hint = f"Use nn.TiedDecoder(embedding, {layer.in_features}, project=True), which learns a map from {hidden} to {embed}."
+    error = TyingError(
+        f"TiedDecoder: {hidden} is {layer.in_features}, but the embedding's width is {embed}={layer.embedding_dim}: "
+        "one weight cannot be both (vocab, embed) and (vocab, hidden)\n\n"
+        f"    embedding.weight  ({labels['vocab']}={layer.out_features}, {embed}={layer.embedding_dim})\n"
+        f"    must be           ({labels['vocab']}={layer.out_features}, {hidden}={layer.in_features})\n\n"
+        f"  {hint}"
+    )
+    error.where, error.argument, error.dim, error.hint = "TiedDecoder", "hidden", hidden, hint
+    error.expected, error.actual = layer.embedding_dim, layer.in_features
+    return error
