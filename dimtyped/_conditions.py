@@ -11,12 +11,13 @@ import builtins
 import itertools
 import keyword
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from dimtyped._bearable import load
 from dimtyped._hints import (
     AnythingHint,
     ArrayHint,
@@ -63,11 +64,11 @@ class Writer:
 
     Args:
         prefix: What every name of ours begins with, so that none is a parameter's.
-        uses: How many tensor annotations use each name; a name used once needs no variable.
+        uses: How the tensor annotations use each name; one that only equal axes use needs no variable.
         joined: The `*name`s that broadcast somewhere, which a helper must join.
     """
 
-    def __init__(self, prefix: str, uses: Counter[str], joined: frozenset[str], keep_all: bool = False) -> None:
+    def __init__(self, prefix: str, uses: Uses, joined: frozenset[str], keep_all: bool = False) -> None:
         self.prefix = prefix
         self.stage = ""
         self.names = Names()
@@ -78,6 +79,7 @@ class Writer:
         self._keep_all = keep_all
         self._depth = 1
         self._loops = 0
+        self._branches = 0
         self._counter = itertools.count()
 
     # Lines ------------------------------------------------------------------------------------------------------------
@@ -267,8 +269,8 @@ class Writer:
                 is_none = cls is type(None)
                 return [f"{value} is None" if is_none else f"isinstance({value}, {self.constant(cls, 'class')})"], []
             case BeartypeHint(annotation=annotation):
-                hint_name = self.constant(annotation, "hint")
-                return [f"({self.prefix}compiling() or {self.prefix}bearable({value}, {hint_name}))"], []
+                bearable, wanted = self.constant(load(), "bearable"), self.constant(annotation, "hint")
+                return [f"({self.prefix}compiling() or {bearable}({value}, {wanted}))"], []
             case TupleHint(items=items):
                 return self._tuple_terms(items, value, names)
             case _:
@@ -411,7 +413,10 @@ class Writer:
         return f"{self.prefix}{self.stage}{'run' if name.startswith('*') else 'dim'}_{name.lstrip('*')}"
 
     def _needs_variable(self, name: str) -> bool:
-        return self._keep_all or self._loops > 0 or self._uses[name] > 1
+        """Whether its source is worth a variable, or would not be there any more where it is read."""
+        if self._branches:
+            return self._keep_all or self._loops > 0 or self._uses[name].total() > 1
+        return len(self._uses[name]) > 1
 
     def _bind(self, bindings: list[tuple[str, str]]) -> None:
         for name, source in bindings:
@@ -423,6 +428,7 @@ class Writer:
     def _open_branch(self, hints: tuple[Hint, ...]) -> Names:
         """Before a block that may not run: gives each name that it may bind a value of None."""
         before = self.names
+        self._branches += 1
         self.names = before.copy()
         for name in dict.fromkeys(name for hint in hints for name in _bound_names(hint)):
             known = self.names.runs if name.startswith("*") else self.names.sizes
@@ -435,6 +441,7 @@ class Writer:
 
     def _close_branch(self, before: Names) -> None:
         """After it: what was unknown before is only maybe known now."""
+        self._branches -= 1
         self.names = before
 
     def _evaluates(self, hint: Hint) -> bool:
@@ -448,14 +455,19 @@ class Writer:
         return isinstance(hint, AnythingHint | ArrayHint | ClassHint | BeartypeHint)
 
 
-def count_uses(hints: Iterable[Hint]) -> tuple[Counter[str], frozenset[str]]:
-    """How many tensor annotations use each name, and which `*name`s broadcast somewhere."""
-    uses: Counter[str] = Counter()
+Uses: TypeAlias = Mapping[str, Counter[tuple[Axis, ...]]]
+"""For each name, how often the tensor annotations that use it say which axes. Equal axes are compared as one shape."""
+
+
+def count_uses(hints: Iterable[Hint]) -> tuple[Uses, frozenset[str]]:
+    """How the tensor annotations use each name, and which `*name`s broadcast somewhere."""
+    uses: defaultdict[str, Counter[tuple[Axis, ...]]] = defaultdict(Counter)
     joined: set[str] = set()
     for hint in hints:
         for array in arrays_in(hint):
-            uses.update(_uses_of(array))
             joined.update(axis.name for axis in array.axes if axis.many and axis.broadcast)
+            for name in _uses_of(array):
+                uses[name][array.axes] += 1
     return uses, frozenset(joined)
 
 

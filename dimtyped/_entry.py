@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,9 +21,11 @@ from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._fast import PREFIX
 from dimtyped._hints import Inexpressible
 from dimtyped._mismatch import Binding
-from dimtyped._reference import ReferenceCheck
 from dimtyped._scope import ATTRIBUTE, Scope, resync, scope_of
 from dimtyped._signature import Flavour, Signature, flavour_of, read_signature
+
+if TYPE_CHECKING:
+    from dimtyped._reference import ReferenceCheck
 
 
 class Entry:
@@ -173,13 +175,18 @@ class Entry:
     def declared(self, owner: Any) -> dict[str, Binding]:
         """The names that have a size before the call."""
         scope: Scope | None = owner.__dict__.get(ATTRIBUTE) if isinstance(owner, torch.nn.Module) else None
-        return _diagnosis.declared_names(self.signature, owner, None if self.attributes else scope)
+        where = self.where(owner) if self.attributes else ""
+        return _diagnosis.declared_names(self.signature, owner, where, None if self.attributes else scope)
 
     def where(self, owner: Any) -> str:
         """The function's name, or for one of our layers its path in the running model."""
         if self.attributes and isinstance(owner, torch.nn.Module):
             return _diagnosis.layer_path(owner)
         return self.signature.where
+
+    def labels(self, owner: Any) -> dict[str, str]:
+        """What the user calls the names of one of our layers."""
+        return owner._dim_labels if self.attributes and owner is not None else {}
 
     def explain_seen(
         self, owner: Any, values: tuple[Seen, ...], paths: Mapping[str, Any], stage: str, result: Seen | None
@@ -198,7 +205,7 @@ class Entry:
                 signature, self.declared(owner), checked, result if stage == "return" else None, paths
             )
             if findings.mismatches:
-                return _diagnosis.build_error(signature, findings, self.where(owner), self.error)
+                return _diagnosis.build_error(findings, self.where(owner), self.labels(owner), self.error)
         return None
 
     def explain(self, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
@@ -244,6 +251,8 @@ class Entry:
             sizes = {**scope.names, **sizes}
         key = tuple(sorted(sizes.items()))
         if key not in self._references:
+            from dimtyped._reference import ReferenceCheck  # noqa: PLC0415  # beartype: see _bearable
+
             self._references[key] = ReferenceCheck(self.signature, sizes)
         return self._references[key]
 

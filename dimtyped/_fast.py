@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from beartype.door import is_bearable
 
 from dimtyped._conditions import Known, Writer, count_uses
 from dimtyped._errors import DeclarationError
@@ -408,4 +407,4 @@ def compiling() -> bool:
 
 HELPERS: dict[str, Any] = {
     f"{PREFIX}{helper.__name__}": helper for helper in (join, evaluate, unbound, bound, drive, drive_async, compiling)
-} | {f"{PREFIX}bearable": is_bearable}
+}

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from beartype.door import is_bearable
-
 from dimtyped._axes import Kind, names_in
+from dimtyped._bearable import is_bearable
 from dimtyped._describe import Seen, shape_text
 from dimtyped._fast import evaluate, join
 from dimtyped._hints import (

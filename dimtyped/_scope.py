@@ -167,7 +167,13 @@ def owner_text(module: torch.nn.Module, claim: Claim) -> str:
     value = _lookup(module, claim.owner)
     if value is None or isinstance(value, Dim):
         return f"{name}.{claim.owner}"
-    return f"{name}.{claim.owner}: {short_repr(value)}"
+    return f"{name}.{claim.owner}: {short_text(value)}"
+
+
+def short_text(module: object) -> str:
+    """A layer as an error names it: a typed one by what goes in and comes out."""
+    text = getattr(module, "_dim_text", None)
+    return text() if callable(text) else short_repr(module)
 
 
 def short_repr(module: object) -> str:

@@ -84,7 +84,8 @@ class Recurrent(Layer, torch.nn.RNNBase):
     @property
     def _dim_labels(self) -> dict[str, str]:
         labels = super()._dim_labels
-        return {**labels, "state": labels["hidden"] if not self.proj_size else "proj", "layers": "layers"}
+        state = labels["hidden"] if not self.proj_size else "proj"
+        return {**labels, "state": state, "layers": "layers*directions" if self.bidirectional else "layers"}
 
     def _dim_parameter_axes(self, name: str) -> str | None:
         gates = {"LSTM": 4, "GRU": 3}.get(self.mode, 1)

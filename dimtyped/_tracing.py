@@ -1,0 +1,67 @@
+"""What this package asks of TorchDynamo, and all that it knows of its inside.
+
+`import dimtyped` does not import TorchDynamo: what is needed of it is looked up inside a trace, where it is loaded.
+Where a release lacks a piece, the trace still goes on, with what the comment there says.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from dimtyped._errors import DimensionError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+is_tracing = torch.compiler.is_dynamo_compiling
+"""Whether TorchDynamo traces this code. False under `torch.export` without `strict`, which runs it."""
+
+
+def at_trace_time(function: _F) -> _F:
+    """A function that a trace runs and does not enter; its arguments must be constants there.
+
+    `torch.compiler.assume_constant_result` does the same, but imports TorchDynamo.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what TorchDynamo looks for
+    return function
+
+
+def end_trace(error: DimensionError) -> DimensionError:
+    """Ends the trace that runs this, so that the call is made eagerly; with `fullgraph=True`, raises the error.
+
+    A `raise` in the traced code would do the first, but then TorchDynamo shows the text as one quoted line. Where
+    that is all a release can do, and outside a trace, the error is given back to be raised.
+    """
+    kind = _ending(type(error))
+    if kind is None or torch._guards.TracingContext.try_get() is None:
+        return error
+    ending = kind(str(error))
+    ending.__dict__.update(error.__dict__, skip_frame=True)
+    raise ending
+
+
+def restart_trace(reason: str) -> None:
+    """Begins the trace that runs this again, where what it has seen of a module is no longer true."""
+    kind = _of_dynamo("UnspecializeRestartAnalysis")
+    if kind is not None and torch._guards.TracingContext.try_get() is not None:
+        raise kind(restart_reason=reason)
+
+
+def untraced(function: Callable[..., Any], reason: str) -> Callable[..., Any]:
+    """The function behind a graph break. Called inside a trace only, where TorchDynamo is loaded."""
+    return torch.compiler.disable(function, reason=reason)
+
+
+@functools.cache
+def _ending(kind: type[DimensionError]) -> type[DimensionError] | None:
+    """Our error as one by which TorchDynamo gives up a frame."""
+    unsupported = _of_dynamo("Unsupported")
+    return None if unsupported is None else type(kind.__name__, (unsupported, kind), {"__module__": kind.__module__})
+
+
+def _of_dynamo(name: str) -> Any:
+    return getattr(sys.modules.get("torch._dynamo.exc"), name, None)
