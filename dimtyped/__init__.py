@@ -1,9 +1,13 @@
 """Dimension names for PyTorch that carry through a model's whole life."""
 
+from dimtyped import nn
 from dimtyped._config import configure
 from dimtyped._dims import Dim, DimSize, dims
 from dimtyped._errors import DeclarationError, DimensionError, StateError, TyingError, VocabularyError
 from dimtyped._typed import typed
+from dimtyped.nn._retype import retype, untype
+from dimtyped.nn._status import status
+from dimtyped.nn._tied import tie
 
 __all__ = [
     "DeclarationError",
@@ -15,5 +19,10 @@ __all__ = [
     "VocabularyError",
     "configure",
     "dims",
+    "nn",
+    "retype",
+    "status",
+    "tie",
     "typed",
+    "untype",
 ]

@@ -19,7 +19,7 @@ import torch
 TORCH_DTYPES: dict[str, torch.dtype] = {
     str(value).rpartition(".")[2]: value for value in vars(torch).values() if isinstance(value, torch.dtype)
 }
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_IDENTIFIER = re.compile(r"(?<![\w.])[^\W\d]\w*")
 _MODIFIERS = "#*_?"
 
 

@@ -170,8 +170,10 @@ class Writer:
             with self.block("try:"):
                 self.write(f"{verdict} = {condition}")
             error = self.fresh("error")
-            with self.block(f"except Exception as {error}:"):
+            with self.block(f"except (NameError, {self.prefix}DeclarationError) as {error}:"):
                 self.write(f"raise {self.prefix}unevaluable({self.prefix}entry, {error}) from None")
+            with self.block("except Exception:"):  # such as a division by a size of 0: then no size fits
+                self.write(f"{verdict} = False")
             condition = verdict
         with self.block(f"if not ({condition}):"):
             self.write(*fail)
@@ -399,8 +401,8 @@ class Writer:
         known = names.sizes.get(word)
         text = self.constant(axis.text, "text")
         if known is None:
-            if hasattr(builtins, word):
-                return word
+            if hasattr(builtins, word):  # not by its own name, which may be a parameter's
+                return self.constant(getattr(builtins, word), "builtin")
             return f"{self.prefix}unbound({self.constant(word, 'name')}, {text})"
         if known.maybe:
             return f"{self.prefix}bound({known.source}, {self.constant(word, 'name')}, {text})"

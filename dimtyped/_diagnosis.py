@@ -99,7 +99,7 @@ def _plain(value: Any) -> Any:
 
 def layer_path(layer: torch.nn.Module, method: str = "forward") -> str:
     """The layer's path from the outermost module that is running: `Seq2Seq.decoder.gru`."""
-    for root in _running_modules():
+    for root in running_modules():
         if root is layer:
             break
         for name, module in root.named_modules():
@@ -108,7 +108,7 @@ def layer_path(layer: torch.nn.Module, method: str = "forward") -> str:
     return f"{type(layer).__name__}.{method}"
 
 
-def _running_modules() -> Iterator[torch.nn.Module]:
+def running_modules() -> Iterator[torch.nn.Module]:
     """The modules whose methods are on the stack, outermost first."""
     found: list[torch.nn.Module] = []
     frame: types.FrameType | None = sys._getframe(1)

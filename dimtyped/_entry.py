@@ -2,8 +2,7 @@
 
 An entry is what the wrapper, the engines and the diagnosis share. The first call compiles: outside a trace the
 wrapper's own code is replaced by the check; inside one, where that would make TorchDynamo trace it twice, the
-check is made beside it. `_dynamo_marked_constant` is what `torch.compiler.assume_constant_result` sets; the
-decorator itself would import TorchDynamo.
+check is made beside it.
 """
 
 from __future__ import annotations
@@ -23,9 +22,13 @@ from dimtyped._hints import Inexpressible
 from dimtyped._mismatch import Binding
 from dimtyped._scope import ATTRIBUTE, Scope, resync, scope_of
 from dimtyped._signature import Flavour, Signature, flavour_of, read_signature
+from dimtyped._tracing import at_trace_time, end_trace, is_tracing, restart_trace
 
 if TYPE_CHECKING:
     from dimtyped._reference import ReferenceCheck
+
+MARK = "__dimtyped__"
+"""The attribute of a wrapper that holds its entry."""
 
 
 class Entry:
@@ -66,7 +69,9 @@ class Entry:
         self.is_method = is_method
         self.reference = reference
         self.error = error
+        self.reads_scope = is_method and not self.attributes
         self.call: Callable[..., Any] | None = None
+        self.traced: Callable[..., Any] | None = None
         self.variants: dict[str, Callable[..., Any]] = {}
         self.wrapper: Callable[..., Any] = function
         self._signature: Signature | None = None
@@ -74,7 +79,7 @@ class Entry:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        state.update(call=None, variants={}, _signature=None, _references={})
+        state.update(call=None, traced=None, variants={}, _signature=None, _references={})
         return state
 
     @property
@@ -98,12 +103,16 @@ class Entry:
 
     def prepare(self, module: torch.nn.Module | None, *, replace: bool) -> None:
         """Compiles the check, for the names that `module` declares where this is its method."""
+        if self.call is None:
+            self.prepare_layout(scope_of(module).layout if module is not None else None, type(module), replace=replace)
+
+    def prepare_layout(self, layout: str | None, cls: type, *, replace: bool) -> None:
+        """The same for the names that a module of class `cls` declares; None for a function that is no method."""
         if self.call is not None:
             return
-        if module is not None and not self._is_method_of(module):
-            module = None
-        layout = scope_of(module).layout if module is not None else None
-        code = self._compile(layout)
+        if not self._is_method_of(cls):
+            layout = None
+        code = None if self.reference else self._compile(layout)
         if code is None:
             self.call = self._by_reference()
         elif replace and isinstance(self.wrapper, types.FunctionType):
@@ -116,7 +125,7 @@ class Entry:
 
     def prepare_for(self, module: torch.nn.Module) -> None:
         """Compiles the check for one more module's names, before a trace would need it."""
-        if self.variants and self._is_method_of(module):
+        if self.variants and self._is_method_of(type(module)):
             self.prepare_variant(scope_of(module).layout)
 
     def prepare_variant(self, layout: str) -> None:
@@ -125,10 +134,19 @@ class Entry:
             code = self._compile(layout)
             self.variants[layout] = self._function_of(code) if code is not None else self._by_reference()
 
+    def prepare_traced(self, layout: str | None, cls: type) -> None:
+        """For the reference engine, which no trace can follow: the fast check to trace in its place."""
+        if self.traced is None:
+            layout = layout if self._is_method_of(cls) else None
+            code = self._compile(layout)
+            self.traced = self._function_of(code) if code is not None else None
+            if layout is not None and self.traced is not None:
+                self.variants[layout] = self.traced
+
     def _compile(self, layout: str | None) -> _fast.Compiled | None:
-        """The fast check, or None where the reference engine decides."""
+        """The fast check, or None where only the reference engine can decide."""
         signature = self.signature
-        if self.reference or not signature.expressible:
+        if not signature.expressible:
             return None
         try:
             return _fast.compile_check(signature, layout, self._shares(), self.rescue[0] if self.rescue else ())
@@ -145,22 +163,18 @@ class Entry:
             getattr(known.get(name), "__name__", "") == "assert_dims" for name in code.co_names
         )
 
-    def _is_method_of(self, module: torch.nn.Module) -> bool:
+    def _is_method_of(self, cls: type) -> bool:
         """Whether the class really holds this function as a method, not as a static one."""
         name = getattr(self.function, "__name__", "")
-        held = inspect.getattr_static(type(module), name, None)
+        held = inspect.getattr_static(cls, name, None)
         return self.is_method and not isinstance(held, staticmethod)
 
     def _function_of(self, code: _fast.Compiled) -> Callable[..., Any]:
-        made = types.FunctionType(code.code, self._globals(), code.code.co_name, code.defaults)
+        made = types.FunctionType(code.code, wrapper_globals(self), code.code.co_name, code.defaults)
         _become(made, code)
         made.__module__ = self.function.__module__
         made.__qualname__ = getattr(self.function, "__qualname__", code.code.co_name)
         return made
-
-    def _globals(self) -> dict[str, Any]:
-        found: dict[str, Any] = getattr(self.wrapper, "__globals__", {})
-        return found if f"{PREFIX}entry" in found else wrapper_globals(self)
 
     def _by_reference(self) -> Callable[..., Any]:
         return _REFERENCE_CALLS[flavour_of(self.function)](self)
@@ -214,16 +228,15 @@ class Entry:
         found = self.explain_seen(owner, tuple(look(v) for v in values), self._paths(values), stage, look(result))
         return found if found is not None else _diagnosis.unexplained(self.where(owner), stage)
 
+    @at_trace_time
     def explain_traced(
         self, owner: torch.nn.Module | None, described: tuple[Any, ...], stage: str, result: tuple[Any, ...]
-    ) -> str:
-        """The same inside a trace, over descriptions: the whole text."""
+    ) -> DimensionError:
+        """The same inside a trace, over descriptions of the values; ends the trace."""
         module = owner if self.is_method else None
         values = tuple(seen(description) for description in described)
         found = self.explain_seen(module, values, self._paths((owner,)), stage, seen(result))
-        return str(found if found is not None else _diagnosis.unexplained(self.where(module), stage))
-
-    explain_traced._dynamo_marked_constant = True  # type: ignore[attr-defined]  # run at trace time, not traced
+        return end_trace(found if found is not None else _diagnosis.unexplained(self.where(module), stage))
 
     def is_stale(self, values: tuple[Any, ...], stage: str, result: Any) -> bool:
         """Whether the module changed unseen since its names were read, and the call fits after all."""
@@ -245,7 +258,7 @@ class Entry:
         owner = self.owner(arguments)
         if owner is not None and self.attributes:
             sizes.update((name, int(getattr(owner, attribute))) for name, attribute in self.attributes.items())
-        elif owner is not None and self._is_method_of(owner):
+        elif owner is not None and self._is_method_of(type(owner)):
             scope = scope_of(owner)
             self._reject_ambiguous(owner, scope)
             sizes = {**scope.names, **sizes}
@@ -269,7 +282,7 @@ class Entry:
 
 def is_wrong(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> bool:
     """Whether a refused call is really wrong: not one whose module changed unseen, nor one being traced by torch.fx."""
-    if torch.compiler.is_compiling():
+    if is_tracing():
         return True
     if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
         return False
@@ -278,10 +291,10 @@ def is_wrong(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> 
 
 def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
     """The error for a refused call; inside a trace its text is made at trace time."""
-    if torch.compiler.is_compiling():
+    if is_tracing():
         owner = values[0] if values and isinstance(values[0], torch.nn.Module) else None
         described = tuple([describe(value) for value in values])
-        return DimensionError(entry.explain_traced(owner, described, stage, describe(result)))
+        return entry.explain_traced(owner, described, stage, describe(result))
     return entry.explain(values, stage, result)
 
 
@@ -320,13 +333,14 @@ def unevaluable(entry: Entry, error: Exception) -> DeclarationError:
 def wrapper_globals(entry: Entry) -> dict[str, Any]:
     """What the code of an entry's wrapper finds under global names."""
 
-    def prepare(module: torch.nn.Module | None, replace: bool) -> None:
-        entry.prepare(module, replace=replace)
+    @at_trace_time
+    def prepare(layout: str | None, cls: type, replace: bool) -> None:
+        entry.prepare_layout(layout, cls, replace=replace)
 
+    @at_trace_time
     def prepare_variant(layout: str) -> None:
         entry.prepare_variant(layout)
 
-    prepare._dynamo_marked_constant = prepare_variant._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return {
         "__builtins__": __builtins__,
         f"{PREFIX}entry": entry,
@@ -338,16 +352,40 @@ def wrapper_globals(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _scope_of(module: torch.nn.Module) -> Scope:
-    return scope_of(module)
+def first(entry: Entry, arguments: tuple[Any, ...]) -> tuple[str | None, type]:
+    """Of a first call: the names that the module whose method it is declares, if it is one, and the owner's class."""
+    if len(arguments) == 0:
+        return None, object
+    module = arguments[0]
+    if not (entry.reads_scope and isinstance(module, torch.nn.Module)):
+        return None, type(module)
+    try:
+        scope: Any = module._dim_scope  # ATTRIBUTE, in words that a trace follows
+    except AttributeError:
+        scope = missing_scope(module)
+    return scope.layout, type(module)
 
 
-_scope_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
+def missing_scope(module: torch.nn.Module) -> Scope:
+    """The scope of a module that has none yet; a trace then begins anew, for it has seen that there is none."""
+    return _make_scopes(module) if is_tracing() else scope_of(module)
+
+
+@at_trace_time
+def _make_scopes(module: torch.nn.Module) -> Scope:
+    roots = (*_diagnosis.running_modules(), module)
+    for member in {id(member): member for root in roots for member in root.modules()}.values():
+        entry = getattr(type(member).forward, MARK, None)
+        if entry is not None and entry.reads_scope:
+            scope_of(member)
+    scope = scope_of(module)
+    restart_trace(f"the names that {type(module).__name__} declares are read")
+    return scope
+
 
 _HELPERS: dict[str, Any] = {
-    f"{PREFIX}scope_of": _scope_of,
-    f"{PREFIX}Module": torch.nn.Module,
-    **{f"{PREFIX}{helper.__name__}": helper for helper in (is_wrong, explain, again, ambiguous, rescue, unevaluable)},
+    f"{PREFIX}{helper.__name__}": helper
+    for helper in (first, missing_scope, is_wrong, explain, again, ambiguous, rescue, unevaluable)
 }
 
 

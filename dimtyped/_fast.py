@@ -122,7 +122,7 @@ class _Source:
         with writer.block("try:"):
             writer.write(f"{scope} = {owner}.{ATTRIBUTE}")
         with writer.block("except AttributeError:"):
-            writer.write(f"{scope} = {PREFIX}scope_of({owner})")
+            writer.write(f"{scope} = {PREFIX}missing_scope({owner})")
         with writer.block(f"if {scope}.layout != {layout!r}:"):
             writer.write(f"{PREFIX}prepare_variant({scope}.layout)")
             self._leave(f"{PREFIX}entry.variants[{scope}.layout]")
@@ -400,9 +400,16 @@ async def drive_async(generator: Any, check: Callable[[Any], None]) -> Any:
         await generator.aclose()
 
 
-def compiling() -> bool:
-    """Whether this runs inside a trace of `torch.compile`."""
-    return torch.compiler.is_compiling()
+def bearable(value: Any, hint: Any) -> bool:
+    """Whether beartype accepts a value. No trace can follow it: there, words and truth values are checked apart."""
+    if is_tracing():
+        return not isinstance(value, (str, bool)) or _constant_bearable(value, hint)
+    return is_bearable(value, hint)
+
+
+@at_trace_time
+def _constant_bearable(value: Any, hint: Any) -> bool:
+    return is_bearable(value, hint)
 
 
 HELPERS: dict[str, Any] = {

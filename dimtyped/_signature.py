@@ -5,6 +5,7 @@ Read once a function, at its first call: annotations may be strings that name th
 
 from __future__ import annotations
 
+import ast
 import builtins
 import enum
 import inspect
@@ -28,6 +29,26 @@ from dimtyped._hints import (
 )
 
 _WORD = re.compile(r"[^\W\d]\w*")
+_PLACEHOLDER = re.compile(r"\{(.*?)\}")
+_GLUED = re.compile(r"[\w.]\{|\}[\w.({\[]")  # `2{n}` puts digits side by side: text, not arithmetic
+_ARITHMETIC = (
+    ast.Expression,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.BoolOp,
+    ast.Compare,
+    ast.IfExp,
+    ast.Call,
+    ast.Tuple,
+    ast.Name,
+    ast.Attribute,
+    ast.Constant,
+    ast.operator,
+    ast.unaryop,
+    ast.boolop,
+    ast.cmpop,
+    ast.expr_context,
+)
 _YIELDS = {"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator"}
 
 
@@ -221,15 +242,24 @@ def split_placeholders(expression: str, parameters: set[str]) -> list[str]:
     Raises:
         Inexpressible: a part is more than a path from a parameter, so only the reference engine can tell.
     """
-    paths = re.findall(r"\{(.*?)\}", expression)
+    paths = [path.strip() for path in _PLACEHOLDER.findall(expression)]
     for path in paths:
-        words = path.strip().split(".")
+        words = path.split(".")
         if not all(word.isidentifier() for word in words) or words[0] not in parameters:
             raise Inexpressible(f"{{{path}}} is evaluated by jaxtyping")
-    rest = re.sub(r"\{.*?\}", "0", expression)
-    if (paths and "**" in rest) or "{" in rest or "}" in rest or '"' in rest or "'" in rest or "\\" in rest:
+    rest = _PLACEHOLDER.sub("0", expression)
+    if _GLUED.search(expression) or (paths and "**" in rest) or not _is_arithmetic(rest):
         raise Inexpressible(f"{expression} is evaluated by jaxtyping")
-    return [path.strip() for path in paths]
+    return paths
+
+
+def _is_arithmetic(expression: str) -> bool:
+    """Whether an expression is sums, products, comparisons and calls: what we may write into our own source."""
+    try:
+        tree = ast.parse(expression, mode="eval")
+    except (SyntaxError, ValueError):
+        return False
+    return all(isinstance(node, _ARITHMETIC) for node in ast.walk(tree))
 
 
 def free_names(array: ArrayHint) -> tuple[str, ...]:

@@ -36,8 +36,8 @@ def end_trace(error: DimensionError) -> DimensionError:
     A `raise` in the traced code would do the first, but then TorchDynamo shows the text as one quoted line. Where
     that is all a release can do, and outside a trace, the error is given back to be raised.
     """
-    kind = _ending(type(error))
-    if kind is None or torch._guards.TracingContext.try_get() is None:
+    kind = _ending(type(error)) if _is_run_by_trace() else None
+    if kind is None:
         return error
     ending = kind(str(error))
     ending.__dict__.update(error.__dict__, skip_frame=True)
@@ -46,14 +46,18 @@ def end_trace(error: DimensionError) -> DimensionError:
 
 def restart_trace(reason: str) -> None:
     """Begins the trace that runs this again, where what it has seen of a module is no longer true."""
-    kind = _of_dynamo("UnspecializeRestartAnalysis")
-    if kind is not None and torch._guards.TracingContext.try_get() is not None:
+    kind = _of_dynamo("UnspecializeRestartAnalysis") if _is_run_by_trace() else None
+    if kind is not None:
         raise kind(restart_reason=reason)
 
 
 def untraced(function: Callable[..., Any], reason: str) -> Callable[..., Any]:
     """The function behind a graph break. Called inside a trace only, where TorchDynamo is loaded."""
     return torch.compiler.disable(function, reason=reason)
+
+
+def _is_run_by_trace() -> bool:
+    return torch._guards.TracingContext.try_get() is not None
 
 
 @functools.cache

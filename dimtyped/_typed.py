@@ -11,13 +11,12 @@ from typing import Any, TypeVar, overload
 
 from dimtyped import _config
 from dimtyped._dims import Dim
-from dimtyped._entry import Entry, wrapper_globals
+from dimtyped._entry import MARK, Entry, wrapper_globals
 from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._fast import PREFIX
 from dimtyped._signature import Flavour, flavour_of, outer_names
 
 _F = TypeVar("_F")
-_MARK = "__dimtyped__"
 _COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
@@ -60,7 +59,7 @@ def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
 
 def entry_of(function: object) -> Entry | None:
     """What `typed` knows of a function that it has decorated."""
-    return getattr(function, _MARK, None)
+    return getattr(function, MARK, None)
 
 
 def typed_method(function: Any, frame: types.FrameType) -> Any:
@@ -75,13 +74,15 @@ def wrap(entry: Entry) -> types.FunctionType:
     function = entry.function
     template = _STUBS[flavour_of(function)]
     name: str = getattr(function, "__name__", "call")
-    wrapper = types.FunctionType(template.__code__, wrapper_globals(entry), name)
+    # code of its own: TorchDynamo keeps what it compiled by code object, and would take one wrapper for another
+    code = template.__code__.replace(co_name=name, co_qualname=getattr(function, "__qualname__", name))
+    wrapper = types.FunctionType(code, wrapper_globals(entry), name)
     entry.wrapper = wrapper
     for attribute in _COPIED:
         setattr(wrapper, attribute, getattr(function, attribute, None))
     # TorchDynamo's marks on the inner function would let a caller go around this one
     kept = {key: value for key, value in vars(function).items() if not key.startswith("_torchdynamo")}
-    wrapper.__dict__.update(kept, __wrapped__=function, **{_MARK: entry})
+    wrapper.__dict__.update(kept, __wrapped__=function, **{MARK: entry})
     _copy_annotations(function, wrapper)
     return wrapper
 
@@ -174,26 +175,22 @@ def _looks_like_method(function: types.FunctionType) -> bool:
 
 
 def _stub(*args: Any, **kwargs: Any) -> Any:
-    is_module = _dt_entry.is_method and len(args) > 0 and isinstance(args[0], _dt_Module)  # type: ignore[name-defined]
-    _dt_prepare(args[0] if is_module else None, not _dt_compiling())  # type: ignore[name-defined]
+    _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
     return _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
 
 
 async def _coroutine_stub(*args: Any, **kwargs: Any) -> Any:
-    is_module = _dt_entry.is_method and len(args) > 0 and isinstance(args[0], _dt_Module)  # type: ignore[name-defined]
-    _dt_prepare(args[0] if is_module else None, True)  # type: ignore[name-defined]
+    _dt_prepare(*_dt_first(_dt_entry, args), True)  # type: ignore[name-defined]
     return await _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
 
 
 def _generator_stub(*args: Any, **kwargs: Any) -> Any:
-    is_module = _dt_entry.is_method and len(args) > 0 and isinstance(args[0], _dt_Module)  # type: ignore[name-defined]
-    _dt_prepare(args[0] if is_module else None, True)  # type: ignore[name-defined]
+    _dt_prepare(*_dt_first(_dt_entry, args), True)  # type: ignore[name-defined]
     return (yield from _dt_entry.call(*args, **kwargs))  # type: ignore[name-defined]
 
 
 async def _async_generator_stub(*args: Any, **kwargs: Any) -> Any:
-    is_module = _dt_entry.is_method and len(args) > 0 and isinstance(args[0], _dt_Module)  # type: ignore[name-defined]
-    _dt_prepare(args[0] if is_module else None, True)  # type: ignore[name-defined]
+    _dt_prepare(*_dt_first(_dt_entry, args), True)  # type: ignore[name-defined]
     async for item in _dt_entry.call(*args, **kwargs):  # type: ignore[name-defined]
         yield item
 

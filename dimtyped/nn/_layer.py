@@ -177,6 +177,13 @@ def typed_class_of(cls: type[torch.nn.Module]) -> type[Layer] | None:
     return next((typed for typed in _layers if typed.__name__ == cls.__name__ and cls in typed.__bases__), None)
 
 
+def torch_class_of(cls: type[torch.nn.Module]) -> type[torch.nn.Module] | None:
+    """The torch class that a typed layer class stands for, if it is exactly one."""
+    if cls not in _layers:
+        return None
+    return next((base for base in cls.__bases__ if base.__name__ == cls.__name__), None)
+
+
 def reinstall() -> None:
     """Follows a change of mode, for every layer class."""
     for cls in _layers:

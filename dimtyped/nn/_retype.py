@@ -2,15 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import torch
 
-from dimtyped.nn._layer import compile_checks, typed_class_of
+from dimtyped._describe import shape_text
+from dimtyped._dims import Dim
+from dimtyped._errors import DeclarationError
+from dimtyped._scope import ATTRIBUTE, resync
+from dimtyped.nn._layer import ROLES, Layer, compile_checks, torch_class_of, typed_class_of
+from dimtyped.nn._parameters import expected_shape
+
+_M = TypeVar("_M", bound=torch.nn.Module)
+
+
+def retype(model: _M, names: Mapping[str, int] | None = None) -> _M:
+    """Makes the plain torch layers of a model typed ones, in place; nothing is copied.
+
+    Only layers of exactly a torch class change. Subclasses that others wrote, and layers whose parameters do not
+    have the shapes that their sizes declare, are left alone: `dimtyped.status(model)` lists them with the reason.
+
+    Args:
+        model: Any module.
+        names: Names for sizes, such as `{"embed": 768}`. A size of a layer that equals exactly one of them gets that
+            name; one that equals two of them gets none. Default: no names.
+
+    Returns:
+        The model.
+
+    Raises:
+        DeclarationError: a name is no identifier, or its size no size.
+
+    Example:
+        >>> import torch, dimtyped
+        >>> dimtyped.retype(torch.nn.Sequential(torch.nn.Linear(8, 4)), names={"embed": 8})
+        Sequential(
+          (0): Linear(embed=8 -> out_features=4, bias=True)
+        )
+    """
+    _must_be_module("retype", model)
+    dims = [Dim(name, size) for name, size in (names or {}).items()]
+    for module in model.modules():
+        if retype_layer(module) and isinstance(module, Layer) and dims:
+            _name_sizes(module, dims)
+    _read_scopes_again(model)
+    return model
+
+
+def untype(model: _M) -> _M:
+    """Gives the typed layers of a model their torch classes back, in place.
+
+    Subclasses of typed layers stay what they are, and so do `TiedDecoder` and `StateBridge`, which torch does not have.
+
+    Args:
+        model: Any module.
+
+    Returns:
+        The model.
+
+    Example:
+        >>> import dimtyped
+        >>> dimtyped.untype(dimtyped.nn.Linear(8, 4))
+        Linear(in_features=8, out_features=4, bias=True)
+    """
+    _must_be_module("untype", model)
+    for module in model.modules():
+        plain = torch_class_of(type(module))
+        if plain is not None:
+            module.__class__ = plain
+            module.__dict__.pop(ROLES, None)
+    _read_scopes_again(model)
+    return model
 
 
 def retype_layer(layer: torch.nn.Module) -> bool:
-    """Makes one layer of exactly a torch class the typed one; says whether it is typed now."""
+    """Makes one layer of exactly a torch class the typed one; says whether it changed."""
     typed = typed_class_of(type(layer))
-    if typed is not None:
-        layer.__class__ = typed
-        compile_checks(typed)
-    return typed is not None
+    if typed is None or misfit_of(layer) is not None:
+        return False
+    layer.__class__ = typed
+    compile_checks(typed)
+    return True
+
+
+def misfit_of(layer: torch.nn.Module) -> str | None:
+    """Why a plain layer cannot be typed: a parameter that its declared sizes contradict."""
+    typed = typed_class_of(type(layer))
+    if typed is None:
+        return None
+    plain, layer.__class__ = layer.__class__, typed
+    try:
+        for name, parameter in layer._parameters.items():
+            expected = expected_shape(layer, name) if parameter is not None else None
+            if parameter is not None and expected is not None and tuple(parameter.shape) != expected:
+                return f"its {name} is {shape_text(tuple(parameter.shape))}, declared {shape_text(expected)}"
+    finally:
+        layer.__class__ = plain
+    return None
+
+
+def _name_sizes(layer: Layer, dims: list[Dim]) -> None:
+    named = {role: [dim for dim in dims if dim == size] for role, size in layer._dim_sizes.items()}
+    found = {role: matches[0].name for role, matches in named.items() if len(matches) == 1}
+    layer.__dict__[ROLES] = {**found, **layer.__dict__.get(ROLES, {})}
+
+
+def _read_scopes_again(model: torch.nn.Module) -> None:
+    for module in model.modules():
+        if ATTRIBUTE in module.__dict__:
+            resync(module)
+
+
+def _must_be_module(function: str, model: object) -> None:
+    if not isinstance(model, torch.nn.Module):
+        raise DeclarationError(f"{function}() takes a torch.nn.Module, not {model!r} of type {type(model).__name__}")

@@ -1,0 +1,120 @@
+"""What of a model is checked, what is not and why: nothing is silently unchecked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from dimtyped import _config
+from dimtyped._errors import DeclarationError
+from dimtyped._scope import short_text
+from dimtyped._typed import entry_of
+from dimtyped.nn._layer import Layer, typed_class_of
+from dimtyped.nn._retype import misfit_of
+
+_CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.ParameterList, torch.nn.ParameterDict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One module. `state` is `checked`, `skipped`, `off` or `free`: nothing in it depends on a shape."""
+
+    path: str
+    module: str
+    state: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Every module of a model; `str` is the table."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """How many modules are in each state."""
+        return dict(Counter(row.state for row in self.rows))
+
+    def __str__(self) -> str:
+        width = max(len(row.path) for row in self.rows)
+        names = max(min(len(row.module), 48) for row in self.rows)
+        lines = [
+            f"{row.path:<{width}}  {row.module[:48]:<{names}}  {row.state}{f': {row.why}' if row.why else ''}"
+            for row in self.rows
+        ]
+        return "\n".join([*lines, self._summary()])
+
+    def __repr__(self) -> str:
+        return f"<Status: {self._summary()}>"
+
+    def _summary(self) -> str:
+        return ", ".join(f"{count} {state}" for state, count in sorted(self.totals.items()))
+
+
+def status(model: torch.nn.Module) -> Status:
+    """Prints every module of a model as checked, skipped (why), off or free of shapes, and the totals.
+
+    Args:
+        model: Any module.
+
+    Returns:
+        The same as data: `rows` and `totals`.
+
+    Raises:
+        DeclarationError: `model` is no module.
+
+    Example:
+        >>> import torch, dimtyped
+        >>> found = dimtyped.status(dimtyped.nn.Sequential(dimtyped.nn.Linear(8, 4), torch.nn.Linear(4, 2)))
+        (model)  Sequential                               free: passes its layers through
+        0        Linear(in_features=8 -> out_features=4)  checked
+        1        Linear                                   skipped: a plain torch layer; dimtyped.retype(model) types it
+        1 checked, 1 free, 1 skipped
+        >>> found.totals["checked"]
+        1
+    """
+    if not isinstance(model, torch.nn.Module):
+        raise DeclarationError(f"status() takes a torch.nn.Module, not {model!r} of type {type(model).__name__}")
+    found = Status(tuple(_rows(model)))
+    print(found)  # noqa: T201  # what the function is for
+    return found
+
+
+def _rows(model: torch.nn.Module) -> Iterator[Row]:
+    for path, module in model.named_modules():
+        state, why = _state_of(module)
+        name = short_text(module) if isinstance(module, Layer) else type(module).__name__
+        yield Row(path or "(model)", name, state, why)
+
+
+def _state_of(module: torch.nn.Module) -> tuple[str, str]:
+    if _is_checked(module):
+        return "checked", ""
+    if isinstance(module, Layer) or entry_of(type(module).forward) is not None:
+        if _config.mode() == "off":
+            return "off", "DIMTYPED is off"
+        return "skipped", "its own forward is not annotated"
+    if isinstance(module, _CONTAINERS) and type(module).forward in (kind.forward for kind in _CONTAINERS):
+        return "free", "passes its layers through"
+    if typed_class_of(type(module)) is not None:
+        return "skipped", misfit_of(module) or "a plain torch layer; dimtyped.retype(model) types it"
+    return _state_of_other(module)
+
+
+def _is_checked(module: torch.nn.Module) -> bool:
+    forward = type(module).forward
+    return entry_of(forward) is not None or hasattr(forward, "_dim_entries")
+
+
+def _state_of_other(module: torch.nn.Module) -> tuple[str, str]:
+    cls = type(module)
+    if cls.__module__.startswith("torch.nn.modules.") and not any(True for _ in module.parameters(recurse=False)):
+        return "free", "keeps shapes, or has no rule here"
+    base = next((base for base in cls.__mro__[1:] if typed_class_of(base) is not None), None)
+    if base is not None:
+        return "skipped", f"a subclass of {base.__name__} by another: its contract is not ours to know"
+    return "skipped", "forward is not annotated"
