@@ -272,7 +272,8 @@ class Writer:
                 return [f"{value} is None" if is_none else f"isinstance({value}, {self.constant(cls, 'class')})"], []
             case BeartypeHint(annotation=annotation):
                 bearable, wanted = self.constant(load(), "bearable"), self.constant(annotation, "hint")
-                return [f"({self.prefix}compiling() or {bearable}({value}, {wanted}))"], []
+                traced = f"{self.prefix}bearable_traced({value}, {wanted}) if {self.prefix}is_tracing()"
+                return [f"({traced} else {bearable}({value}, {wanted}))"], []
             case TupleHint(items=items):
                 return self._tuple_terms(items, value, names)
             case _:

@@ -7,6 +7,7 @@ check is made beside it.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import types
 from collections.abc import Callable, Mapping
@@ -18,11 +19,11 @@ from dimtyped import _diagnosis, _fast
 from dimtyped._describe import Seen, describe, look, seen
 from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._fast import PREFIX
-from dimtyped._hints import Inexpressible
+from dimtyped._hints import Inexpressible, arrays_in
 from dimtyped._mismatch import Binding
 from dimtyped._scope import ATTRIBUTE, Scope, resync, scope_of
-from dimtyped._signature import Flavour, Signature, flavour_of, read_signature
-from dimtyped._tracing import at_trace_time, end_trace, is_tracing, restart_trace
+from dimtyped._signature import Flavour, Signature, flavour_of, names_tensors, read_signature
+from dimtyped._tracing import at_trace_time, end_trace, is_tracing, restart_trace, untraced
 
 if TYPE_CHECKING:
     from dimtyped._reference import ReferenceCheck
@@ -43,6 +44,8 @@ class Entry:
         rescue: For our own layers: the kinds of exception of the function that mean a wrong argument, and what
             makes our error of one: it is given the entry, the values and the exception.
         is_method: Whether the first argument may be a module whose names count.
+        only_if_tensors: Whether to leave the function alone where no annotation of it is jaxtyping's, as for a
+            `forward` that its user did not decorate: `x: Tensor = None` there is no mistake.
         reference: Whether the reference engine checks.
         error: The exception to raise; a kind of DimensionError.
     """
@@ -57,6 +60,7 @@ class Entry:
         annotations: Mapping[str, Any] | None = None,
         rescue: tuple[tuple[type[Exception], ...], Callable[..., Exception]] | None = None,
         is_method: bool = False,
+        only_if_tensors: bool = False,
         reference: bool = False,
         error: type[DimensionError] = DimensionError,
     ) -> None:
@@ -67,11 +71,15 @@ class Entry:
         self.annotations = annotations
         self.rescue = rescue
         self.is_method = is_method
+        self.only_if_tensors = only_if_tensors
         self.reference = reference
         self.error = error
         self.reads_scope = is_method and not self.attributes
         self.call: Callable[..., Any] | None = None
         self.traced: Callable[..., Any] | None = None
+        self.is_untraced = False
+        self.check_arguments: Callable[..., None] = _check_arguments
+        self.check_result: Callable[..., None] = _check_result
         self.variants: dict[str, Callable[..., Any]] = {}
         self.wrapper: Callable[..., Any] = function
         self._signature: Signature | None = None
@@ -79,7 +87,8 @@ class Entry:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        state.update(call=None, traced=None, variants={}, _signature=None, _references={})
+        state.update(call=None, traced=None, is_untraced=False, variants={}, _signature=None, _references={})
+        state.update(check_arguments=_check_arguments, check_result=_check_result)
         return state
 
     @property
@@ -90,14 +99,27 @@ class Entry:
             DeclarationError: an annotation cannot be resolved.
         """
         if self._signature is None:
-            self._signature = read_signature(
-                self.function,
-                names=self.names,
-                fixed=self.fixed,
-                attributes=self.attributes,
-                annotations=self.annotations,
-            )
+            self._signature = self._read_signature()
         return self._signature
+
+    @property
+    def checks_tensors(self) -> bool:
+        """Whether an annotation of jaxtyping's stands in the signature at all."""
+        return not self.signature.expressible or any(arrays_in(hint) for hint in self.signature.hints)
+
+    def _read_signature(self) -> Signature:
+        if self.only_if_tensors and not names_tensors(self.function, self.names):
+            return self._read_annotations({})
+        return self._read_annotations(self.annotations)
+
+    def _read_annotations(self, annotations: Mapping[str, Any] | None) -> Signature:
+        return read_signature(
+            self.function,
+            names=self.names,
+            fixed=self.fixed,
+            attributes=self.attributes,
+            annotations=annotations,
+        )
 
     # Compiling --------------------------------------------------------------------------------------------------------
 
@@ -134,13 +156,24 @@ class Entry:
             code = self._compile(layout)
             self.variants[layout] = self._function_of(code) if code is not None else self._by_reference()
 
+    @at_trace_time
     def prepare_traced(self, layout: str | None, cls: type) -> None:
-        """For the reference engine, which no trace can follow: the fast check to trace in its place."""
-        if self.traced is None:
-            layout = layout if self._is_method_of(cls) else None
-            code = self._compile(layout)
-            self.traced = self._function_of(code) if code is not None else None
-            if layout is not None and self.traced is not None:
+        """For the reference engine, which no trace can follow: the fast check to trace in its place.
+
+        Where there is none, the checks stay what they are, behind a graph break.
+        """
+        if self.traced is not None or self.is_untraced:
+            return
+        layout = layout if self._is_method_of(cls) else None
+        code = self._compile(layout)
+        if code is None:
+            self.is_untraced = True
+            reason = f"{self.signature.where}: jaxtyping and beartype check its annotations, which no trace can follow"
+            self.check_arguments = untraced(_check_arguments, reason)
+            self.check_result = untraced(_check_result, reason)
+        else:
+            self.traced = self._function_of(code)
+            if layout is not None:
                 self.variants[layout] = self.traced
 
     def _compile(self, layout: str | None) -> _fast.Compiled | None:
@@ -373,14 +406,24 @@ def missing_scope(module: torch.nn.Module) -> Scope:
 
 @at_trace_time
 def _make_scopes(module: torch.nn.Module) -> Scope:
-    roots = (*_diagnosis.running_modules(), module)
-    for member in {id(member): member for root in roots for member in root.modules()}.values():
-        entry = getattr(type(member).forward, MARK, None)
-        if entry is not None and entry.reads_scope:
+    """Reads the names of every module that this trace may come to, and of every other instance of their classes.
+
+    A model compiled block by block thus needs one trace for all its blocks. Finding the instances takes 20 ms, once
+    a compilation that meets a module without a scope.
+    """
+    classes = {type(member) for root in (*_diagnosis.running_modules(), module) for member in root.modules()}
+    reading = {type(module), *(cls for cls in classes if _reads_scope(cls))}
+    for member in gc.get_referrers(*reading):
+        if type(member) in reading:
             scope_of(member)
     scope = scope_of(module)
     restart_trace(f"the names that {type(module).__name__} declares are read")
     return scope
+
+
+def _reads_scope(cls: type[torch.nn.Module]) -> bool:
+    entry: Entry | None = getattr(cls.forward, MARK, None)
+    return entry is not None and entry.reads_scope
 
 
 _HELPERS: dict[str, Any] = {
@@ -427,13 +470,17 @@ def _check_result(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[st
 def _reference_plain(entry: Entry) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
-        _check_arguments(entry, arguments, keywords)
+        if is_tracing():
+            entry.prepare_traced(*first(entry, arguments))
+            if entry.traced is not None:
+                return entry.traced(*arguments, **keywords)
+        entry.check_arguments(entry, arguments, keywords)
         try:
             result = entry.function(*arguments, **keywords)
         except entry.rescue[0] if entry.rescue is not None else () as error:
             bound = inspect.signature(entry.function).bind(*arguments, **keywords).arguments
             raise rescue(entry, tuple(bound.values()), error) from None
-        _check_result(entry, arguments, keywords, result)
+        entry.check_result(entry, arguments, keywords, result)
         return result
 
     return call

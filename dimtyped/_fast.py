@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
+from dimtyped._bearable import is_bearable
 from dimtyped._conditions import Known, Writer, count_uses
 from dimtyped._errors import DeclarationError
 from dimtyped._hints import AnythingHint, Hint, Inexpressible, arrays_in
 from dimtyped._scope import ATTRIBUTE, layout_names
 from dimtyped._signature import Flavour, Parameter, Signature, free_names
+from dimtyped._tracing import at_trace_time, is_tracing
 
 PREFIX = "_dt_"
 
@@ -400,18 +400,17 @@ async def drive_async(generator: Any, check: Callable[[Any], None]) -> Any:
         await generator.aclose()
 
 
-def bearable(value: Any, hint: Any) -> bool:
-    """Whether beartype accepts a value. No trace can follow it: there, words and truth values are checked apart."""
-    if is_tracing():
-        return not isinstance(value, (str, bool)) or _constant_bearable(value, hint)
-    return is_bearable(value, hint)
+def bearable_traced(value: Any, hint: Any) -> bool:
+    """What a trace makes of a hint that only beartype can decide: it checks words and truth values, and takes the rest."""
+    return not isinstance(value, (str, bool)) or _is_bearable_constant(value, hint)
 
 
 @at_trace_time
-def _constant_bearable(value: Any, hint: Any) -> bool:
+def _is_bearable_constant(value: Any, hint: Any) -> bool:
     return is_bearable(value, hint)
 
 
-HELPERS: dict[str, Any] = {
-    f"{PREFIX}{helper.__name__}": helper for helper in (join, evaluate, unbound, bound, drive, drive_async, compiling)
+HELPERS: dict[str, Any] = {f"{PREFIX}is_tracing": is_tracing} | {
+    f"{PREFIX}{helper.__name__}": helper
+    for helper in (DeclarationError, join, evaluate, unbound, bound, drive, drive_async, bearable_traced)
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from dimtyped._axes import Kind, names_in
+from dimtyped._axes import Kind
 from dimtyped._bearable import is_bearable
 from dimtyped._describe import Seen, shape_text
 from dimtyped._fast import evaluate, join
@@ -45,7 +45,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One thing that does not fit. `kind` is `type`, `dtype`, `rank` or `size`; `axis` is an index of the shape."""
+    """One thing that does not fit. `kind` is `type`, `dtype`, `rank`, `size` or `expression`; `axis` is an index of the shape."""
 
     place: str
     kind: str
@@ -166,19 +166,28 @@ class Findings:
         if axis.kind is Kind.NAME and axis.name not in self.bindings:
             self.bindings[axis.name] = Binding(size, place, value)
             return
-        expected = self._expected(axis)
-        if expected is not None and expected != size:
+        try:
+            expected = self._expected(axis)
+        except NameError:  # an expression before its names: where nothing else is wrong, the engine has said so
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a user's own expression raises
+            why = f"{type(error).__name__}: {error}"
+            self.mismatches.append(Mismatch(place, "expression", hint, value, axis_name(axis), why, size, index))
+            return
+        if expected != size:
             self.mismatches.append(Mismatch(place, "size", hint, value, axis_name(axis), expected, size, index))
 
     def _expected(self, axis: Axis) -> Any:
-        """The size an axis must have; None where a name in its expression has none yet."""
+        """The size an axis must have.
+
+        Raises:
+            Exception: what its expression raises: a NameError where a name in it has no size yet.
+        """
         if axis.kind is Kind.SIZE:
             return axis.size
         if axis.kind is Kind.NAME:
             return self.bindings[axis.name].size
         sizes = {name: binding.size for name, binding in self.bindings.items()}
-        if any(name not in sizes for name in names_in(axis.name) if name not in dir(__builtins__)):
-            return None
         paths = [part.partition("}")[0].strip() for part in axis.name.split("{")[1:]]
         return evaluate(axis.name, tuple(_follow(self.paths, path) for path in paths), sizes)
 

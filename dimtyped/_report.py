@@ -77,6 +77,8 @@ class Report:
                 return f"its dtype is {dtype_text(mismatch.actual)}, must be {_dtype_words(mismatch)}"
             case "rank":
                 return _rank_words(mismatch)
+            case "expression":
+                return f"the axis `{mismatch.dim}` cannot be worked out: {mismatch.expected}"
             case _:
                 return f"{self._axis(mismatch)} is {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"
 

@@ -49,6 +49,7 @@ _ARITHMETIC = (
     ast.cmpop,
     ast.expr_context,
 )
+_ARRAY_TEXT = re.compile(r"""\w\[[^\[\]]+,\s*["']""")  # Float[Tensor, "batch seq"], in a string
 _YIELDS = {"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator"}
 
 
@@ -173,6 +174,15 @@ def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], fr
         missing -= here.keys()
         current = current.f_back
     return found
+
+
+def names_tensors(function: Callable[..., Any], names: Mapping[str, Any]) -> bool:
+    """Whether an annotation of the function is jaxtyping's; a string that cannot be resolved is told by its form."""
+    try:
+        hints = typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
+    except Exception:  # noqa: BLE001  # a user's string may raise anything; what counts is what it looks like
+        return any(_ARRAY_TEXT.search(str(text)) for text in getattr(function, "__annotations__", {}).values())
+    return any(mentions_tensors(hint) for hint in hints.values())
 
 
 def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> dict[str, Any]:

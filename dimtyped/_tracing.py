@@ -53,7 +53,10 @@ def restart_trace(reason: str) -> None:
 
 def untraced(function: Callable[..., Any], reason: str) -> Callable[..., Any]:
     """The function behind a graph break. Called inside a trace only, where TorchDynamo is loaded."""
-    return torch.compiler.disable(function, reason=reason)
+    try:
+        return torch.compiler.disable(function, reason=reason)
+    except TypeError:  # torch 2.6 takes no reason
+        return torch.compiler.disable(function)
 
 
 def _is_run_by_trace() -> bool:

@@ -14,6 +14,7 @@ from dimtyped._dims import Dim
 from dimtyped._entry import MARK, Entry, wrapper_globals
 from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._fast import PREFIX
+from dimtyped._hints import mentions_tensors
 from dimtyped._signature import Flavour, flavour_of, outer_names
 
 _F = TypeVar("_F")
@@ -64,9 +65,15 @@ def entry_of(function: object) -> Entry | None:
 
 def typed_method(function: Any, frame: types.FrameType) -> Any:
     """What `typed` makes of a method, for a class that checks its methods by itself."""
-    if not isinstance(function, types.FunctionType):
+    if not isinstance(function, types.FunctionType) or not _may_name_tensors(function):
         return function
-    return _decorate(function, {}, frame)
+    return _decorate(function, {}, frame, only_if_tensors=True)
+
+
+def _may_name_tensors(function: types.FunctionType) -> bool:
+    """Whether a jaxtyping annotation is there, or a string that may turn out to be one."""
+    hints = _annotations(function).values()
+    return _calls_assert(function) or any(isinstance(hint, str) or mentions_tensors(hint) for hint in hints)
 
 
 def wrap(entry: Entry) -> types.FunctionType:
@@ -87,7 +94,9 @@ def wrap(entry: Entry) -> types.FunctionType:
     return wrapper
 
 
-def _decorate(target: Any, fixed: Mapping[str, int], frame: types.FrameType) -> Any:
+def _decorate(
+    target: Any, fixed: Mapping[str, int], frame: types.FrameType, *, only_if_tensors: bool = False
+) -> Any:
     if _config.mode() == "off" or getattr(target, "__no_type_check__", False):
         return target
     if isinstance(target, staticmethod | classmethod):
@@ -98,11 +107,16 @@ def _decorate(target: Any, fixed: Mapping[str, int], frame: types.FrameType) -> 
         return property(*(part and _decorate_function(part, fixed, frame) for part in parts), doc=target.__doc__)
     if isinstance(target, type):
         return _decorate_class(target, fixed, frame)
-    return _decorate_function(target, fixed, frame)
+    return _decorate_function(target, fixed, frame, only_if_tensors=only_if_tensors)
 
 
 def _decorate_function(
-    function: Any, fixed: Mapping[str, int], frame: types.FrameType, *, is_method: bool | None = None
+    function: Any,
+    fixed: Mapping[str, int],
+    frame: types.FrameType,
+    *,
+    is_method: bool | None = None,
+    only_if_tensors: bool = False,
 ) -> Any:
     if entry_of(function) is not None or getattr(function, "__no_type_check__", False):
         return function
@@ -112,7 +126,7 @@ def _decorate_function(
             "  Decorate the function itself, before anything wraps it."
         )
     annotations = _annotations(function)
-    if not annotations and not fixed and "assert_dims" not in function.__code__.co_names:
+    if not annotations and not fixed and not _calls_assert(function):
         return function
     return wrap(
         Entry(
@@ -120,9 +134,14 @@ def _decorate_function(
             names=outer_names(annotations, function, frame),
             fixed=fixed,
             is_method=_looks_like_method(function) if is_method is None else is_method,
+            only_if_tensors=only_if_tensors,
             reference=_config.mode() == "reference",
         )
     )
+
+
+def _calls_assert(function: types.FunctionType) -> bool:
+    return "assert_dims" in function.__code__.co_names
 
 
 def _decorate_class(cls: type, fixed: Mapping[str, int], frame: types.FrameType) -> type:

@@ -186,12 +186,16 @@ def _with_dims(
     """The arguments, each `DimSize` one as a Dim that the module declares."""
     bound = signature.bind(module, *args, **kwargs)
     bound.apply_defaults()
-    for name in parameters:
-        value = bound.arguments[name]
-        if value is not None:
-            dim = value if isinstance(value, Dim) else Dim(name, value)
-            declare_parameter(module, name, dim)
-            bound.arguments[name] = dim
+    given = {name: bound.arguments[name] for name in parameters if bound.arguments[name] is not None}
+    dims = {name: value if isinstance(value, Dim) else Dim(name, value) for name, value in given.items()}
+    sizes = {(dim_name, int(dim)) for name, dim in dims.items() for dim_name in (name, dim.name)}
+    clashing = {name for name, size in sizes if any(other == name and value != size for other, value in sizes)}
+    for name, dim in dims.items():
+        # a name from outside gives way to a parameter's own: an MLP's `embed` may be its caller's `hidden`, and its
+        # `hidden` the caller's `4*hidden`
+        named = Dim(name, int(dim)) if dim.name in clashing or not dim.name.isidentifier() else dim
+        declare_parameter(module, name, named)
+        bound.arguments[name] = named
     return bound.args[1:], bound.kwargs
 
 

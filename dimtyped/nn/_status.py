@@ -94,7 +94,7 @@ def _rows(model: torch.nn.Module) -> Iterator[Row]:
 def _state_of(module: torch.nn.Module) -> tuple[str, str]:
     if _is_checked(module):
         return "checked", ""
-    if isinstance(module, Layer) or entry_of(type(module).forward) is not None:
+    if isinstance(module, Layer):
         if _config.mode() == "off":
             return "off", "DIMTYPED is off"
         return "skipped", "its own forward is not annotated"
@@ -107,7 +107,8 @@ def _state_of(module: torch.nn.Module) -> tuple[str, str]:
 
 def _is_checked(module: torch.nn.Module) -> bool:
     forward = type(module).forward
-    return entry_of(forward) is not None or hasattr(forward, "_dim_entries")
+    entry = entry_of(forward)
+    return (entry is not None and entry.checks_tensors) or hasattr(forward, "_dim_entries")
 
 
 def _state_of_other(module: torch.nn.Module) -> tuple[str, str]:
