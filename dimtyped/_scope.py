@@ -37,13 +37,20 @@ class Claim:
 
 
 class Scope:
-    """The names of one module. Plain data: it is copied and pickled with the module."""
+    """The names of one module. Never changed, only replaced: a copy of the module may hold the same one."""
 
-    def __init__(self) -> None:
-        self.claims: tuple[Claim, ...] = ()
-        self.inherited: tuple[Claim, ...] = ()
-        self.layout = ""
-        self.sizes: tuple[int, ...] = ()
+    def __init__(self, claims: tuple[Claim, ...] = (), inherited: tuple[Claim, ...] = ()) -> None:
+        self.claims = claims
+        self.inherited = inherited
+        sizes: dict[str, int] = {}
+        for claim in inherited:
+            known = sizes.setdefault(claim.name, claim.size)
+            if known != claim.size:
+                sizes[claim.name] = -1
+        sizes.update((claim.name, claim.size) for claim in claims if claim.name.isidentifier())
+        ordered = sorted(sizes)
+        self.sizes = tuple(sizes[name] for name in ordered)
+        self.layout = " ".join(name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
 
     @property
     def names(self) -> dict[str, int]:
@@ -58,17 +65,6 @@ class Scope:
     def is_ambiguous(self, name: str) -> bool:
         """Whether children declare this name with different sizes and the module itself does not."""
         return _AMBIGUOUS + name in self.layout.split()
-
-    def _settle(self) -> None:
-        sizes: dict[str, int] = {}
-        for claim in self.inherited:
-            known = sizes.setdefault(claim.name, claim.size)
-            if known != claim.size:
-                sizes[claim.name] = -1
-        sizes.update((claim.name, claim.size) for claim in self.claims if claim.name.isidentifier())
-        ordered = sorted(sizes)
-        self.sizes = tuple(sizes[name] for name in ordered)
-        self.layout = " ".join(name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
 
 
 class ParentLink:
@@ -93,11 +89,9 @@ def layout_names(layout: str) -> tuple[str, ...]:
 
 def scope_of(module: torch.nn.Module) -> Scope:
     """The module's scope, made and filled if it has none yet."""
-    found = module.__dict__.get(ATTRIBUTE)
-    if found is None:
-        found = module.__dict__[ATTRIBUTE] = Scope()
+    if ATTRIBUTE not in module.__dict__:
         resync(module)
-    return found
+    return module.__dict__[ATTRIBUTE]
 
 
 def is_scope(module: object) -> bool:
@@ -107,31 +101,30 @@ def is_scope(module: object) -> bool:
 
 def resync(module: torch.nn.Module) -> bool:
     """Reads the module's names anew from what it holds now; says whether a size changed."""
-    scope: Scope = module.__dict__.setdefault(ATTRIBUTE, Scope())
-    before = (scope.layout, scope.sizes)
-    stored = [c for c in scope.claims if c.is_parameter or module.__dict__.get(c.owner) == c.size]
+    before = held_scope(module)
+    stored = [c for c in before.claims if c.is_parameter or module.__dict__.get(c.owner) == c.size]
     held = [claim for key, value in _held(module) for claim in claims_of(key, value) if claim not in stored]
-    scope.claims = (*stored, *held)
-    settle(module, scope)
-    return before != (scope.layout, scope.sizes)
+    after = settle(module, (*stored, *held))
+    return (before.layout, before.sizes) != (after.layout, after.sizes)
 
 
-def settle(module: torch.nn.Module, scope: Scope) -> None:
-    """Works the scope's layout out again, with the names of the modules below."""
-    scope.inherited = tuple(_inherited(module))
-    scope._settle()  # pyright: ignore[reportPrivateUsage]  # the other half of this function
+def held_scope(module: torch.nn.Module) -> Scope:
+    """The scope that the module holds; an empty one where it holds none yet."""
+    found: Scope | None = module.__dict__.get(ATTRIBUTE)
+    return found if found is not None else Scope()
+
+
+def settle(module: torch.nn.Module, claims: tuple[Claim, ...]) -> Scope:
+    """Gives the module a scope of these claims and of what the modules below declare."""
+    scope = module.__dict__[ATTRIBUTE] = Scope(claims, tuple(_inherited(module)))
+    return scope
 
 
 def declare_parameter(module: torch.nn.Module, parameter: str, dim: Dim) -> None:
     """Declares what a `DimSize` parameter says: the parameter's own name, and the Dim's."""
     owner = f"{parameter}="
-    size = int(dim)
-    claims = [Claim(owner, parameter, size)]
-    if dim.name != parameter:
-        claims.append(Claim(owner, dim.name, size))
-    scope: Scope = module.__dict__.setdefault(ATTRIBUTE, Scope())
-    scope.claims = _merged(module, scope, owner, claims)
-    scope._settle()  # pyright: ignore[reportPrivateUsage]  # the module's dictionaries may not exist yet
+    names = dict.fromkeys((parameter, dim.name))
+    settle(module, _merged(module, owner, [Claim(owner, name, int(dim)) for name in names]))
 
 
 def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ...] | None:
@@ -140,11 +133,10 @@ def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ..
     Raises:
         DeclarationError: a name would get a second size.
     """
-    scope: Scope = module.__dict__.setdefault(ATTRIBUTE, Scope())
     new = list(claims_of(key, value))
-    if not new and not any(_belongs(claim, key) for claim in scope.claims):
+    if not new and not any(_belongs(claim, key) for claim in held_scope(module).claims):
         return None
-    return _merged(module, scope, key, new)
+    return _merged(module, key, new)
 
 
 def claims_of(key: str, value: object) -> Iterator[Claim]:
@@ -181,9 +173,8 @@ def short_repr(module: object) -> str:
     return " ".join(repr(module).split())[:120] if isinstance(module, torch.nn.Module) else repr(module)
 
 
-def _merged(module: torch.nn.Module, scope: Scope, key: str, new: list[Claim]) -> tuple[Claim, ...]:
-    kept = [claim for claim in scope.claims if not _belongs(claim, key)]
-    claims: list[Claim] = list(kept)
+def _merged(module: torch.nn.Module, key: str, new: list[Claim]) -> tuple[Claim, ...]:
+    claims = [claim for claim in held_scope(module).claims if not _belongs(claim, key)]
     for claim in new:
         other = next((known for known in claims if known.name == claim.name and known.size != claim.size), None)
         if other is not None:

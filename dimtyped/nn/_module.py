@@ -15,7 +15,7 @@ from dimtyped import _config
 from dimtyped._dims import Dim, is_dim_size
 from dimtyped._entry import Entry
 from dimtyped._errors import DeclarationError
-from dimtyped._scope import ATTRIBUTE, ParentLink, Scope, claims_of, declare_parameter, preview, settle
+from dimtyped._scope import ATTRIBUTE, ParentLink, Scope, claims_of, declare_parameter, held_scope, preview, settle
 from dimtyped._signature import outer_names
 from dimtyped._typed import entry_of, typed_method
 
@@ -89,18 +89,14 @@ def _matters(module: Module, name: str, value: Any) -> bool:
     """Whether this assignment may change what names mean."""
     if isinstance(value, Dim | torch.nn.Module):
         return True
-    scope: Scope | None = module.__dict__.get(ATTRIBUTE)
     held = module.__dict__.get("_modules") or {}
-    return name in held or (scope is not None and any(claim.owner == name for claim in scope.claims))
+    return name in held or any(claim.owner == name for claim in held_scope(module).claims)
 
 
 def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
     """Keeps the claims of a change that has been made, and the way up from a container."""
-    scope: Scope = module.__dict__.setdefault(ATTRIBUTE, Scope())
-    if claims is not None:
-        scope.claims = claims
     if claims is not None or isinstance(value, torch.nn.Module) or value is None:
-        settle(module, scope)
+        settle(module, held_scope(module).claims if claims is None else claims)
     link(module, key, value)
 
 
@@ -204,7 +200,7 @@ def _finish(module: torch.nn.Module) -> None:
     for name, value in list(module.__dict__.items()):
         if isinstance(value, Dim):
             module.__dict__[name] = int(value)
-    settle(module, module.__dict__.setdefault(ATTRIBUTE, Scope()))
+    settle(module, held_scope(module).claims)
     if _config.mode() != "off":
         for entry in _entries(type(module)):
             _prepare(entry, module)
