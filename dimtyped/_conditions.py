@@ -12,7 +12,7 @@ import itertools
 import keyword
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -122,8 +122,8 @@ class Writer:
                 self._check_tuple(items, value, fail)
             case UnionHint(options=options):
                 self._check_union(options, value, fail)
-            case ItemsHint(cls=cls, item=item):
-                self._check_items(cls, item, value, fail)
+            case ItemsHint():
+                self._check_items(hint, value, fail)
             case MappingHint():
                 self._check_mapping(hint, value, fail)
             case RecordHint(cls=cls, fields=fields):
@@ -222,10 +222,12 @@ class Writer:
         with self.block(f"if not {found}:"):
             self.write(*fail)
 
-    def _check_items(self, cls: type, item: Hint, value: str, fail: tuple[str, ...]) -> None:
-        with self.block(f"if not isinstance({value}, {self.constant(cls, 'class')}):"):
+    def _check_items(self, hint: ItemsHint, value: str, fail: tuple[str, ...]) -> None:
+        with self.block(f"if not isinstance({value}, {self.constant(hint.cls, 'class')}):"):
             self.write(*fail)
-        self._check_each(f"{value}", ((item, self.fresh("item")),), fail)
+        collection = self.constant(Collection, "class")
+        values = f"({value} if isinstance({value}, {collection}) else ())" if hint.perhaps else value
+        self._check_each(values, ((hint.item, self.fresh("item")),), fail)
 
     def _check_mapping(self, hint: MappingHint, value: str, fail: tuple[str, ...]) -> None:
         with self.block(f"if not isinstance({value}, {self.constant(hint.cls, 'class')}):"):

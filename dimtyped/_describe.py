@@ -6,6 +6,8 @@ one spelling found that makes a plain int of each in every release.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One value as an error speaks of it. `items` are a container's, by key or index."""
+    """One value as an error speaks of it. `items` are those of a list, tuple or dict, by key or index."""
 
     cls: type
     dtype: torch.dtype | None = None
@@ -22,6 +24,11 @@ class Seen:
     items: tuple[tuple[Any, Seen], ...] | None = None
     text: str = ""
     value: Any = None
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether `value` is the value itself, and not left out."""
+        return self.value is not None or self.cls is type(None)
 
     @property
     def is_tensor(self) -> bool:
@@ -49,7 +56,7 @@ def describe(value: Any) -> tuple[Any, ...]:
     if isinstance(value, (list, tuple)):
         return ("items", type(value), tuple([describe(item) for item in value]))
     if isinstance(value, dict):
-        return ("mapping", type(value), tuple([(str(key), describe(value[key])) for key in value]))
+        return ("mapping", type(value), tuple([(_key(key), describe(value[key])) for key in value]))
     return ("other", type(value))
 
 
@@ -64,7 +71,9 @@ def seen(description: tuple[Any, ...], value: Any = None) -> Seen:
             cls, items=tuple((i, seen(d, v)) for i, (d, v) in enumerate(zip(description[2], values))), value=value
         )
     if kind == "mapping":
-        return Seen(cls, items=tuple((key, seen(inner)) for key, inner in description[2]), value=value)
+        values = value if isinstance(value, dict) else dict.fromkeys(key for key, _ in description[2])
+        inner = [(key, seen(d, v)) for (_, d), (key, v) in zip(description[2], values.items(), strict=True)]
+        return Seen(cls, items=tuple(inner), value=value)
     return Seen(cls, text=_text(cls, value), value=value)
 
 
@@ -74,6 +83,24 @@ def look(value: Any) -> Seen:
         return seen(describe(value), value)
     except RuntimeError:
         return Seen(type(value), text=type(value).__name__)
+
+
+def _key(key: Any) -> str | int:
+    return key if isinstance(key, (str, int)) else str(key)
+
+
+def items_of(value: Seen) -> list[tuple[Any, Seen]]:
+    """What is in a container or a record, by key, index or field name. Other collections than a list, tuple or dict
+    are looked into only here, where an annotation asks for their items."""
+    inner = value.value
+    if value.items is not None:
+        return list(value.items)
+    if isinstance(inner, Mapping):
+        return [(key, look(inner[key])) for key in inner]
+    if dataclasses.is_dataclass(inner):
+        fields = [field.name for field in dataclasses.fields(inner)]
+        return [(name, look(getattr(inner, name))) for name in fields if hasattr(inner, name)]
+    return [(index, look(item)) for index, item in enumerate(inner)] if isinstance(inner, Collection) else []
 
 
 def _text(cls: type, value: Any) -> str:

@@ -23,7 +23,7 @@ from dimtyped._hints import Inexpressible, arrays_in
 from dimtyped._mismatch import Binding
 from dimtyped._scope import ATTRIBUTE, Scope, resync, scope_of
 from dimtyped._signature import Flavour, Signature, flavour_of, names_tensors, read_signature
-from dimtyped._tracing import at_trace_time, end_trace, is_tracing, restart_trace, untraced
+from dimtyped._tracing import at_trace_time, eagerly, end_trace, is_tracing, restart_trace, untraced
 
 if TYPE_CHECKING:
     from dimtyped._reference import ReferenceCheck
@@ -80,14 +80,16 @@ class Entry:
         self.is_untraced = False
         self.check_arguments: Callable[..., None] = _check_arguments
         self.check_result: Callable[..., None] = _check_result
-        self.variants: dict[str, Callable[..., Any]] = {}
+        self.layouts: dict[str, str] = {}
+        self.variants = types.SimpleNamespace()
         self.wrapper: Callable[..., Any] = function
         self._signature: Signature | None = None
         self._references: dict[tuple[Any, ...], ReferenceCheck] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        state.update(call=None, traced=None, is_untraced=False, variants={}, _signature=None, _references={})
+        state.update(call=None, traced=None, is_untraced=False, _signature=None, _references={})
+        state.update(layouts={}, variants=types.SimpleNamespace())
         state.update(check_arguments=_check_arguments, check_result=_check_result)
         return state
 
@@ -143,18 +145,27 @@ class Entry:
         else:
             self.call = self._function_of(code)
         if layout is not None and code is not None:
-            self.variants[layout] = self.call
+            self._keep_variant(layout, self.call)
 
     def prepare_for(self, module: torch.nn.Module) -> None:
         """Compiles the check for one more module's names, before a trace would need it."""
-        if self.variants and self._is_method_of(type(module)):
+        if self.layouts and self._is_method_of(type(module)):
             self.prepare_variant(scope_of(module).layout)
 
-    def prepare_variant(self, layout: str) -> None:
-        """Compiles the check for modules that declare other names than the first one did."""
-        if layout not in self.variants:
+    def prepare_variant(self, layout: str) -> str:
+        """The attribute of `variants` that checks modules with other names than the first one had.
+
+        An attribute, since a trace looks at a dictionary once: it would not see what is added while it runs.
+        """
+        if layout not in self.layouts:
             code = self._compile(layout)
-            self.variants[layout] = self._function_of(code) if code is not None else self._by_reference()
+            self._keep_variant(layout, self._function_of(code) if code is not None else self._by_reference())
+        return self.layouts[layout]
+
+    def _keep_variant(self, layout: str, call: Callable[..., Any]) -> None:
+        name = f"variant_{len(self.layouts)}"
+        setattr(self.variants, name, call)
+        self.layouts[layout] = name
 
     @at_trace_time
     def prepare_traced(self, layout: str | None, cls: type) -> None:
@@ -174,7 +185,7 @@ class Entry:
         else:
             self.traced = self._function_of(code)
             if layout is not None:
-                self.variants[layout] = self.traced
+                self._keep_variant(layout, self.traced)
 
     def _compile(self, layout: str | None) -> _fast.Compiled | None:
         """The fast check, or None where only the reference engine can decide."""
@@ -319,7 +330,7 @@ def is_wrong(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> 
         return True
     if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
         return False
-    return not entry.is_stale(values, stage, result)
+    return not eagerly(entry.is_stale)(values, stage, result)
 
 
 def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
@@ -328,7 +339,7 @@ def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> D
         owner = values[0] if values and isinstance(values[0], torch.nn.Module) else None
         described = tuple([describe(value) for value in values])
         return entry.explain_traced(owner, described, stage, describe(result))
-    return entry.explain(values, stage, result)
+    return eagerly(entry.explain)(values, stage, result)
 
 
 def again(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> Callable[..., Any]:
@@ -371,10 +382,13 @@ def wrapper_globals(entry: Entry) -> dict[str, Any]:
         entry.prepare_layout(layout, cls, replace=replace)
 
     @at_trace_time
-    def prepare_variant(layout: str) -> None:
-        entry.prepare_variant(layout)
+    def prepare_variant(layout: str) -> str:
+        return entry.prepare_variant(layout)
 
+    # TorchScript compiles the source of torch's forward, which it finds through __wrapped__, with the wrapper's globals
+    torchs = {key: value for key, value in entry.function.__globals__.items() if not key.startswith("__")}
     return {
+        **(torchs if entry.attributes else {}),
         "__builtins__": __builtins__,
         f"{PREFIX}entry": entry,
         f"{PREFIX}function": entry.function,

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from dimtyped._bearable import is_bearable
 from dimtyped._conditions import Known, Writer, count_uses
 from dimtyped._errors import DeclarationError
-from dimtyped._hints import AnythingHint, Hint, Inexpressible, arrays_in
+from dimtyped._hints import AnythingHint, ClassHint, Hint, Inexpressible, UnionHint, arrays_in
 from dimtyped._scope import ATTRIBUTE, layout_names
 from dimtyped._signature import Flavour, Parameter, Signature, free_names
 from dimtyped._tracing import at_trace_time, is_tracing
@@ -124,8 +126,8 @@ class _Source:
         with writer.block("except AttributeError:"):
             writer.write(f"{scope} = {PREFIX}missing_scope({owner})")
         with writer.block(f"if {scope}.layout != {layout!r}:"):
-            writer.write(f"{PREFIX}prepare_variant({scope}.layout)")
-            self._leave(f"{PREFIX}entry.variants[{scope}.layout]")
+            writer.write(f"{PREFIX}variant = {PREFIX}prepare_variant({scope}.layout)")
+            self._leave(f"getattr({PREFIX}entry.variants, {PREFIX}variant)")
         names = layout_names(layout)
         ambiguous = [name for name, word in zip(names, layout.split(), strict=True) if name != word]
         for name in (name for name in ambiguous if name in self.used):
@@ -150,7 +152,7 @@ class _Source:
         elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
             with writer.loop(f"for {PREFIX}each in {parameter.name}.values():", hint):
                 self._check_argument(hint, f"{PREFIX}each")
-        elif parameter.has_default:
+        elif _is_marked(parameter):
             default = writer.constant(parameter.default, "default")
             missing = writer.constant(MISSING, "missing")
             writer.optional(hint, parameter.name, missing, default, self._failure("arguments"))
@@ -293,10 +295,27 @@ def _leaving(flavour: Flavour, call: str) -> tuple[str, ...]:
 
 def _defaults(signature: Signature) -> tuple[tuple[Any, ...] | None, dict[str, Any] | None]:
     """The defaults of the wrapper: where a hint is checked, a mark that the argument was left out."""
-    checked = [(p, p.default if isinstance(p.hint, AnythingHint) else MISSING) for p in signature.parameters]
+    checked = [(p, MISSING if _is_marked(p) else p.default) for p in signature.parameters]
     positional = tuple(default for p, default in checked if p.has_default and p.kind in _POSITIONAL)
     keyword = {p.name: d for p, d in checked if p.has_default and p.kind is inspect.Parameter.KEYWORD_ONLY}
     return positional or None, keyword or None
+
+
+def _is_marked(parameter: Parameter) -> bool:
+    """Whether the check must know that a call left the argument out: not where the default would pass it."""
+    return parameter.has_default and not _fits(parameter.hint, parameter.default)
+
+
+def _fits(hint: Hint, value: Any) -> bool:
+    match hint:
+        case AnythingHint():
+            return True
+        case ClassHint(cls=cls):
+            return isinstance(value, cls)
+        case UnionHint(options=options):
+            return not isinstance(value, torch.Tensor) and any(_fits(option, value) for option in options)
+        case _:
+            return False
 
 
 # What the source calls, beside the diagnosis --------------------------------------------------------------------------

@@ -16,17 +16,18 @@ from typing import Any, TypeAlias
 import torch
 
 from dimtyped._axes import ArrayHint, Axis, Kind, annotation_text, is_array_annotation, read_array
+from dimtyped._bearable import is_known
+from dimtyped._errors import DeclarationError
 
-_LISTS = (list, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Collection)
-_LAZY = (
+_KNOWN_MODULES = ("builtins", "collections", "collections.abc")
+
+_PERHAPS_ITERATED = (collections.abc.Iterable, collections.abc.Container, collections.abc.Reversible)
+_OPAQUE = (  # what is inside shows only when it is used: beartype too looks at the class alone
     collections.abc.Iterator,
-    collections.abc.Iterable,
-    collections.abc.Generator,
-    collections.abc.AsyncIterator,
     collections.abc.AsyncIterable,
-    collections.abc.AsyncGenerator,
+    collections.abc.Awaitable,
+    collections.abc.Callable,
 )
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
 class Inexpressible(Exception):
@@ -73,11 +74,15 @@ class TupleHint:
 
 @dataclass(frozen=True, slots=True)
 class ItemsHint:
-    """`list[A]`, `tuple[A, ...]`, `Sequence[A]`: every item is checked."""
+    """`list[A]`, `tuple[A, ...]`, `Sequence[A]`: every item is checked.
+
+    For `Iterable[A]` (`perhaps`) only where the value is a collection: looking at an iterator's items would use it up.
+    """
 
     annotation: Any
     cls: type
     item: Hint
+    perhaps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +109,14 @@ Hint: TypeAlias = (
 )
 
 
-def read_hint(annotation: Any) -> Hint:
-    """The tree of one annotation, already resolved (no strings in it).
+def read_hint(annotation: Any, within: tuple[type, ...] = ()) -> Hint:
+    """The tree of one annotation, already resolved (no strings in it); `within` are the records around it.
 
     Raises:
         Inexpressible: where only the reference engine can decide.
+        DeclarationError: a field of a record cannot be resolved.
     """
+    annotation = underlying(annotation)
     if annotation in (Any, object):
         return AnythingHint(annotation)
     if annotation is None:
@@ -118,12 +125,37 @@ def read_hint(annotation: Any) -> Hint:
         return _read_tensor(annotation)
     if not mentions_tensors(annotation):
         return _read_plain(annotation)
-    return _read_composite(annotation)
+    return _read_composite(annotation, within)
 
 
 def mentions_tensors(annotation: Any) -> bool:
     """Whether a jaxtyping annotation stands anywhere in this hint."""
     return _mentions(annotation, ())
+
+
+def underlying(annotation: Any) -> Any:
+    """What a NewType, a `type` alias, an `InitVar` or a bounded TypeVar of tensors stands for; else the annotation."""
+    inner = _alias_of(annotation)
+    if inner is annotation or not (isinstance(annotation, dataclasses.InitVar) or mentions_tensors(inner)):
+        return annotation
+    return underlying(inner)
+
+
+def _alias_of(annotation: Any) -> Any:
+    match annotation:
+        case typing.NewType(__supertype__=inner) | dataclasses.InitVar(type=inner):
+            return inner
+        case typing.TypeVar(__bound__=bound, __constraints__=constraints):
+            return typing.Union[constraints] if constraints else bound
+        case _ if type(annotation).__name__ == "TypeAliasType":  # `type Batch = ...`, from Python 3.12 on
+            return annotation.__value__
+        case _:
+            return annotation
+
+
+def holds_unpacked(arguments: tuple[Any, ...]) -> bool:
+    """Whether `*tuple[A, ...]` stands among the arguments of a tuple."""
+    return any(getattr(a, "__unpacked__", False) or typing.get_origin(a) is typing.Unpack for a in arguments)
 
 
 def children(hint: Hint) -> tuple[Hint, ...]:
@@ -156,18 +188,44 @@ def record_fields(cls: Any) -> dict[str, Any]:
     if not (is_named_tuple or dataclasses.is_dataclass(cls)):
         return {}
     names = cls._fields if is_named_tuple else [field.name for field in dataclasses.fields(cls)]
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = _class_hints(cls)
     return {name: hints[name] for name in names if name in hints}
 
 
+def _class_hints(cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except Exception:  # noqa: BLE001 - a string annotation is code and may raise anything
+        return {
+            name: _class_hint(base, name, annotation)
+            for base in reversed(cls.__mro__)
+            for name, annotation in base.__dict__.get("__annotations__", {}).items()
+        }
+
+
+def _class_hint(cls: type, name: str, annotation: Any) -> Any:
+    """One field, where another one cannot be resolved. What has nothing to do with tensors is no concern of ours."""
+    alone = type(cls.__name__, (), {"__annotations__": {name: annotation}, "__module__": cls.__module__})
+    try:
+        return typing.get_type_hints(alone, include_extras=True)[name]
+    except Exception as error:
+        if "Tensor" not in str(annotation):
+            return Any
+        raise DeclarationError(
+            f"{cls.__qualname__}.{name}: the annotation {annotation!r} cannot be resolved: {type(error).__name__}: {error}\n"
+            "  Import or define every name that it uses before the first call."
+        ) from error
+
+
 def _mentions(annotation: Any, seen: tuple[Any, ...]) -> bool:
-    if is_array_annotation(annotation):
-        return True
-    if _is_pytree(annotation):
+    if is_array_annotation(annotation) or _is_pytree(annotation):
         return True
     if any(annotation is other for other in seen):
         return False
     seen = (*seen, annotation)
+    inner = _alias_of(annotation)
+    if inner is not annotation:
+        return _mentions(inner, seen)
     inner = (*typing.get_args(annotation), *record_fields(annotation).values())
     return any(_mentions(argument, seen) for argument in _flattened(inner))
 
@@ -196,10 +254,10 @@ def _read_plain(annotation: Any) -> Hint:
         symbolic = torch.SymInt if annotation is int else torch.SymFloat
         return ClassHint(annotation, (annotation, symbolic))
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return UnionHint(annotation, tuple(_read_plain(option) for option in typing.get_args(annotation)))
+        return UnionHint(annotation, tuple(read_hint(option) for option in typing.get_args(annotation)))
     if isinstance(annotation, type) and not _needs_beartype(annotation):
         return ClassHint(annotation, annotation)
-    return BeartypeHint(annotation)
+    return BeartypeHint(annotation) if is_known(annotation) else AnythingHint(annotation)
 
 
 def _needs_beartype(cls: type) -> bool:
@@ -211,32 +269,57 @@ def _needs_beartype(cls: type) -> bool:
     )
 
 
-def _read_composite(annotation: Any) -> Hint:
+def _read_composite(annotation: Any, within: tuple[type, ...]) -> Hint:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         if any(type(extra).__module__.startswith("beartype") for extra in arguments[1:]):
             raise Inexpressible(f"{annotation} carries a validator of beartype")
-        return read_hint(arguments[0])
+        return read_hint(arguments[0], within)
     if origin in (typing.Union, types.UnionType):
-        return UnionHint(annotation, tuple(read_hint(option) for option in arguments))
+        return UnionHint(annotation, tuple(read_hint(option, within) for option in arguments))
     if origin is tuple:
-        return _read_tuple(annotation, arguments)
-    if origin in _LISTS and len(arguments) == 1:
-        return ItemsHint(annotation, origin, read_hint(arguments[0]))
-    if origin in _MAPPINGS and len(arguments) == 2:
-        return MappingHint(annotation, origin, read_hint(arguments[0]), read_hint(arguments[1]))
-    if origin in _LAZY:
-        return ClassHint(annotation, origin)
+        return _read_tuple(annotation, arguments, within)
+    match container_kind(origin, len(arguments)):
+        case "items":
+            perhaps = not issubclass(origin, collections.abc.Collection)
+            return ItemsHint(annotation, origin, read_hint(arguments[0], within), perhaps)
+        case "mapping":
+            key, value = (read_hint(argument, within) for argument in arguments)
+            return MappingHint(annotation, origin, key, value)
+        case "opaque":
+            return ClassHint(annotation, origin)
+        case _:
+            return _read_record(annotation, within)
+
+
+def container_kind(origin: Any, arguments: int) -> str:
+    """How a generic class with so many arguments is checked: by `items`, as a `mapping`, by its class: `opaque`."""
+    if not isinstance(origin, type) or origin.__module__ not in _KNOWN_MODULES:
+        return ""
+    if issubclass(origin, _OPAQUE):
+        return "opaque"
+    if issubclass(origin, collections.abc.Mapping) and arguments == 2:
+        return "mapping"
+    is_iterated = issubclass(origin, collections.abc.Collection) or origin in _PERHAPS_ITERATED
+    return "items" if is_iterated and arguments == 1 else ""
+
+
+def _read_record(annotation: Any, within: tuple[type, ...]) -> Hint:
     fields = record_fields(annotation)
-    if fields:
-        return RecordHint(annotation, annotation, tuple((name, read_hint(hint)) for name, hint in fields.items()))
-    raise Inexpressible(f"{annotation_text(annotation)} is left to the reference engine")
+    if not fields:
+        raise Inexpressible(f"{annotation_text(annotation)} is left to the reference engine")
+    if annotation in within:  # a record that holds its own kind: there it is checked by its class
+        return ClassHint(annotation, annotation)
+    hints = {name: read_hint(hint, (*within, annotation)) for name, hint in fields.items()}
+    return RecordHint(annotation, annotation, tuple(hints.items()))
 
 
-def _read_tuple(annotation: Any, arguments: tuple[Any, ...]) -> Hint:
+def _read_tuple(annotation: Any, arguments: tuple[Any, ...], within: tuple[type, ...]) -> Hint:
+    if holds_unpacked(arguments):
+        raise Inexpressible(f"{annotation_text(annotation)} is left to the reference engine")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return ItemsHint(annotation, tuple, read_hint(arguments[0]))
-    return TupleHint(annotation, tuple(read_hint(argument) for argument in arguments))
+        return ItemsHint(annotation, tuple, read_hint(arguments[0], within))
+    return TupleHint(annotation, tuple(read_hint(argument, within) for argument in arguments))
 
 
 __all__ = [

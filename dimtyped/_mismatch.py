@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from dimtyped._axes import Kind
 from dimtyped._bearable import is_bearable
-from dimtyped._describe import Seen, shape_text
+from dimtyped._describe import Seen, items_of, look, shape_text
 from dimtyped._fast import evaluate, join
 from dimtyped._hints import (
     AnythingHint,
@@ -81,16 +81,16 @@ class Findings:
                 if not issubclass(value.cls, cls):
                     self._wrong_type(hint, value, place)
             case BeartypeHint(annotation=annotation):
-                if value.value is not None and not is_bearable(value.value, annotation):
+                if value.is_at_hand and not is_bearable(value.value, annotation):
                     self._wrong_type(hint, value, place)
             case UnionHint(options=options):
                 self._check_union(hint, options, value, place)
             case TupleHint(items=items):
                 self._check_tuple(hint, items, value, place)
-            case ItemsHint(cls=cls, item=item):
-                self._check_items(hint, cls, item, value, place)
-            case MappingHint(cls=cls, value=inner):
-                self._check_items(hint, cls, inner, value, place)
+            case ItemsHint():
+                self._check_items(hint, value, place)
+            case MappingHint():
+                self._check_mapping(hint, value, place)
             case RecordHint():
                 self._check_record(hint, value, place)
 
@@ -119,21 +119,29 @@ class Findings:
         for index, (item, (_, inner)) in enumerate(zip(items, value.items or (), strict=True)):
             self.check(item, inner, f"{place}[{index}]")
 
-    def _check_items(self, hint: Hint, cls: type, item: Hint, value: Seen, place: str) -> None:
-        if not issubclass(value.cls, cls):
+    def _check_items(self, hint: ItemsHint, value: Seen, place: str) -> None:
+        if not issubclass(value.cls, hint.cls):
             self._wrong_type(hint, value, place)
             return
-        for key, inner in value.items or ():
-            self.check(item, inner, f"{place}[{key!r}]")
+        for index, (_, item) in enumerate(items_of(value)):
+            self.check(hint.item, item, f"{place}[{index}]")
+
+    def _check_mapping(self, hint: MappingHint, value: Seen, place: str) -> None:
+        if not issubclass(value.cls, hint.cls):
+            self._wrong_type(hint, value, place)
+            return
+        for key, item in items_of(value):
+            self.check(hint.key, look(key), f"{place}[key {key!r}]")
+            self.check(hint.value, item, f"{place}[{key!r}]")
 
     def _check_record(self, hint: RecordHint, value: Seen, place: str) -> None:
         if not issubclass(value.cls, hint.cls):
             self._wrong_type(hint, value, place)
             return
-        items = dict(value.items or ())
+        items = dict(items_of(value))
         names: tuple[str, ...] = getattr(hint.cls, "_fields", ())
         for name, inner in hint.fields:
-            part = items.get(names.index(name)) if name in names else items.get(name)
+            part = items.get(names.index(name) if name in names else name)
             if part is not None:
                 self.check(inner, part, f"{place}.{name}")
 

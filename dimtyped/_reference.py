@@ -11,7 +11,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Union
 
 import jaxtyping
@@ -22,13 +22,12 @@ from jaxtyping import AnnotationError, jaxtyped
 
 from dimtyped._axes import Axis, Kind, is_array_annotation, parse_axes
 from dimtyped._errors import DeclarationError
-from dimtyped._hints import mentions_tensors, record_fields
+from dimtyped._bearable import is_known
+from dimtyped._hints import container_kind, holds_unpacked, mentions_tensors, record_fields, underlying
 from dimtyped._signature import Signature
 
 _RESULT = "_dt_result"
 _WORD_OR_PLACEHOLDER = re.compile(r"\{.*?\}|(?<![\w.])[^\W\d]\w*")
-_ITERATED = (list, tuple, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Collection)
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
 class ReferenceCheck:
@@ -74,36 +73,48 @@ class ReferenceCheck:
         return True
 
 
-def filled(annotation: Any, sizes: Mapping[str, int]) -> Any:
-    """The annotation with each declared name replaced by its size."""
+def filled(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...] = ()) -> Any:
+    """The annotation with each declared name replaced by its size; `within` are the records around it."""
+    annotation = underlying(annotation)
     if is_array_annotation(annotation):
         return _filled_array(annotation, sizes)
     if not mentions_tensors(annotation):
-        return annotation
+        return annotation if is_known(annotation) else Any
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (Union, types.UnionType):
-        return Union[tuple(filled(argument, sizes) for argument in arguments)]
     if origin is Annotated:
-        return Annotated[(filled(arguments[0], sizes), *arguments[1:])]
-    if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
-        return tuple[tuple(filled(argument, sizes) for argument in arguments)]
-    if origin in _ITERATED:
-        item = filled(arguments[0], sizes)
-        return Annotated[origin, Is[lambda items: _all(items, item)]]
-    if origin in _MAPPINGS:
-        key, value = (filled(argument, sizes) for argument in arguments)
-        return Annotated[origin, Is[lambda items: _all(items.keys(), key) and _all(items.values(), value)]]
-    fields = {name: filled(hint, sizes) for name, hint in record_fields(annotation).items()}
-    if fields:
-        return Annotated[
-            annotation,
-            Is[lambda record: all(is_bearable(getattr(record, name), hint) for name, hint in fields.items())],
-        ]
-    return annotation
+        return Annotated[(filled(arguments[0], sizes, within), *arguments[1:])]
+    if holds_unpacked(arguments):
+        return annotation
+    parts = tuple(part if part is Ellipsis else filled(part, sizes, within) for part in arguments)
+    if origin in (Union, types.UnionType):
+        return Union[parts]
+    if origin is tuple and Ellipsis not in parts:
+        return tuple[parts]
+    match container_kind(origin, len(parts) - parts.count(Ellipsis)):
+        case "items":
+            return Annotated[origin, Is[lambda items: _all(items, parts[0])]]
+        case "mapping":
+            return Annotated[origin, Is[lambda table: _all(table.keys(), parts[0]) and _all(table.values(), parts[1])]]
+        case "opaque":
+            return origin
+        case _:
+            return _filled_record(annotation, sizes, within)
 
 
-def _all(items: Iterable[Any], hint: Any) -> bool:
-    return all(is_bearable(item, hint) for item in items)
+def _filled_record(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...]) -> Any:
+    around = (*within, annotation)
+    fields = {name: filled(hint, sizes, around) for name, hint in record_fields(annotation).items()}
+    if not fields or annotation in within:
+        return annotation
+    return Annotated[
+        annotation, Is[lambda record: all(is_bearable(getattr(record, name), hint) for name, hint in fields.items())]
+    ]
+
+
+def _all(items: Any, hint: Any) -> bool:
+    """Whether each item fits. The items of what is no collection, such as an iterator's, would be used up."""
+    is_collection = isinstance(items, collections.abc.Collection)
+    return not is_collection or all(is_bearable(item, hint) for item in items)
 
 
 def _filled_array(annotation: Any, sizes: Mapping[str, int]) -> Any:

@@ -51,6 +51,11 @@ def restart_trace(reason: str) -> None:
         raise kind(restart_reason=reason)
 
 
+def eagerly(function: _F) -> _F:
+    """The function as TorchDynamo leaves it alone, frames that it calls included: for the slow way of a wrong call."""
+    return torch.compiler.disable(function) if "torch._dynamo" in sys.modules else function
+
+
 def untraced(function: Callable[..., Any], reason: str) -> Callable[..., Any]:
     """The function behind a graph break. Called inside a trace only, where TorchDynamo is loaded."""
     try:

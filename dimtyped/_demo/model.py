@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from dimtyped import DimSize, nn
+from dimtyped import DimSize, nn, typed
 
 
 class Encoder(nn.Module):
@@ -52,6 +52,7 @@ class Decoder(nn.Module):
         self.gru = nn.GRU(hidden, hidden, batch_first=True)
         self.out = nn.TiedDecoder(self.embedding, hidden, project=True)
 
+    @typed
     def step(
         self,
         embedded: Float[Tensor, "batch 1 embed"],
@@ -97,6 +98,7 @@ class Seq2Seq(nn.Module):
         return logits
 
     @torch.no_grad()
+    @typed
     def write(
         self, source: Int[Tensor, "batch source"], start: int, length: int
     ) -> Int[Tensor, "batch length"]:

@@ -1,5 +1,6 @@
 """English text that every machine has, or the user's own, as phrases to learn from."""
 
+import codecs
 import random
 import re
 import unicodedata
@@ -10,7 +11,7 @@ from pydoc_data.topics import topics
 WORDS = 3
 LONGEST = 24
 FEWEST = 200
-MOST = 60_000
+MOST_BYTES = 2_000_000
 
 
 class TextError(ValueError):
@@ -19,11 +20,11 @@ class TextError(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """Phrases to train on, and phrases from the text's end that are not among them.
+    """Phrases to train on, and others to see what was learned.
 
     Attributes:
         train: Phrases to learn from, shuffled.
-        held: Other phrases, to see what was learned.
+        held: The phrases that come last in the text, shuffled; none of them is among the others.
         characters: Each character that occurs, in order.
     """
 
@@ -33,7 +34,7 @@ class Corpus:
 
 
 def read_text(path: Path | None) -> str:
-    """The text of a file; without one, the language reference that every Python carries for its `help()`.
+    """The text of a file, its first 2 MB; without a file, the language reference that every Python has for `help()`.
 
     Raises:
         TextError: the file cannot be read, or is no UTF-8.
@@ -41,39 +42,40 @@ def read_text(path: Path | None) -> str:
     if path is None:
         return "\n".join(topics.values())
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES)
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(content, final=len(content) < MOST_BYTES)
     except OSError as error:
         raise TextError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise TextError(f"{path} is no UTF-8 text: byte 0x{error.object[error.start]:02x} at {error.start}") from error
+        raise TextError(f"{path} is no UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}") from error
 
 
 def split(text: str) -> Corpus:
-    """Phrases of three words; those of the last twentieth are held out.
+    """The different phrases of three words; the last twentieth is held out.
 
     Raises:
-        TextError: the text has fewer than 200 such phrases.
+        TextError: there are fewer than 200.
     """
-    words = re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", text).lower())[:MOST]
-    cut = len(words) * 19 // 20
-    train = _phrases(words[:cut])
-    held = [phrase for phrase in _phrases(words[cut:]) if phrase not in set(train)]
-    if len(train) + len(held) < FEWEST or not held:
-        raise TextError(f"the text has {len(train) + len(held)} phrases of three words, and must have {FEWEST} or more")
+    words = re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", text).lower())
+    joined = (" ".join(words[start : start + WORDS]) for start in range(len(words) - WORDS + 1))
+    phrases = [phrase for phrase in dict.fromkeys(joined) if len(phrase) <= LONGEST]
+    if len(phrases) < FEWEST:
+        raise TextError(
+            f"the text is too short: it has {len(phrases)} different phrases of {WORDS} words and at most {LONGEST} "
+            f"letters, and must have {FEWEST}"
+        )
+    cut = len(phrases) * 19 // 20
+    train, held = phrases[:cut], phrases[cut:]
     shuffle = random.Random(0).shuffle
     shuffle(train)
     shuffle(held)
-    return Corpus(train, held, "".join(sorted(set("".join([*train, *held])))))
+    return Corpus(train, held, "".join(sorted(set("".join(phrases)))))
 
 
 def without_vowels(phrase: str) -> str:
     """What the encoder reads: `the next line` is `th nxt ln`. A phrase of vowels alone stays."""
     return "".join(letter for letter in phrase if not _is_vowel(letter)).strip() or phrase
-
-
-def _phrases(words: list[str]) -> list[str]:
-    joined = (" ".join(words[start : start + WORDS]) for start in range(len(words) - WORDS + 1))
-    return [phrase for phrase in dict.fromkeys(joined) if len(phrase) <= LONGEST]
 
 
 def _is_vowel(letter: str) -> bool:

@@ -137,6 +137,7 @@ def declares(**declaration: Any) -> Callable[[_L], _L]:
         cls.contract = Contract(**declaration)
         if "__init__" not in vars(cls):
             cls.__init__ = _taking_dims(cls)
+        cls.__jit_unused_properties__ = [name for name in dir(cls) if isinstance(getattr(cls, name), property)]
         _layers.append(cls)
         install(cls)
         return cls
@@ -152,7 +153,8 @@ def install(cls: type[Layer]) -> None:
     if _config.mode() != "off":
         cls.forward = cls._dim_checked(cls.forward)
         for name, hook in cls._dim_hooks.items():
-            setattr(cls, name, hook)
+            made = types.FunctionType(hook.__code__, hook.__globals__, name)  # TorchScript compiles what it stands for
+            setattr(cls, name, functools.update_wrapper(made, getattr(cls, name)))
 
 
 def check_before(

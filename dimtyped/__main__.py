@@ -1,0 +1,75 @@
+"""The command line: `python -m dimtyped COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; without one, prints which there are.
+
+    Args:
+        arguments: The words after `python -m dimtyped`. Default: those given to Python.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m dimtyped", description="Dimension names for PyTorch.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for add in COMMANDS:
+        add(commands)
+    chosen = parser.parse_args(arguments)
+    if not hasattr(chosen, "run"):
+        parser.print_help()
+        return 0
+    try:
+        return chosen.run(chosen)
+    except KeyboardInterrupt:
+        return 130
+
+
+def add_demo(commands: Commands) -> None:
+    """`demo`: a model trained, three mistakes caught, and what the checks cost."""
+    text = "train a typed encoder-decoder on real text, show three mistakes being caught, and what the checks cost"
+    parser = commands.add_parser("demo", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--steps", type=_positive, default=400, metavar="N", help="batches to train on (default: 400)")
+    parser.add_argument("--text", type=Path, metavar="FILE", help="a UTF-8 text (default: Python's language reference)")
+    parser.set_defaults(run=run_demo)
+
+
+def run_demo(chosen: argparse.Namespace) -> int:
+    """Runs the demo; 2 where its extra is missing or its text is of no use."""
+    try:
+        from dimtyped._demo.show import demo  # noqa: PLC0415  # needs rich, which only this command has use for
+        from dimtyped._demo.text import TextError  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        return _refuse("demo", f"{error.name} is not installed; the demo's extra has it: pip install 'dimtyped[demo]'")
+    try:
+        demo(chosen.text, chosen.steps)
+    except TextError as error:
+        return _refuse("demo", f"--text: {error}")
+    return 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
+    return int(text)
+
+
+def _refuse(command: str, reason: str) -> int:
+    print(f"python -m dimtyped {command}: error: {reason}", file=sys.stderr)
+    return 2
+
+
+COMMANDS: tuple[Callable[[Commands], None], ...] = (add_demo,)
+
+if __name__ == "__main__":
+    sys.exit(main())
