@@ -6,10 +6,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,8 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m dimtyped", description="Dimension names for PyTorch.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in COMMANDS:
-        add(commands)
+    for name, (summary, add_arguments) in COMMANDS.items():
+        add_arguments(commands.add_parser(name, help=summary, description=summary))
     chosen = parser.parse_args(arguments)
     if not hasattr(chosen, "run"):
         parser.print_help()
@@ -35,10 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def add_demo(commands: Commands) -> None:
-    """`demo`: a model trained, three mistakes caught, and what the checks cost."""
-    text = "train a typed encoder-decoder on real text, show three mistakes being caught, and what the checks cost"
-    parser = commands.add_parser("demo", help=text, description=f"{text[0].upper()}{text[1:]}.")
+def add_demo(parser: argparse.ArgumentParser) -> None:
+    """What `demo` takes."""
     parser.add_argument("--steps", type=_positive, default=400, metavar="N", help="batches to train on (default: 400)")
     parser.add_argument("--text", type=Path, metavar="FILE", help="a UTF-8 text (default: Python's language reference)")
     parser.set_defaults(run=run_demo)
@@ -69,7 +63,10 @@ def _refuse(command: str, reason: str) -> int:
     return 2
 
 
-COMMANDS: tuple[Callable[[Commands], None], ...] = (add_demo,)
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "demo": ("train a typed model on real text, see three mistakes caught, and what the checks cost", add_demo),
+}
+"""Each command's name, what it does, and what adds its arguments and its `run`."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from dimtyped._tracing import is_tracing
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -38,7 +40,7 @@ class Seen:
     def __str__(self) -> str:
         if self.is_tensor:
             return f"{str(self.dtype).removeprefix('torch.')} {shape_text(self.shape or ())}"
-        if self.items is not None:
+        if self.items is not None and not self.text:
             inner = ", ".join(str(item) for _, item in self.items[:4])
             return f"{self.cls.__name__} of {len(self.items)}: ({inner}{', ...' if len(self.items) > 4 else ''})"
         return self.text
@@ -57,6 +59,13 @@ def describe(value: Any) -> tuple[Any, ...]:
         return ("items", type(value), tuple([describe(item) for item in value]))
     if isinstance(value, dict):
         return ("mapping", type(value), tuple([(_key(key), describe(value[key])) for key in value]))
+    if isinstance(value, (bool, str)):
+        return ("constant", type(value), value)
+    if isinstance(value, int):
+        return ("constant", int, len(range(value)) if value >= 0 else -len(range(-value)))
+    fields: Any = getattr(type(value), "__dataclass_fields__", None) if is_tracing() else None
+    if fields is not None:  # a value at hand is looked into where an annotation asks for it, by `items_of`
+        return ("record", type(value), tuple([(name, describe(getattr(value, name, None))) for name in fields]))
     return ("other", type(value))
 
 
@@ -74,6 +83,10 @@ def seen(description: tuple[Any, ...], value: Any = None) -> Seen:
         values = value if isinstance(value, dict) else dict.fromkeys(key for key, _ in description[2])
         inner = [(key, seen(d, v)) for (_, d), (key, v) in zip(description[2], values.items(), strict=True)]
         return Seen(cls, items=tuple(inner), value=value)
+    if kind == "record":
+        return Seen(cls, text=_text(cls, None), items=tuple((name, seen(field)) for name, field in description[2]))
+    if kind == "constant":
+        value = description[2]
     return Seen(cls, text=_text(cls, value), value=value)
 
 

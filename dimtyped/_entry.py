@@ -279,7 +279,10 @@ class Entry:
         """The same inside a trace, over descriptions of the values; ends the trace."""
         module = owner if self.is_method else None
         values = tuple(seen(description) for description in described)
-        found = self.explain_seen(module, values, self._paths((owner,)), stage, seen(result))
+        paths = self._paths(tuple(value.value for value in values))
+        if owner is not None:
+            paths[self.signature.parameters[0].name] = owner
+        found = self.explain_seen(module, values, paths, stage, seen(result))
         return end_trace(found if found is not None else _diagnosis.unexplained(self.where(module), stage))
 
     def is_stale(self, values: tuple[Any, ...], stage: str, result: Any) -> bool:

@@ -36,16 +36,25 @@ class Outcome:
 
 MISTAKES = (
     Mistake(
-        "an output layer tied to an embedding of another width",
-        "out = nn.Linear(hidden, vocab)\nout.weight = decoder.embedding.weight\nlogits = out(states)",
+        "An output layer tied to an embedding of another width",
+        """\
+out = nn.Linear(hidden, vocab)
+out.weight = decoder.embedding.weight
+logits = out(states)""",
     ),
     Mistake(
-        "the encoder's state with its axes swapped",
-        "keys, state = encoder(source)\nstate = state.permute(1, 0, 2)\nlogits, state = decoder(tokens, state, keys, real)",
+        "The encoder's state with its axes swapped",
+        """\
+keys, state = encoder(source)
+state = state.permute(1, 0, 2)
+logits, state = decoder(tokens, state, keys, real)""",
     ),
     Mistake(
-        "one character more than the model was made for",
-        "keys, state = encoder(source)\ntokens[0, 3] = vocab\nlogits, state = decoder(tokens, state, keys, real)",
+        "One character more than the model was made for",
+        """\
+keys, state = encoder(source)
+tokens[0, 3] = vocab
+logits, state = decoder(tokens, state, keys, real)""",
     ),
 )
 

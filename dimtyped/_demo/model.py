@@ -99,9 +99,7 @@ class Seq2Seq(nn.Module):
 
     @torch.no_grad()
     @typed
-    def write(
-        self, source: Int[Tensor, "batch source"], start: int, length: int
-    ) -> Int[Tensor, "batch length"]:
+    def write(self, source: Int[Tensor, "batch source"], start: int, length: int) -> Int[Tensor, "batch length"]:
         """The likeliest next character, `length` times."""
         keys, state = self.encoder(source)
         token = torch.full_like(source[:, :1], start)

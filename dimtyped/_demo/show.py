@@ -4,10 +4,11 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
@@ -38,7 +39,7 @@ def demo(path: Path | None, steps: int) -> None:
     """
     corpus = split(read_text(path))
     torch.set_num_threads(1)  # the model is small: a second thread costs more than it gives
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # type: ignore[no-untyped-call]  # torch's own argument has no type
     task = training.Task(corpus)
     model = Seq2Seq(*dims(vocab=task.vocab, embed=EMBED, hidden=HIDDEN))
     screen = Screen()
@@ -53,8 +54,9 @@ class Screen:
     """The console. No text is taken for markup: an error's brackets are its own."""
 
     def __init__(self) -> None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # a pipe may take less than Unicode
+        output: Any = sys.stdout
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="replace")  # a pipe may take less than Unicode
         self.console = Console(markup=False, highlight=False, emoji=False)
 
     def introduce(self, model: Seq2Seq, corpus: Corpus, path: Path | None) -> None:
@@ -105,7 +107,7 @@ class Screen:
         for number, mistake in enumerate(mistakes.MISTAKES, start=1):
             typed, plain = mistakes.both(mistake, model, source, tokens)
             self.console.print(f"{number}. {mistake.title}", style="bold")
-            self.console.print(Syntax(mistake.code, "python", line_numbers=True, theme="ansi_dark", background_color="default"))
+            self.console.print(_code(mistake.code))
             self.console.print(_panel(typed))
             self.console.print(Padding(Text(f"torch.nn alone: {_in_short(plain)}", "dim"), (0, 2, 1, 2)))
 
@@ -117,10 +119,8 @@ class Screen:
             f"{measured.added:+.1%}",
             style="bold",
         )
-        self.console.print(
-            f"median of {cost.PAIRS} pairs taken in turn; half of them lie between {measured.low:+.1%} and {measured.high:+.1%}",
-            style="dim",
-        )
+        quartiles = f"{measured.low:+.1%} to {measured.high:+.1%}"
+        self.console.print(f"medians of {cost.PAIRS} pairs of steps; half the pairs lie at {quartiles}", style="dim")
 
     def _heading(self, text: str) -> None:
         self.console.print()
@@ -138,11 +138,21 @@ def _loss_line(step: int, loss: float, most: float) -> Table:
     return line
 
 
+def _code(lines: str) -> Syntax:
+    return Syntax(lines, "python", line_numbers=True, theme="ansi_dark", background_color="default")
+
+
 def _panel(outcome: mistakes.Outcome | None) -> Panel:
     if outcome is None:
         return Panel(Text("nothing was raised"), border_style="yellow")
     title = Text(f"line {outcome.line}: {outcome.kind}", "bold red")
-    return Panel(Text(outcome.text), title=title, title_align="left", border_style="red", padding=(0, 1))
+    return Panel(_wrapped(outcome.text), title=title, title_align="left", border_style="red")
+
+
+def _wrapped(text: str) -> Group:
+    """The text, where a line that is too long goes on at its own indentation."""
+    lines = [(line.lstrip(), len(line) - len(line.lstrip())) for line in text.splitlines()]
+    return Group(*(Padding(Text(line), (0, 0, 0, indent)) for line, indent in lines))
 
 
 def _in_short(outcome: mistakes.Outcome | None) -> str:

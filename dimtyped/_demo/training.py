@@ -38,8 +38,8 @@ class Task:
 
     def restore(self, model: Seq2Seq, phrases: list[str]) -> list[str]:
         """What the model makes of these phrases without their vowels."""
-        rows: list[list[int]] = model.write(self.sources(phrases), EDGE, LONGEST).tolist()
-        return [self._text(row) for row in rows]
+        written = model.write(self.sources(phrases), EDGE, LONGEST)
+        return [self._text([int(number) for number in row]) for row in written]
 
     def _tokens(self, phrases: list[str]) -> Tensor:
         rows = [torch.tensor([self._ids[character] for character in phrase]) for phrase in phrases]
@@ -65,9 +65,9 @@ def train(model: Seq2Seq, task: Task, steps: int) -> Iterator[float]:
     for step in range(steps):
         loss = loss_of(model, *task.batch(step))
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
-        optimizer.step()
+        optimizer.step()  # type: ignore[no-untyped-call]  # torch's own argument has no type
         schedule.step()
         yield loss.item()
 

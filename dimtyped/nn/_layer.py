@@ -215,9 +215,21 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
             args = tuple(plain(value) for value in args)
             kwargs = {key: plain(value) for key, value in kwargs.items()}
         torch_init(self, *args, **kwargs)
-        compile_checks(cls)
+        make_ready(self, cls)
 
     return __init__
+
+
+def make_ready(layer: torch.nn.Module, cls: type[Layer]) -> None:
+    """The last step of making a layer of class `cls`, or of one below it, in whatever way.
+
+    torch.fx, TorchDynamo and quantisers know torch's own layers by the name of their module, read from the layer. So a
+    layer of exactly our class has torch's there; its class has ours, which pickling needs.
+    """
+    plain_class = torch_class_of(type(layer))
+    if plain_class is not None:
+        layer.__dict__["__module__"] = plain_class.__module__
+    compile_checks(cls)
 
 
 def compile_checks(cls: type[Layer]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped._errors import RankError
 from dimtyped._typed import entry_of
-from dimtyped.nn._layer import Layer, check_before, compile_checks, declares, plain, take_names
+from dimtyped.nn._layer import Layer, check_before, declares, make_ready, plain, take_names
 from dimtyped.nn._states import check_state_from
 
 _State = Shaped[Tensor, "layers batch state"]
@@ -51,6 +52,8 @@ class Recurrent(Layer, torch.nn.RNNBase):
 
         def forward(self: Any, input: Any, hx: Any = None) -> Any:  # noqa: A002  # torch's name
             __tracebackhide__ = True
+            if isinstance(hx, list):  # torch takes an LSTM's (h, c) in a list too
+                hx = tuple(hx)
             if isinstance(input, Tensor):
                 rank = input.dim()
                 if rank == 3:
@@ -63,8 +66,7 @@ class Recurrent(Layer, torch.nn.RNNBase):
 
         checks = (batch_first, seq_first, unbatched, wrong_rank, packed)
         forward._dim_entries = tuple(entry_of(check) for check in checks)  # type: ignore[attr-defined]
-        forward.__doc__, forward.__wrapped__ = torch_forward.__doc__, torch_forward  # type: ignore[attr-defined]
-        return forward
+        return functools.update_wrapper(forward, torch_forward, updated=())
 
     @classmethod
     def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # noqa: A002  # torch's name
@@ -114,7 +116,7 @@ def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, **argume
     torch_init(**{key: plain(value) for key, value in arguments.items()})
     if state_from is not None:
         check_state_from(layer, state_from)
-    compile_checks(type(layer))
+    make_ready(layer, type(layer))
 
 
 @declares(sizes=_SIZES, inputs={}, flow=("embed", "hidden"))

@@ -11,7 +11,7 @@ from dimtyped._describe import shape_text
 from dimtyped._dims import Dim
 from dimtyped._errors import DeclarationError
 from dimtyped._scope import ATTRIBUTE, resync
-from dimtyped.nn._layer import ROLES, Layer, compile_checks, torch_class_of, typed_class_of
+from dimtyped.nn._layer import ROLES, Layer, make_ready, torch_class_of, typed_class_of
 from dimtyped.nn._parameters import expected_shape
 
 _M = TypeVar("_M", bound=torch.nn.Module)
@@ -72,6 +72,7 @@ def untype(model: _M) -> _M:
         if plain is not None:
             module.__class__ = plain
             module.__dict__.pop(ROLES, None)
+            module.__dict__.pop("__module__", None)
     _read_scopes_again(model)
     return model
 
@@ -82,7 +83,7 @@ def retype_layer(layer: torch.nn.Module) -> bool:
     if typed is None or misfit_of(layer) is not None:
         return False
     layer.__class__ = typed
-    compile_checks(typed)
+    make_ready(layer, typed)
     return True
 
 
