@@ -44,7 +44,9 @@ def run_demo(chosen: argparse.Namespace) -> int:
         from dimtyped._demo.show import demo  # noqa: PLC0415  # needs rich, which only this command has use for
         from dimtyped._demo.text import TextError  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        return _refuse("demo", f"{error.name} is not installed; the demo's extra has it: pip install 'dimtyped[demo]'")
+        if error.name is None or error.name.partition(".")[0] != "rich":
+            raise
+        return _refuse("demo", "rich is not installed; the demo's extra has it: pip install 'dimtyped[demo]'")
     try:
         demo(chosen.text, chosen.steps)
     except TextError as error:

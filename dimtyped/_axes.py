@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
+import typing
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -147,11 +148,15 @@ def _split_modifiers(word: str) -> tuple[str, str, str]:
 
 
 def _plain_names(annotation: Any) -> str:
-    arguments = getattr(annotation, "__args__", None)
     text = str(annotation)
-    for argument in arguments or ():
-        if is_array_annotation(argument):
-            text = text.replace(f"{argument.__module__}.{argument.__name__}", annotation_text(argument))
+    for array in _arrays_in(annotation):
+        text = text.replace(f"{array.__module__}.{array.__name__}", annotation_text(array))
     for prefix in ("typing.", "types.", "torch.", "jaxtyping.", "builtins."):
         text = text.replace(prefix, "")
     return text
+
+
+def _arrays_in(annotation: Any) -> list[type[jaxtyping.AbstractArray]]:
+    if is_array_annotation(annotation):
+        return [annotation]
+    return [array for argument in typing.get_args(annotation) for array in _arrays_in(argument)]

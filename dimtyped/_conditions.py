@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import torch
+
 from dimtyped._bearable import load
 from dimtyped._hints import (
     AnythingHint,
@@ -35,6 +37,7 @@ from dimtyped._hints import (
 )
 from dimtyped._signature import free_names
 
+_WHOLE = (int, torch.SymInt)
 _WORD_OR_PLACEHOLDER = re.compile(r"\{(?P<path>.*?)\}|(?P<word>(?<![\w.])[^\W\d]\w*)")
 
 
@@ -66,14 +69,24 @@ class Writer:
         prefix: What every name of ours begins with, so that none is a parameter's.
         uses: How the tensor annotations use each name; one that only equal axes use needs no variable.
         joined: The `*name`s that broadcast somewhere, which a helper must join.
+        unchecked: For our own layers: how to call what is checked, for a tensor that torch takes and that has no shape.
     """
 
-    def __init__(self, prefix: str, uses: Uses, joined: frozenset[str], keep_all: bool = False) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        uses: Uses,
+        joined: frozenset[str],
+        keep_all: bool = False,
+        unchecked: tuple[str, ...] = (),
+    ) -> None:
         self.prefix = prefix
+        self.unchecked = unchecked
         self.stage = ""
         self.names = Names()
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {}
+        self.filled: dict[str, str] = {}  # what stands for a parameter that a call may leave out
         self._uses = uses
         self._joined = joined
         self._keep_all = keep_all
@@ -131,16 +144,6 @@ class Writer:
             case _:
                 self._check_flat(hint, value, fail)
 
-    def optional(self, hint: Hint, value: str, missing: str, default: str, fail: tuple[str, ...]) -> None:
-        """Writes the check of a parameter that a call may leave out: then its default is not checked."""
-        before = self._open_branch((hint,))
-        with self.block(f"if {value} is {missing}:"):
-            self.write(f"{value} = {default}")
-        if not isinstance(hint, AnythingHint):
-            with self.block("else:"):
-                self.check(hint, value, fail)
-        self._close_branch(before)
-
     @contextmanager
     def branch(self, head: str, hints: Iterable[Hint]) -> Iterator[None]:
         """A block that may or may not run: what it binds is only maybe bound after it."""
@@ -175,10 +178,23 @@ class Writer:
             with self.block("except Exception:"):  # such as a division by a size of 0: then no size fits
                 self.write(f"{verdict} = False")
             condition = verdict
+        elif self.unchecked and isinstance(hint, ArrayHint):
+            condition = self._judge(condition, value)
         with self.block(f"if not ({condition}):"):
             self.write(*fail)
         self.names = names
         self._bind(bindings)
+
+    def _judge(self, condition: str, value: str) -> str:
+        """The condition in a variable; a ragged tensor, which has no shape, leaves the check. Trying costs nothing."""
+        verdict = self.fresh("fits")
+        with self.block("try:"):
+            self.write(f"{verdict} = {condition}")
+        with self.block("except RuntimeError:"):
+            with self.block(f"if not {self.prefix}is_ragged({value}):"):
+                self.write("raise")
+            self.write(*self.unchecked)
+        return verdict
 
     def _check_tuple(self, items: tuple[Hint, ...], value: str, fail: tuple[str, ...]) -> None:
         with self.block(f"if not (isinstance({value}, tuple) and len({value}) == {len(items)}):"):
@@ -385,7 +401,8 @@ class Writer:
         def replace(match: re.Match[str]) -> str:
             path, word = match["path"], match["word"]
             if path is not None:
-                values.append((self.fresh("value"), path.strip()))
+                head, dot, rest = path.strip().partition(".")
+                values.append((self.fresh("value"), f"{self.filled.get(head, head)}{dot}{rest}"))
                 return values[-1][0]
             if keyword.iskeyword(word):
                 return word
@@ -394,7 +411,8 @@ class Writer:
         source = _WORD_OR_PLACEHOLDER.sub(replace, axis.name)
         if not values:
             return source
-        ints = " and ".join(f"isinstance(({name} := {path}), int)" for name, path in values)
+        whole = self.constant(_WHOLE, "whole")
+        ints = " and ".join(f"isinstance(({name} := {path}), {whole})" for name, path in values)
         paths = ", ".join(path for _, path in values)
         sizes = ", ".join(f"{name!r}: {known.source}" for name, known in names.sizes.items())
         text = self.constant(axis.name, "text")

@@ -15,6 +15,9 @@ import torch
 
 from dimtyped._tracing import is_tracing
 
+RAGGED = "ragged"
+"""What stands for a nested tensor's ragged axis inside a trace, which does not let it be compared or printed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -22,7 +25,7 @@ class Seen:
 
     cls: type
     dtype: torch.dtype | None = None
-    shape: tuple[int, ...] | None = None
+    shape: tuple[int | str, ...] | None = None
     items: tuple[tuple[Any, Seen], ...] | None = None
     text: str = ""
     value: Any = None
@@ -46,7 +49,7 @@ class Seen:
         return self.text
 
 
-def shape_text(shape: tuple[int, ...]) -> str:
+def shape_text(shape: tuple[int | str, ...]) -> str:
     """`(32, 10)`, and `()` for a scalar."""
     return f"({', '.join(str(size) for size in shape)}{',' if len(shape) == 1 else ''})"
 
@@ -54,15 +57,18 @@ def shape_text(shape: tuple[int, ...]) -> str:
 def describe(value: Any) -> tuple[Any, ...]:
     """A value as nested tuples of constants; made eagerly or inside a trace."""
     if isinstance(value, torch.Tensor):
-        return ("tensor", type(value), value.dtype, tuple([len(range(size)) for size in value.shape]))
+        ragged: int = value._ragged_idx if value.is_nested and is_tracing() else -1  # type: ignore[attr-defined]
+        sizes = [RAGGED if index == ragged else _size(size) for index, size in enumerate(value.shape)]
+        return ("tensor", type(value), value.dtype, tuple(sizes))
     if isinstance(value, (list, tuple)):
         return ("items", type(value), tuple([describe(item) for item in value]))
     if isinstance(value, dict):
         return ("mapping", type(value), tuple([(_key(key), describe(value[key])) for key in value]))
     if isinstance(value, (bool, str)):
         return ("constant", type(value), value)
-    if isinstance(value, int):
-        return ("constant", int, len(range(value)) if value >= 0 else -len(range(-value)))
+    if type(value) is int:
+        symbolic = is_tracing()
+        return ("constant", int, (len(range(value)) if value >= 0 else -len(range(-value))) if symbolic else value)
     fields: Any = getattr(type(value), "__dataclass_fields__", None) if is_tracing() else None
     if fields is not None:  # a value at hand is looked into where an annotation asks for it, by `items_of`
         return ("record", type(value), tuple([(name, describe(getattr(value, name, None))) for name in fields]))
@@ -73,7 +79,7 @@ def seen(description: tuple[Any, ...], value: Any = None) -> Seen:
     """A description as data; `value` where it is at hand, for hints that only beartype can decide."""
     kind, cls = description[0], description[1]
     if kind == "tensor":
-        return Seen(cls, dtype=description[2], shape=description[3])
+        return Seen(cls, dtype=description[2], shape=description[3], value=value)
     if kind == "items":
         values = value if isinstance(value, list | tuple) else [None] * len(description[2])
         return Seen(
@@ -91,11 +97,18 @@ def seen(description: tuple[Any, ...], value: Any = None) -> Seen:
 
 
 def look(value: Any) -> Seen:
-    """A value at hand as an error speaks of it. Tensors without a shape, such as ragged ones, count as other values."""
+    """A value at hand as an error speaks of it. A tensor without a shape, strided and nested, counts as another value."""
     try:
         return seen(describe(value), value)
     except RuntimeError:
         return Seen(type(value), text=type(value).__name__)
+
+
+def _size(size: Any) -> int | str:
+    """A size as a plain int; what prints of one that has no number, such as the ragged axis of a nested tensor."""
+    if isinstance(size, torch.SymInt) and (size.node.is_nested_int() or not size.node.has_hint()):
+        return str(size)
+    return len(range(size))
 
 
 def _key(key: Any) -> str | int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-import types
-from collections.abc import Iterator, Mapping
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 
@@ -13,39 +12,36 @@ from dimtyped._axes import annotation_text
 from dimtyped._describe import Seen
 from dimtyped._errors import DimensionError
 from dimtyped._hints import Hint, arrays_in
-from dimtyped._mends import mend
-from dimtyped._mismatch import Binding, Findings
+from dimtyped._mends import Mend, Trial, mend_of
+from dimtyped._mismatch import Binding, Call, Findings
 from dimtyped._report import Report, dtype_text
-from dimtyped._scope import Scope, owner_text, short_text
-from dimtyped._signature import Signature, free_names
+from dimtyped._running import Around, calls_around, parent_of, path_of, root_of
+from dimtyped._scope import Scope, is_scope, owner_text, scope_of, short_text
+from dimtyped._signature import Signature, free_names, size_at
+
+_T = TypeVar("_T")
+_CALLS = 3  # typed calls around that are looked at
 
 
 def find_mismatches(
-    signature: Signature, declared: Mapping[str, Binding], values: Mapping[str, Seen], result: Seen | None, paths: Any
+    signature: Signature,
+    declared: Mapping[str, Binding],
+    values: Mapping[str, Seen],
+    result: Seen | None,
+    paths: Mapping[str, Any],
+    owner: Any = None,
 ) -> Findings:
     """Checks a call again over descriptions of its values; `paths` gives what `{self.width}` reads."""
-    findings = Findings(bindings=dict(declared), paths=paths)
-    for parameter in signature.parameters:
-        value = values.get(parameter.name)
-        if value is None:
-            continue
-        if parameter.kind.name in ("VAR_POSITIONAL", "VAR_KEYWORD"):
-            for key, item in value.items or ():
-                findings.check(parameter.hint, item, f"{parameter.name}[{key!r}]")
-        else:
-            findings.check(parameter.hint, value, parameter.name)
-    if result is not None:
-        findings.check(signature.result, result, "return")
-    return findings
+    return Call(signature, declared, values, result, paths, owner).check()
 
 
 def declared_names(signature: Signature, owner: Any, where: str, scope: Scope | None) -> dict[str, Binding]:
     """The names that have their size before the call, each with the words for who declares it."""
     layer = "" if where.endswith(".forward") else f"{where}: "
     found = {name: Binding(size, "fixed by typed(dims=...)") for name, size in signature.fixed.items()}
-    for name, attribute in signature.attributes.items():
+    for name, path in signature.attributes.items():
         if owner is not None:
-            found[name] = Binding(int(getattr(owner, attribute)), f"declared by {layer}{short_text(owner)}")
+            found[name] = Binding(size_at(owner, path), f"declared by {layer}{short_text(owner)}")
     if scope is not None and owner is not None:
         for name, size in scope.names.items():
             claims = scope.owners_of(name)
@@ -59,8 +55,11 @@ def build_error(
 ) -> DimensionError:
     """The error for a call's findings, its text and its data; `labels` are the user's words for a layer's names."""
     first = findings.mismatches[0]
-    hint = mend(findings)
-    error = kind(str(Report(where, findings, labels, hint)))
+    around = _unless_it_fails(lambda: _around(findings), [])
+    mend = _unless_it_fails(lambda: find_mend(findings, labels, around), None)
+    hint = mend.text if mend is not None else ""
+    surroundings = _unless_it_fails(lambda: _surroundings(findings, where, mend, around), {})
+    error = kind(str(Report(where, findings, labels, hint, **surroundings)))
     error.where = where
     error.argument = first.place.partition("[")[0].partition(".")[0]
     error.dim = labels.get(first.dim, first.dim)
@@ -71,12 +70,91 @@ def build_error(
     return error
 
 
-def unexplained(where: str, stage: str) -> DimensionError:
-    """The error where the second check finds nothing: the values changed between the two, or hold no shapes."""
-    error = DimensionError(
-        f"{where}: {'the result' if stage == 'return' else 'an argument'} does not fit its annotation"
-    )
-    error.where, error.argument = where, "return" if stage == "return" else ""
+def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[Around] = ()) -> Mend | None:
+    """What to write instead, where the pattern is known."""
+    call = findings.call
+    if call is None:
+        return None
+    outer = {name: size for call_around in reversed(around) for name, size in call_around.sizes.items()}
+    return mend_of(Trial(call, findings, labels, root_of(call.owner), outer))
+
+
+def _unless_it_fails(explain: Callable[[], _T], otherwise: _T) -> _T:
+    """A part of an explanation; one that fails must not hide the error that it is to explain."""
+    try:
+        return explain()
+    except Exception:  # noqa: BLE001  # a user's own objects are looked at here
+        return otherwise
+
+
+# What is around the call ----------------------------------------------------------------------------------------------
+
+
+def _around(findings: Findings) -> list[Around]:
+    """The typed calls around the failed one, nearest first."""
+    call = findings.call
+    return list(itertools.islice(calls_around(call.signature), _CALLS)) if call is not None else []
+
+
+def _surroundings(findings: Findings, where: str, mend: Mend | None, around: list[Around]) -> dict[str, Any]:
+    """What the report tells beside the call itself."""
+    owner = findings.call.owner if findings.call is not None else None
+    path = path_of(owner) if isinstance(owner, torch.nn.Module) else ""
+    notes = [*_identity(findings, around), *_likeness(findings, around)]
+    if mend is None or mend.is_general:  # other mends say by themselves what the value is
+        notes += _other_meanings(findings)
+    outer = tuple(str(call) for call in around if call.sizes)
+    return {"path": path if path != where else "", "notes": tuple(notes), "around": outer}
+
+
+def _identity(findings: Findings, around: list[Around]) -> Iterator[str]:
+    """What the wrong value is called in the call around, where it is the very same object."""
+    wrong = findings.mismatches[0]
+    for outer in around:
+        parameter = outer.name_of(wrong.value.value)
+        if parameter is not None and wrong.value.is_tensor:
+            yield f"it is `{parameter.name}` of {outer.where}: {annotation_text(parameter.annotation)}"
+            return
+
+
+def _likeness(findings: Findings, around: list[Around]) -> Iterator[str]:
+    """Which axes a tensor of a wrong dtype seems to have, where its annotation says nothing of axes."""
+    wrong = findings.mismatches[0]
+    shape = wrong.value.shape or ()
+    if wrong.kind != "dtype" or names_of(wrong.hint) or not shape or not around:
+        return
+    names: dict[Any, set[str]] = {}
+    module = root_of(findings.call.owner if findings.call is not None else None)
+    sizes = [(claim.name, claim.size) for claim in (*scope_of(module).claims, *scope_of(module).inherited)] if module else []
+    for name, size in (*sizes, *(item for call in around for item in call.sizes.items())):
+        names.setdefault(size, set()).add(name)
+    words = [min(names[size]) if size != 1 and len(names.get(size, ())) == 1 else str(size) for size in shape]
+    if any(not word.isdigit() for word in words):
+        yield f"its sizes are those of ({', '.join(words)})"
+
+
+def _other_meanings(findings: Findings) -> Iterator[str]:
+    """What the wrong size is the size of, where just one name of the module around has it."""
+    owner = findings.call.owner if findings.call is not None else None
+    wrong = findings.mismatches[0]
+    if not isinstance(owner, torch.nn.Module) or wrong.kind != "size" or not isinstance(wrong.actual, int):
+        return
+    holder = owner if is_scope(owner) else parent_of(owner)
+    claims = [claim for claim in scope_of(holder).claims if claim.size == wrong.actual] if holder is not None else []
+    if wrong.actual > 1 and len({claim.name for claim in claims}) == 1 and holder is not None:
+        best = next((claim for claim in claims if not claim.is_parameter), claims[0])
+        yield f"{wrong.actual} is {best.name}, declared by {owner_text(holder, best)}"
+
+
+def unexplained(where: str, argument: str, annotation: Any = None) -> DimensionError:
+    """The error where the second check finds nothing: only jaxtyping can decide, or the values have changed since.
+
+    `argument` may be `"return"`, or empty where it is not known.
+    """
+    subject = {"return": "the result", "": "an argument"}.get(argument, f"argument `{argument}`")
+    wanted = "its annotation" if annotation is None else annotation_text(annotation)
+    error = DimensionError(f"{where}: {subject} does not fit {wanted}")
+    error.where, error.argument = where, argument
     return error
 
 
@@ -92,30 +170,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, torch.dtype):
         return dtype_text(value)
     return annotation_text(value) if isinstance(value, type) else str(value)
-
-
-# Where ----------------------------------------------------------------------------------------------------------------
-
-
-def layer_path(layer: torch.nn.Module, method: str = "forward") -> str:
-    """The layer's path from the outermost module that is running: `Seq2Seq.decoder.gru`."""
-    for root in running_modules():
-        if root is layer:
-            break
-        for name, module in root.named_modules():
-            if module is layer:
-                return f"{type(root).__name__}.{name}"
-    return f"{type(layer).__name__}.{method}"
-
-
-def running_modules() -> Iterator[torch.nn.Module]:
-    """The modules whose methods are on the stack, outermost first."""
-    found: list[torch.nn.Module] = []
-    frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount and code.co_varnames else None
-        if isinstance(first, torch.nn.Module):
-            found.append(getattr(first, "_orig_mod", first))
-        frame = frame.f_back
-    return reversed(found)

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import gc
 import inspect
+import threading
 import types
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dimtyped import _diagnosis, _fast
+from dimtyped import _diagnosis, _fast, _running
 from dimtyped._describe import Seen, describe, look, seen
 from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._fast import PREFIX
-from dimtyped._hints import Inexpressible, arrays_in
+from dimtyped._hints import AnythingHint, Inexpressible, arrays_in
 from dimtyped._mismatch import Binding
-from dimtyped._scope import ATTRIBUTE, Scope, resync, scope_of
-from dimtyped._signature import Flavour, Signature, flavour_of, names_tensors, read_signature
+from dimtyped._scope import ATTRIBUTE, Scope, resync, scope_of, sizes_text
+from dimtyped._signature import Flavour, Signature, flavour_of, names_tensors, read_signature, size_at
 from dimtyped._tracing import at_trace_time, eagerly, end_trace, is_tracing, restart_trace, untraced
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 MARK = "__dimtyped__"
 """The attribute of a wrapper that holds its entry."""
+_one_at_a_time = threading.RLock()  # two threads whose first calls meet compile one after the other
 
 
 class Entry:
@@ -39,7 +41,7 @@ class Entry:
         function: The function as its user wrote it.
         names: What its string annotations may name beside its globals.
         fixed: The sizes of `typed(dims=...)`.
-        attributes: For our own layers: names, and the attributes of the layer that hold their sizes.
+        attributes: For our own layers: names, and the attributes of the layer that hold their sizes. Default: no layer.
         annotations: For our own layers: the annotations, in place of the function's.
         rescue: For our own layers: the kinds of exception of the function that mean a wrong argument, and what
             makes our error of one: it is given the entry, the values and the exception.
@@ -48,6 +50,7 @@ class Entry:
             `forward` that its user did not decorate: `x: Tensor = None` there is no mistake.
         reference: Whether the reference engine checks.
         error: The exception to raise; a kind of DimensionError.
+        rank_error: The one for too few or too many axes. Default: the same.
     """
 
     def __init__(
@@ -63,18 +66,21 @@ class Entry:
         only_if_tensors: bool = False,
         reference: bool = False,
         error: type[DimensionError] = DimensionError,
+        rank_error: type[DimensionError] | None = None,
     ) -> None:
         self.function = function
         self.names = dict(names or {})
         self.fixed = dict(fixed or {})
         self.attributes = dict(attributes or {})
+        self.is_layer = attributes is not None
         self.annotations = annotations
         self.rescue = rescue
         self.is_method = is_method
         self.only_if_tensors = only_if_tensors
         self.reference = reference
         self.error = error
-        self.reads_scope = is_method and not self.attributes
+        self.rank_error = rank_error or error
+        self.reads_scope = is_method and not self.is_layer
         self.call: Callable[..., Any] | None = None
         self.traced: Callable[..., Any] | None = None
         self.is_untraced = False
@@ -132,10 +138,11 @@ class Entry:
 
     def prepare_layout(self, layout: str | None, cls: type, *, replace: bool) -> None:
         """The same for the names that a module of class `cls` declares; None for a function that is no method."""
-        if self.call is not None:
-            return
-        if not self._is_method_of(cls):
-            layout = None
+        with _one_at_a_time:
+            if self.call is None:
+                self._prepare_layout(layout if self._is_method_of(cls) else None, replace=replace)
+
+    def _prepare_layout(self, layout: str | None, *, replace: bool) -> None:
         code = None if self.reference else self._compile(layout)
         if code is None:
             self.call = self._by_reference()
@@ -157,10 +164,22 @@ class Entry:
 
         An attribute, since a trace looks at a dictionary once: it would not see what is added while it runs.
         """
-        if layout not in self.layouts:
-            code = self._compile(layout)
-            self._keep_variant(layout, self._function_of(code) if code is not None else self._by_reference())
+        with _one_at_a_time:
+            if layout not in self.layouts:
+                code = self._compile(layout)
+                self._keep_variant(layout, self._function_of(code) if code is not None else self._by_reference())
         return self.layouts[layout]
+
+    @at_trace_time
+    def variant_of(self, layout: str | None, cls: type) -> str | None:
+        """The same for the first module among owners that were none; None where this is not the module's method."""
+        return self.prepare_variant(layout) if layout is not None and self._is_method_of(cls) else None
+
+    @property
+    def may_own(self) -> bool:
+        """Whether the first argument, so far no module, may be one at another call: `self` of a class that both have."""
+        parameters = self.signature.parameters
+        return self.reads_scope and bool(parameters) and isinstance(parameters[0].hint, AnythingHint)
 
     def _keep_variant(self, layout: str, call: Callable[..., Any]) -> None:
         name = f"variant_{len(self.layouts)}"
@@ -193,7 +212,8 @@ class Entry:
         if not signature.expressible:
             return None
         try:
-            return _fast.compile_check(signature, layout, self._shares(), self.rescue[0] if self.rescue else ())
+            rescued = self.rescue[0] if self.rescue else ()
+            return _fast.compile_check(signature, layout, self._shares(), rescued, may_own=self.may_own)
         except Inexpressible:
             return None
 
@@ -233,44 +253,42 @@ class Entry:
     def declared(self, owner: Any) -> dict[str, Binding]:
         """The names that have a size before the call."""
         scope: Scope | None = owner.__dict__.get(ATTRIBUTE) if isinstance(owner, torch.nn.Module) else None
-        where = self.where(owner) if self.attributes else ""
-        return _diagnosis.declared_names(self.signature, owner, where, None if self.attributes else scope)
+        where = self.where(owner) if self.is_layer else ""
+        return _diagnosis.declared_names(self.signature, owner, where, None if self.is_layer else scope)
 
     def where(self, owner: Any) -> str:
         """The function's name, or for one of our layers its path in the running model."""
-        if self.attributes and isinstance(owner, torch.nn.Module):
-            return _diagnosis.layer_path(owner)
+        if self.is_layer and isinstance(owner, torch.nn.Module):
+            return _running.layer_path(owner)
         return self.signature.where
 
     def labels(self, owner: Any) -> dict[str, str]:
         """What the user calls the names of one of our layers."""
-        return owner._dim_labels if self.attributes and owner is not None else {}
+        return owner._dim_labels if self.is_layer and owner is not None else {}
 
     def explain_seen(
         self, owner: Any, values: tuple[Seen, ...], paths: Mapping[str, Any], stage: str, result: Seen | None
     ) -> DimensionError | None:
-        """The error for described values, or None where everything fits.
-
-        A default that was not given is not checked, but once it is filled in it looks as if it was: so first
-        without the values that are defaults.
-        """
+        """The error for described values, or None where everything fits. What a call left out is not checked."""
         signature = self.signature
-        given = {p.name: value for p, value in zip(signature.parameters, values, strict=True)}
-        defaults = {p.name for p in signature.parameters if p.has_default and _is_default(given[p.name], p.default)}
-        for left_out in (defaults, {name for name in defaults if given[name].cls is _fast.Missing}):
-            checked = {name: value for name, value in given.items() if name not in left_out}
-            findings = _diagnosis.find_mismatches(
-                signature, self.declared(owner), checked, result if stage == "return" else None, paths
-            )
-            if findings.mismatches:
-                return _diagnosis.build_error(findings, self.where(owner), self.labels(owner), self.error)
-        return None
+        named = zip(signature.parameters, values, strict=True)
+        given = {parameter.name: value for parameter, value in named if value.cls is not _fast.Missing}
+        findings = _diagnosis.find_mismatches(
+            signature, self.declared(owner), given, result if stage == "return" else None, paths, owner
+        )
+        if not findings.mismatches:
+            return None
+        kind = self.rank_error if findings.mismatches[0].kind == "rank" else self.error
+        return _diagnosis.build_error(findings, self.where(owner), self.labels(owner), kind)
 
     def explain(self, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
         """The error for a call that an engine has refused."""
         owner = self.owner(values)
         found = self.explain_seen(owner, tuple(look(v) for v in values), self._paths(values), stage, look(result))
-        return found if found is not None else _diagnosis.unexplained(self.where(owner), stage)
+        return found if found is not None else self._unexplained(owner, stage)
+
+    def _unexplained(self, owner: Any, stage: str) -> DimensionError:
+        return _diagnosis.unexplained(self.where(owner), "return" if stage == "return" else "")
 
     @at_trace_time
     def explain_traced(
@@ -283,19 +301,28 @@ class Entry:
         if owner is not None:
             paths[self.signature.parameters[0].name] = owner
         found = self.explain_seen(module, values, paths, stage, seen(result))
-        return end_trace(found if found is not None else _diagnosis.unexplained(self.where(module), stage))
+        return end_trace(found if found is not None else self._unexplained(module, stage))
 
     def is_stale(self, values: tuple[Any, ...], stage: str, result: Any) -> bool:
         """Whether the module changed unseen since its names were read, and the call fits after all."""
         owner = self.owner(values)
-        if owner is None or self.attributes or not resync(owner):
+        if owner is None or self.is_layer or not resync(owner):
             return False
         given = tuple(look(value) for value in values)
         return self.explain_seen(owner, given, self._paths(values), stage, look(result)) is None
 
     def _paths(self, values: tuple[Any, ...]) -> dict[str, Any]:
         """What the `{...}` of an annotation may read."""
-        return {parameter.name: value for parameter, value in zip(self.signature.parameters, values)}
+        named = zip(self.signature.parameters, values)
+        return {p.name: p.default if isinstance(value, _fast.Missing) else value for p, value in named}
+
+    def call_unchecked(self, *arguments: Any, **keywords: Any) -> Any:
+        """Calls the function, with its defaults for what was left out."""
+        bound = inspect.signature(self.function).bind(*arguments, **keywords)
+        for parameter in self.signature.parameters:
+            if isinstance(bound.arguments.get(parameter.name), _fast.Missing):
+                bound.arguments[parameter.name] = parameter.default
+        return self.function(*bound.args, **bound.kwargs)
 
     # The reference engine ---------------------------------------------------------------------------------------------
 
@@ -303,12 +330,11 @@ class Entry:
         """The reference check with the sizes that the first argument's scope declares."""
         sizes = dict(self.fixed)
         owner = self.owner(arguments)
-        if owner is not None and self.attributes:
-            sizes.update((name, int(getattr(owner, attribute))) for name, attribute in self.attributes.items())
+        if owner is not None and self.is_layer:
+            sizes.update((name, size_at(owner, path)) for name, path in self.attributes.items())
         elif owner is not None and self._is_method_of(type(owner)):
-            scope = scope_of(owner)
-            self._reject_ambiguous(owner, scope)
-            sizes = {**scope.names, **sizes}
+            self._reject_ambiguous(owner, scope_of(owner))
+            sizes = {**scope_of(owner).names, **sizes}
         key = tuple(sorted(sizes.items()))
         if key not in self._references:
             from dimtyped._reference import ReferenceCheck  # noqa: PLC0415  # beartype: see _bearable
@@ -320,7 +346,7 @@ class Entry:
         if "!" in scope.layout:
             used = {name for hint in self.signature.hints for name in _diagnosis.names_of(hint)}
             for name in sorted(used):
-                if scope.is_ambiguous(name):
+                if scope.is_ambiguous(name) and is_ambiguous(owner, name):
                     raise ambiguous(self, owner, name)
 
 
@@ -330,6 +356,8 @@ class Entry:
 def is_wrong(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> bool:
     """Whether a refused call is really wrong: not one whose module changed unseen, nor one being traced by torch.fx."""
     if is_tracing():
+        if entry.reads_scope and isinstance(values[0], torch.nn.Module):
+            _read_again(values[0])
         return True
     if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
         return False
@@ -348,15 +376,25 @@ def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> D
 def again(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> Callable[..., Any]:
     """What to call instead where a refused call is not wrong."""
     traced = any(isinstance(value, torch.fx.Proxy) for value in (*values, result))
-    return entry.function if traced else entry.wrapper
+    return entry.call_unchecked if traced else entry.wrapper
+
+
+@at_trace_time
+def _read_again(module: torch.nn.Module) -> None:
+    """Reads the names of a module that may have changed unseen; where they have, the trace begins anew."""
+    if resync(module):
+        restart_trace(f"the names that {type(module).__name__} declares have changed")
+
+
+def is_ambiguous(owner: torch.nn.Module, name: str) -> bool:
+    """Whether a name that could mean more than one size still could, when everything is read anew."""
+    return is_tracing() or not resync(owner) or scope_of(owner).is_ambiguous(name)
 
 
 def ambiguous(entry: Entry, owner: torch.nn.Module, name: str) -> DeclarationError:
-    """A name that the module's children declare with different sizes, used in the module's own annotation."""
-    claims = scope_of(owner).owners_of(name)
-    listed = ", ".join(dict.fromkeys(f"{claim.owner}.{name}={claim.size}" for claim in claims))
+    """The error for a name with different sizes in the module's children, used in the module's own annotation."""
     error = DeclarationError(
-        f"{entry.signature.where}: `{name}` in the annotations could mean more than one size: {listed}\n"
+        f"{entry.signature.where}: `{name}` in the annotations could mean more than one size: {sizes_text(owner, name)}\n"
         f"  Use another name, or declare `{name}` on {type(owner).__name__} itself (a DimSize parameter, or a Dim stored on it)."
     )
     error.where, error.dim = entry.signature.where, name
@@ -391,7 +429,7 @@ def wrapper_globals(entry: Entry) -> dict[str, Any]:
     # TorchScript compiles the source of torch's forward, which it finds through __wrapped__, with the wrapper's globals
     torchs = {key: value for key, value in entry.function.__globals__.items() if not key.startswith("__")}
     return {
-        **(torchs if entry.attributes else {}),
+        **(torchs if entry.is_layer else {}),
         "__builtins__": __builtins__,
         f"{PREFIX}entry": entry,
         f"{PREFIX}function": entry.function,
@@ -418,7 +456,14 @@ def first(entry: Entry, arguments: tuple[Any, ...]) -> tuple[str | None, type]:
 
 def missing_scope(module: torch.nn.Module) -> Scope:
     """The scope of a module that has none yet; a trace then begins anew, for it has seen that there is none."""
+    if not isinstance(module, torch.nn.Module):  # a class that shares the method with a module
+        return Scope()
     return _make_scopes(module) if is_tracing() else scope_of(module)
+
+
+def variant_for(entry: Entry, owner: torch.nn.Module) -> str | None:
+    """The attribute of `variants` for the first module among owners that were none."""
+    return entry.variant_of(*first(entry, (owner,)))
 
 
 @at_trace_time
@@ -428,7 +473,7 @@ def _make_scopes(module: torch.nn.Module) -> Scope:
     A model compiled block by block thus needs one trace for all its blocks. Finding the instances takes 20 ms, once
     a compilation that meets a module without a scope.
     """
-    classes = {type(member) for root in (*_diagnosis.running_modules(), module) for member in root.modules()}
+    classes = {type(member) for root in (*_running.running_modules(), module) for member in root.modules()}
     reading = {type(module), *(cls for cls in classes if _reads_scope(cls))}
     for member in gc.get_referrers(*reading):
         if type(member) in reading:
@@ -444,8 +489,22 @@ def _reads_scope(cls: type[torch.nn.Module]) -> bool:
 
 
 _HELPERS: dict[str, Any] = {
-    f"{PREFIX}{helper.__name__}": helper
-    for helper in (first, missing_scope, is_wrong, explain, again, ambiguous, rescue, unevaluable)
+    f"{PREFIX}Module": torch.nn.Module,
+    **{
+        f"{PREFIX}{helper.__name__}": helper
+        for helper in (
+            first,
+            missing_scope,
+            variant_for,
+            is_wrong,
+            explain,
+            again,
+            is_ambiguous,
+            ambiguous,
+            rescue,
+            unevaluable,
+        )
+    },
 }
 
 
@@ -457,16 +516,23 @@ def _become(function: types.FunctionType, compiled: _fast.Compiled) -> None:
     function.__code__ = compiled.code
 
 
-def _is_default(value: Seen, default: Any) -> bool:
-    return value.cls is _fast.Missing or value.value is default or (default is None and value.cls is type(None))
-
-
 def _refuse(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any) -> None:
     """Raises the error for a call that the reference engine has refused, unless it is not wrong after all."""
     bound = inspect.signature(entry.function).bind(*arguments, **keywords)
     values = tuple(bound.arguments.get(p.name, _absent(p)) for p in entry.signature.parameters)
     if is_wrong(entry, values, stage, result):
-        raise explain(entry, values, stage, result)
+        error = explain(entry, values, stage, result)
+        raise error if error.actual is not None else _blamed(entry, arguments, keywords, stage)
+
+
+def _blamed(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str) -> DimensionError:
+    """The error for what only jaxtyping can decide: it names the parameter."""
+    signature = entry.signature
+    if stage == "return":
+        return _diagnosis.unexplained(signature.where, stage, signature.result.annotation)
+    name = entry.reference_check(arguments).blamed(arguments, keywords)
+    annotation = next((p.annotation for p in signature.parameters if p.name == name), None)
+    return _diagnosis.unexplained(signature.where, name, annotation)
 
 
 def _absent(parameter: Any) -> Any:
@@ -475,11 +541,20 @@ def _absent(parameter: Any) -> Any:
 
 
 def _check_arguments(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
+    if _is_unchecked(entry, arguments, keywords):
+        return
     if not entry.reference_check(arguments).accepts(arguments, keywords):
         _refuse(entry, arguments, keywords, "arguments", None)
 
 
+def _is_unchecked(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+    """Whether a layer of ours is given a ragged tensor, which torch takes and jaxtyping cannot."""
+    return entry.is_layer and any(_fast.is_ragged(value) for value in (*arguments, *keywords.values()))
+
+
 def _check_result(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> None:
+    if _is_unchecked(entry, arguments, keywords):
+        return
     if not entry.reference_check(arguments).accepts_result(arguments, keywords, result):
         _refuse(entry, arguments, keywords, "return", result)
 
@@ -525,12 +600,11 @@ def _reference_generator(entry: Entry) -> Callable[..., Any]:
 
 
 def _reference_async_generator(entry: Entry) -> Callable[..., Any]:
-    async def call(*arguments: Any, **keywords: Any) -> Any:
+    def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
         _check_arguments(entry, arguments, keywords)
         generator = entry.function(*arguments, **keywords)
-        async for item in _fast.drive_async(generator, lambda item: _check_result(entry, arguments, keywords, item)):
-            yield item
+        return _fast.Checked(generator, lambda item: _check_result(entry, arguments, keywords, item))
 
     return call
 

@@ -76,8 +76,16 @@ class VocabularyError(DimensionError, IndexError):
     __module__ = "dimtyped"
 
 
-class RankError(DimensionError, ValueError):
+class DimensionValueError(DimensionError, ValueError):
+    """A tensor does not fit a layer where torch raises ``ValueError``: InstanceNorm, the losses."""
+
+
+class RankError(DimensionValueError):
     """A tensor has too few or too many axes for a layer where torch raises ``ValueError``: the RNNs, the BatchNorms."""
+
+
+class DimensionIndexError(DimensionError, IndexError):
+    """A tensor lacks an axis that a layer names by its number, where torch raises ``IndexError``: Flatten."""
 
 
 class DimensionAssertionError(DimensionError, AssertionError):

@@ -51,7 +51,12 @@ class Compiled:
 
 
 def compile_check(
-    signature: Signature, layout: str | None, shares: bool, rescued: tuple[type[Exception], ...] = ()
+    signature: Signature,
+    layout: str | None,
+    shares: bool,
+    rescued: tuple[type[Exception], ...] = (),
+    *,
+    may_own: bool = False,
 ) -> Compiled:
     """The wrapper of a function as code.
 
@@ -60,11 +65,12 @@ def compile_check(
         layout: The names that the module declares, or None for a function that is no module's method.
         shares: Whether the function's body calls `assert_dims` and so needs the names at hand.
         rescued: Exceptions of the function that the entry's `rescue` explains.
+        may_own: Whether the first argument of another call may be a module, where it is none in this one.
 
     Raises:
         Inexpressible: a parameter's name is one of ours.
     """
-    source, constants = _Source(signature, layout, shares, rescued).build()
+    source, constants = _Source(signature, layout, shares, rescued, may_own).build()
     name = f"<dimtyped {signature.where} {next(_numbers)}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     namespace: dict[str, Any] = {}
@@ -77,7 +83,12 @@ class _Source:
     """Writes one wrapper: the signature, the scope's sizes, the arguments' checks, the call, the result's."""
 
     def __init__(
-        self, signature: Signature, layout: str | None, shares: bool, rescued: tuple[type[Exception], ...]
+        self,
+        signature: Signature,
+        layout: str | None,
+        shares: bool,
+        rescued: tuple[type[Exception], ...],
+        may_own: bool,
     ) -> None:
         if any(parameter.name.startswith(PREFIX) for parameter in signature.parameters):
             raise Inexpressible(f"a parameter's name begins with {PREFIX}")
@@ -85,11 +96,20 @@ class _Source:
         self.layout = layout
         self.shares = shares
         self.rescued = rescued
+        self.may_own = may_own
         uses, joined = count_uses(signature.hints)
         self.writer = Writer(PREFIX, uses, joined, keep_all=shares)
+        self.writer.filled.update((p.name, self._or_default(p)) for p in signature.parameters if _is_marked(p))
+        self.call = f"{PREFIX}function({', '.join(_arguments(signature, self.writer.filled))})"
+        if signature.attributes:
+            self.writer.unchecked = _leaving(signature.flavour, self.call)
         self.used = tuple(
             dict.fromkeys(name for hint in signature.hints for a in arrays_in(hint) for name in free_names(a))
         )
+
+    def _or_default(self, parameter: Parameter) -> str:
+        missing, default = self.writer.constant(MISSING, "missing"), self.writer.constant(parameter.default, "default")
+        return f"({default} if {parameter.name} is {missing} else {parameter.name})"
 
     def build(self) -> tuple[str, dict[str, Any]]:
         """The source, and the objects that it names."""
@@ -117,6 +137,8 @@ class _Source:
         )
         if self.layout is not None:
             self._read_scope(owner, self.layout)
+        elif self.may_own:
+            self._look_for_scope(owner)
 
     def _read_scope(self, owner: str, layout: str) -> None:
         writer = self.writer
@@ -131,7 +153,9 @@ class _Source:
         names = layout_names(layout)
         ambiguous = [name for name, word in zip(names, layout.split(), strict=True) if name != word]
         for name in (name for name in ambiguous if name in self.used):
-            writer.write(f"raise {PREFIX}ambiguous({PREFIX}entry, {owner}, {name!r})")
+            with writer.block(f"if {PREFIX}is_ambiguous({owner}, {name!r}):"):
+                writer.write(f"raise {PREFIX}ambiguous({PREFIX}entry, {owner}, {name!r})")
+            self._leave(f"{PREFIX}entry.wrapper")
         if any(name in self.used for name in names):
             writer.write(f"{PREFIX}sizes = {scope}.sizes")
         for index, name in enumerate(names):
@@ -139,6 +163,12 @@ class _Source:
                 variable = writer.variable(name)
                 writer.write(f"{variable} = {PREFIX}sizes[{index}]")
                 writer.names.sizes[name] = Known(variable)
+
+    def _look_for_scope(self, owner: str) -> None:
+        with self.writer.block(f"if isinstance({owner}, {PREFIX}Module):"):
+            self.writer.write(f"{PREFIX}variant = {PREFIX}variant_for({PREFIX}entry, {owner})")
+            with self.writer.block(f"if {PREFIX}variant is not None:"):
+                self._leave(f"getattr({PREFIX}entry.variants, {PREFIX}variant)")
 
     # Arguments --------------------------------------------------------------------------------------------------------
 
@@ -153,9 +183,9 @@ class _Source:
             with writer.loop(f"for {PREFIX}each in {parameter.name}.values():", hint):
                 self._check_argument(hint, f"{PREFIX}each")
         elif _is_marked(parameter):
-            default = writer.constant(parameter.default, "default")
             missing = writer.constant(MISSING, "missing")
-            writer.optional(hint, parameter.name, missing, default, self._failure("arguments"))
+            with writer.branch(f"if {parameter.name} is not {missing}:", (hint,)):
+                self._check_argument(hint, parameter.name)
         else:
             self._check_argument(hint, parameter.name)
 
@@ -166,12 +196,12 @@ class _Source:
         values = f"{PREFIX}entry, {_tuple_of(self.signature)}, {stage!r}, {result}"
         wrong = f"if {PREFIX}is_wrong({values}): raise {PREFIX}explain({values})"
         if stage == "return":
-            return (wrong,)
-        arguments = ", ".join(_arguments(self.signature))
+            return (wrong, f"return {result}")
+        arguments = ", ".join(_arguments(self.signature, {}))
         return (wrong, *_leaving(self.signature.flavour, f"{PREFIX}again({values})({arguments})"))
 
     def _leave(self, function: str) -> None:
-        arguments = ", ".join(_arguments(self.signature))
+        arguments = ", ".join(_arguments(self.signature, {}))
         self.writer.write(*_leaving(self.signature.flavour, f"{function}({arguments})"))
 
     def _share(self) -> None:
@@ -182,7 +212,7 @@ class _Source:
     # The call and its result ------------------------------------------------------------------------------------------
 
     def _call(self) -> None:
-        call = f"{PREFIX}function({', '.join(_arguments(self.signature))})"
+        call = self.call
         flavour, checks = self.signature.flavour, self.signature.checks_result
         if flavour is Flavour.GENERATOR:
             self._call_generator(call, checks)
@@ -238,8 +268,7 @@ class _Source:
 
     def _call_async_generator(self, call: str) -> None:
         self._define_check()
-        with self.writer.block(f"async for {PREFIX}item in {PREFIX}drive_async({call}, {PREFIX}check):"):
-            self.writer.write(f"yield {PREFIX}item")
+        self.writer.write(*_forwarding(f"{PREFIX}Checked({call}, {PREFIX}check)"))
 
 
 # The wrapper's text ---------------------------------------------------------------------------------------------------
@@ -266,14 +295,15 @@ def _parameters(signature: Signature) -> Iterator[str]:
         yield "/"
 
 
-def _arguments(signature: Signature) -> Iterator[str]:
-    """The wrapper's arguments as the function takes them."""
+def _arguments(signature: Signature, filled: Mapping[str, str]) -> Iterator[str]:
+    """The wrapper's arguments as the function takes them, or what stands for them in `filled`."""
     for parameter in signature.parameters:
+        value = filled.get(parameter.name, parameter.name)
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            yield f"{parameter.name}={parameter.name}"
+            yield f"{parameter.name}={value}"
         else:
             stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
-            yield f"{stars.get(parameter.kind, '')}{parameter.name}"
+            yield f"{stars.get(parameter.kind, '')}{value}"
 
 
 def _tuple_of(signature: Signature) -> str:
@@ -290,7 +320,29 @@ def _leaving(flavour: Flavour, call: str) -> tuple[str, ...]:
         case Flavour.GENERATOR:
             return (f"return (yield from {call})",)
         case Flavour.ASYNC_GENERATOR:
-            return (f"async for {PREFIX}item in {call}: yield {PREFIX}item", "return")
+            return (*_forwarding(call), "return")
+
+
+def _forwarding(generator: str) -> tuple[str, ...]:
+    """What `yield from` would be if an async generator had it; `_typed._async_generator_stub` is the same."""
+    return (
+        f"{PREFIX}generator = {generator}",
+        "try:",
+        f"    {PREFIX}item = await {PREFIX}generator.asend(None)",
+        "    while True:",
+        "        try:",
+        f"            {PREFIX}sent = yield {PREFIX}item",
+        "        except GeneratorExit:",
+        "            raise",
+        f"        except BaseException as {PREFIX}error:",
+        f"            {PREFIX}item = await {PREFIX}generator.athrow({PREFIX}error)",
+        "        else:",
+        f"            {PREFIX}item = await {PREFIX}generator.asend({PREFIX}sent)",
+        "except StopAsyncIteration:",
+        "    pass",
+        "finally:",
+        f"    await {PREFIX}generator.aclose()",
+    )
 
 
 def _defaults(signature: Signature) -> tuple[tuple[Any, ...] | None, dict[str, Any] | None]:
@@ -349,9 +401,13 @@ def evaluate(expression: str, values: tuple[Any, ...], sizes: Mapping[str, Any])
     """A symbolic axis whose `{...}` hold more than ints, by jaxtyping's own rule: put in as text, then evaluated."""
     texts = iter(values)
     parts = expression.split("{")
-    text = parts[0] + "".join(f"{next(texts)}{part.partition('}')[2]}" for part in parts[1:])
+    text = parts[0] + "".join(f"{_plain(next(texts))}{part.partition('}')[2]}" for part in parts[1:])
     known = {name: size for name, size in sizes.items() if size is not None}
     return eval(text, known)  # the annotation's own text, as jaxtyping evaluates it
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, torch.SymInt) else value
 
 
 def unbound(name: str, axis: str) -> Any:
@@ -399,24 +455,28 @@ def drive(generator: Any, check: Callable[[Any], None]) -> Any:
         generator.close()
 
 
-async def drive_async(generator: Any, check: Callable[[Any], None]) -> Any:
-    """Runs an async generator, checking each item before it is handed on."""
-    try:
-        item = await anext(generator)
-        while True:
-            check(item)
-            try:
-                sent = yield item
-            except GeneratorExit:
-                raise
-            except BaseException as error:  # goes where the user threw it: into the generator
-                item = await generator.athrow(error)
-            else:
-                item = await generator.asend(sent)
-    except StopAsyncIteration:
-        return
-    finally:
-        await generator.aclose()
+class Checked:
+    """An async generator whose items are checked before they are handed on."""
+
+    def __init__(self, generator: Any, check: Callable[[Any], None]) -> None:
+        self._generator = generator
+        self._check = check
+
+    async def asend(self, value: Any) -> Any:
+        """The next item, checked."""
+        item = await self._generator.asend(value)
+        self._check(item)
+        return item
+
+    async def athrow(self, error: BaseException) -> Any:
+        """The next item, checked, after an error that the user threw in."""
+        item = await self._generator.athrow(error)
+        self._check(item)
+        return item
+
+    async def aclose(self) -> None:
+        """Ends the generator."""
+        await self._generator.aclose()
 
 
 def bearable_traced(value: Any, hint: Any) -> bool:
@@ -429,7 +489,12 @@ def _is_bearable_constant(value: Any, hint: Any) -> bool:
     return is_bearable(value, hint)
 
 
+def is_ragged(value: Any) -> bool:
+    """Whether this is a nested tensor, which has no shape in the strided layout."""
+    return isinstance(value, torch.Tensor) and value.is_nested
+
+
 HELPERS: dict[str, Any] = {f"{PREFIX}is_tracing": is_tracing} | {
     f"{PREFIX}{helper.__name__}": helper
-    for helper in (DeclarationError, join, evaluate, unbound, bound, drive, drive_async, bearable_traced)
+    for helper in (DeclarationError, is_ragged, join, evaluate, unbound, bound, drive, Checked, bearable_traced)
 }

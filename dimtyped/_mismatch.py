@@ -6,10 +6,13 @@ engine has refused a call.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
 from dimtyped._axes import Kind
 from dimtyped._bearable import is_bearable
 from dimtyped._describe import Seen, items_of, look, shape_text
@@ -27,6 +30,48 @@ from dimtyped._hints import (
     TupleHint,
     UnionHint,
 )
+from dimtyped._signature import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A failed call, which can be checked again with something in it changed: that is how a mend is tried.
+
+    Args:
+        signature: What was called.
+        declared: The names that have a size before the call.
+        values: Each argument that was given, by its parameter's name.
+        result: What the function gave, where that is to be checked.
+        paths: What the `{self.width}` of an annotation reads.
+        owner: The module whose method was called, if it is one.
+    """
+
+    signature: Signature
+    declared: Mapping[str, Binding]
+    values: Mapping[str, Seen]
+    result: Seen | None = None
+    paths: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    owner: Any = None
+
+    def check(
+        self, changed: Mapping[str, Seen] | None = None, renamed: Mapping[tuple[str, str], str] | None = None
+    ) -> Findings:
+        """All that does not fit, with other values at some places, and other names for some names at a place."""
+        findings = Findings(
+            bindings=dict(self.declared), paths=self.paths, changed=changed or {}, renamed=renamed or {}, call=self
+        )
+        for parameter in self.signature.parameters:
+            value = self.values.get(parameter.name)
+            if value is None:
+                continue
+            if parameter.kind.name in ("VAR_POSITIONAL", "VAR_KEYWORD"):
+                for key, item in value.items or ():
+                    findings.check(parameter.hint, item, f"{parameter.name}[{key!r}]")
+            else:
+                findings.check(parameter.hint, value, parameter.name)
+        if self.result is not None:
+            findings.check(self.signature.result, self.result, "return")
+        return findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +104,26 @@ class Mismatch:
 
 @dataclass(slots=True)
 class Findings:
-    """All that a call's check found, in order."""
+    """All that a call's check found, in order.
+
+    `changed` holds what stands at a place instead of what the call gave; `renamed`, other names for a place's names.
+    """
 
     bindings: dict[str, Binding] = field(default_factory=dict[str, Binding])
     runs: dict[str, Binding] = field(default_factory=dict[str, Binding])
     mismatches: list[Mismatch] = field(default_factory=list[Mismatch])
-    paths: dict[str, Any] = field(default_factory=dict[str, Any])
+    paths: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    changed: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
+    renamed: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    call: Call | None = None
 
     def fork(self) -> Findings:
         """The same names, no mismatch: to try one option of a union."""
-        return Findings(dict(self.bindings), dict(self.runs), [], self.paths)
+        return dataclasses.replace(self, bindings=dict(self.bindings), runs=dict(self.runs), mismatches=[])
 
     def check(self, hint: Hint, value: Seen, place: str) -> None:
         """Checks one value, noting what does not fit and what it binds."""
+        value = self.changed.get(place, value)
         match hint:
             case AnythingHint():
                 return
@@ -108,7 +160,7 @@ class Findings:
             tried.append((option, trial))
         near = [trial for _, trial in tried if all(m.kind != "type" for m in trial.mismatches)]
         if near:
-            self.mismatches.extend(min(near, key=_badness).mismatches)
+            self.mismatches.extend(_any_rank(hint, near) or min(near, key=_badness).mismatches)
         else:
             self._wrong_type(hint, value, place)
 
@@ -171,6 +223,8 @@ class Findings:
         size = (value.shape or ())[index]
         if axis.kind is Kind.ANY or (axis.broadcast and size == 1):
             return
+        if (place, axis.name) in self.renamed:
+            axis = dataclasses.replace(axis, name=self.renamed[place, axis.name])
         if axis.kind is Kind.NAME and axis.name not in self.bindings:
             self.bindings[axis.name] = Binding(size, place, value)
             return
@@ -233,11 +287,20 @@ def size_text(size: Any) -> str:
     return shape_text(tuple(size)) if isinstance(size, tuple | torch.Size) else str(size)
 
 
+def _any_rank(hint: UnionHint, tried: list[Findings]) -> list[Mismatch]:
+    """Where no option has as many axes as the value: that alone, with every number that would do."""
+    first = [findings.mismatches[0] for findings in tried]
+    if len(first) == 1 or any(mismatch.kind != "rank" for mismatch in first):
+        return []
+    ranks = " or ".join(str(rank) for rank in sorted({mismatch.expected for mismatch in first}))
+    return [dataclasses.replace(first[0], hint=hint, expected=ranks)]
+
+
 def _badness(findings: Findings) -> tuple[bool, int]:
     return any(mismatch.kind == "rank" for mismatch in findings.mismatches), len(findings.mismatches)
 
 
-def _follow(values: dict[str, Any], path: str) -> Any:
+def _follow(values: Mapping[str, Any], path: str) -> Any:
     first, *rest = path.split(".")
     value = values[first]
     for name in rest:

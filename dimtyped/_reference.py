@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
+import itertools
 import re
 import types
 import typing
@@ -27,6 +28,8 @@ from dimtyped._hints import container_kind, holds_unpacked, mentions_tensors, re
 from dimtyped._signature import Signature
 
 _RESULT = "_dt_result"
+_numbers = itertools.count()
+_BLAMED = re.compile(r"typechecking parameter '(\w+)'")
 _WORD_OR_PLACEHOLDER = re.compile(r"\{.*?\}|(?<![\w.])[^\W\d]\w*")
 
 
@@ -58,6 +61,15 @@ class ReferenceCheck:
             DeclarationError: they cannot make sense of an annotation.
         """
         return self._accepts(self._arguments, arguments, keywords)
+
+    def blamed(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
+        """The parameter whose argument they refuse; empty where they do not say."""
+        try:
+            self._arguments(*arguments, **keywords)
+        except jaxtyping.TypeCheckError as error:
+            found = _BLAMED.search(str(error))
+            return found[1] if found is not None else ""
+        return ""
 
     def accepts_result(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> bool:
         """Whether they accept this result of these arguments."""
@@ -92,9 +104,10 @@ def filled(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...] = 
         return tuple[parts]
     match container_kind(origin, len(parts) - parts.count(Ellipsis)):
         case "items":
-            return Annotated[origin, Is[lambda items: _all(items, parts[0])]]
+            return Annotated[origin, _validator(lambda items: _all(items, parts[0]))]
         case "mapping":
-            return Annotated[origin, Is[lambda table: _all(table.keys(), parts[0]) and _all(table.values(), parts[1])]]
+            fits = _validator(lambda table: _all(table.keys(), parts[0]) and _all(table.values(), parts[1]))
+            return Annotated[origin, fits]
         case "opaque":
             return origin
         case _:
@@ -106,9 +119,14 @@ def _filled_record(annotation: Any, sizes: Mapping[str, int], within: tuple[Any,
     fields = {name: filled(hint, sizes, around) for name, hint in record_fields(annotation).items()}
     if not fields or annotation in within:
         return annotation
-    return Annotated[
-        annotation, Is[lambda record: all(is_bearable(getattr(record, name), hint) for name, hint in fields.items())]
-    ]
+    fits = _validator(lambda record: all(is_bearable(getattr(record, name), hint) for name, hint in fields.items()))
+    return Annotated[annotation, fits]
+
+
+def _validator(fits: Callable[[Any], bool]) -> Any:
+    """A function as beartype's validator, of a name of its own: beartype takes two hints of one repr for the same."""
+    fits.__name__ = fits.__qualname__ = f"fits_{next(_numbers)}"
+    return Is[fits]
 
 
 def _all(items: Any, hint: Any) -> bool:
@@ -123,7 +141,8 @@ def _filled_array(annotation: Any, sizes: Mapping[str, int]) -> Any:
         return annotation
     dtype = annotation.dtype
     if dtype.dtypes != annotation.dtypes:  # an annotation extended by another: both limit the dtypes
-        dtype = type(dtype.__name__, (jaxtyping.AbstractDtype,), {"dtypes": annotation.dtypes})
+        name = f"{dtype.__name__}_{next(_numbers)}"  # beartype takes two hints of one repr for the same
+        dtype = type(name, (jaxtyping.AbstractDtype,), {"dtypes": annotation.dtypes})
     return dtype[annotation.array_type, text]
 
 

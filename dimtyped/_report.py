@@ -1,20 +1,36 @@
 """The text of an error: what does not fit, what was got, where each size came from, the mend.
 
-Plain text, at most fifteen lines for one mismatch, never a tensor's values.
+Plain text without colour, at most fifteen lines for one mismatch, never a tensor's values.
 """
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dimtyped._axes import Axis, Kind, annotation_text, is_array_annotation, read_array
+from dimtyped._axes import Axis, Kind, annotation_text
 from dimtyped._describe import Seen, shape_text
-from dimtyped._hints import ArrayHint, arrays_in
+from dimtyped._hints import (
+    AnythingHint,
+    ArrayHint,
+    BeartypeHint,
+    ClassHint,
+    Hint,
+    ItemsHint,
+    MappingHint,
+    RecordHint,
+    TupleHint,
+    UnionHint,
+    arrays_in,
+)
 from dimtyped._mismatch import Binding, Findings, Mismatch, size_text
 from dimtyped._signature import free_names
 
+_LINES = 15  # of an error with one mismatch
+_WIDTH = 116  # of the mend's lines
 _PLACES = 3  # arguments told in full
 _NAMES = 6  # names whose origin is told
 _DTYPES = {
@@ -39,25 +55,33 @@ class Report:
         findings: What the second check found.
         labels: What to call the contract's names, for a layer whose sizes were given as Dims.
         hint: The mend, or an empty text.
+        path: Where in the running model the module is, if it is not the model itself. Default: not told.
+        notes: What else is known of the wrong values: `100 is embed, declared by ...`. Default: nothing.
+        around: The typed calls around this one, nearest first. Default: none.
     """
 
     where: str
     findings: Findings
     labels: Mapping[str, str]
     hint: str
+    path: str = ""
+    notes: tuple[str, ...] = ()
+    around: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        mismatches = self.findings.mismatches
-        places = list(dict.fromkeys(mismatch.place for mismatch in mismatches))
-        lines = [f"{self.where}: {_subject(places[0])} does not fit: {self._problems(places[0])}", ""]
-        for place in places[:_PLACES]:
-            lines += self._place(place, is_first=place == places[0])
+        places = list(dict.fromkeys(mismatch.place for mismatch in self.findings.mismatches))
+        where = f"{self.where} ({self.path})" if self.path else self.where
+        lines = [f"{where}: {_subject(places[0])} does not fit: {self._problems(places[0])}", ""]
+        hints = {mismatch.place: mismatch.hint for mismatch in reversed(self.findings.mismatches)}
+        for before, place in zip((None, *places), places[:_PLACES], strict=False):
+            lines += self._place(place, hints[before] if before is not None else None)
         if len(places) > _PLACES:
             lines.append(f"    and {len(places) - _PLACES} more")
-        lines += self._origins()
-        if self.hint:
-            lines += ["", f"  {self.hint}"]
-        return "\n".join(lines)
+        mend = ["", *_wrapped(self.hint)] if self.hint else []
+        room = max(_LINES - len(lines) - len(mend) - len(self.notes), 3)
+        around = self.around[: max(1, room - _NAMES)]
+        lines += [*list(self._origins())[: room - len(around)], *(f"    {line}" for line in (*self.notes, *around))]
+        return "\n".join(lines + mend)
 
     def name(self, name: str) -> str:
         """What the user calls a name."""
@@ -72,7 +96,7 @@ class Report:
         """One mismatch in a few words: `hidden is 128, must be 256`."""
         match mismatch.kind:
             case "type":
-                return f"it is {_type_text(mismatch.value)}, must be {self.annotation(mismatch.expected)}"
+                return f"it is {_type_text(mismatch.value)}, must be {_type_words(mismatch.hint)}"
             case "dtype":
                 return f"its dtype is {dtype_text(mismatch.actual)}, must be {_dtype_words(mismatch)}"
             case "rank":
@@ -85,25 +109,29 @@ class Report:
     def _axis(self, mismatch: Mismatch) -> str:
         return f"axis {mismatch.axis}" if mismatch.dim.isdigit() else self.name(mismatch.dim)
 
-    def annotation(self, annotation: Any) -> str:
+    def annotation(self, hint: Hint) -> str:
         """An annotation as its user would write it, in the user's names."""
-        if not is_array_annotation(annotation) or not self.labels:
-            return annotation_text(annotation)
-        axes = " ".join(self._axis_text(axis) for axis in read_array(annotation).axes)
-        return annotation_text(annotation).replace(f'"{annotation.dim_str}"', f'"{axes}"')
+        text = annotation_text(hint.annotation)
+        for array in arrays_in(hint) if self.labels else ():
+            axes = " ".join(self._axis_text(axis) for axis in array.axes)
+            text = text.replace(f'"{array.annotation.dim_str}"', f'"{axes}"')
+        return text
 
     def _axis_text(self, axis: Axis) -> str:
         if axis.kind is Kind.EXPRESSION and axis.label:
             return axis.label
         return axis.text.replace(axis.name, self.name(axis.name)) if axis.kind is Kind.NAME else axis.text
 
-    def _place(self, place: str, *, is_first: bool) -> Iterator[str]:
+    def _place(self, place: str, before: Hint | None) -> Iterator[str]:
+        """What a place must be and what it got; after another place of the same annotation, only that."""
         mismatches = [mismatch for mismatch in self.findings.mismatches if mismatch.place == place]
-        width = max(8, len(place))
-        if not is_first:
+        hint, width = mismatches[0].hint, max(8, len(place))
+        is_alike = before is not None and before.annotation == hint.annotation
+        if before is not None and any(mismatch.kind != "size" for mismatch in mismatches):
             yield f"    {place}: {self._problems(place)}"
-        yield f"    {place:<{width}} {self.annotation(mismatches[0].hint.annotation)}"
-        yield f"    {'got':<{width}} {mismatches[0].value}"
+        if not is_alike:
+            yield f"    {place:<{width}} {self.annotation(hint)}"
+        yield f"    {place if is_alike else 'got':<{width}} {mismatches[0].value}"
         carets = self._carets(mismatches)
         if carets:
             yield f"    {'':<{width}} {carets}"
@@ -123,21 +151,23 @@ class Report:
     # Where each size came from ----------------------------------------------------------------------------------------
 
     def _origins(self) -> Iterator[str]:
-        rows = list(dict.fromkeys(self._rows()))
+        rows = list(dict.fromkeys(self._rows()))[:_NAMES]
         name_width = max((len(name) for name, _, _ in rows), default=0)
         size_width = max((len(size) for _, size, _ in rows), default=0)
-        for name, size, origin in rows[:_NAMES]:
+        for name, size, origin in rows:
             yield f"    {name:<{name_width}} = {size:<{size_width}}  {origin}"
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
-        """Each name involved, those that do not fit first."""
-        wrong = [mismatch.dim for mismatch in self.findings.mismatches]
+        """Each name involved, those that do not fit first; not those that the wrong value alone has bound."""
+        wrong = {mismatch.dim for mismatch in self.findings.mismatches}
+        places = {mismatch.place for mismatch in self.findings.mismatches}
         known = {**self.findings.bindings, **{f"*{name}": b for name, b in self.findings.runs.items()}}
         involved = sorted(self._involved() & known.keys(), key=lambda name: (name not in wrong, [*known].index(name)))
         for name in involved:
             binding = known[name]
-            size = binding.size[1] if name.startswith("*") else binding.size
-            yield self.name(name), size_text(size), _origin(binding)
+            if binding.is_declared or name in wrong or binding.place not in places:
+                size = binding.size[1] if name.startswith("*") else binding.size
+                yield self.name(name), size_text(size), _origin(binding)
 
     def _involved(self) -> set[str]:
         names: set[str] = set()
@@ -158,7 +188,32 @@ def _subject(place: str) -> str:
 
 
 def _type_text(value: Seen) -> str:
+    """What a value of a wrong kind is, in a few words: `a tuple of 2`."""
+    if value.items is not None:
+        return f"a {value.cls.__name__} of {len(value.items)}"
     return str(value) if value.text else f"a {value.cls.__name__}"
+
+
+def _type_words(hint: Hint) -> str:
+    """What kind of value a hint wants: `a Tensor or None`."""
+    match hint:
+        case ArrayHint(array_type=cls):
+            return f"a {cls.__name__}"
+        case TupleHint(items=items):
+            return f"a tuple of {len(items)}"
+        case ItemsHint(cls=cls) | MappingHint(cls=cls) | RecordHint(cls=cls):
+            return f"a {cls.__name__}"
+        case UnionHint(options=options):
+            return " or ".join(dict.fromkeys(_type_words(option) for option in options))
+        case AnythingHint() | BeartypeHint() | ClassHint():
+            return annotation_text(hint.annotation)
+
+
+def _wrapped(hint: str) -> list[str]:
+    """The mend on lines of their own, broken between words and never inside code."""
+    joined = re.sub("`[^`]*`", lambda code: code[0].replace(" ", "\0"), hint)
+    lines = textwrap.wrap(joined, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [f"  {line}".replace("\0", " ") for line in lines]
 
 
 def _rank_words(mismatch: Mismatch) -> str:
@@ -169,9 +224,9 @@ def _rank_words(mismatch: Mismatch) -> str:
 
 def _dtype_words(mismatch: Mismatch) -> str:
     hint = mismatch.hint
-    if isinstance(hint, ArrayHint) and hint.dtypes is not None and len(hint.dtypes) <= 2:
+    if isinstance(hint, ArrayHint) and hint.dtypes is not None and 0 < len(hint.dtypes) <= 2:
         return " or ".join(sorted(dtype_text(dtype) for dtype in hint.dtypes))
-    return _DTYPES.get(mismatch.expected, f"one of {mismatch.expected}")
+    return _DTYPES.get(mismatch.expected, f"a {mismatch.expected} dtype")
 
 
 def _origin(binding: Binding) -> str:

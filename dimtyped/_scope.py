@@ -7,7 +7,7 @@ A scope is kept on the module as `module._dim_scope`. Its `layout` (the names, a
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,10 @@ _AMBIGUOUS = "!"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One owner's word that a name has a size. `owner` is a path below the module, or a parameter."""
+    """One owner's word that a name has a size.
+
+    `owner` is a path below the module, `decoder.gru`, or a parameter of a constructor, `hidden=Decoder.__init__`.
+    """
 
     owner: str
     name: str
@@ -33,7 +36,7 @@ class Claim:
     @property
     def is_parameter(self) -> bool:
         """Whether the owner is a parameter of `__init__` rather than an attribute."""
-        return self.owner.endswith("=")
+        return "=" in self.owner
 
 
 class Scope:
@@ -47,7 +50,11 @@ class Scope:
             known = sizes.setdefault(claim.name, claim.size)
             if known != claim.size:
                 sizes[claim.name] = -1
-        sizes.update((claim.name, claim.size) for claim in claims if claim.name.isidentifier())
+        own: dict[str, int] = {}
+        for claim in claims:
+            if claim.name.isidentifier() and own.setdefault(claim.name, claim.size) != claim.size:
+                own[claim.name] = -1  # in a plain torch module, which nobody looks after at the assignment
+        sizes.update(own)
         ordered = sorted(sizes)
         self.sizes = tuple(sizes[name] for name in ordered)
         self.layout = " ".join(name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
@@ -63,7 +70,7 @@ class Scope:
         return own or tuple(claim for claim in self.inherited if claim.name == name)
 
     def is_ambiguous(self, name: str) -> bool:
-        """Whether children declare this name with different sizes and the module itself does not."""
+        """Whether this name has two sizes: in children that do not agree, or in a plain torch module."""
         return _AMBIGUOUS + name in self.layout.split()
 
 
@@ -104,7 +111,8 @@ def resync(module: torch.nn.Module) -> bool:
     before = held_scope(module)
     stored = [c for c in before.claims if c.is_parameter or module.__dict__.get(c.owner) == c.size]
     held = [claim for key, value in _held(module) for claim in claims_of(key, value) if claim not in stored]
-    after = settle(module, (*stored, *held))
+    gone = [c for c in before.claims if not c.is_parameter and not _still_has(_lookup(module, c.owner), c.size)]
+    after = settle(module, tuple(_without_lapsed([*stored, *held], gone)))
     return (before.layout, before.sizes) != (after.layout, after.sizes)
 
 
@@ -120,9 +128,9 @@ def settle(module: torch.nn.Module, claims: tuple[Claim, ...]) -> Scope:
     return scope
 
 
-def declare_parameter(module: torch.nn.Module, parameter: str, dim: Dim) -> None:
+def declare_parameter(module: torch.nn.Module, parameter: str, constructor: str, dim: Dim) -> None:
     """Declares what a `DimSize` parameter says: the parameter's own name, and the Dim's."""
-    owner = f"{parameter}="
+    owner = f"{parameter}={constructor}"
     names = dict.fromkeys((parameter, dim.name))
     settle(module, _merged(module, owner, [Claim(owner, name, int(dim)) for name in names]))
 
@@ -134,9 +142,12 @@ def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ..
         DeclarationError: a name would get a second size.
     """
     new = list(claims_of(key, value))
-    if not new and not any(_belongs(claim, key) for claim in held_scope(module).claims):
+    old = [claim for claim in held_scope(module).claims if _belongs(claim, key)]
+    if not new and not old:
         return None
-    return _merged(module, key, new)
+    was_layer = key.partition(".")[0] in module.__dict__.get("_modules", {})
+    gone = [claim for claim in old if was_layer and not _still_has(value, claim.size)]
+    return _merged(module, key, new, gone)
 
 
 def claims_of(key: str, value: object) -> Iterator[Claim]:
@@ -154,12 +165,19 @@ def claims_of(key: str, value: object) -> Iterator[Claim]:
 def owner_text(module: torch.nn.Module, claim: Claim) -> str:
     """Who declared it, as an error says it: `Decoder.gru: GRU(embed=128 -> hidden=256)`."""
     name = type(module).__name__
-    if claim.is_parameter:
-        return f"parameter `{claim.owner[:-1]}` of {name}.__init__"
     value = _lookup(module, claim.owner)
-    if value is None or isinstance(value, Dim):
-        return f"{name}.{claim.owner}"
+    if claim.is_parameter or not isinstance(value, torch.nn.Module):
+        return _owner_phrase(name, claim)
     return f"{name}.{claim.owner}: {short_text(value)}"
+
+
+def sizes_text(module: torch.nn.Module, name: str) -> str:
+    """Who gives a name which size, where they do not agree: `encoder.hidden=512, decoder.hidden=256`."""
+    owners = [
+        (_owner_phrase("", claim) + ": " if claim.is_parameter else claim.owner + ".", claim.size)
+        for claim in held_scope(module).owners_of(name)
+    ]
+    return ", ".join(dict.fromkeys(f"{owner}{name}={size}" for owner, size in owners))
 
 
 def short_text(module: object) -> str:
@@ -173,8 +191,9 @@ def short_repr(module: object) -> str:
     return " ".join(repr(module).split())[:120] if isinstance(module, torch.nn.Module) else repr(module)
 
 
-def _merged(module: torch.nn.Module, key: str, new: list[Claim]) -> tuple[Claim, ...]:
-    claims = [claim for claim in held_scope(module).claims if not _belongs(claim, key)]
+def _merged(module: torch.nn.Module, key: str, new: list[Claim], gone: Iterable[Claim] = ()) -> tuple[Claim, ...]:
+    kept = [claim for claim in held_scope(module).claims if not _belongs(claim, key)]
+    claims = _without_lapsed(kept, gone)
     for claim in new:
         other = next((known for known in claims if known.name == claim.name and known.size != claim.size), None)
         if other is not None:
@@ -182,6 +201,21 @@ def _merged(module: torch.nn.Module, key: str, new: list[Claim]) -> tuple[Claim,
         claims.append(claim)
     _check_derived(module, claims)
     return tuple(claims)
+
+
+def _without_lapsed(claims: list[Claim], gone: Iterable[Claim]) -> list[Claim]:
+    """The claims without the parameters' whose last layer is gone: a model with a new head has other `classes`."""
+    held = {claim.name for claim in claims if not claim.is_parameter}
+    lapsed = {claim.name for claim in gone} - held
+    return [claim for claim in claims if claim.name not in lapsed]
+
+
+def _still_has(value: object, size: int) -> bool:
+    """Whether what stands in a layer's place now has this size somewhere, whatever it is called there."""
+    if not isinstance(value, torch.nn.Module):
+        return value is not None and isinstance(value, int) and value == size
+    numbers = (number for module in value.modules() for number in vars(module).values())
+    return any(type(number) is int and number == size for number in numbers)
 
 
 def _check_derived(module: torch.nn.Module, claims: list[Claim]) -> None:
@@ -216,7 +250,8 @@ def _other_name(name: str) -> str:
 
 
 def _owner_phrase(name: str, claim: Claim) -> str:
-    return f"parameter `{claim.owner[:-1]}` of {name}.__init__" if claim.is_parameter else f"{name}.{claim.owner}"
+    parameter, _, constructor = claim.owner.partition("=")
+    return f"parameter `{parameter}` of {constructor}" if claim.is_parameter else f"{name}.{claim.owner}"
 
 
 def _belongs(claim: Claim, key: str) -> bool:

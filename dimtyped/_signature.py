@@ -12,7 +12,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,6 @@ from dimtyped._hints import (
     read_hint,
 )
 
-_WORD = re.compile(r"[^\W\d]\w*")
 _PLACEHOLDER = re.compile(r"\{(.*?)\}")
 _GLUED = re.compile(r"[\w.]\{|\}[\w.({\[]")  # `2{n}` puts digits side by side: text, not arithmetic
 _ARITHMETIC = (
@@ -84,7 +83,8 @@ class Signature:
 
     `result` is checked where the function returns, `item` for each thing a generator yields.
     `expressible` is False where only the reference engine can decide. `fixed` are the sizes of
-    `typed(dims=...)`; `attributes` maps names to attributes of the first argument that hold their size.
+    `typed(dims=...)`; `attributes` maps names to attributes of the first argument that hold their size,
+    or to paths from it: `normalized_shape[-1]`.
     """
 
     function: Callable[..., Any]
@@ -128,21 +128,23 @@ def read_signature(
     hints = dict(annotations) if annotations is not None else resolve_annotations(function, names or {}, where)
     flavour = flavour_of(function)
     result_annotation = hints.get("return", Any)
-    try:
-        parameters = tuple(
-            _read_parameter(parameter, hints) for parameter in inspect.signature(function).parameters.values()
-        )
-        result, expressible = read_hint(_checked_at_the_end(result_annotation, flavour)), True
-        _reject_unknown_placeholders(parameters, result)
-    except Inexpressible:
-        parameters = tuple(
-            Parameter(p.name, p.kind, p.default, hints.get(p.name, Any), AnythingHint(Any))
-            for p in inspect.signature(function).parameters.values()
-        )
-        result, expressible = AnythingHint(_checked_at_the_end(result_annotation, flavour)), False
-    return Signature(
-        function, where, flavour, parameters, result, result_annotation, expressible, fixed or {}, attributes or {}
+    known = inspect.signature(function).parameters
+    read = {name: _read(hints.get(name, Any), known, where) for name in known}
+    result = _read(_checked_at_the_end(result_annotation, function, where), known, where)
+    parameters = tuple(
+        Parameter(name, p.kind, p.default, hints.get(name, Any), read[name].hint) for name, p in known.items()
     )
+    expressible = all(part.expressible for part in (*read.values(), result))
+    return Signature(
+        function, where, flavour, parameters, result.hint, result_annotation, expressible, fixed or {}, attributes or {}
+    )
+
+
+def size_at(owner: Any, path: str) -> int:
+    """The size that an attribute of a layer holds; the path may go on from it: `normalized_shape[-1]`."""
+    if path.isidentifier():
+        return int(getattr(owner, path))
+    return int(eval(f"owner.{path}", {"__builtins__": {}}, {"owner": owner}))  # our own declaration's text
 
 
 def display_name(function: Callable[..., Any]) -> str:
@@ -161,19 +163,49 @@ def flavour_of(function: Callable[..., Any]) -> Flavour:
 
 
 def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], frame: types.FrameType) -> dict[str, Any]:
-    """The names in string annotations that only the frame around the decorated function knows."""
-    texts = [text for text in annotations.values() if isinstance(text, str)]
-    wanted = {word for text in texts for word in _WORD.findall(text)}
+    """The names in string annotations that only the functions and classes around the decorated function know."""
     known: Mapping[str, Any] = getattr(function, "__globals__", {})
-    missing = {word for word in wanted if word not in known and not hasattr(builtins, word)}
+    texts = [text for text in annotations.values() if isinstance(text, str)]
+    missing = {name for text in texts for name in _names_in(text) if name not in known and not hasattr(builtins, name)}
+    quoted = {name for text in texts for inner in _strings_in(text) for name in _names_in(inner)} - known.keys()
+    if not missing | quoted:
+        return {}
     found: dict[str, Any] = {}
-    current: types.FrameType | None = frame
-    while missing and current is not None and current.f_code.co_name != "<module>":
-        here = {word: current.f_locals[word] for word in missing if word in current.f_locals}
-        found.update(here)
-        missing -= here.keys()
-        current = current.f_back
+    for around in _frames_around(function, frame):
+        here = around.f_locals
+        found.update((name, here[name]) for name in missing - found.keys() if name in here)
+        found.update((name, here[name]) for name in quoted - found.keys() if _is_hint(here.get(name)))
     return found
+
+
+def _frames_around(function: Callable[..., Any], frame: types.FrameType) -> Iterator[types.FrameType]:
+    """The frames of the functions and class bodies that the function is written in, innermost first."""
+    place: str = getattr(function, "__qualname__", "")
+    current: types.FrameType | None = frame
+    while current is not None:
+        if place.startswith(f"{current.f_code.co_qualname}.") and current.f_globals is function.__globals__:
+            yield current
+        current = current.f_back
+
+
+def _names_in(text: str) -> set[str]:
+    return {node.id for node in _parsed(text) if isinstance(node, ast.Name)}
+
+
+def _strings_in(text: str) -> set[str]:
+    """`"Pair"` in `Optional["Pair"]`; the axes of a tensor too, so what such a name stands for must be a type."""
+    return {node.value for node in _parsed(text) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def _parsed(text: str) -> list[ast.AST]:
+    try:
+        return list(ast.walk(ast.parse(text.strip(), mode="eval")))
+    except (SyntaxError, ValueError):
+        return []
+
+
+def _is_hint(value: object) -> bool:
+    return isinstance(value, type) or type(value).__module__ in ("typing", "types")
 
 
 def names_tensors(function: Callable[..., Any], names: Mapping[str, Any]) -> bool:
@@ -220,37 +252,54 @@ def _closure(function: Callable[..., Any]) -> dict[str, Any]:
     return found
 
 
-def _read_parameter(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Parameter:
-    annotation = hints.get(parameter.name, Any)
-    return Parameter(parameter.name, parameter.kind, parameter.default, annotation, read_hint(annotation))
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A hint, and whether it says all; if not, it checks nothing and the reference engine decides."""
+
+    hint: Hint
+    expressible: bool
 
 
-def _checked_at_the_end(annotation: Any, flavour: Flavour) -> Any:
+def _read(annotation: Any, parameters: Collection[str], where: str) -> _Read:
+    try:
+        hint = read_hint(annotation)
+        for axis in (axis for array in arrays_in(hint) for axis in array.axes if axis.kind is Kind.EXPRESSION):
+            split_placeholders(axis.name, parameters)
+    except Inexpressible:
+        return _Read(AnythingHint(annotation), expressible=False)
+    except SyntaxError as error:
+        raise _declaration_error(where, f"an axis is no expression: {error.text or error}: {error.msg}") from None
+    return _Read(hint, expressible=True)
+
+
+def _checked_at_the_end(annotation: Any, function: Callable[..., Any], where: str) -> Any:
     """What each checked result must be: for a generator, each item that it yields."""
+    flavour = flavour_of(function)
+    if flavour is not flavour_of(inspect.unwrap(function)):
+        return Any  # a decorator below turned it into something else, and the annotation is of what was below that
     if flavour in (Flavour.PLAIN, Flavour.COROUTINE):
         return annotation
     origin = typing.get_origin(annotation)
     arguments = typing.get_args(annotation)
-    if origin is not None and origin.__name__ in _YIELDS and arguments and mentions_tensors(arguments[0]):
-        return arguments[0]
+    if origin is not None and origin.__name__ in _YIELDS:
+        return arguments[0] if arguments and mentions_tensors(arguments[0]) else Any
+    if mentions_tensors(annotation):
+        raise _declaration_error(where, f"it yields, so its result is annotated as Iterator[...], not {annotation}")
     return Any
 
 
-def _reject_unknown_placeholders(parameters: tuple[Parameter, ...], result: Hint) -> None:
-    """A `{...}` that is more than an attribute of a parameter is evaluated by jaxtyping itself."""
-    known = {parameter.name for parameter in parameters}
-    for hint in (*(parameter.hint for parameter in parameters), result):
-        for array in arrays_in(hint):
-            for axis in array.axes:
-                if axis.kind is Kind.EXPRESSION:
-                    split_placeholders(axis.name, known)
+def _declaration_error(where: str, problem: str) -> DeclarationError:
+    error = DeclarationError(f"{where}: {problem}")
+    error.where = where
+    return error
 
 
-def split_placeholders(expression: str, parameters: set[str]) -> list[str]:
+def split_placeholders(expression: str, parameters: Collection[str]) -> list[str]:
     """The paths in an expression's `{...}` parts: `{self.width}-1` gives `["self.width"]`.
 
     Raises:
         Inexpressible: a part is more than a path from a parameter, so only the reference engine can tell.
+        SyntaxError: it can be no expression, whatever the parts give.
     """
     paths = [path.strip() for path in _PLACEHOLDER.findall(expression)]
     for path in paths:
@@ -258,18 +307,14 @@ def split_placeholders(expression: str, parameters: set[str]) -> list[str]:
         if not all(word.isidentifier() for word in words) or words[0] not in parameters:
             raise Inexpressible(f"{{{path}}} is evaluated by jaxtyping")
     rest = _PLACEHOLDER.sub("0", expression)
-    if _GLUED.search(expression) or (paths and "**" in rest) or not _is_arithmetic(rest):
+    if _GLUED.search(expression) or (paths and "**" in rest) or "{" in rest or not _is_arithmetic(rest):
         raise Inexpressible(f"{expression} is evaluated by jaxtyping")
     return paths
 
 
 def _is_arithmetic(expression: str) -> bool:
     """Whether an expression is sums, products, comparisons and calls: what we may write into our own source."""
-    try:
-        tree = ast.parse(expression, mode="eval")
-    except (SyntaxError, ValueError):
-        return False
-    return all(isinstance(node, _ARITHMETIC) for node in ast.walk(tree))
+    return all(isinstance(node, _ARITHMETIC) for node in ast.walk(ast.parse(expression, mode="eval")))
 
 
 def free_names(array: ArrayHint) -> tuple[str, ...]:

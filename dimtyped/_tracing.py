@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -54,6 +55,29 @@ def restart_trace(reason: str) -> None:
 def eagerly(function: _F) -> _F:
     """The function as TorchDynamo leaves it alone, frames that it calls included: for the slow way of a wrong call."""
     return torch.compiler.disable(function) if "torch._dynamo" in sys.modules else function
+
+
+def traced_frame(frame: types.FrameType) -> tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]] | None:
+    """What a frame of TorchDynamo's own traces: the code, its globals, and its locals as fake tensors and constants."""
+    translator = frame.f_locals.get("self") if frame.f_code.co_name == "run" else None
+    if not type(translator).__module__.startswith("torch._dynamo") or not hasattr(translator, "symbolic_locals"):
+        return None
+    values = {name: _stand_in(variable) for name, variable in translator.symbolic_locals.items()}
+    return translator.f_code, translator.f_globals, values
+
+
+def _stand_in(variable: Any) -> Any:
+    """The value that a trace knows for a variable: a fake tensor, a constant, the object itself; None where it has none."""
+    variable = variable.realize() if hasattr(variable, "realize") else variable
+    if variable.is_python_constant():
+        return variable.as_python_constant()
+    kind = type(variable).__name__
+    if kind in ("ListVariable", "TupleVariable"):
+        return variable.python_type()(_stand_in(item) for item in variable.items)
+    proxy = getattr(variable, "proxy", None)
+    if proxy is not None:
+        return proxy.node.meta.get("example_value")
+    return getattr(variable, "value", None)
 
 
 def untraced(function: Callable[..., Any], reason: str) -> Callable[..., Any]:

@@ -94,9 +94,7 @@ def wrap(entry: Entry) -> types.FunctionType:
     return wrapper
 
 
-def _decorate(
-    target: Any, fixed: Mapping[str, int], frame: types.FrameType, *, only_if_tensors: bool = False
-) -> Any:
+def _decorate(target: Any, fixed: Mapping[str, int], frame: types.FrameType, *, only_if_tensors: bool = False) -> Any:
     if _config.mode() == "off" or getattr(target, "__no_type_check__", False):
         return target
     if isinstance(target, staticmethod | classmethod):
@@ -186,7 +184,8 @@ def _copy_annotations(function: Any, wrapper: types.FunctionType) -> None:
 
 def _looks_like_method(function: types.FunctionType) -> bool:
     owner = function.__qualname__.rpartition(".")[0]
-    return bool(owner) and not owner.endswith("<locals>") and function.__code__.co_argcount > 0
+    inner: Any = inspect.unwrap(function)  # torch.no_grad() and its like leave only *args in sight
+    return bool(owner) and not owner.endswith("<locals>") and inner.__code__.co_argcount > 0
 
 
 # The code that a wrapper has until its first call ---------------------------------------------------------------------
@@ -199,19 +198,33 @@ def _stub(*args: Any, **kwargs: Any) -> Any:
 
 
 async def _coroutine_stub(*args: Any, **kwargs: Any) -> Any:
-    _dt_prepare(*_dt_first(_dt_entry, args), True)  # type: ignore[name-defined]
+    _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
     return await _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
 
 
 def _generator_stub(*args: Any, **kwargs: Any) -> Any:
-    _dt_prepare(*_dt_first(_dt_entry, args), True)  # type: ignore[name-defined]
+    _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
     return (yield from _dt_entry.call(*args, **kwargs))  # type: ignore[name-defined]
 
 
 async def _async_generator_stub(*args: Any, **kwargs: Any) -> Any:
-    _dt_prepare(*_dt_first(_dt_entry, args), True)  # type: ignore[name-defined]
-    async for item in _dt_entry.call(*args, **kwargs):  # type: ignore[name-defined]
-        yield item
+    _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
+    generator = _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
+    try:
+        item = await generator.asend(None)
+        while True:
+            try:
+                sent = yield item
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # goes where the user threw it: into the generator
+                item = await generator.athrow(error)
+            else:
+                item = await generator.asend(sent)
+    except StopAsyncIteration:
+        pass
+    finally:
+        await generator.aclose()
 
 
 _STUBS: dict[Flavour, Callable[..., Any]] = {

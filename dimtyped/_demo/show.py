@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress_bar import ProgressBar
 from rich.syntax import Syntax
 from rich.table import Table
@@ -64,8 +64,8 @@ class Screen:
         self._heading("A GRU encoder-decoder with attention and a tied output, typed")
         source = "Python's language reference" if path is None else str(path)
         example = corpus.held[0]
-        self.console.print(f"reads   {without_vowels(example)!r} and writes {example!r}: phrases from {source}")
-        self.console.print(f"trains  on {len(corpus.train)} phrases, {len(corpus.held)} others are held out")
+        self.console.print(f"reads   a phrase without its vowels, {without_vowels(example)!r}, and writes {example!r}")
+        self.console.print(f"text    {source}: {len(corpus.train)} phrases to learn from, {len(corpus.held)} held out")
         if _config.mode() != "on":
             self.console.print(f"mode    DIMTYPED={_config.mode()}", style="yellow")
         self.console.print()
@@ -76,12 +76,13 @@ class Screen:
         self._heading(f"Training: {steps} steps of {training.BATCH} phrases")
         first = last = 0.0
         shown = milestones(steps)
-        columns = (BarColumn(None), MofNCompleteColumn(), TimeElapsedColumn())
+        loss = TextColumn("loss {task.fields[loss]:>5}", markup=False)
+        columns = (loss, BarColumn(None), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
-            bar = progress.add_task("", total=steps)
+            bar = progress.add_task("", total=steps, loss="")
             for step, last in enumerate(losses, start=1):
                 first = first or last
-                progress.advance(bar)
+                progress.update(bar, advance=1, loss=f"{last:.3f}")
                 if step in shown:
                     self.console.print(_loss_line(step, last, first))
         self.console.print()
@@ -114,13 +115,12 @@ class Screen:
     def show_cost(self, measured: cost.Cost) -> None:
         """One line."""
         self._heading("What the checks cost")
+        times = f"{measured.checked:.1f} ms with the checks, {measured.unchecked:.1f} ms without"
+        self.console.print(f"training step: {times}: {measured.added:+.1%}", style="bold")
+        quartiles = f"{measured.low:+.1%} and {measured.high:+.1%}"
         self.console.print(
-            f"training step: {measured.checked:.1f} ms checked, {measured.unchecked:.1f} ms without: "
-            f"{measured.added:+.1%}",
-            style="bold",
+            f"medians of {cost.PAIRS} pairs of steps; half the pairs lie between {quartiles}", style="dim"
         )
-        quartiles = f"{measured.low:+.1%} to {measured.high:+.1%}"
-        self.console.print(f"medians of {cost.PAIRS} pairs of steps; half the pairs lie at {quartiles}", style="dim")
 
     def _heading(self, text: str) -> None:
         self.console.print()
@@ -133,8 +133,9 @@ def milestones(steps: int) -> set[int]:
 
 
 def _loss_line(step: int, loss: float, most: float) -> Table:
+    bar = ProgressBar(total=most, completed=min(loss, most), width=40, complete_style="cyan", finished_style="cyan")
     line = Table.grid(padding=(0, 2, 0, 0))
-    line.add_row(f"step {step:>4}", f"{loss:.2f}", ProgressBar(total=most, completed=min(loss, most), width=40))
+    line.add_row(f"step {step:>4}", f"{loss:.2f}", bar)
     return line
 
 

@@ -9,7 +9,7 @@ import torch
 
 from dimtyped._errors import DeclarationError
 from dimtyped._scope import short_repr
-from dimtyped.nn._layer import Layer
+from dimtyped.nn._layer import Layer, has_own_forward
 from dimtyped.nn._module import check_container
 
 _T = TypeVar("_T")
@@ -143,14 +143,24 @@ def check_chain(container: torch.nn.Module, layers: Mapping[str, torch.nn.Module
     """
     before: tuple[str, Layer] | None = None
     for key, layer in layers.items():
-        if isinstance(layer, Layer) and layer.contract.flow is not None and not _is_lookup(layer):
-            if before is not None and before[1].contract.axis == layer.contract.axis:
+        if isinstance(layer, Layer) and _has_flow(layer):
+            if before is not None and before[1].contract.axis == layer.contract.axis and not _is_lookup(layer):
                 _check_pair(container, before, (key, layer))
             before = (key, layer) if _gives_tensor(layer) else None
-        elif isinstance(layer, Layer) and layer.contract.flow is not None:
-            before = (key, layer)
-        elif type(layer) not in _KEEPS_WIDTH:
+        elif before is None or not _keeps(layer, before[1].contract.axis):
             before = None
+
+
+def _has_flow(layer: Layer) -> bool:
+    """Whether the contract tells what goes in and what comes out: not where a subclass has a `forward` of its own."""
+    return layer._dim_flow is not None and has_own_forward(layer)
+
+
+def _keeps(layer: torch.nn.Module | None, axis: int) -> bool:
+    """Whether the size of this axis comes out as it goes in."""
+    if isinstance(layer, Layer):
+        return axis in layer.contract.keeps and has_own_forward(layer)
+    return type(layer) in _KEEPS_WIDTH
 
 
 def _is_lookup(layer: Layer) -> bool:
@@ -159,11 +169,11 @@ def _is_lookup(layer: Layer) -> bool:
 
 
 def _gives_tensor(layer: Layer) -> bool:
-    return not isinstance(layer, torch.nn.RNNBase)
+    return not isinstance(layer, torch.nn.RNNBase | torch.nn.LSTMCell)
 
 
 def _check_pair(container: torch.nn.Module, first: tuple[str, Layer], second: tuple[str, Layer]) -> None:
-    gives, takes = (first[1].contract.flow or ("", ""))[1], (second[1].contract.flow or ("", ""))[0]
+    gives, takes = (first[1]._dim_flow or ("", ""))[1], (second[1]._dim_flow or ("", ""))[0]
     given, taken = first[1]._dim_sizes[gives], second[1]._dim_sizes[takes]
     if given == taken:
         return

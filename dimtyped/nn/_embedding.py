@@ -10,7 +10,7 @@ import torch
 from jaxtyping import AbstractDtype, Shaped
 from torch import Tensor
 
-from dimtyped import _config, _diagnosis
+from dimtyped import _config, _running
 from dimtyped._describe import shape_text
 from dimtyped._dims import Dim
 from dimtyped._entry import Entry
@@ -24,6 +24,19 @@ class TokenId(AbstractDtype):
     """The dtypes that torch's embeddings take."""
 
     dtypes = ("int32", "int64")
+
+
+def _checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Torch's `forward`, the ids looked at first. Inside a trace values are not known, so there it is torch's alone."""
+
+    def forward(self: Any, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
+        if not torch.compiler.is_compiling() and input.numel() > 0 and not input.is_meta:
+            low, high = (int(bound) for bound in torch.aminmax(input))
+            if low < 0 or high >= self.num_embeddings:
+                raise IndexError("index out of range in self")
+        return torch_forward(self, input)
+
+    return forward
 
 
 @declares(
@@ -120,25 +133,12 @@ def _check_vocabulary(embeddings: Tensor, vocabulary: Mapping[Any, Any] | Sequen
         )
 
 
-def _checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Torch's `forward`, the ids looked at first. Inside a trace values are not known, so there it is torch's alone."""
-
-    def forward(self: Any, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
-        if not torch.compiler.is_compiling() and input.numel() > 0 and not input.is_meta:
-            low, high = (int(bound) for bound in torch.aminmax(input))
-            if low < 0 or high >= self.num_embeddings:
-                raise IndexError("index out of range in self")
-        return torch_forward(self, input)
-
-    return forward
-
-
 def _explain_index(layer: Any, ids: Tensor, error: Exception) -> Exception:
     """Torch's IndexError with which ids, where and how many."""
     outside = (ids < 0) | (ids >= layer.num_embeddings)
     if not bool(outside.any()):
         return error
-    where = _diagnosis.layer_path(layer)
+    where = _running.layer_path(layer)
     vocab = layer._dim_labels["vocab"]
     bad = torch.unique(ids[outside])
     positions = outside.nonzero()[:_SHOWN].tolist()

@@ -10,23 +10,30 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from torch.nn.parameter import UninitializedParameter
+from torch import Tensor
 
 from dimtyped import _config
 from dimtyped._dims import Dim
 from dimtyped._entry import Entry
-from dimtyped._errors import DimensionError
-from dimtyped._typed import entry_of, wrap
+from dimtyped._errors import DeclarationError, DimensionError
+from dimtyped._signature import size_at
+from dimtyped._tracing import is_tracing
+from dimtyped._typed import wrap
 from dimtyped.nn import _parameters, _ties
+from dimtyped.nn._forms import Form, dispatch, entries_of
+from dimtyped.nn._keeping import KeepsTies
+from dimtyped.nn._refusals import REFUSALS, Rule, explained, misdeclared
 
 _L = TypeVar("_L", bound="type[Layer]")
 ROLES = "_dim_roles"
 _layers: list[type[Layer]] = []
+ALL_AXES = range(-64, 0)
+"""What a layer keeps whose output has the shape of its input."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +41,39 @@ class Contract:
     """A layer in names.
 
     Args:
-        sizes: Each name, and the attribute (and constructor argument) that holds its size.
+        sizes: Each name, and the attribute that holds its size, or a path from it: `normalized_shape[-1]`.
         inputs: The annotation of each parameter of `forward`.
+        forms: The same for each form of the call, where there are several.
+        form: What tells the form of a call.
         output: The annotation of what comes out; torch sees to it, so it is not checked.
         parameters: The axes of each parameter: `{"weight": "vocab embed"}`.
         flow: Which name goes in and which comes out, along `axis`; what `repr` and `Sequential` read.
         axis: The axis of the features, counted from the end. Default: the last.
+        keeps: The axes, counted from the end, that come out as they go in. Default: what `flow` says.
+        arguments: The constructor arguments that hold a size under another name than its attribute's.
+        multiples: The constructor arguments that must be multiples of another: `{"embed_dim": "num_heads"}`.
         error: The kind of DimensionError, where torch raises something that code may catch.
+        rank_error: The kind for too few or too many axes. Default: the same.
+        refuses: What finds the reason of a refusal of torch's that the annotations cannot state.
     """
 
-    sizes: Mapping[str, str]
-    inputs: Mapping[str, Any]
+    sizes: Mapping[str, str] = field(default_factory=dict[str, str])
+    inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    forms: Mapping[Hashable, Mapping[str, Any]] = field(default_factory=dict[Hashable, Mapping[str, Any]])
+    form: Form | None = None
     output: Any = None
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     flow: tuple[str, str] | None = None
     axis: int = -1
+    keeps: Collection[int] = ()
+    arguments: Mapping[str, str] = field(default_factory=dict[str, str])
+    multiples: Mapping[str, str] = field(default_factory=dict[str, str])
     error: type[DimensionError] = DimensionError
+    rank_error: type[DimensionError] | None = None
+    refuses: Rule | None = None
 
 
-class Layer(torch.nn.Module):
+class Layer(KeepsTies):
     """The part of a typed layer that is ours. Comes before torch's class among the bases."""
 
     contract: ClassVar[Contract]
@@ -60,18 +81,17 @@ class Layer(torch.nn.Module):
     """Torch's own argument checks that ours stand in for: the method's name, and what replaces it."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, torch.nn.Parameter) and not isinstance(value, UninitializedParameter):
-            _parameters.check_assignment(self, name, value)
-            super().__setattr__(name, value)
-            _parameters.remember(self, name, value)
-        else:
-            super().__setattr__(name, value)
+        if isinstance(value, torch.nn.Parameter):
+            _parameters.check_assignment(self, name, value)  # before torch drops what had this name
+        super().__setattr__(name, value)
+        if isinstance(value, Tensor) and not is_tracing() and name not in self._parameters:
+            _ties.computed(self, name)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        before = dict(self._parameters)
-        result = super()._apply(fn, recurse)
-        _ties.rejoin_converted(self, before)
-        return result
+    def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
+        """As torch's; refuses a shape that is not the declared one."""
+        if param is not None:
+            _parameters.check_assignment(self, name, param)
+        super().register_parameter(name, param)
 
     def _load_from_state_dict(
         self,
@@ -83,12 +103,21 @@ class Layer(torch.nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        load = _ties.Loading(self, state_dict, prefix, missing_keys, error_msgs)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
         _parameters.explain_sizes(self, state_dict, prefix, error_msgs)
-        load.rejoin()
+
+    def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call does while torch.jit traces: torch's own `forward`, for each comparison of ours would be warned of."""
+        owner = next((cls for cls in type(self).__mro__ if "forward" in vars(cls)), None)
+        if owner not in _layers or "forward" in self.__dict__:
+            return super()._slow_forward(*args, **kwargs)
+        self.__dict__["forward"] = types.MethodType(inspect.unwrap(self.forward), self)
+        try:
+            return super()._slow_forward(*args, **kwargs)
+        finally:
+            del self.__dict__["forward"]
 
     def extra_repr(self) -> str:
         text = super().extra_repr()
@@ -97,7 +126,11 @@ class Layer(torch.nn.Module):
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
         """Torch's `forward` with the contract's check before it."""
-        return check_before(cls, torch_forward, cls.contract.inputs)
+        contract = cls.contract
+        if contract.form is None:
+            return check_before(cls, torch_forward, contract.inputs)
+        checks = {form: check_before(cls, torch_forward, inputs) for form, inputs in contract.forms.items()}
+        return dispatch(torch_forward, checks, contract.form)
 
     @property
     def _dim_names(self) -> dict[str, int]:
@@ -108,17 +141,22 @@ class Layer(torch.nn.Module):
     @property
     def _dim_sizes(self) -> dict[str, int]:
         """The size of each of the contract's names."""
-        return {role: getattr(self, attribute) for role, attribute in self.contract.sizes.items()}
+        return {role: size_at(self, path) for role, path in self.contract.sizes.items()}
 
     @property
     def _dim_labels(self) -> dict[str, str]:
         """What errors call each of the contract's names: the Dim's name where one was given."""
         names: Mapping[str, str] = self.__dict__.get(ROLES, {})
-        return {role: names.get(role, role) for role in self.contract.sizes}
+        return {role: names.get(role, role) for role in self._dim_sizes}
 
     def _dim_parameter_axes(self, name: str) -> str | None:
         """The axes that a parameter of this name must have; None where nothing is declared."""
         return self.contract.parameters.get(name)
+
+    @property
+    def _dim_flow(self) -> tuple[str, str] | None:
+        """Which name goes in and which comes out, for the layer before and the layer after."""
+        return self.contract.flow
 
     def _dim_text(self) -> str:
         """The layer in an error: `GRU(embed=128 -> hidden=256)`."""
@@ -127,7 +165,8 @@ class Layer(torch.nn.Module):
     def _dim_arrow(self) -> str:
         """What goes in and what comes out: `embed=128 -> hidden=256`."""
         labels, sizes = self._dim_labels, self._dim_sizes
-        return " -> ".join(f"{labels[role]}={sizes[role]}" for role in self.contract.flow or tuple(sizes))
+        separator = " -> " if self.contract.flow else ", "
+        return separator.join(f"{labels[role]}={sizes[role]}" for role in dict.fromkeys(self.contract.flow or sizes))
 
 
 def declares(**declaration: Any) -> Callable[[_L], _L]:
@@ -161,12 +200,15 @@ def check_before(
     cls: type[Layer], function: Callable[..., Any], annotations: Mapping[str, Any], **options: Any
 ) -> types.FunctionType:
     """A wrapper of `function` that first checks its arguments by these annotations and the layer's sizes."""
-    options.setdefault("error", cls.contract.error)
+    contract = cls.contract
+    options.setdefault("error", contract.error)
+    options.setdefault("rank_error", contract.rank_error)
+    options.setdefault("rescue", (REFUSALS, explained) if contract.refuses is not None else None)
     return wrap(
         Entry(
             function,
             annotations=annotations,
-            attributes=cls.contract.sizes,
+            attributes=contract.sizes,
             is_method=True,
             reference=_config.mode() == "reference",
             **options,
@@ -186,6 +228,12 @@ def torch_class_of(cls: type[torch.nn.Module]) -> type[torch.nn.Module] | None:
     return next((base for base in cls.__bases__ if base.__name__ == cls.__name__), None)
 
 
+def has_own_forward(layer: Layer) -> bool:
+    """Whether a call of the layer is what its contract says: no subclass by others has a `forward` of its own."""
+    definer = next(base for base in type(layer).__mro__ if "forward" in vars(base))
+    return definer in _layers or definer.__module__.startswith("torch.nn.modules.")
+
+
 def reinstall() -> None:
     """Follows a change of mode, for every layer class."""
     for cls in _layers:
@@ -198,9 +246,37 @@ _config.on_change(reinstall)
 def take_names(layer: torch.nn.Module, arguments: Mapping[str, Any]) -> None:
     """Notes on the layer which of its sizes were given as Dims, by the contract's names."""
     cls: Any = type(layer)
-    roles = {attribute: role for role, attribute in cls.contract.sizes.items()}
-    names = {roles[key]: value.name for key, value in arguments.items() if key in roles and isinstance(value, Dim)}
-    layer.__dict__[ROLES] = {**layer.__dict__.get(ROLES, {}), **names}
+    roles = {path: role for role, path in cls.contract.sizes.items()} | dict(cls.contract.arguments)
+    given = [(roles[key], value) for key, value in arguments.items() if key in roles]
+    dims = {role: value for key, argument in given for role, value in _dims_in(key, argument)}
+    _must_agree(cls.__name__, dims)
+    layer.__dict__[ROLES] = layer.__dict__.get(ROLES, {}) | {role: dim.name for role, dim in dims.items()}
+
+
+def _must_agree(where: str, dims: Mapping[str, Dim]) -> None:
+    """Refuses one name for two sizes, as in `Linear(Dim("hidden", 4), Dim("hidden", 5))`."""
+    known: dict[str, Dim] = {}
+    for dim in dims.values():
+        other = known.setdefault(dim.name, dim)
+        if other != dim:
+            error = DeclarationError(
+                f"{where}: `{dim.name}` has two sizes: {other} and {dim}\n"
+                f"  Give one of them another name, as in dims({dim.name}_2={dim})."
+            )
+            error.where, error.dim, error.expected, error.actual = where, dim.name, int(other), int(dim)
+            raise error
+
+
+def axis_role(role: str, axis: int) -> str:
+    """The name of one size among several that one argument holds, counted from the end: the last has the name itself."""
+    return role if axis == -1 else f"{role}_{-axis}"
+
+
+def _dims_in(role: str, value: Any) -> list[tuple[str, Dim]]:
+    """The Dims of one argument, each with the contract's name for it."""
+    items = value if isinstance(value, list | tuple) else (value,)
+    placed = [(axis_role(role, index - len(items)), item) for index, item in enumerate(items)]
+    return [(name, item) for name, item in placed if isinstance(item, Dim)]
 
 
 def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
@@ -210,11 +286,16 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
 
     @functools.wraps(torch_init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        if any(isinstance(value, Dim) for value in (*args, *kwargs.values())):
+        given = (args, kwargs)
+        if any(_holds_dim(value) for value in (*args, *kwargs.values())):
             take_names(self, signature.bind(self, *args, **kwargs).arguments)
             args = tuple(plain(value) for value in args)
             kwargs = {key: plain(value) for key, value in kwargs.items()}
-        torch_init(self, *args, **kwargs)
+        try:
+            torch_init(self, *args, **kwargs)
+        except (AssertionError, ValueError) as error:
+            arguments = signature.bind(self, *given[0], **given[1]).arguments
+            raise misdeclared(type(self), cls.contract.multiples, arguments) or error from None
         make_ready(self, cls)
 
     return __init__
@@ -235,8 +316,8 @@ def make_ready(layer: torch.nn.Module, cls: type[Layer]) -> None:
 def compile_checks(cls: type[Layer]) -> None:
     """Compiles the layer's checks when it is first made, so that no trace has to."""
     function: Any = vars(cls).get("forward")
-    for entry in (entry_of(function), *getattr(function, "_dim_entries", ())):
-        if entry is not None and entry.call is None:
+    for entry in (*entries_of([function]), *getattr(function, "_dim_entries", ())):
+        if entry.call is None:
             entry.prepare(None, replace=True)
 
 
@@ -244,12 +325,17 @@ def plain(value: Any) -> Any:
     """A Dim as a plain int, also inside a tuple such as a kernel size."""
     if isinstance(value, Dim):
         return int(value)
-    return tuple(plain(item) for item in value) if type(value) is tuple else value
+    return type(value)([plain(item) for item in value]) if _holds_dim(value) else value
+
+
+def _holds_dim(value: Any) -> bool:
+    return isinstance(value, Dim) or (isinstance(value, list | tuple) and any(_holds_dim(item) for item in value))
 
 
 def arrow_repr(layer: Layer, text: str) -> str:
     """Torch's own `extra_repr`, its sizes replaced by `embed=128 -> hidden=256`."""
-    sizes = [str(size) for size in layer._dim_sizes.values()]
-    sizes += [f"{attribute}={getattr(layer, attribute)}" for attribute in layer.contract.sizes.values()]
-    rest = [part for part in text.split(", ") if part not in sizes]
+    shown = layer.contract.flow or tuple(layer.contract.sizes)
+    sizes = {path: str(layer._dim_sizes[role]) for role, path in layer.contract.sizes.items() if role in shown}
+    told = {*sizes.values(), *(f"{path}={size}" for path, size in sizes.items())}
+    rest = [part for part in text.split(", ") if part and part not in told]
     return ", ".join([layer._dim_arrow(), *rest])

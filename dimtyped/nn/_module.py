@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,15 +18,16 @@ from dimtyped._dims import Dim, is_dim_size
 from dimtyped._entry import Entry
 from dimtyped._errors import DeclarationError
 from dimtyped._scope import ATTRIBUTE, ParentLink, Scope, claims_of, declare_parameter, held_scope, preview, settle
-from dimtyped._signature import outer_names
+from dimtyped._signature import display_name, outer_names
 from dimtyped._typed import entry_of, typed_method
+from dimtyped.nn._keeping import KeepsTies
 
 _PARENT = "_dim_parent"
 _BUILDING = "_dim_building"
 _ENTRIES = "_dim_entries"
 
 
-class Module(torch.nn.Module):
+class Module(KeepsTies):
     """A `torch.nn.Module` that enforces its annotated `forward` and is a scope of names.
 
     It declares its `DimSize` parameters, every Dim stored on it and every named Dim of the typed layers that
@@ -61,9 +64,11 @@ class Module(torch.nn.Module):
         super().__init_subclass__(**kwargs)
         frame = sys._getframe(1)
         if "forward" in vars(cls):
-            cls.forward = typed_method(vars(cls)["forward"], frame)
-        if "__init__" in vars(cls):
+            cls.forward = _enforced(vars(cls)["forward"], frame)
+        if isinstance(vars(cls).get("__init__"), types.FunctionType):
             cls.__init__ = _naming(vars(cls)["__init__"], frame)
+        if isinstance(vars(cls).get("__post_init__"), types.FunctionType):  # the __init__ of a dataclass is made later
+            setattr(cls, "__post_init__", _naming_fields(vars(cls)["__post_init__"]))  # noqa: B010  # torch's has none
 
     def __setattr__(self, name: str, value: Any) -> None:
         if torch.compiler.is_compiling() or not _matters(self, name, value):
@@ -75,8 +80,16 @@ class Module(torch.nn.Module):
         _adopt(self, name, value, claims)
 
     def __delattr__(self, name: str) -> None:
+        matters = not torch.compiler.is_compiling() and _matters(self, name, None)
         super().__delattr__(name)
-        _adopt(self, name, None, preview(self, name, None))
+        if matters:
+            _adopt(self, name, None, preview(self, name, None))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for key, child in self._modules.items():
+            if child is not None and parent_of(child)[0] is None:
+                link(self, key, child)
 
     def add_module(self, name: str, module: torch.nn.Module | None) -> None:
         """Adds a child, as an assignment does; see `torch.nn.Module.add_module`."""
@@ -128,71 +141,130 @@ def check_container(container: torch.nn.Module) -> None:
     _adopt(typing.cast("Module", parent), key, container, claims)
 
 
+# The class ------------------------------------------------------------------------------------------------------------
+
+
+def _enforced(forward: Any, frame: types.FrameType) -> Any:
+    """`forward` with its check, where an annotation names a dimension."""
+    if isinstance(forward, staticmethod):
+        return staticmethod(typed_method(forward.__func__, frame))
+    return typed_method(forward, frame)
+
+
+def _annotations(function: Any) -> Mapping[str, Any]:
+    try:
+        return function.__annotations__
+    except NameError:  # from Python 3.14 on they are evaluated here, and may name what comes later
+        return {}
+
+
 # Construction ---------------------------------------------------------------------------------------------------------
 
 
 def _naming(init: Callable[..., None], frame: Any) -> Callable[..., None]:
     """`__init__` whose `DimSize` parameters arrive as Dims, and after which the module is ready to be called."""
-    names = outer_names(getattr(init, "__annotations__", {}), init, frame)
+    names = outer_names(_annotations(init), init, frame)
     parameters: list[str] | None = None
     signature = inspect.signature(init)
+    where = display_name(init)
 
     @functools.wraps(init)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
         __tracebackhide__ = True
         nonlocal parameters
         if parameters is None:
             parameters = _dim_parameters(init, names)
-        outermost = not self.__dict__.get(_BUILDING, False)
-        self.__dict__[_BUILDING] = True
-        try:
-            if parameters:
-                args, kwargs = _with_dims(self, signature, parameters, args, kwargs)
+        with _building(self):
+            if parameters and (bound := _bound(signature, self, args, kwargs)) is not None:
+                bound.arguments.update(_declared(self, where, {name: bound.arguments[name] for name in parameters}))
+                args, kwargs = bound.args[1:], bound.kwargs
             init(self, *args, **kwargs)
-        finally:
-            if outermost:
-                del self.__dict__[_BUILDING]
-        if outermost:
-            _finish(self)
 
-    return __init__
+    return constructor
 
 
-def _dim_parameters(init: Callable[..., None], names: dict[str, Any]) -> list[str]:
-    annotations = getattr(init, "__annotations__", {})
-    if not any(is_dim_size(hint) or (isinstance(hint, str) and "DimSize" in hint) for hint in annotations.values()):
-        return []
+def _naming_fields(post_init: Callable[..., None]) -> Callable[..., None]:
+    """The same for a dataclass: when its `__post_init__` begins, its `DimSize` fields hold the ints given."""
+
+    @functools.wraps(post_init)
+    def constructor(self: Any, *args: Any) -> None:
+        __tracebackhide__ = True
+        hints = typing.get_type_hints(type(self), include_extras=True)
+        fields = [name for name, hint in hints.items() if is_dim_size(hint) and name in self.__dict__]
+        with _building(self):
+            self.__dict__.update(_declared(self, type(self).__name__, {name: self.__dict__[name] for name in fields}))
+            post_init(self, *args)
+
+    return constructor
+
+
+@contextmanager
+def _building(module: Any) -> Iterator[None]:
+    """While a module is made, by however many constructors: afterwards it is finished."""
+    outermost = not module.__dict__.get(_BUILDING, False)
+    if outermost:
+        module.__dict__[_BUILDING] = True
+        module.__dict__[ATTRIBUTE] = Scope()
     try:
-        hints = typing.get_type_hints(init, localns=names or None, include_extras=True)
+        yield
+    finally:
+        if outermost:
+            module.__dict__.pop(_BUILDING, None)
+    if outermost:
+        _finish(module)
+
+
+def _dim_parameters(init: Any, names: dict[str, Any]) -> list[str]:
+    return [
+        name
+        for name, hint in _annotations(init).items()
+        if name != "return" and is_dim_size(_dim_hint(hint, init, names))
+    ]
+
+
+def _dim_hint(hint: Any, init: Any, names: dict[str, Any]) -> Any:
+    """What one annotation of a constructor means. Others may name what only a type checker imports.
+
+    Raises:
+        DeclarationError: it says `DimSize` and cannot be resolved.
+    """
+    if not isinstance(hint, str):
+        return hint
+    holder = types.SimpleNamespace(__annotations__={"hint": hint})
+    try:
+        return typing.get_type_hints(holder, init.__globals__, names, include_extras=True)["hint"]
     except Exception as error:
+        if "DimSize" not in hint:
+            return Any
         raise DeclarationError(
-            f"{init.__qualname__}: an annotation cannot be resolved: {type(error).__name__}: {error}\n"
+            f"{display_name(init)}: the annotation {hint} cannot be resolved: {type(error).__name__}: {error}\n"
             "  Import or define every name that it uses."
         ) from error
-    return [name for name, hint in hints.items() if is_dim_size(hint) and name != "return"]
 
 
-def _with_dims(
-    module: torch.nn.Module,
-    signature: inspect.Signature,
-    parameters: list[str],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments, each `DimSize` one as a Dim that the module declares."""
-    bound = signature.bind(module, *args, **kwargs)
+def _bound(signature: inspect.Signature, module: Any, args: Any, kwargs: Any) -> inspect.BoundArguments | None:
+    """The arguments by name, defaults included; None where they do not fit, which Python itself says best."""
+    try:
+        bound = signature.bind(module, *args, **kwargs)
+    except TypeError:
+        return None
     bound.apply_defaults()
-    given = {name: bound.arguments[name] for name in parameters if bound.arguments[name] is not None}
+    return bound
+
+
+def _declared(module: torch.nn.Module, where: str, values: dict[str, Any]) -> dict[str, Dim]:
+    """The values of `DimSize` parameters as Dims that the module declares."""
+    given = {name: value for name, value in values.items() if value is not None}
     dims = {name: value if isinstance(value, Dim) else Dim(name, value) for name, value in given.items()}
     sizes = {(dim_name, int(dim)) for name, dim in dims.items() for dim_name in (name, dim.name)}
     clashing = {name for name, size in sizes if any(other == name and value != size for other, value in sizes)}
+    named: dict[str, Dim] = {}
     for name, dim in dims.items():
         # a name from outside gives way to a parameter's own: an MLP's `embed` may be its caller's `hidden`, and its
         # `hidden` the caller's `4*hidden`
-        named = Dim(name, int(dim)) if dim.name in clashing or not dim.name.isidentifier() else dim
-        declare_parameter(module, name, named)
-        bound.arguments[name] = named
-    return bound.args[1:], bound.kwargs
+        named[name] = Dim(name, int(dim)) if dim.name in clashing or not dim.name.isidentifier() else dim
+        declare_parameter(module, name, where, named[name])
+    return named
 
 
 def _finish(module: torch.nn.Module) -> None:

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import types
-import weakref
 from typing import Any
 
 import torch
-from torch.utils.weak import WeakIdKeyDictionary
 
 from dimtyped._describe import shape_text
 from dimtyped._errors import TyingError
 from dimtyped._scope import short_repr
-
-_FRAMEWORKS = ("torch.", "peft.", "transformers.", "accelerate.", "bitsandbytes.")
-_owners: Any = WeakIdKeyDictionary()
-
-
-def remember(layer: Any, name: str, parameter: torch.nn.Parameter) -> None:
-    """Notes which layer a parameter was first registered on, for the text of an error."""
-    if parameter not in _owners:
-        _owners[parameter] = (weakref.ref(layer), name)
-
-
-def owner_of(parameter: torch.Tensor) -> tuple[Any, str] | None:
-    """The layer that a parameter was first registered on, and its name there."""
-    found = _owners.get(parameter)
-    layer = found[0]() if found is not None else None
-    return (layer, found[1]) if layer is not None else None
-
+from dimtyped.nn._caller import by_framework
+from dimtyped.nn._ties import owner_of
 
 def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> None:
     """Refuses a parameter whose shape is not the declared one.
@@ -40,7 +21,7 @@ def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> No
         TyingError: the shapes differ.
     """
     expected = expected_shape(layer, name)
-    if expected is None or tuple(parameter.shape) == expected or _by_framework():
+    if expected is None or tuple(parameter.shape) == expected or by_framework():
         return
     raise _wrong_shape(layer, name, parameter, expected)
 
@@ -54,7 +35,8 @@ def expected_shape(layer: Any, name: str) -> tuple[int, ...] | None:
         sizes = layer._dim_sizes
     except AttributeError:  # torch's constructor has not set them yet
         return None
-    return tuple(int(eval(axis, {"__builtins__": {}}, sizes)) for axis in axes.split())  # our own declaration's text
+    expressions = [axis.rpartition("=")[2] for axis in axes.split()]
+    return tuple(int(eval(axis, {"__builtins__": {}}, sizes)) for axis in expressions)  # our own declaration's text
 
 
 def named_shape(layer: Any, name: str, shape: tuple[int, ...]) -> str:
@@ -66,9 +48,9 @@ def named_shape(layer: Any, name: str, shape: tuple[int, ...]) -> str:
 
 
 def axis_labels(layer: Any, axes: str) -> list[str]:
-    """The axes of a parameter by the names that the user gave."""
+    """The axes of a parameter by the names that the user gave; `kernel_height=3` is a size that only has a label."""
     labels = layer._dim_labels
-    return [labels.get(axis, axis) for axis in axes.split()]
+    return [labels.get(axis, axis).partition("=")[0] for axis in axes.split()]
 
 
 def explain_sizes(layer: Any, state_dict: Any, prefix: str, error_msgs: list[str]) -> None:
@@ -90,17 +72,6 @@ def _by_dimension(layer: Any, name: str, saved: torch.Tensor) -> str:
         if have != want
     ]
     return f"\n\t  {'; '.join(wrong)}" if wrong else ""
-
-
-def _by_framework() -> bool:
-    """Whether the assignment comes from torch's own or another framework's code rather than a user's."""
-    frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None:
-        module: str = frame.f_globals.get("__name__", "")
-        if not module.startswith(("dimtyped.", "torch.nn.modules.module")):
-            return module.startswith(_FRAMEWORKS)
-        frame = frame.f_back
-    return False
 
 
 def tying_error(layer: Any, embedding: Any, ours: tuple[int, ...], theirs: tuple[int, ...]) -> TyingError:

@@ -66,7 +66,7 @@ class Recurrent(Layer, torch.nn.RNNBase):
 
         checks = (batch_first, seq_first, unbatched, wrong_rank, packed)
         forward._dim_entries = tuple(entry_of(check) for check in checks)  # type: ignore[attr-defined]
-        return functools.update_wrapper(forward, torch_forward, updated=())
+        return functools.update_wrapper(forward, torch_forward, ("__name__", "__qualname__", "__doc__"), ())
 
     @classmethod
     def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # noqa: A002  # torch's name

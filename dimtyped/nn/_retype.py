@@ -13,6 +13,7 @@ from dimtyped._errors import DeclarationError
 from dimtyped._scope import ATTRIBUTE, resync
 from dimtyped.nn._layer import ROLES, Layer, make_ready, torch_class_of, typed_class_of
 from dimtyped.nn._parameters import expected_shape
+from dimtyped.nn._ties import adopt, release
 
 _M = TypeVar("_M", bound=torch.nn.Module)
 
@@ -73,6 +74,7 @@ def untype(model: _M) -> _M:
             module.__class__ = plain
             module.__dict__.pop(ROLES, None)
             module.__dict__.pop("__module__", None)
+            release(module)
     _read_scopes_again(model)
     return model
 
@@ -84,6 +86,7 @@ def retype_layer(layer: torch.nn.Module) -> bool:
         return False
     layer.__class__ = typed
     make_ready(layer, typed)
+    adopt(layer)
     return True
 
 

@@ -13,19 +13,19 @@ from torch.nn import functional as F  # noqa: N812  # its name everywhere
 from dimtyped._dims import Dim
 from dimtyped._errors import TyingError
 from dimtyped._scope import short_repr
+from dimtyped.nn._keeping import keep_ties
 from dimtyped.nn._layer import ROLES, Layer, compile_checks, declares
 from dimtyped.nn._linear import Linear
 from dimtyped.nn._parameters import tying_error
 from dimtyped.nn._retype import retype_layer
+from dimtyped.nn._ties import DECLARED, share
 
 _L = TypeVar("_L", bound=torch.nn.Module)
 
 
-class _TiedOutput(torch.nn.Module):
+class _TiedOutput(torch.nn.Linear):
     """The layer without its checks: what runs when they are off."""
 
-    weight: Tensor
-    bias: Tensor | None
     projection: torch.nn.Module | None
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
@@ -45,7 +45,8 @@ class TiedDecoder(Layer, _TiedOutput):
     r"""Logits over the vocabulary by the embedding's own weight: `(..., hidden) -> (..., vocab)`.
 
     Computes $x E^\top + b$, or $(P x) E^\top + b$ with a learned projection $P$ where hidden is not the embedding's
-    width. It has one weight, the embedding's. The tie outlives copies, saves, loads and conversions.
+    width. It has one weight, the embedding's. The tie outlives copies, saves, loads and conversions. It is a
+    `torch.nn.Linear` too, so that what handles output layers, such as tensor parallelism, handles it.
 
     Args:
         embedding: The embedding to share the weight of. A plain `torch.nn.Embedding` becomes a typed one in place.
@@ -73,19 +74,21 @@ class TiedDecoder(Layer, _TiedOutput):
     def __init__(
         self, embedding: torch.nn.Embedding, hidden: int | None = None, *, bias: bool = True, project: bool = False
     ) -> None:
-        super().__init__()
+        torch.nn.Module.__init__(self)  # a Linear's would draw a weight
         if not isinstance(embedding, torch.nn.Embedding):
             raise TyingError(f"TiedDecoder takes an embedding, not {short_repr(embedding)} of type {type(embedding).__name__}")
         retype_layer(embedding)
+        keep_ties(embedding)
         self.embedding_dim = embedding.weight.shape[1]
         self.in_features = self.embedding_dim if hidden is None else _size(hidden)
         self.out_features = embedding.weight.shape[0]
         self.__dict__[ROLES] = _names(embedding, hidden)
+        self.__dict__[DECLARED] = True
         if self.in_features != self.embedding_dim and not project:
             raise _wrong_width(self)
         of_weight = {"device": embedding.weight.device, "dtype": embedding.weight.dtype}
         self.projection = Linear(self.in_features, self.embedding_dim, bias=False, **of_weight) if project else None
-        self.weight = embedding.weight
+        share(self, embedding)
         self.register_parameter(
             "bias", torch.nn.Parameter(torch.empty(self.out_features, **of_weight)) if bias else None
         )
@@ -129,10 +132,12 @@ def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
         if not isinstance(getattr(module, "weight", None), Tensor):
             raise TyingError(f"tie() takes layers with a weight, not {short_repr(module)} of type {type(module).__name__}")
         retype_layer(module)
+        keep_ties(module)
     theirs, ours = tuple(embedding.weight.shape), tuple(getattr(layer, "weight").shape)  # noqa: B009
     if theirs != ours:
         raise tying_error(layer, embedding, ours, theirs)
-    layer.weight = embedding.weight
+    share(layer, embedding)
+    layer.__dict__[DECLARED] = True
     return layer
 
 

@@ -1,126 +1,259 @@
-"""Keeps tied parameters tied where torch would part them, and refuses a checkpoint that contradicts a tie.
+"""Ties: one parameter under several names, and what keeps it one.
 
-`Module._apply` (`to_empty`, a change of backend) and `load_state_dict(assign=True)` make a new parameter once per
-registration. Each typed layer looks up what the old parameter has become elsewhere, and takes that.
+Torch registers a parameter once for each name. Whatever replaces it (`Module._apply`, `load_state_dict(assign=True)`,
+FSDP2, `parallelize_module`) does so name by name, and parts them. Each module that keeps ties says here what it
+registers; when a framework replaces a parameter under one name, the other names get the new one too. Nothing here
+refers to a parameter, not even weakly: `torch.utils.swap_tensors` refuses a tensor that has a weak reference.
 """
 
 from __future__ import annotations
 
+import warnings
 import weakref
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch.utils.weak import WeakIdKeyDictionary
 
-_converted: Any = WeakIdKeyDictionary()  # an old parameter -> a weak reference to what it became
-_loaded: Any = WeakIdKeyDictionary()  # an old parameter -> what the load in progress made of it
+from dimtyped._errors import TyingError
+from dimtyped.nn._caller import by_framework, calling_module, sharded_together
+from dimtyped.nn._following import follow, followers_of
 
-
-def rejoin_converted(layer: torch.nn.Module, before: dict[str, torch.nn.Parameter | None]) -> None:
-    """After `_apply`: a parameter that another layer has already converted becomes that layer's."""
-    for name, old in before.items():
-        new = layer._parameters.get(name)
-        if old is None or new is None or new is old:
-            continue
-        reference = _converted.get(old)
-        other = reference() if reference is not None else None
-        if other is not None and _alike(other, new):
-            setattr(layer, name, other)
-        else:
-            _converted[old] = weakref.ref(new)
+Place = tuple[torch.nn.Module, str]
+DECLARED = "_dim_declared_tie"
+"""Set on a layer that is declared to have another's weight: it takes what that one is given later."""
+_TIES = "_dim_ties"
 
 
-def _alike(left: torch.Tensor, right: torch.Tensor) -> bool:
-    return (left.shape, left.dtype, left.device) == (right.shape, right.dtype, right.device)
+class Tie:
+    """The names of one parameter; one with a single name is a tie of one. A copy of a module makes its own ties anew."""
+
+    def __init__(self) -> None:
+        self.loading: Any = None
+        """What `_loading` knows of the checkpoint being loaded."""
+        self._key = 0
+        self._places: list[tuple[weakref.ref[torch.nn.Module], str]] = []
+
+    def __reduce__(self) -> tuple[type[Tie], tuple[()]]:
+        return Tie, ()
+
+    def places(self) -> Iterator[Place]:
+        """The modules that live, and the name there."""
+        for reference, name in tuple(self._places):
+            module = reference()
+            if module is not None:
+                yield module, name
+
+    def others(self, module: torch.nn.Module) -> list[Place]:
+        """The places on other modules than this one."""
+        return [place for place in self.places() if place[0] is not module]
+
+    def stands_for(self, parameter: torch.Tensor, besides: Place | None = None) -> bool:
+        """Whether a place, other than this one, holds this very parameter."""
+        return any(
+            module._parameters.get(name) is parameter
+            for module, name in self.places()
+            if besides is None or module is not besides[0] or name != besides[1]
+        )
+
+    def add(self, module: torch.nn.Module, name: str, parameter: torch.Tensor) -> None:
+        """Takes one more place in, and lets go of those that hold something else by now."""
+        for other, other_name in self.places():
+            if other._parameters.get(other_name) is not parameter or (other is module and other_name == name):
+                self.remove(other, other_name)
+        self._places.append((weakref.ref(module, self._forget), name))
+        if len(self._places) > 1:
+            for other, other_name in self.places():
+                other.__dict__[_TIES] = {**_ties_on(other), other_name: self}
+
+    def remove(self, module: torch.nn.Module, name: str) -> None:
+        """Lets a place go."""
+        self._places = [place for place in self._places if place[0]() is not module or place[1] != name]
+        if _ties_on(module).get(name) is self:
+            module.__dict__[_TIES] = {key: tie for key, tie in _ties_on(module).items() if key != name}
+
+    def rekey(self, parameter: torch.Tensor) -> None:
+        """Stands for this parameter from now on."""
+        self._unlist()
+        self._key = id(parameter)
+        _by_id[self._key] = self
+
+    def _forget(self, reference: weakref.ref[torch.nn.Module]) -> None:
+        self._places = [place for place in self._places if place[0] is not reference]
+        if not self._places:
+            self._unlist()
+
+    def _unlist(self) -> None:
+        if _by_id.get(self._key) is self:
+            del _by_id[self._key]
 
 
-@dataclass
-class _Part:
-    """What one registration of a tied parameter found in the checkpoint being loaded."""
-
-    key: str
-    layer: weakref.ref[torch.nn.Module]
-    name: str
-    saved: weakref.ref[torch.Tensor] | None
+_by_id: dict[int, Tie] = {}
+"""By the parameter's id. Whoever looks one up makes sure that a place still holds that parameter."""
 
 
-@dataclass
-class _Load:
-    """One `load_state_dict` in progress, known by its list of errors, and a tied parameter's parts in it."""
-
-    errors: list[str]
-    parts: list[_Part] = field(default_factory=list[_Part])
+def adopt(module: torch.nn.Module) -> None:
+    """Takes in the parameters of a module that no constructor of ours has made: a copy, an unpickled, a retyped one."""
+    for name, parameter in module._parameters.items():
+        registered(module, name, None, parameter)
 
 
-class Loading:
-    """One layer's part of a `load_state_dict`; made before torch loads it, `rejoin` called after."""
-
-    def __init__(
-        self, layer: torch.nn.Module, state_dict: Any, prefix: str, missing_keys: list[str], error_msgs: list[str]
-    ) -> None:
-        self._layer = layer
-        self._state_dict = state_dict
-        self._prefix = prefix
-        self._missing_keys = missing_keys
-        self._errors = error_msgs
-        self._before = {name: old for name, old in layer._parameters.items() if old is not None}
-        self._saved = {name: state_dict.get(prefix + name) for name in self._before}
-
-    def rejoin(self) -> None:
-        """Joins each parameter with the other registrations of the same one that this load has met."""
-        for name, old in self._before.items():
-            load = _loaded.get(old)
-            if load is None or load.errors is not self._errors:
-                load = _loaded[old] = _Load(self._errors)
-            saved = self._saved[name]
-            part = _Part(
-                self._prefix + name,
-                weakref.ref(self._layer),
-                name,
-                weakref.ref(saved) if isinstance(saved, torch.Tensor) else None,
-            )
-            for other in load.parts:
-                self._join(part, other, old)
-            load.parts.append(part)
-
-    def _join(self, part: _Part, other: _Part, old: torch.nn.Parameter) -> None:
-        """Two registrations of one parameter: both saved and equal, or one saved, or the load is refused."""
-        mine, theirs = _saved(part), _saved(other)
-        if mine is not None and theirs is not None and not _agree(mine, theirs):
-            self._errors.append(
-                f"{other.key} and {part.key} are one tied parameter in the model, but differ in the checkpoint; "
-                "load one of the two, or untie them."
-            )
-        layer = other.layer()
-        if layer is None:
-            return
-        if mine is None:
-            self._forgive(part.key)
-            _share(layer, other.name, self._layer, part.name)
-        elif theirs is None:
-            self._forgive(other.key)
-            _share(self._layer, part.name, layer, other.name)
-        else:
-            _share(layer, other.name, self._layer, part.name)
-
-    def _forgive(self, key: str) -> None:
-        if key in self._missing_keys:
-            self._missing_keys.remove(key)
+def release(module: torch.nn.Module) -> None:
+    """Lets go of a module that no longer keeps ties."""
+    for name, tie in _ties_on(module).items():
+        tie.remove(module, name)
+    module.__dict__.pop(_TIES, None)
 
 
-def _saved(part: _Part) -> torch.Tensor | None:
-    return part.saved() if part.saved is not None else None
+def share(module: torch.nn.Module, source: torch.nn.Module, name: str = "weight") -> None:
+    """Makes a weight the very one of another module, also where that one computes it."""
+    if name in source._parameters:
+        setattr(module, name, source._parameters[name])
+    else:
+        registered(module, name, module._parameters.get(name), None, framework=False)
+        follow(module, name, source, name)
 
 
-def _agree(left: torch.Tensor, right: torch.Tensor) -> bool:
-    if left is right or left.is_meta or right.is_meta:
-        return True
-    return left.shape == right.shape and torch.equal(left, right)
+def owner_of(parameter: torch.Tensor) -> Place | None:
+    """The module that a parameter was first registered on, and its name there."""
+    tie = _find(parameter)
+    return next(tie.places(), None) if tie is not None else None
 
 
-def _share(source: torch.nn.Module, name: str, target: torch.nn.Module, target_name: str) -> None:
-    """Makes two registrations one object again, if loading has parted them."""
-    kept, parted = source._parameters.get(name), target._parameters.get(target_name)
-    if kept is not None and parted is not None and kept is not parted and kept.shape == parted.shape:
-        setattr(target, target_name, kept)
+def tie_of(module: torch.nn.Module, name: str) -> Tie | None:
+    """The tie of a parameter with several names; also once this place has lost the parameter."""
+    return _ties_on(module).get(name)
+
+
+def registered(
+    module: torch.nn.Module,
+    name: str,
+    before: torch.Tensor | None,
+    after: torch.Tensor | None,
+    *,
+    framework: bool | None = None,
+) -> None:
+    """Follows a change of what a module holds under a name.
+
+    A framework that puts a new parameter in the old one's place means all its names, unless the new one is tied to
+    something else already. A user means this one name, and the layers that are declared to follow it.
+    """
+    if after is before:
+        return
+    tie, known = tie_of(module, name), _find(after, (module, name))
+    if tie is None and before is not None and id(before) in _by_id:
+        _by_id[id(before)].remove(module, name)
+    elif tie is not None and tie is not known:
+        moves_all = known is None and (by_framework() if framework is None else framework)
+        _replace(tie, module, name, before, after, moves_all=moves_all)
+    if after is not None:
+        _join(module, name, after)
+
+
+def refuse_to_part(module: torch.nn.Module, name: str) -> None:
+    """Refuses `fully_shard` of a part of a tie: FSDP2 then keeps two parameters, which it gathers at different times.
+
+    Raises:
+        TyingError: a layer with the same parameter is not in the call.
+    """
+    tie = tie_of(module, name)
+    together = sharded_together() if tie is not None else None
+    if tie is None or together is None:
+        return
+    left_out = [place for place in tie.others(module) if not any(place[0] is other for other in together)]
+    if left_out:
+        texts = [f"{type(other).__name__}.{other_name}" for other, other_name in left_out]
+        hint = "Shard them in one call, fully_shard([embedding, output]), or shard only the module that holds both."
+        error = TyingError(
+            f"fully_shard: {type(module).__name__}.{name} is tied to {', '.join(texts)}, which this call does not shard: "
+            f"that would part them\n\n  {hint}"
+        )
+        error.where, error.argument, error.hint = "fully_shard", "module", hint
+        raise error
+
+
+def computed(module: torch.nn.Module, name: str) -> None:
+    """A plain tensor now stands where a tied parameter was: weight norm, pruning or a weight drop computes it."""
+    tie = tie_of(module, name)
+    if tie is None or followers_of(module, name):
+        return
+    if calling_module().startswith("torch.nn.utils."):
+        let_follow(module, name, tie)
+    elif not by_framework():
+        _say_parted(module, name, tie, "is a plain tensor now")
+
+
+def _ties_on(module: torch.nn.Module) -> Mapping[str, Tie]:
+    return module.__dict__.get(_TIES, {})
+
+
+def _find(parameter: torch.Tensor | None, besides: Place | None = None) -> Tie | None:
+    """The tie of a parameter that a place, other than this one, still holds."""
+    tie = _by_id.get(id(parameter))
+    return tie if tie is not None and parameter is not None and tie.stands_for(parameter, besides) else None
+
+
+def _join(module: torch.nn.Module, name: str, parameter: torch.Tensor) -> None:
+    tie = _find(parameter, (module, name))
+    if tie is None:
+        tie = Tie()
+        tie.rekey(parameter)
+    tie.add(module, name, parameter)
+
+
+def _replace(
+    tie: Tie,
+    module: torch.nn.Module,
+    name: str,
+    before: torch.Tensor | None,
+    after: torch.Tensor | None,
+    *,
+    moves_all: bool,
+) -> None:
+    """The old parameter's other names get the new one: all of them, or those declared to follow this one."""
+    moved = [(other, key) for other, key in tie.others(module) if other._parameters.get(key) is before is not None]
+    if after is None:
+        tie.remove(module, name)
+    elif moves_all and (before is None or before.shape == after.shape):
+        tie.rekey(after)
+        for other, key in moved:
+            _put(other, key, after)
+    else:
+        tie.remove(module, name)
+        for other, key in moved:
+            if getattr(other, DECLARED, False) and not getattr(module, DECLARED, False):
+                tie.remove(other, key)
+                _put(other, key, after)
+                _join(other, key, after)
+
+
+def _put(module: Any, name: str, parameter: torch.Tensor) -> None:
+    """Puts a parameter in another's place, past all that looks at an assignment."""
+    module._parameters[name] = parameter
+    if name in getattr(module, "_flat_weights_names", ()):  # the recurrent layers keep a list beside
+        module._flat_weights[module._flat_weights_names.index(name)] = parameter
+
+
+def let_follow(module: torch.nn.Module, name: str, tie: Tie) -> None:
+    """From now on the other names mean what this module computes.
+
+    An embedding runs before what is tied to it. A hook on another layer would compute its weight too late for the
+    embedding, so there only a parametrisation, which computes it whenever it is asked for, can be followed.
+    """
+    if not isinstance(module, torch.nn.Embedding) and calling_module() != "torch.nn.utils.parametrize":
+        _say_parted(module, name, tie, "is computed by a hook before each call now")
+        return
+    tie.remove(module, name)
+    for other, other_name in tie.others(module):
+        tie.remove(other, other_name)
+        follow(other, other_name, module, name)
+
+
+def _say_parted(module: torch.nn.Module, name: str, tie: Tie, why: str) -> None:
+    tie.remove(module, name)
+    others = ", ".join(f"{type(other).__name__}.{other_name}" for other, other_name in tie.others(module))
+    if others:
+        warnings.warn(
+            f"{type(module).__name__}.{name} {why}, so it is no longer tied to {others}, which keeps the parameter",
+            stacklevel=5,
+        )

@@ -1,0 +1,66 @@
+"""Which machine this is, in words a reader understands, and what else a figure depends on."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_PACKAGES = ("dimtyped", "torch", "jaxtyping", "beartype", "typeguard", "dltype", "check-shapes", "torchtyping")
+
+
+def label(device: torch.device) -> str:
+    """A name for a file, such as `x86_64-2core`; never the host's."""
+    words = [platform.machine().lower(), f"{os.cpu_count()}core"]
+    if device.type == "cuda":
+        words.append(torch.cuda.get_device_name(device))
+    return re.sub(r"[^a-z0-9_]+", "-", "-".join(words).lower()).strip("-")
+
+
+def conditions(device: torch.device) -> dict[str, Any]:
+    """Date, versions, threads and load: noted with each question, so that one can be asked anew by itself."""
+    found: dict[str, Any] = {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "cpu": _processor(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+        found["cuda"] = torch.version.cuda
+    return found
+
+
+def versions() -> dict[str, str]:
+    """The versions of the library, of torch and of every peer that is installed."""
+    found: dict[str, str] = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def installed(*modules: str) -> bool:
+    """Whether each of these modules can be imported."""
+    return all(importlib.util.find_spec(module) is not None for module in modules)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        match = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))
+        if match:
+            return match.group(1).strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,207 @@
+"""Times candidates side by side: interleaved repeats, medians, quartiles, and ratios within one run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import timeit
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from benchmarks.record import Row, Spread
+
+WALL = "wall"
+EVENTS = "cuda events"
+_MOST_LOOPS = 1_000_000
+
+
+def nothing() -> None:
+    """What most candidates do before a repeat."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to do the same thing.
+
+    Args:
+        label: Its name in the tables.
+        call: What is timed, with `arguments`.
+        arguments: What it is called with. Default: nothing.
+        enter: Runs before each repeat, untimed. Default: nothing.
+        note: What a reader must know of it. Default: nothing.
+    """
+
+    label: str
+    call: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    enter: Callable[[], object] = nothing
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A candidate that was not timed, and why: `not installed` or `cannot run`."""
+
+    label: str
+    status: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many repeats, and how many seconds each block of calls takes at least."""
+
+    repeats: int
+    seconds: float
+
+
+QUICK = Effort(repeats=5, seconds=0.004)
+FULL = Effort(repeats=21, seconds=0.04)
+
+
+@dataclass
+class Run:
+    """One run of the benchmarks: where, how thoroughly, and who hears of its progress."""
+
+    device: torch.device
+    quick: bool = False
+    question: str = ""
+    say: Callable[[str], object] = field(default=lambda _: None)
+
+    @property
+    def effort(self) -> Effort:
+        """The repeats and the length of a block."""
+        return QUICK if self.quick else FULL
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the timed work runs on a GPU."""
+        return self.device.type == "cuda"
+
+    def compare(
+        self, case: str, candidates: Sequence[Candidate | Absent], baseline: str = "untyped", effort: Effort | None = None
+    ) -> Iterator[Row]:
+        """Times the candidates and relates each to the baseline.
+
+        Args:
+            case: What they all do.
+            candidates: Each way to do it; the baseline among them.
+            baseline: The label of the candidate that the others are related to. Default: untyped.
+            effort: Other repeats than the run's. Default: the run's.
+        """
+        self.say(case)
+        runnable: list[Candidate] = []
+        failures: dict[str, Absent] = {}
+        for candidate in candidates:
+            failure = candidate if isinstance(candidate, Absent) else _failure_of(candidate)
+            if failure is None:
+                runnable.append(candidate)  # type: ignore[arg-type]  # an Absent is always a failure
+            else:
+                failures[candidate.label] = failure
+        samples = sample(runnable, effort or self.effort, cuda=self.on_gpu)
+        notes = {candidate.label: candidate.note for candidate in candidates}
+        for label, note in notes.items():
+            if label in failures:
+                yield self.absent(case, failures[label])
+            else:
+                yield from self._rows(case, label, note, samples, baseline)
+
+    def _rows(
+        self, case: str, label: str, note: str, samples: Mapping[str, Mapping[str, list[float]]], baseline: str
+    ) -> Iterator[Row]:
+        for clock, values in samples[label].items():
+            row = Row(self.question, case, label, clock=clock, unit="us", figure=spread(values), note=note)
+            base = samples.get(baseline, {}).get(clock)
+            if base is not None and label != baseline:
+                row.baseline = baseline
+                row.over = spread([value - other for value, other in zip(values, base, strict=True)])
+                row.ratio = spread([value / other for value, other in zip(values, base, strict=True)])
+            yield row
+
+    def absent(self, case: str, absent: Absent) -> Row:
+        """The row of a candidate that was not timed."""
+        return Row(self.question, case, absent.label, status=absent.status, note=absent.note)
+
+    def fact(self, case: str, candidate: str, value: float | bool | str, unit: str = "", note: str = "") -> Row:
+        """A row that is no time: a count, or whether something holds."""
+        return Row(self.question, case, candidate, clock="", unit=unit, value=value, note=note)
+
+
+def sample(candidates: Sequence[Candidate], effort: Effort, *, cuda: bool) -> dict[str, dict[str, list[float]]]:
+    """Microseconds a call: for each candidate and clock one value a repeat, the candidates taking turns."""
+    blocks = [_Block(candidate, effort.seconds, cuda=cuda) for candidate in candidates]
+    for repeat in range(effort.repeats):
+        for block in blocks if repeat % 2 else reversed(blocks):  # there and back: a steady drift cancels
+            block.repeat()
+    return {block.candidate.label: block.samples for block in blocks}
+
+
+class _Block:
+    """A candidate's calls, so many that a clock can tell."""
+
+    def __init__(self, candidate: Candidate, seconds: float, *, cuda: bool) -> None:
+        self.candidate = candidate
+        self.clock = _gpu_clock if cuda else _cpu_clock
+        self.samples: dict[str, list[float]] = {}
+        names = {f"a{index}": argument for index, argument in enumerate(candidate.arguments)}
+        self.timer = timeit.Timer(f"call({', '.join(names)})", globals={"call": candidate.call, **names})
+        self._warm_up()
+        self.loops = self._loops_for(seconds)
+
+    def repeat(self) -> None:
+        self._warm_up()
+        for clock, seconds in self.clock(self.timer, self.loops).items():
+            self.samples.setdefault(clock, []).append(seconds / self.loops * 1e6)
+
+    def _warm_up(self) -> None:
+        self.candidate.enter()
+        self.clock(self.timer, 1)
+
+    def _loops_for(self, seconds: float) -> int:
+        loops = 1
+        while (taken := self.clock(self.timer, loops)[WALL]) < seconds / 10 and loops < _MOST_LOOPS:
+            loops *= 10
+        return max(1, min(_MOST_LOOPS, round(loops * seconds / taken)))
+
+
+def _cpu_clock(timer: timeit.Timer, loops: int) -> dict[str, float]:
+    return {WALL: timer.timeit(loops)}
+
+
+def _gpu_clock(timer: timeit.Timer, loops: int) -> dict[str, float]:
+    """The wall clock from an idle GPU to an idle GPU, and the GPU's own clock between two events in its stream."""
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    start.record()
+    timer.timeit(loops)
+    end.record()
+    torch.cuda.synchronize()
+    return {WALL: time.perf_counter() - began, EVENTS: start.elapsed_time(end) / 1e3}
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and quartiles."""
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0], 1)
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(median, low, high, len(values))
+
+
+def _failure_of(candidate: Candidate) -> Absent | None:
+    """Why a candidate cannot run at all, if it cannot."""
+    try:
+        candidate.enter()
+        candidate.call(*candidate.arguments)
+    except Exception as error:  # noqa: BLE001  # that a peer cannot run is a result
+        return Absent(candidate.label, "cannot run", first_line(error))
+    return None
+
+
+def first_line(error: BaseException) -> str:
+    """An exception in one line."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {text}"[:160]

@@ -1,0 +1,83 @@
+"""What does checking cost in compiled code?
+
+Inductor, on a GPU also with CUDA graphs (`mode="reduce-overhead"`). The smallest function shows what the guards cost that
+checks become; the models show what a user waits for.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from benchmarks import peers
+from benchmarks.measure import Candidate, Run
+from benchmarks.questions.step import effort
+from benchmarks.record import Row
+from benchmarks.workloads import Workload, versus, workloads
+
+SMALLEST = "smallest function: x + 1"
+
+
+def ask(run: Run) -> Iterator[Row]:
+    with torch._dynamo.config.patch(allow_rnn=True):
+        for mode in modes(run):
+            yield from _smallest(run, mode)
+            for workload in workloads(run):
+                if not run.quick or workload.name == "gpt":
+                    yield from _model(run, workload, mode)
+    torch._dynamo.reset()
+
+
+def modes(run: Run) -> tuple[str, ...]:
+    """What `torch.compile` is asked for."""
+    return ("default", "reduce-overhead") if run.on_gpu else ("default",)
+
+
+def _smallest(run: Run, mode: str) -> Iterator[Row]:
+    torch._dynamo.reset()
+    x = torch.zeros(2, 3, 4, device=run.device)
+    candidates = [
+        Candidate(peer.label, _compiled_with(peer, mode), (x,)) for peer in (peers.UNTYPED, peers.ASSERTS, peers.DIMTYPED)
+    ]
+    yield from run.compare(f"{SMALLEST}, {mode}", candidates)
+
+
+def _compiled_with(peer: peers.Peer, mode: str) -> Callable[..., Any]:
+    # text, so that each has code of its own: what TorchDynamo compiles it keeps by code, and would search among them all
+    source = "def function(x):\n    return checked(x) + 1\n"
+    return torch.compile(peers.function_from(source, checked=peer.checked(peers.ONE)), mode=mode, fullgraph=True)
+
+
+def _model(run: Run, workload: Workload, mode: str) -> Iterator[Row]:
+    for batch in (workload.batches[0],) if run.quick else (workload.batches[0], workload.batches[-1]):
+        torch._dynamo.reset()
+        forward = functools.partial(_forward, run, workload, mode, batch)
+        yield from run.compare(
+            f"{workload.name} forward, batch {batch}, {mode}", list(versus(forward, workload, run)), effort=effort(run)
+        )
+    if run.quick or workload.name == "seq2seq" and not run.on_gpu:
+        return
+    torch._dynamo.reset()
+    batch = workload.batches[1]
+    step = functools.partial(_step, run, workload, mode, batch)
+    yield from run.compare(
+        f"{workload.name} training step, batch {batch}, {mode}", list(versus(step, workload, run)), effort=effort(run)
+    )
+
+
+def _forward(run: Run, workload: Workload, mode: str, batch: int, model: torch.nn.Module) -> Callable[[], Any]:
+    compiled = torch.compile(model, mode=mode)
+    inputs = workload.inputs(batch, run.device)
+
+    @torch.no_grad()
+    def forward() -> Any:
+        return compiled(*inputs)
+
+    return forward
+
+
+def _step(run: Run, workload: Workload, mode: str, batch: int, model: torch.nn.Module) -> Callable[[], Any]:
+    return workload.step(torch.compile(model, mode=mode), batch, run.device)

@@ -1,0 +1,125 @@
+"""What a mend is, and how one is tried: on the shapes of the failed call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dimtyped._describe import Seen
+from dimtyped._hints import ArrayHint, Hint
+from dimtyped._mismatch import Binding, Call, Findings, Mismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A sentence for the user, and the same as data.
+
+    Args:
+        text: The sentence; code in it stands in backticks.
+        code: What to write at each place, over the names of the parameters: `{"state": "state.permute(1, 0, 2)"}`.
+        changes: What stands at each place then.
+        renamed: Other names for names in the annotation of a place.
+        is_general: Whether it would do for any wrong size, and so says nothing of where this one came from.
+    """
+
+    text: str
+    code: Mapping[str, str]
+    changes: Mapping[str, Seen]
+    renamed: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    is_general: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One failed call, to try mends on.
+
+    Args:
+        call: The call.
+        findings: What does not fit.
+        labels: What the user calls a layer's names.
+        root: The outermost module that is running, if any.
+        outer: The names that the typed calls around this one have bound, with their sizes.
+    """
+
+    call: Call
+    findings: Findings
+    labels: Mapping[str, str]
+    root: Any = None
+    outer: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def owner(self) -> Any:
+        """The module whose method was called, if it is one."""
+        return self.call.owner
+
+    @property
+    def mismatches(self) -> list[Mismatch]:
+        """What does not fit, in the order of checking."""
+        return self.findings.mismatches
+
+    @property
+    def places(self) -> list[str]:
+        """The places that do not fit, each once."""
+        return list(dict.fromkeys(mismatch.place for mismatch in self.mismatches))
+
+    def at(self, place: str) -> list[Mismatch]:
+        """What does not fit at one place."""
+        return [mismatch for mismatch in self.mismatches if mismatch.place == place]
+
+    def fits(self, mend: Mend) -> bool:
+        """Whether the whole call fits once the mend is applied."""
+        return not self.call.check(mend.changes, mend.renamed).mismatches
+
+    def fits_at(self, place: str, value: Seen) -> bool:
+        """Whether a place fits once this value stands there."""
+        found = self.call.check({place: value}).mismatches
+        return not any(_is_within(mismatch.place, place) for mismatch in found)
+
+    def argument(self, name: str) -> Seen | None:
+        """What was given for a parameter."""
+        return self.call.values.get(name)
+
+    def hint(self, name: str) -> Hint | None:
+        """The hint of a parameter."""
+        return next((p.hint for p in self.call.signature.parameters if p.name == name), None)
+
+    @property
+    def is_outvoted(self) -> bool:
+        """Whether the calls around agree with the size that does not fit: then what has bound the name is wrong."""
+        wrong = self.mismatches[0]
+        return wrong.kind == "size" and self.outer.get(self.label(wrong.dim)) == wrong.actual
+
+    def label(self, name: str) -> str:
+        """What the user calls a name."""
+        return self.labels.get(name, name)
+
+    def known(self, name: str) -> Binding | None:
+        """What a name has been bound to."""
+        return self.findings.bindings.get(name)
+
+
+def subject(place: str) -> str:
+    """How code speaks of a place: a result has no name of its own."""
+    return "result" if place == "return" else place
+
+
+def sizes_of(value: Seen) -> tuple[int, ...] | None:
+    """The shape of a tensor whose sizes are all numbers; those of ragged ones are not."""
+    shape = value.shape
+    return shape if shape is not None and all(isinstance(size, int) for size in shape) else None  # type: ignore[return-value]  # checked here
+
+
+def reshaped(value: Seen, shape: tuple[int, ...]) -> Seen:
+    """The same tensor in another shape."""
+    return Seen(value.cls, dtype=value.dtype, shape=shape)
+
+
+def wanted_array(trial: Trial, place: str) -> ArrayHint | None:
+    """The annotation that a place comes nearest to, where it is a tensor's."""
+    hint = trial.at(place)[0].hint if trial.at(place) else trial.hint(place)
+    return hint if isinstance(hint, ArrayHint) else None
+
+
+def _is_within(place: str, outer: str) -> bool:
+    return place == outer or place.startswith((f"{outer}[", f"{outer}."))

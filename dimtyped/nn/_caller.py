@@ -1,0 +1,51 @@
+"""Whose code assigns a parameter: a user's, or a framework's, which knows what it does."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+_FRAMEWORKS = (
+    "torch.",
+    "torchao.",
+    "peft.",
+    "transformers.",
+    "accelerate.",
+    "bitsandbytes.",
+    "deepspeed.",
+    "lightning.",
+)
+_PLUMBING = ("__setattr__", "__delattr__", "register_parameter")
+"""The methods of torch's modules that lie between an assignment and ours."""
+
+
+def by_framework() -> bool:
+    """Whether the code that assigns is torch's own or another framework's."""
+    return calling_module().startswith(_FRAMEWORKS)
+
+
+def calling_module() -> str:
+    """The name of the Python module whose code assigns, deletes or registers."""
+    frame = _calling_frame()
+    return frame.f_globals.get("__name__", "") if frame is not None else ""
+
+
+def sharded_together() -> list[Any] | None:
+    """The modules whose common parameter FSDP2's `fully_shard` is replacing; None if it is not."""
+    frame = _calling_frame()
+    if frame is None or not frame.f_globals.get("__name__", "").startswith("torch.distributed.fsdp."):
+        return None
+    place = getattr(frame.f_locals.get("self"), "_module_info", None)
+    return [place.module, *place.shared_modules] if hasattr(place, "shared_modules") else None
+
+
+def _calling_frame() -> types.FrameType | None:
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and _is_between(frame.f_globals.get("__name__", ""), frame.f_code.co_name):
+        frame = frame.f_back
+    return frame
+
+
+def _is_between(module: str, function: str) -> bool:
+    return module.startswith("dimtyped.") or (module.startswith("torch.nn.modules.") and function in _PLUMBING)

@@ -1,0 +1,310 @@
+"""Normalisations. What comes out has the shape of what goes in."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from dimtyped._errors import DimensionValueError, RankError
+from dimtyped.nn._forms import UNCHECKED
+from dimtyped.nn._layer import ALL_AXES, ROLES, Layer, axis_role, declares, make_ready
+from dimtyped.nn._refusals import Misfit
+
+_CHANNELS = {"channels": "num_features"}
+_OF_CHANNELS = {"weight": "channels", "bias": "channels"}
+_KEPT = "with parameters or statistics"
+_SEQUENCE = Shaped[Tensor, "batch channels length"]
+_IMAGE = Shaped[Tensor, "batch channels height width"]
+_VOLUME = Shaped[Tensor, "batch channels depth height width"]
+_ANY = Shaped[Tensor, "batch channels ..."]
+
+
+# Over the batch, or over each item ------------------------------------------------------------------------------------
+
+
+def _kept(layer: Any, first: Any, keywords: Mapping[str, Any]) -> Hashable:  # noqa: ARG001  # a Form
+    """Without parameters and statistics torch uses no size: any number of channels is normalised."""
+    return _KEPT if layer.affine or layer.track_running_stats else UNCHECKED
+
+
+class _OfChannels(Layer):
+    """What BatchNorm and InstanceNorm share."""
+
+    @property
+    def _dim_flow(self) -> tuple[str, str] | None:
+        return self.contract.flow if _kept(self, None, {}) is not UNCHECKED else None
+
+
+@declares(
+    sizes=_CHANNELS,
+    form=_kept,
+    forms={_KEPT: {"input": _SEQUENCE | Shaped[Tensor, "batch channels"]}},
+    output=_SEQUENCE | Shaped[Tensor, "batch channels"],
+    parameters=_OF_CHANNELS,
+    keeps=ALL_AXES,
+    rank_error=RankError,
+)
+class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d`, checked by name: `(batch, channels)` or `(batch, channels, length)`.
+
+    Args: as `torch.nn.BatchNorm1d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_CHANNELS,
+    form=_kept,
+    forms={_KEPT: {"input": _IMAGE}},
+    output=_IMAGE,
+    parameters=_OF_CHANNELS,
+    flow=("channels", "channels"),
+    axis=-3,
+    keeps=ALL_AXES,
+    rank_error=RankError,
+)
+class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
+    """`torch.nn.BatchNorm2d`, checked by name: `(batch, channels, height, width)`.
+
+    Args: as `torch.nn.BatchNorm2d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_CHANNELS,
+    form=_kept,
+    forms={_KEPT: {"input": _VOLUME}},
+    output=_VOLUME,
+    parameters=_OF_CHANNELS,
+    flow=("channels", "channels"),
+    axis=-4,
+    keeps=ALL_AXES,
+    rank_error=RankError,
+)
+class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
+    """`torch.nn.BatchNorm3d`, checked by name: `(batch, channels, depth, height, width)`.
+
+    Args: as `torch.nn.BatchNorm3d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_CHANNELS,
+    form=_kept,
+    forms={_KEPT: {"input": _ANY}},
+    output=_ANY,
+    parameters=_OF_CHANNELS,
+    keeps=ALL_AXES,
+    rank_error=RankError,
+)
+class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
+    """`torch.nn.SyncBatchNorm`, checked by name: `(batch, channels, ...)`.
+
+    Args: as `torch.nn.SyncBatchNorm`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
+        """As torch's; what comes of a typed BatchNorm is typed, and keeps its names."""
+        converted: torch.nn.Module = super().convert_sync_batchnorm(module, process_group)
+        if type(converted) is torch.nn.SyncBatchNorm and isinstance(module, Layer):
+            converted.__class__ = cls
+            converted.__dict__[ROLES] = module.__dict__.get(ROLES, {})
+            make_ready(converted, cls)
+        return converted
+
+
+@declares(
+    sizes=_CHANNELS,
+    form=_kept,
+    forms={_KEPT: {"input": _SEQUENCE | Shaped[Tensor, "channels length"]}},
+    output=_SEQUENCE | Shaped[Tensor, "channels length"],
+    parameters=_OF_CHANNELS,
+    flow=("channels", "channels"),
+    axis=-2,
+    keeps=ALL_AXES,
+    error=DimensionValueError,
+    rank_error=RankError,
+)
+class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
+    """`torch.nn.InstanceNorm1d`, checked by name: `(batch, channels, length)`, or without batch.
+
+    Args: as `torch.nn.InstanceNorm1d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_CHANNELS,
+    form=_kept,
+    forms={_KEPT: {"input": _IMAGE | Shaped[Tensor, "channels height width"]}},
+    output=_IMAGE | Shaped[Tensor, "channels height width"],
+    parameters=_OF_CHANNELS,
+    flow=("channels", "channels"),
+    axis=-3,
+    keeps=ALL_AXES,
+    error=DimensionValueError,
+    rank_error=RankError,
+)
+class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
+    """`torch.nn.InstanceNorm2d`, checked by name: `(batch, channels, height, width)`, or without batch.
+
+    Args: as `torch.nn.InstanceNorm2d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_CHANNELS,
+    form=_kept,
+    forms={_KEPT: {"input": _VOLUME | Shaped[Tensor, "channels depth height width"]}},
+    output=_VOLUME | Shaped[Tensor, "channels depth height width"],
+    parameters=_OF_CHANNELS,
+    flow=("channels", "channels"),
+    axis=-4,
+    keeps=ALL_AXES,
+    error=DimensionValueError,
+    rank_error=RankError,
+)
+class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
+    """`torch.nn.InstanceNorm3d`, checked by name: `(batch, channels, depth, height, width)`, or without batch.
+
+    Args: as `torch.nn.InstanceNorm3d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+# Over groups of channels ----------------------------------------------------------------------------------------------
+
+
+def _affine(layer: Any, first: Any, keywords: Mapping[str, Any]) -> Hashable:  # noqa: ARG001  # a Form
+    return "with parameters" if layer.affine else UNCHECKED
+
+
+@declares(
+    sizes={"channels": "num_channels"},
+    form=_affine,
+    forms={"with parameters": {"input": _ANY}},
+    output=_ANY,
+    parameters=_OF_CHANNELS,
+    keeps=ALL_AXES,
+    multiples={"num_channels": "num_groups"},
+)
+class GroupNorm(Layer, torch.nn.GroupNorm):
+    """`torch.nn.GroupNorm`, checked by name: `(batch, channels, ...)`.
+
+    Args: as `torch.nn.GroupNorm`; `num_channels` may be a Dim.
+
+    Raises:
+        DeclarationError: at construction, channels that the groups do not divide.
+        DimensionError: at a call whose channels are others, where the layer has parameters.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+# Over the last axes ---------------------------------------------------------------------------------------------------
+
+_FEATURES = Shaped[Tensor, "... features"]
+
+
+class _OfFeatures(Layer):
+    """What LayerNorm and RMSNorm share: one axis, or several, counted from the end."""
+
+    @property
+    def _dim_sizes(self) -> dict[str, int]:
+        layer: Any = self
+        count = len(layer.normalized_shape)
+        return {axis_role("features", axis): layer.normalized_shape[axis] for axis in range(-count, 0)}
+
+    def _dim_parameter_axes(self, name: str) -> str | None:
+        return " ".join(self._dim_sizes) if name in ("weight", "bias") else None
+
+    def _dim_arrow(self) -> str:
+        return ", ".join(f"{self._dim_labels[role]}={size}" for role, size in self._dim_sizes.items())
+
+    def extra_repr(self) -> str:
+        layer: Any = self
+        return super().extra_repr().replace(f"{layer.normalized_shape}, ", "", 1 if self._dim_names else 0)
+
+
+def _other_axes(layer: Any, input: Any) -> Iterator[Misfit]:  # noqa: A002  # torch's name
+    """The axes before the last that do not fit, which torch alone looks at."""
+    wanted = layer.normalized_shape
+    argument = "x" if isinstance(layer, torch.nn.RMSNorm) else "input"
+    for axis in range(-min(len(wanted), input.dim()), -1):
+        if input.shape[axis] != wanted[axis]:
+            yield Misfit(argument, axis, axis_role("features", axis), wanted[axis])
+
+
+@declares(
+    sizes={"features": "normalized_shape[-1]"},
+    inputs={"input": _FEATURES},
+    output=_FEATURES,
+    flow=("features", "features"),
+    keeps=ALL_AXES,
+    arguments={"normalized_shape": "features"},
+    refuses=_other_axes,
+)
+class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
+    """`torch.nn.LayerNorm`, checked by name: `(..., features)`.
+
+    Args: as `torch.nn.LayerNorm`; `normalized_shape` may be a Dim, or hold some.
+
+    Raises:
+        DimensionError: at a call whose last axes are others.
+        TyingError: at the assignment of a parameter of the wrong shape.
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> embed, = dims(embed=128)
+        >>> nn.LayerNorm(embed)
+        LayerNorm(embed=128, eps=1e-05, elementwise_affine=True, bias=True)
+    """
+
+
+@declares(
+    sizes={"features": "normalized_shape[-1]"},
+    inputs={"x": _FEATURES},
+    output=_FEATURES,
+    flow=("features", "features"),
+    keeps=ALL_AXES,
+    arguments={"normalized_shape": "features"},
+    refuses=_other_axes,
+)
+class RMSNorm(_OfFeatures, torch.nn.RMSNorm):
+    """`torch.nn.RMSNorm`, checked by name: `(..., features)`.
+
+    Args: as `torch.nn.RMSNorm`; `normalized_shape` may be a Dim, or hold some.
+
+    Raises:
+        DimensionError: at a call whose last axes are others.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """

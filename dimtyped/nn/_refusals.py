@@ -1,0 +1,86 @@
+"""What torch itself refuses, said by name: sizes that no annotation can state, and arguments of a constructor.
+
+Nothing here runs before torch has raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from dimtyped import _diagnosis
+from dimtyped._describe import Seen, look
+from dimtyped._dims import Dim
+from dimtyped._entry import Entry
+from dimtyped._errors import (
+    DeclarationError,
+    DimensionAssertionError,
+    DimensionError,
+    DimensionIndexError,
+    DimensionValueError,
+)
+from dimtyped._hints import Hint, arrays_in
+from dimtyped._mismatch import Mismatch
+
+REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
+"""What torch's layers raise for a tensor that does not fit."""
+
+_KINDS = (DimensionError, DimensionValueError, DimensionIndexError, DimensionAssertionError)
+
+
+class Misfit(NamedTuple):
+    """One size that torch refuses: of which argument, at which axis, by what name, and what it must be."""
+
+    argument: str
+    axis: int
+    name: str
+    expected: object
+
+
+Rule = Callable[..., Iterator[Misfit]]
+"""Looks for what does not fit in a call that torch has refused; takes what `forward` does."""
+
+
+def explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
+    """Our error for torch's, where the layer's rule finds what is wrong."""
+    layer = values[0]
+    if isinstance(error, DimensionError):
+        return error
+    given = {parameter.name: look(value) for parameter, value in zip(entry.signature.parameters, values, strict=True)}
+    misfits = list(layer.contract.refuses(*values))
+    if not misfits:
+        return error
+    findings = _diagnosis.find_mismatches(entry.signature, entry.declared(layer), given, None, {})
+    hints = {parameter.name: parameter.hint for parameter in entry.signature.parameters}
+    findings.mismatches[:] = [_mismatch(misfit, hints[misfit.argument], given[misfit.argument]) for misfit in misfits]
+    kind = next((kind for kind in _KINDS if issubclass(kind, type(error))), DimensionError)
+    return _diagnosis.build_error(findings, entry.where(layer), entry.labels(layer), kind)
+
+
+def _mismatch(misfit: Misfit, hint: Hint, value: Seen) -> Mismatch:
+    shape = value.shape or ()
+    shown = next((array for array in arrays_in(hint) if len(array.axes) == len(shape)), hint)
+    index = misfit.axis % len(shape)
+    return Mismatch(misfit.argument, "extent", shown, value, misfit.name, misfit.expected, shape[index], index)
+
+
+def misdeclared(cls: type, multiples: Mapping[str, str], arguments: Mapping[str, Any]) -> DeclarationError | None:
+    """The error for a constructor's argument that must be a multiple of another and is not."""
+    for whole, part in multiples.items():
+        size, parts = arguments.get(whole), arguments.get(part)
+        if isinstance(size, int) and isinstance(parts, int) and parts > 0 and size % parts:
+            return _not_divisible(cls, (whole, size), (part, parts))
+    return None
+
+
+def _not_divisible(cls: type, whole: tuple[str, int], part: tuple[str, int]) -> DeclarationError:
+    (name, size), (part_name, parts) = whole, part
+    name = size.name if isinstance(size, Dim) else name
+    lower = size // parts * parts
+    hint = f"Make {name} a multiple of {part_name}: {f'{lower} or ' if lower else ''}{lower + parts}."
+    error = DeclarationError(
+        f"{cls.__name__}: {name}={int(size)} is not divisible by {part_name}={int(parts)}\n  {hint}"
+    )
+    error.where, error.argument, error.dim, error.hint = cls.__name__, whole[0], name, hint
+    error.expected, error.actual = f"a multiple of {int(parts)}", int(size)
+    return error

@@ -1,0 +1,109 @@
+"""`nn.Linear`: what it takes, and by which name it refuses."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from layer_cases import SIZES, floats, other_than
+
+from dimtyped import DimensionError, DimSize, dims, nn
+
+BATCHES = st.lists(st.integers(0, 3), max_size=3)
+
+
+@given(wide=SIZES, narrow=SIZES, batch=BATCHES, bias=st.booleans(), named=st.booleans())
+def test_takes_any_batch_with_torchs_numbers(wide, narrow, batch, bias, named):
+    sizes = dims(wide=wide, narrow=narrow) if named else (wide, narrow)
+    torch.manual_seed(0)
+    ours = nn.Linear(*sizes, bias=bias)
+    torch.manual_seed(0)
+    theirs = torch.nn.Linear(wide, narrow, bias=bias)
+    inputs = floats(*batch, wide)
+    assert torch.equal(ours(inputs), theirs(inputs))
+
+
+@given(st.data(), SIZES, SIZES, BATCHES)
+def test_refuses_another_width_by_name(data, wide, narrow, batch):
+    wrong = data.draw(other_than(wide))
+    with pytest.raises(DimensionError) as caught:
+        nn.Linear(*dims(wide=wide, narrow=narrow))(floats(*batch, wrong))
+    error = caught.value
+    assert (error.argument, error.dim, error.expected, error.actual) == ("input", "wide", wide, wrong)
+    assert f"wide is {wrong}, must be {wide}" in str(error)
+    assert f"declared by Linear(wide={wide} -> narrow={narrow})" in str(error)
+
+
+def test_of_plain_ints_it_calls_its_sizes_by_their_roles():
+    with pytest.raises(DimensionError, match="in_features is 5, must be 3") as caught:
+        nn.Linear(3, 4)(floats(2, 5))
+    assert caught.value.dim == "in_features"
+    assert 'input    Shaped[Tensor, "... in_features"]' in str(caught.value)
+
+
+def test_named_it_shows_the_users_names_in_the_annotation():
+    with pytest.raises(DimensionError) as caught:
+        nn.Linear(*dims(wide=3, narrow=4))(floats(2, 5))
+    assert 'input    Shaped[Tensor, "... wide"]' in str(caught.value)
+    assert "in_features" not in str(caught.value)
+
+
+def test_refuses_a_tensor_without_axes():
+    with pytest.raises(DimensionError, match="0 axes"):
+        nn.Linear(3, 4)(torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("value", [None, 3, [1.0, 2.0, 3.0], "text"], ids=repr)
+def test_refuses_what_is_no_tensor(value):
+    with pytest.raises(DimensionError, match="argument `input` does not fit"):
+        nn.Linear(3, 4)(value)
+
+
+def test_the_dtype_is_torchs_to_refuse():
+    with pytest.raises(RuntimeError, match="dtype") as caught:
+        nn.Linear(3, 4)(floats(2, 3, dtype=torch.float64))
+    assert not isinstance(caught.value, DimensionError)
+
+
+def test_the_error_is_what_code_around_torch_catches():
+    for kind in (RuntimeError, TypeError):
+        with pytest.raises(kind):
+            nn.Linear(3, 4)(floats(2, 5))
+
+
+class Deep(nn.Module):
+    def __init__(self, hidden: DimSize):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(hidden, hidden)) for _ in range(2)])
+
+    def forward(self, x):
+        return self.blocks[1](x)
+
+
+def test_the_error_names_the_path_in_the_model():
+    with pytest.raises(DimensionError) as caught:
+        Deep(4)(floats(2, 5))
+    assert caught.value.where == "Deep.blocks.1.0"
+    assert "declared by Deep.blocks.1.0: Linear(hidden=4 -> hidden=4)" in str(caught.value)
+
+
+def test_in_a_model_run_by_another_the_path_begins_at_the_outermost():
+    class Outer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = Deep(4)
+
+        def forward(self, x):
+            return self.inner(x)
+
+    with pytest.raises(DimensionError, match=r"^Outer.inner.blocks.1.0: argument `input` does not fit"):
+        Outer()(floats(2, 5))
+
+
+@pytest.mark.parametrize("size", ["in_features", "out_features"])
+def test_sizes_changed_by_hand_are_followed(size):
+    """Model surgery: `layer.in_features = ...` with a new weight, as pruning does."""
+    layer = nn.Linear(*dims(wide=3, narrow=4))
+    setattr(layer, size, 2)
+    layer.weight = torch.nn.Parameter(floats(layer.out_features, layer.in_features))
+    layer.bias = None
+    assert layer(floats(5, layer.in_features)).shape == (5, layer.out_features)
