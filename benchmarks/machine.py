@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import importlib.metadata
 import importlib.util
 import os
@@ -27,7 +27,7 @@ def label(device: torch.device) -> str:
 def conditions(device: torch.device) -> dict[str, Any]:
     """Date, versions, threads and load: noted with each question, so that one can be asked anew by itself."""
     found: dict[str, Any] = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": _processor(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

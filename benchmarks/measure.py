@@ -14,7 +14,9 @@ import torch
 from benchmarks.record import Row, Spread
 
 WALL = "wall"
+CPU = "cpu"
 EVENTS = "cuda events"
+TIMERS = {WALL: time.perf_counter, CPU: time.process_time}
 _MOST_LOOPS = 1_000_000
 
 
@@ -68,6 +70,7 @@ class Run:
 
     device: torch.device
     quick: bool = False
+    clock: str = WALL
     question: str = ""
     say: Callable[[str], object] = field(default=lambda _: None)
 
@@ -82,7 +85,11 @@ class Run:
         return self.device.type == "cuda"
 
     def compare(
-        self, case: str, candidates: Sequence[Candidate | Absent], baseline: str = "untyped", effort: Effort | None = None
+        self,
+        case: str,
+        candidates: Sequence[Candidate | Absent],
+        baseline: str = "untyped",
+        effort: Effort | None = None,
     ) -> Iterator[Row]:
         """Times the candidates and relates each to the baseline.
 
@@ -101,7 +108,7 @@ class Run:
                 runnable.append(candidate)  # type: ignore[arg-type]  # an Absent is always a failure
             else:
                 failures[candidate.label] = failure
-        samples = sample(runnable, effort or self.effort, cuda=self.on_gpu)
+        samples = sample(runnable, effort or self.effort, EVENTS if self.on_gpu else self.clock)
         notes = {candidate.label: candidate.note for candidate in candidates}
         for label, note in notes.items():
             if label in failures:
@@ -130,9 +137,9 @@ class Run:
         return Row(self.question, case, candidate, clock="", unit=unit, value=value, note=note)
 
 
-def sample(candidates: Sequence[Candidate], effort: Effort, *, cuda: bool) -> dict[str, dict[str, list[float]]]:
+def sample(candidates: Sequence[Candidate], effort: Effort, clock: str) -> dict[str, dict[str, list[float]]]:
     """Microseconds a call: for each candidate and clock one value a repeat, the candidates taking turns."""
-    blocks = [_Block(candidate, effort.seconds, cuda=cuda) for candidate in candidates]
+    blocks = [_Block(candidate, effort.seconds, clock) for candidate in candidates]
     for repeat in range(effort.repeats):
         for block in blocks if repeat % 2 else reversed(blocks):  # there and back: a steady drift cancels
             block.repeat()
@@ -142,36 +149,38 @@ def sample(candidates: Sequence[Candidate], effort: Effort, *, cuda: bool) -> di
 class _Block:
     """A candidate's calls, so many that a clock can tell."""
 
-    def __init__(self, candidate: Candidate, seconds: float, *, cuda: bool) -> None:
+    def __init__(self, candidate: Candidate, seconds: float, clock: str) -> None:
         self.candidate = candidate
-        self.clock = _gpu_clock if cuda else _cpu_clock
+        self.clock = clock
         self.samples: dict[str, list[float]] = {}
         names = {f"a{index}": argument for index, argument in enumerate(candidate.arguments)}
-        self.timer = timeit.Timer(f"call({', '.join(names)})", globals={"call": candidate.call, **names})
+        statement = f"call({', '.join(names)})"
+        timer = TIMERS.get(clock, time.perf_counter)
+        self.timer = timeit.Timer(statement, timer=timer, globals={"call": candidate.call, **names})
         self._warm_up()
         self.loops = self._loops_for(seconds)
 
     def repeat(self) -> None:
+        """One more sample, by each clock."""
         self._warm_up()
-        for clock, seconds in self.clock(self.timer, self.loops).items():
+        for clock, seconds in self._time(self.loops).items():
             self.samples.setdefault(clock, []).append(seconds / self.loops * 1e6)
+
+    def _time(self, loops: int) -> dict[str, float]:
+        return _between_events(self.timer, loops) if self.clock == EVENTS else {self.clock: self.timer.timeit(loops)}
 
     def _warm_up(self) -> None:
         self.candidate.enter()
-        self.clock(self.timer, 1)
+        self._time(1)
 
     def _loops_for(self, seconds: float) -> int:
         loops = 1
-        while (taken := self.clock(self.timer, loops)[WALL]) < seconds / 10 and loops < _MOST_LOOPS:
+        while (taken := max(self._time(loops).values())) < seconds / 10 and loops < _MOST_LOOPS:
             loops *= 10
         return max(1, min(_MOST_LOOPS, round(loops * seconds / taken)))
 
 
-def _cpu_clock(timer: timeit.Timer, loops: int) -> dict[str, float]:
-    return {WALL: timer.timeit(loops)}
-
-
-def _gpu_clock(timer: timeit.Timer, loops: int) -> dict[str, float]:
+def _between_events(timer: timeit.Timer, loops: int) -> dict[str, float]:
     """The wall clock from an idle GPU to an idle GPU, and the GPU's own clock between two events in its stream."""
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     torch.cuda.synchronize()

@@ -107,7 +107,7 @@ def _refuses(function: Any, subject: Subject) -> bool:
 
 
 def function_from(source: str, **names: Any) -> Any:
-    """Runs the text as a module of its own, which knows `names` and whose lines `inspect` finds: typeguard reads them."""
+    """Runs the text as a module that knows `names`, and whose lines `inspect` finds: typeguard reads them."""
     name = f"<benchmarks {next(_numbers)}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     module = types.ModuleType(f"benchmarks_{name.strip('<>').replace(' ', '_')}")

@@ -1,10 +1,12 @@
 """Dimension names for PyTorch that carry through a model's whole life."""
 
 from dimtyped import nn
+from dimtyped._assert import assert_dims
 from dimtyped._config import configure
 from dimtyped._dims import Dim, DimSize, dims
 from dimtyped._errors import DeclarationError, DimensionError, StateError, TyingError, VocabularyError
 from dimtyped._typed import typed
+from dimtyped._warnings import DimensionWarning
 from dimtyped.nn._retype import retype, untype
 from dimtyped.nn._status import status
 from dimtyped.nn._tied import tie
@@ -14,9 +16,11 @@ __all__ = [
     "Dim",
     "DimSize",
     "DimensionError",
+    "DimensionWarning",
     "StateError",
     "TyingError",
     "VocabularyError",
+    "assert_dims",
     "configure",
     "dims",
     "nn",

@@ -211,6 +211,9 @@ class Writer:
         before = self._open_branch(options)
         if all(self._is_flat(option) and not self._evaluates(option) for option in options):
             self._choose_flat(options, value, fail, before)
+        elif any(_is_none(option) for option in options):
+            with self.block(f"if {value} is not None:"):
+                self._choose(tuple(option for option in options if not _is_none(option)), value, fail, before)
         else:
             self._choose(options, value, fail, before)
         self._close_branch(before)
@@ -499,6 +502,10 @@ def _uses_of(array: ArrayHint) -> set[str]:
     singles = {axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many}
     inside = set(free_names(array)) if any(axis.kind is Kind.EXPRESSION for axis in array.axes) else set[str]()
     return runs | singles | inside
+
+
+def _is_none(hint: Hint) -> bool:
+    return isinstance(hint, ClassHint) and hint.cls is type(None)
 
 
 def _bound_names(hint: Hint) -> list[str]:

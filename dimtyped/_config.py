@@ -21,6 +21,7 @@ def _parse(value: str, owner: str) -> str:
         modes = "".join(f"\n    {name:<10} {meaning}" for name, meaning in _MEANINGS.items())
         error = DeclarationError(f"{owner} is {value!r}, must be one of{modes}")
         error.where, error.expected, error.actual = owner, tuple(_MEANINGS), str(value)
+        error.hint = f"choose one of {', '.join(_MEANINGS)}"
         raise error
     return chosen
 

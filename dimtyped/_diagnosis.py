@@ -10,7 +10,7 @@ import torch
 
 from dimtyped._axes import annotation_text
 from dimtyped._describe import Seen
-from dimtyped._errors import DimensionError
+from dimtyped._errors import DimensionAssertionError, DimensionError, DimensionIndexError, DimensionValueError
 from dimtyped._hints import Hint, arrays_in
 from dimtyped._mends import Mend, Trial, mend_of
 from dimtyped._mismatch import Binding, Call, Findings
@@ -21,6 +21,7 @@ from dimtyped._signature import Signature, free_names, size_at
 
 _T = TypeVar("_T")
 _CALLS = 3  # typed calls around that are looked at
+_KINDS = (DimensionError, DimensionValueError, DimensionIndexError, DimensionAssertionError)
 
 
 def find_mismatches(
@@ -30,9 +31,10 @@ def find_mismatches(
     result: Seen | None,
     paths: Mapping[str, Any],
     owner: Any = None,
+    lent: Mapping[str, Any] | None = None,
 ) -> Findings:
     """Checks a call again over descriptions of its values; `paths` gives what `{self.width}` reads."""
-    return Call(signature, declared, values, result, paths, owner).check()
+    return Call(signature, declared, values, result, paths, owner, lent or {}).check()
 
 
 def declared_names(signature: Signature, owner: Any, where: str, scope: Scope | None) -> dict[str, Binding]:
@@ -51,14 +53,22 @@ def declared_names(signature: Signature, owner: Any, where: str, scope: Scope | 
 
 
 def build_error(
-    findings: Findings, where: str, labels: Mapping[str, str], kind: type[DimensionError] = DimensionError
+    findings: Findings,
+    where: str,
+    labels: Mapping[str, str],
+    kind: type[DimensionError] = DimensionError,
+    notes: tuple[str, ...] = (),
 ) -> DimensionError:
-    """The error for a call's findings, its text and its data; `labels` are the user's words for a layer's names."""
+    """The error for a call's findings, its text and its data.
+
+    `labels` are the user's words for a layer's names, `notes` what else is to be told of the wrong values.
+    """
     first = findings.mismatches[0]
     around = _unless_it_fails(lambda: _around(findings), [])
     mend = _unless_it_fails(lambda: find_mend(findings, labels, around), None)
     hint = mend.text if mend is not None else ""
-    surroundings = _unless_it_fails(lambda: _surroundings(findings, where, mend, around), {})
+    surroundings = _unless_it_fails(lambda: _surroundings(findings, where, mend, around), {"notes": ()})
+    surroundings["notes"] = (*notes, *surroundings["notes"])
     error = kind(str(Report(where, findings, labels, hint, **surroundings)))
     error.where = where
     error.argument = first.place.partition("[")[0].partition(".")[0]
@@ -68,6 +78,11 @@ def build_error(
     error.bindings = sizes | {f"*{name}": tuple(binding.size[1]) for name, binding in findings.runs.items()}
     error.hint = hint
     return error
+
+
+def kind_of(error: Exception) -> type[DimensionError]:
+    """Our kind of error for one of torch's, which what caught torch's still catches."""
+    return next((kind for kind in _KINDS if issubclass(kind, type(error))), DimensionError)
 
 
 def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[Around] = ()) -> Mend | None:

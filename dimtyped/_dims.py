@@ -11,7 +11,7 @@ from torch.serialization import (
     add_safe_globals,  # pyright: ignore[reportUnknownVariableType] - torch types its argument with a bare Callable
 )
 
-from dimtyped._errors import DeclarationError
+from dimtyped._errors import DeclarationError, with_fields
 
 _LOOSE, _TIGHT, _WHOLE = 0, 1, 2  # how strongly an expression holds together: a+b, a*b, a
 _STRENGTH: dict[type[ast.operator], int] = {ast.Add: _LOOSE, ast.Sub: _LOOSE, ast.Mult: _TIGHT, ast.FloorDiv: _TIGHT}
@@ -186,27 +186,41 @@ def _valid_name(name: object) -> str:
         return name
     why = "a Python keyword" if isinstance(name, str) and keyword.iskeyword(name) else "no identifier"
     mend = "give a name such as 'hidden'; a derived size gets its name from arithmetic, 2 * hidden"
-    raise DeclarationError(f"the name of a Dim, {name!r}, is {why}: {mend}")
+    raise with_fields(
+        DeclarationError(f"the name of a Dim, {name!r}, is {why}: {mend}"),
+        where="Dim",
+        argument="name",
+        dim=str(name),
+        expected="an identifier",
+        actual=str(name),
+        hint=mend,
+    )
 
 
 def _valid_size(name: str, size: SupportsIndex) -> int:
     """The size as an int of exactly that type; also from what stands for an int, such as NumPy's."""
     if isinstance(size, bool):
-        raise _wrong_size(name, size, "is a bool: give the size itself, an int such as 256")
+        raise _wrong_size(name, size, "is a bool", "give the size itself, an int such as 256")
     try:
         value = int(operator.index(size))
     except TypeError:
-        why = f"is of type {type(size).__name__}, must be an int: convert it, int(...), or divide with // instead of /"
-        raise _wrong_size(name, size, why) from None
+        why = f"is of type {type(size).__name__}, must be an int"
+        raise _wrong_size(name, size, why, "convert it, int(...), or divide with // instead of /") from None
     if value < 0:
-        raise _wrong_size(name, size, "is negative: a size is 0 or more")
+        raise _wrong_size(name, size, "is negative", "a size is 0 or more")
     return value
 
 
-def _wrong_size(name: str, size: object, why: str) -> DeclarationError:
-    error = DeclarationError(f"the size of Dim {name!r}, {size!r}, {why}")
-    error.dim = name
-    return error
+def _wrong_size(name: str, size: object, why: str, mend: str) -> DeclarationError:
+    return with_fields(
+        DeclarationError(f"the size of Dim {name!r}, {size!r}, {why}: {mend}"),
+        where="Dim",
+        argument="size",
+        dim=name,
+        expected="an int of 0 or more",
+        actual=size if isinstance(size, bool | int | float | str) else repr(size),
+        hint=mend,
+    )
 
 
 def _named(name: str, size: int) -> Dim:

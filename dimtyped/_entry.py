@@ -7,6 +7,7 @@ check is made beside it.
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import threading
@@ -16,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dimtyped import _diagnosis, _fast, _running
+from dimtyped import _diagnosis, _fast, _running, _sharing
 from dimtyped._describe import Seen, describe, look, seen
 from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._fast import PREFIX
 from dimtyped._hints import AnythingHint, Inexpressible, arrays_in
-from dimtyped._mismatch import Binding
-from dimtyped._scope import ATTRIBUTE, Scope, resync, scope_of, sizes_text
+from dimtyped._mismatch import Binding, Findings
+from dimtyped._scope import ATTRIBUTE, Scope, layout_names, resync, scope_of, sizes_text
 from dimtyped._signature import Flavour, Signature, flavour_of, names_tensors, read_signature, size_at
+from dimtyped._spelling import twin_of
 from dimtyped._tracing import at_trace_time, eagerly, end_trace, is_tracing, restart_trace, untraced
+from dimtyped._warnings import warn_of
 
 if TYPE_CHECKING:
     from dimtyped._reference import ReferenceCheck
@@ -51,6 +54,10 @@ class Entry:
         reference: Whether the reference engine checks.
         error: The exception to raise; a kind of DimensionError.
         rank_error: The one for too few or too many axes. Default: the same.
+        forms: For our own layers: what holds in each form of the call, by a condition in Python over the function's
+            parameters. The first that is true decides; the last one is empty and always is. None: torch alone decides.
+        otherwise: For our own layers: what holds in forms that are rarer, by conditions that are looked at only once
+            the check has failed. None: torch alone decides.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class Entry:
         reference: bool = False,
         error: type[DimensionError] = DimensionError,
         rank_error: type[DimensionError] | None = None,
+        forms: Mapping[str, Entry | None] | None = None,
+        otherwise: Mapping[str, Entry | None] | None = None,
     ) -> None:
         self.function = function
         self.names = dict(names or {})
@@ -80,6 +89,8 @@ class Entry:
         self.reference = reference
         self.error = error
         self.rank_error = rank_error or error
+        self.forms = dict(forms or {})
+        self.otherwise = tuple((_predicate(function, text), entry) for text, entry in (otherwise or {}).items())
         self.reads_scope = is_method and not self.is_layer
         self.call: Callable[..., Any] | None = None
         self.traced: Callable[..., Any] | None = None
@@ -93,7 +104,7 @@ class Entry:
         self._references: dict[tuple[Any, ...], ReferenceCheck] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
+        state = {key: value for key, value in self.__dict__.items() if key != "bodies"}  # code does not pickle
         state.update(call=None, traced=None, is_untraced=False, _signature=None, _references={})
         state.update(layouts={}, variants=types.SimpleNamespace())
         state.update(check_arguments=_check_arguments, check_result=_check_result)
@@ -153,6 +164,8 @@ class Entry:
             self.call = self._function_of(code)
         if layout is not None and code is not None:
             self._keep_variant(layout, self.call)
+        if not self.is_layer and not self.bodies:  # a body that calls `assert_dims` may use the names that we miss
+            warn_of(self.signature, {*self.fixed, *layout_names(layout or "")})
 
     def prepare_for(self, module: torch.nn.Module) -> None:
         """Compiles the check for one more module's names, before a trace would need it."""
@@ -213,19 +226,19 @@ class Entry:
             return None
         try:
             rescued = self.rescue[0] if self.rescue else ()
-            return _fast.compile_check(signature, layout, self._shares(), rescued, may_own=self.may_own)
+            forms = {text: (entry, entry and entry.signature) for text, entry in self.forms.items()}
+            compiled = _fast.compile_check(
+                signature, layout, bool(self.bodies), rescued, may_own=self.may_own, forms=forms
+            )
         except Inexpressible:
             return None
+        _sharing.register(compiled.code, self.bodies)
+        return compiled
 
-    def _shares(self) -> bool:
-        """Whether the body calls `assert_dims`, under whatever name."""
-        code = getattr(self.function, "__code__", None)
-        if code is None:
-            return False
-        known: Mapping[str, Any] = getattr(self.function, "__globals__", {})
-        return "assert_dims" in (*code.co_names, *code.co_freevars) or any(
-            getattr(known.get(name), "__name__", "") == "assert_dims" for name in code.co_names
-        )
+    @functools.cached_property
+    def bodies(self) -> tuple[types.CodeType, ...]:
+        """The function's code, where it calls `assert_dims`."""
+        return _sharing.bodies_of(self.function)
 
     def _is_method_of(self, cls: type) -> bool:
         """Whether the class really holds this function as a method, not as a static one."""
@@ -241,7 +254,23 @@ class Entry:
         return made
 
     def _by_reference(self) -> Callable[..., Any]:
-        return _REFERENCE_CALLS[flavour_of(self.function)](self)
+        made = _REFERENCE_CALLS[flavour_of(self.function)](self)
+        _sharing.register(made.__code__, self.bodies)
+        return made
+
+    # Forms ------------------------------------------------------------------------------------------------------------
+
+    def form_of(self, values: tuple[Any, ...]) -> Entry | None:
+        """What holds in this form of the call; None where torch alone decides."""
+        chosen = (entry for text, entry in self.forms.items() if not text or _predicate(self.function, text)(*values))
+        return next(chosen, self)
+
+    def other_form(self, values: tuple[Any, ...]) -> Callable[..., Any] | None:
+        """What decides instead of this check, which has failed."""
+        for holds, entry in self.otherwise:
+            if holds(*values):
+                return entry.wrapper if entry is not None else self.call_unchecked
+        return None
 
     # Refusing ---------------------------------------------------------------------------------------------------------
 
@@ -273,8 +302,10 @@ class Entry:
         signature = self.signature
         named = zip(signature.parameters, values, strict=True)
         given = {parameter.name: value for parameter, value in named if value.cls is not _fast.Missing}
+        is_result = stage == "return"
+        lent = _sharing.names_of(self) if is_result and self.bodies else {}
         findings = _diagnosis.find_mismatches(
-            signature, self.declared(owner), given, result if stage == "return" else None, paths, owner
+            signature, self.declared(owner), given, result if is_result else None, paths, owner, lent
         )
         if not findings.mismatches:
             return None
@@ -287,6 +318,20 @@ class Entry:
         found = self.explain_seen(owner, tuple(look(v) for v in values), self._paths(values), stage, look(result))
         return found if found is not None else self._unexplained(owner, stage)
 
+    @at_trace_time
+    def twin_of(self, name: str) -> str:
+        """What a name in the annotations looks like a misspelling of, where it looks like one."""
+        used = [other for hint in self.signature.hints for other in _diagnosis.names_of(hint)]
+        declared = [other for layout in self.layouts for other in layout_names(layout)]
+        return twin_of(name, (*declared, *self.fixed, *used)) or ""
+
+    @at_trace_time
+    def place_of(self, axis: str) -> str:
+        """The first parameter whose annotation has this axis, or `return`."""
+        hints = [(parameter.name, parameter.hint) for parameter in self.signature.parameters]
+        places = [(name, array) for name, hint in (*hints, ("return", self.signature.result)) for array in arrays_in(hint)]
+        return next((name for name, array in places if any(axis == other.text for other in array.axes)), "")
+
     def _unexplained(self, owner: Any, stage: str) -> DimensionError:
         return _diagnosis.unexplained(self.where(owner), "return" if stage == "return" else "")
 
@@ -294,9 +339,13 @@ class Entry:
     def explain_traced(
         self, owner: torch.nn.Module | None, described: tuple[Any, ...], stage: str, result: tuple[Any, ...]
     ) -> DimensionError:
-        """The same inside a trace, over descriptions of the values; ends the trace."""
+        """The same inside a trace, over descriptions of the values, or what the trace has in their place; ends it."""
         module = owner if self.is_method else None
-        values = tuple(seen(description) for description in described)
+        known = _running.arguments_of(self)
+        values = tuple(
+            look(known[parameter.name]) if known.get(parameter.name) is not None else seen(description)
+            for parameter, description in zip(self.signature.parameters, described, strict=True)
+        )
         paths = self._paths(tuple(value.value for value in values))
         if owner is not None:
             paths[self.signature.parameters[0].name] = owner
@@ -325,6 +374,49 @@ class Entry:
         return self.function(*bound.args, **bound.kwargs)
 
     # The reference engine ---------------------------------------------------------------------------------------------
+
+    def lent_names(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The names of a call that this engine has accepted, for `assert_dims` in the function's body."""
+        if not self.bodies:
+            return None
+        values = _bound(self, arguments, keywords)
+        given = {parameter.name: value for parameter, value in zip(self.signature.parameters, values, strict=True)}
+        owner = self.owner(values)
+        scope = scope_of(owner) if owner is not None and self.reads_scope else Scope()
+        ambiguous = [name for name in layout_names(scope.layout) if scope.is_ambiguous(name)]
+        return {
+            _sharing.ENTRY: self,
+            _sharing.VALUES: given,
+            **dict.fromkeys(ambiguous, _sharing.AMBIGUOUS),
+            **self.findings_of(given).names,
+        }
+
+    def findings_of(self, values: Mapping[str, Any]) -> Findings:
+        """The names of a call whose arguments an engine has accepted, with their origins."""
+        owner = self.owner(tuple(values.values()))
+        given = {name: look(value) for name, value in values.items() if not isinstance(value, _fast.Missing)}
+        paths = self.given(values)
+        found = _diagnosis.find_mismatches(self.signature, self.declared(owner), given, None, paths, owner)
+        return Findings(bindings=found.bindings, runs=found.runs, paths=paths)
+
+    def read_again(self, values: Mapping[str, Any], names: dict[str, Any]) -> bool:
+        """Takes what the module declares into `names` anew, where it has changed unseen."""
+        owner = self.owner(tuple(values.values()))
+        if owner is None or not self.reads_scope or not resync(owner):
+            return False
+        names.update(scope_of(owner).names)
+        return True
+
+    def given(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a call's parameters, with the defaults of those that were left out."""
+        return self._paths(tuple(values[parameter.name] for parameter in self.signature.parameters))
+
+    def fits_lent(self, shared: Mapping[str, Any], result: Any) -> bool:
+        """Whether the result fits the names that `assert_dims` has bound too."""
+        findings = Findings()
+        findings.learn(_sharing.sizes_in(shared), "")
+        findings.check(self.signature.result, look(result), "return")
+        return all(mismatch.kind != "size" for mismatch in findings.mismatches)
 
     def reference_check(self, arguments: tuple[Any, ...]) -> ReferenceCheck:
         """The reference check with the sizes that the first argument's scope declares."""
@@ -358,10 +450,10 @@ def is_wrong(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> 
     if is_tracing():
         if entry.reads_scope and isinstance(values[0], torch.nn.Module):
             _read_again(values[0])
-        return True
+        return entry.other_form(values) is None
     if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
         return False
-    return not eagerly(entry.is_stale)(values, stage, result)
+    return entry.other_form(values) is None and not eagerly(entry.is_stale)(values, stage, result)
 
 
 def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
@@ -375,8 +467,9 @@ def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> D
 
 def again(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> Callable[..., Any]:
     """What to call instead where a refused call is not wrong."""
-    traced = any(isinstance(value, torch.fx.Proxy) for value in (*values, result))
-    return entry.call_unchecked if traced else entry.wrapper
+    if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
+        return entry.call_unchecked
+    return entry.other_form(values) or entry.wrapper
 
 
 @at_trace_time
@@ -409,7 +502,16 @@ def rescue(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception
 
 def unevaluable(entry: Entry, error: Exception) -> DeclarationError:
     """What an axis's expression raised, as a wrong declaration."""
-    return _fast.unevaluable(entry.signature.where, error)
+    wrong = _fast.unevaluable(entry.signature.where, error)
+    if not wrong.dim:
+        return wrong
+    twin = entry.twin_of(wrong.dim)
+    text = wrong.args[0].partition("\n")[0] + f"\n  Did you mean `{twin}`?" if twin else wrong.args[0]
+    told = DeclarationError(f"{entry.signature.where}: {text}")
+    told.where, told.argument = entry.signature.where, entry.place_of(str(wrong.actual))
+    told.dim, told.actual = wrong.dim, wrong.actual
+    told.hint = f"did you mean `{twin}`?" if twin else wrong.hint
+    return told
 
 
 # Wrappers -------------------------------------------------------------------------------------------------------------
@@ -427,7 +529,8 @@ def wrapper_globals(entry: Entry) -> dict[str, Any]:
         return entry.prepare_variant(layout)
 
     # TorchScript compiles the source of torch's forward, which it finds through __wrapped__, with the wrapper's globals
-    torchs = {key: value for key, value in entry.function.__globals__.items() if not key.startswith("__")}
+    theirs: Mapping[str, Any] = inspect.unwrap(entry.function).__globals__
+    torchs = {key: value for key, value in theirs.items() if not key.startswith("__")}
     return {
         **(torchs if entry.is_layer else {}),
         "__builtins__": __builtins__,
@@ -511,6 +614,9 @@ _HELPERS: dict[str, Any] = {
 def _become(function: types.FunctionType, compiled: _fast.Compiled) -> None:
     """Gives a function the compiled check's code. Defaults go first: a call between the two finds them."""
     function.__globals__.update(compiled.constants)
+    if compiled.lender is not None:
+        lender = types.FunctionType(compiled.lender, function.__globals__, _sharing.LENDER)
+        function.__globals__[_sharing.LENDER] = lender
     function.__defaults__ = compiled.defaults
     function.__kwdefaults__ = compiled.keyword_defaults  # type: ignore[assignment]
     function.__code__ = compiled.code
@@ -518,11 +624,13 @@ def _become(function: types.FunctionType, compiled: _fast.Compiled) -> None:
 
 def _refuse(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any) -> None:
     """Raises the error for a call that the reference engine has refused, unless it is not wrong after all."""
-    bound = inspect.signature(entry.function).bind(*arguments, **keywords)
-    values = tuple(bound.arguments.get(p.name, _absent(p)) for p in entry.signature.parameters)
+    values = _bound(entry, arguments, keywords)
     if is_wrong(entry, values, stage, result):
         error = explain(entry, values, stage, result)
         raise error if error.actual is not None else _blamed(entry, arguments, keywords, stage)
+    other = getattr(entry.other_form(values), MARK, None)
+    if other is not None:
+        _check_arguments(other, arguments, keywords)
 
 
 def _blamed(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str) -> DimensionError:
@@ -535,14 +643,32 @@ def _blamed(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any
     return _diagnosis.unexplained(signature.where, name, annotation)
 
 
+def _bound(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What each parameter was given."""
+    bound = inspect.signature(entry.function).bind(*arguments, **keywords)
+    return tuple(bound.arguments.get(p.name, _absent(p)) for p in entry.signature.parameters)
+
+
+def _predicate(function: Callable[..., Any], condition: str) -> Callable[..., bool]:
+    """A condition of our own declarations over a function's parameters."""
+    parameters = ", ".join(inspect.signature(function).parameters)
+    return eval(f"lambda {parameters}: {condition}", {"Tensor": torch.Tensor})  # our own declaration's text
+
+
 def _absent(parameter: Any) -> Any:
+    """What the fast engine finds where a call gave nothing."""
     kinds: dict[str, Any] = {"VAR_POSITIONAL": (), "VAR_KEYWORD": {}}
-    return kinds.get(parameter.kind.name, _fast.MISSING)
+    return kinds.get(parameter.kind.name, _fast.MISSING if _fast.is_marked(parameter) else parameter.default)
 
 
 def _check_arguments(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
     if _is_unchecked(entry, arguments, keywords):
         return
+    if entry.forms:
+        form = entry.form_of(_bound(entry, arguments, keywords))
+        if form is None:
+            return
+        entry = form
     if not entry.reference_check(arguments).accepts(arguments, keywords):
         _refuse(entry, arguments, keywords, "arguments", None)
 
@@ -552,10 +678,17 @@ def _is_unchecked(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[st
     return entry.is_layer and any(_fast.is_ragged(value) for value in (*arguments, *keywords.values()))
 
 
-def _check_result(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> None:
-    if _is_unchecked(entry, arguments, keywords):
+def _check_result(
+    entry: Entry,
+    arguments: tuple[Any, ...],
+    keywords: Mapping[str, Any],
+    result: Any,
+    shared: Mapping[str, Any] | None = None,
+) -> None:
+    if entry.is_layer:  # torch sees to what comes out
         return
-    if not entry.reference_check(arguments).accepts_result(arguments, keywords, result):
+    accepted = entry.reference_check(arguments).accepts_result(arguments, keywords, result)
+    if not accepted or (shared is not None and not entry.fits_lent(shared, result)):
         _refuse(entry, arguments, keywords, "return", result)
 
 
@@ -567,12 +700,15 @@ def _reference_plain(entry: Entry) -> Callable[..., Any]:
             if entry.traced is not None:
                 return entry.traced(*arguments, **keywords)
         entry.check_arguments(entry, arguments, keywords)
+        _dt_shared = entry.lent_names(arguments, keywords)
         try:
             result = entry.function(*arguments, **keywords)
         except entry.rescue[0] if entry.rescue is not None else () as error:
-            bound = inspect.signature(entry.function).bind(*arguments, **keywords).arguments
-            raise rescue(entry, tuple(bound.values()), error) from None
-        entry.check_result(entry, arguments, keywords, result)
+            better = rescue(entry, _bound(entry, arguments, keywords), error)
+            if better is error:
+                raise
+            raise better from None
+        entry.check_result(entry, arguments, keywords, result, _dt_shared)
         return result
 
     return call
@@ -582,8 +718,9 @@ def _reference_coroutine(entry: Entry) -> Callable[..., Any]:
     async def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
         _check_arguments(entry, arguments, keywords)
+        _dt_shared = entry.lent_names(arguments, keywords)
         result = await entry.function(*arguments, **keywords)
-        _check_result(entry, arguments, keywords, result)
+        _check_result(entry, arguments, keywords, result, _dt_shared)
         return result
 
     return call
@@ -593,8 +730,9 @@ def _reference_generator(entry: Entry) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
         _check_arguments(entry, arguments, keywords)
+        _dt_shared = entry.lent_names(arguments, keywords)
         generator = entry.function(*arguments, **keywords)
-        return (yield from _fast.drive(generator, lambda item: _check_result(entry, arguments, keywords, item)))
+        return (yield from _fast.drive(generator, lambda it: _check_result(entry, arguments, keywords, it, _dt_shared)))
 
     return call
 
@@ -603,8 +741,10 @@ def _reference_async_generator(entry: Entry) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
         _check_arguments(entry, arguments, keywords)
+        _dt_shared = entry.lent_names(arguments, keywords)
         generator = entry.function(*arguments, **keywords)
-        return _fast.Checked(generator, lambda item: _check_result(entry, arguments, keywords, item))
+        check: Any = lambda item: _check_result(entry, arguments, keywords, item, _dt_shared)  # noqa: E731  # one line
+        return _fast.Checked(generator, check, _dt_shared)
 
     return call
 

@@ -1,4 +1,4 @@
-"""The exceptions, and nothing else.
+"""The exceptions, and how their fields are set.
 
 None of the classes has an ``__init__`` or ``__new__``: TorchDynamo cannot trace one. Whoever makes an error gives the
 text to the constructor and sets the fields on the instance, so that pickling needs no help either.
@@ -6,7 +6,7 @@ text to the constructor and sets the fields on the instance, so that pickling ne
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import cast
+from typing import TypeVar, cast
 
 from jaxtyping import TypeCheckError
 
@@ -46,6 +46,15 @@ class _Fields:
         """
         fields = {name: _json_ready(getattr(self, name)) for name in _Fields.__annotations__}
         return {"type": type(self).__name__, "message": str(self), **fields}
+
+
+_E = TypeVar("_E", bound=Exception)
+
+
+def with_fields(error: _E, **fields: object) -> _E:
+    """The error with these fields set, ready to be raised. Not inside a trace, which sets them one by one."""
+    error.__dict__.update(fields)
+    return error
 
 
 def _json_ready(value: object) -> object:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from dimtyped import _sharing
 from dimtyped._bearable import is_bearable
 from dimtyped._conditions import Known, Writer, count_uses
 from dimtyped._errors import DeclarationError
@@ -42,9 +43,10 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A check as code: what a function needs to become it."""
+    """A check as code: what a function needs to become it. `lender` is the code of `_Source.lend`'s function."""
 
     code: types.CodeType
+    lender: types.CodeType | None
     constants: dict[str, Any]
     defaults: tuple[Any, ...] | None
     keyword_defaults: dict[str, Any] | None
@@ -57,6 +59,7 @@ def compile_check(
     rescued: tuple[type[Exception], ...] = (),
     *,
     may_own: bool = False,
+    forms: Mapping[str, tuple[Any, Signature | None]] | None = None,
 ) -> Compiled:
     """The wrapper of a function as code.
 
@@ -66,17 +69,20 @@ def compile_check(
         shares: Whether the function's body calls `assert_dims` and so needs the names at hand.
         rescued: Exceptions of the function that the entry's `rescue` explains.
         may_own: Whether the first argument of another call may be a module, where it is none in this one.
+        forms: For our own layers called in several forms: a condition in Python for each, the last one empty, and
+            the entry and the signature that hold there; None where nothing is checked.
 
     Raises:
         Inexpressible: a parameter's name is one of ours.
     """
-    source, constants = _Source(signature, layout, shares, rescued, may_own).build()
+    source, constants = _Source(signature, layout, shares, rescued, may_own, forms or {}).build()
     name = f"<dimtyped {signature.where} {next(_numbers)}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     namespace: dict[str, Any] = {}
     exec(compile(source, name, "exec"), namespace)
     made: types.FunctionType = namespace[_function_name(signature)]
-    return Compiled(made.__code__, constants, *_defaults(signature))
+    lender: types.FunctionType | None = namespace.get(_sharing.LENDER)
+    return Compiled(made.__code__, lender and lender.__code__, constants, *_defaults(signature))
 
 
 class _Source:
@@ -89,6 +95,7 @@ class _Source:
         shares: bool,
         rescued: tuple[type[Exception], ...],
         may_own: bool,
+        forms: Mapping[str, tuple[Any, Signature | None]],
     ) -> None:
         if any(parameter.name.startswith(PREFIX) for parameter in signature.parameters):
             raise Inexpressible(f"a parameter's name begins with {PREFIX}")
@@ -97,15 +104,23 @@ class _Source:
         self.shares = shares
         self.rescued = rescued
         self.may_own = may_own
-        uses, joined = count_uses(signature.hints)
+        self.forms = forms
+        self.entry = f"{PREFIX}entry"
+        signatures = (signature, *(form for _, form in forms.values() if form is not None))
+        hints = [hint for form in signatures for hint in form.hints]
+        uses, joined = count_uses(hints)
+        if shares:  # a run is then kept as `join` makes it, for any that `assert_dims` may join to it
+            joined |= {axis.name for hint in hints for a in arrays_in(hint) for axis in a.axes if axis.many}
         self.writer = Writer(PREFIX, uses, joined, keep_all=shares)
-        self.writer.filled.update((p.name, self._or_default(p)) for p in signature.parameters if _is_marked(p))
+        self.writer.filled.update((p.name, self._or_default(p)) for p in signature.parameters if is_marked(p))
         self.call = f"{PREFIX}function({', '.join(_arguments(signature, self.writer.filled))})"
+        self.lender: tuple[str, ...] = ()
         if signature.attributes:
             self.writer.unchecked = _leaving(signature.flavour, self.call)
-        self.used = tuple(
-            dict.fromkeys(name for hint in signature.hints for a in arrays_in(hint) for name in free_names(a))
-        )
+        used = dict.fromkeys(name for hint in hints for a in arrays_in(hint) for name in free_names(a))
+        if shares and layout is not None:  # what the module declares, `assert_dims` may use
+            used.update(dict.fromkeys(name for name in layout_names(layout) if name in layout.split()))
+        self.used = tuple(used)
 
     def _or_default(self, parameter: Parameter) -> str:
         missing, default = self.writer.constant(MISSING, "missing"), self.writer.constant(parameter.default, "default")
@@ -115,14 +130,16 @@ class _Source:
         """The source, and the objects that it names."""
         writer, signature = self.writer, self.signature
         self._declare()
-        for parameter in signature.parameters:
-            self._check_parameter(parameter)
+        if self.forms:
+            self._check_forms()
+        else:
+            self._check_parameters(signature)
         if self.shares:
             self._share()
         self._call()
         keyword = "async def" if signature.flavour in (Flavour.COROUTINE, Flavour.ASYNC_GENERATOR) else "def"
         head = f"{keyword} {_function_name(signature)}({', '.join(_parameters(signature))}):"
-        return "\n".join((head, "    __tracebackhide__ = True", *writer.lines, "")), writer.constants
+        return "\n".join((head, "    __tracebackhide__ = True", *writer.lines, *self.lender, "")), writer.constants
 
     # Names that the call does not bind --------------------------------------------------------------------------------
 
@@ -172,6 +189,21 @@ class _Source:
 
     # Arguments --------------------------------------------------------------------------------------------------------
 
+    def _check_forms(self) -> None:
+        declared, head = self.writer.names, "if "
+        for condition, (entry, signature) in self.forms.items():
+            self.writer.names, self.entry = declared.copy(), self.writer.constant(entry, "entry")
+            with self.writer.block(f"{head}{condition}:" if condition else "else:"):
+                if signature is None:
+                    self.writer.write("pass")
+                else:
+                    self._check_parameters(signature)
+            head = "elif "
+
+    def _check_parameters(self, signature: Signature) -> None:
+        for parameter in signature.parameters:
+            self._check_parameter(parameter)
+
     def _check_parameter(self, parameter: Parameter) -> None:
         hint, writer = parameter.hint, self.writer
         if isinstance(hint, AnythingHint):
@@ -182,7 +214,7 @@ class _Source:
         elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
             with writer.loop(f"for {PREFIX}each in {parameter.name}.values():", hint):
                 self._check_argument(hint, f"{PREFIX}each")
-        elif _is_marked(parameter):
+        elif is_marked(parameter):
             missing = writer.constant(MISSING, "missing")
             with writer.branch(f"if {parameter.name} is not {missing}:", (hint,)):
                 self._check_argument(hint, parameter.name)
@@ -193,7 +225,7 @@ class _Source:
         self.writer.check(hint, value, self._failure("arguments"))
 
     def _failure(self, stage: str, result: str = "None") -> tuple[str, ...]:
-        values = f"{PREFIX}entry, {_tuple_of(self.signature)}, {stage!r}, {result}"
+        values = f"{self.entry}, {_tuple_of(self.signature)}, {stage!r}, {result}"
         wrong = f"if {PREFIX}is_wrong({values}): raise {PREFIX}explain({values})"
         if stage == "return":
             return (wrong, f"return {result}")
@@ -205,9 +237,29 @@ class _Source:
         self.writer.write(*_leaving(self.signature.flavour, f"{function}({arguments})"))
 
     def _share(self) -> None:
-        sizes = ", ".join(f"{name!r}: {known.source}" for name, known in self.writer.names.sizes.items())
-        runs = ", ".join(f"'*{name}': {known.source}" for name, known in self.writer.names.runs.items())
-        self.writer.write(f"{PREFIX}shared = {{{', '.join(part for part in (sizes, runs) if part)}}}")
+        """Keeps the names where `assert_dims` finds them: see `_sharing`."""
+        names = self.writer.names
+        ambiguous = {*layout_names(self.layout or "")} - {*(self.layout or "").split()} - names.sizes.keys()
+        parts = [
+            f"{_sharing.ENTRY!r}: {PREFIX}entry",
+            *(f"{name!r}: {known.source}" for name, known in names.sizes.items()),
+            *(f"'*{name}': {known.source}" for name, known in names.runs.items()),
+            *(f"{name!r}: {PREFIX}AMBIGUOUS" for name in sorted(ambiguous)),
+        ]
+        self.writer.write(f"{_sharing.VARIABLE} = {{{', '.join(parts)}}}")
+        if self.signature.flavour is Flavour.PLAIN:
+            self._lend()
+
+    def _lend(self) -> None:
+        """Calls the function from a frame with few variables: reading one from outside copies all that there are."""
+        filled = self.writer.filled
+        names = [parameter.name for parameter in self.signature.parameters]
+        self.call = f"{_sharing.LENDER}({', '.join((_sharing.VARIABLE, *(filled.get(name, name) for name in names)))})"
+        self.lender = (
+            "",
+            f"def {_sharing.LENDER}({', '.join((_sharing.VARIABLE, *names))}):",
+            f"    return {PREFIX}function({', '.join(_arguments(self.signature, {}))})",
+        )
 
     # The call and its result ------------------------------------------------------------------------------------------
 
@@ -234,7 +286,9 @@ class _Source:
             self.writer.write(f"return {call}")
         with self.writer.block(f"except {kinds} as {PREFIX}error:"):
             values = _tuple_of(self.signature)
-            self.writer.write(f"raise {PREFIX}rescue({PREFIX}entry, {values}, {PREFIX}error) from None")
+            self.writer.write(f"{PREFIX}better = {PREFIX}rescue({PREFIX}entry, {values}, {PREFIX}error)")
+            self.writer.write(f"if {PREFIX}better is {PREFIX}error: raise")
+            self.writer.write(f"raise {PREFIX}better from None")
 
     def _check_result(self) -> None:
         if self.shares:
@@ -245,12 +299,18 @@ class _Source:
     def _take_shared(self) -> None:
         """Names that the body bound with `assert_dims` hold for the result too."""
         names = self.writer.names
-        for name in (name for a in arrays_in(self.signature.result) for name in free_names(a)):
+        arrays = arrays_in(self.signature.result)
+        for name in dict.fromkeys(name for array in arrays for name in free_names(array)):
             known = names.sizes.get(name)
             if known is None or known.maybe:
-                variable = self.writer.variable(name)
-                self.writer.write(f"{variable} = {PREFIX}shared.get({name!r})")
-                names.sizes[name] = Known(variable, maybe=True)
+                names.sizes[name] = self._shared_name(name)
+        for name in dict.fromkeys(axis.name for a in arrays for axis in a.axes if axis.many and axis.name):
+            names.runs[name] = self._shared_name(f"*{name}")
+
+    def _shared_name(self, name: str) -> Known:
+        variable = self.writer.variable(name)
+        self.writer.write(f"{variable} = {_sharing.VARIABLE}.get({name!r})")
+        return Known(variable, maybe=True)
 
     def _call_generator(self, call: str, checks: bool) -> None:
         if not checks:
@@ -347,13 +407,13 @@ def _forwarding(generator: str) -> tuple[str, ...]:
 
 def _defaults(signature: Signature) -> tuple[tuple[Any, ...] | None, dict[str, Any] | None]:
     """The defaults of the wrapper: where a hint is checked, a mark that the argument was left out."""
-    checked = [(p, MISSING if _is_marked(p) else p.default) for p in signature.parameters]
+    checked = [(p, MISSING if is_marked(p) else p.default) for p in signature.parameters]
     positional = tuple(default for p, default in checked if p.has_default and p.kind in _POSITIONAL)
     keyword = {p.name: d for p, d in checked if p.has_default and p.kind is inspect.Parameter.KEYWORD_ONLY}
     return positional or None, keyword or None
 
 
-def _is_marked(parameter: Parameter) -> bool:
+def is_marked(parameter: Parameter) -> bool:
     """Whether the check must know that a call left the argument out: not where the default would pass it."""
     return parameter.has_default and not _fits(parameter.hint, parameter.default)
 
@@ -416,7 +476,8 @@ def unbound(name: str, axis: str) -> Any:
         f"the axis `{axis}` uses `{name}`, which no parameter before it binds and no module declares\n"
         f"  Put a tensor with an axis named `{name}` before it, or declare `{name}` as a DimSize."
     )
-    error.dim = name
+    error.dim, error.actual = name, axis
+    error.hint = f"put a tensor with an axis named `{name}` before it, or declare `{name}` as a DimSize"
     raise error
 
 
@@ -431,7 +492,8 @@ def unevaluable(where: str, error: Exception) -> DeclarationError:
         error.where = error.where or where
         return error
     wrong = DeclarationError(f"{where}: an axis cannot be evaluated: {type(error).__name__}: {error}")
-    wrong.where = where
+    wrong.where, wrong.actual = where, f"{type(error).__name__}: {error}"
+    wrong.hint = "write an expression over names that a parameter before it binds or a module declares"
     return wrong
 
 
@@ -456,20 +518,23 @@ def drive(generator: Any, check: Callable[[Any], None]) -> Any:
 
 
 class Checked:
-    """An async generator whose items are checked before they are handed on."""
+    """An async generator whose items are checked before they are handed on. `shared`: see `_sharing`."""
 
-    def __init__(self, generator: Any, check: Callable[[Any], None]) -> None:
+    def __init__(self, generator: Any, check: Callable[[Any], None], shared: Mapping[str, Any] | None = None) -> None:
         self._generator = generator
         self._check = check
+        self._shared = shared
 
     async def asend(self, value: Any) -> Any:
         """The next item, checked."""
+        _dt_shared = self._shared  # read from the frame
         item = await self._generator.asend(value)
         self._check(item)
         return item
 
     async def athrow(self, error: BaseException) -> Any:
         """The next item, checked, after an error that the user threw in."""
+        _dt_shared = self._shared  # as above
         item = await self._generator.athrow(error)
         self._check(item)
         return item
@@ -479,8 +544,11 @@ class Checked:
         await self._generator.aclose()
 
 
+_sharing.lenders.update(id(function.__code__) for function in (Checked.asend, Checked.athrow))
+
+
 def bearable_traced(value: Any, hint: Any) -> bool:
-    """What a trace makes of a hint that only beartype can decide: it checks words and truth values, and takes the rest."""
+    """What a trace makes of a hint for beartype: it checks words and truth values, and takes the rest."""
     return not isinstance(value, (str, bool)) or _is_bearable_constant(value, hint)
 
 
@@ -494,7 +562,7 @@ def is_ragged(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.is_nested
 
 
-HELPERS: dict[str, Any] = {f"{PREFIX}is_tracing": is_tracing} | {
+HELPERS: dict[str, Any] = {f"{PREFIX}is_tracing": is_tracing, f"{PREFIX}AMBIGUOUS": _sharing.AMBIGUOUS} | {
     f"{PREFIX}{helper.__name__}": helper
     for helper in (DeclarationError, is_ragged, join, evaluate, unbound, bound, drive, Checked, bearable_traced)
 }

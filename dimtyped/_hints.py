@@ -17,7 +17,7 @@ import torch
 
 from dimtyped._axes import ArrayHint, Axis, Kind, annotation_text, is_array_annotation, read_array
 from dimtyped._bearable import is_known
-from dimtyped._errors import DeclarationError
+from dimtyped._errors import DeclarationError, with_fields
 
 _KNOWN_MODULES = ("builtins", "collections", "collections.abc")
 
@@ -211,9 +211,15 @@ def _class_hint(cls: type, name: str, annotation: Any) -> Any:
     except Exception as error:
         if "Tensor" not in str(annotation):
             return Any
-        raise DeclarationError(
-            f"{cls.__qualname__}.{name}: the annotation {annotation!r} cannot be resolved: {type(error).__name__}: {error}\n"
-            "  Import or define every name that it uses before the first call."
+        raise with_fields(
+            DeclarationError(
+                f"{cls.__qualname__}.{name}: the annotation {annotation!r} cannot be resolved: {type(error).__name__}: "
+                f"{error}\n  Import or define every name that it uses before the first call."
+            ),
+            where=cls.__qualname__,
+            argument=name,
+            actual=str(annotation),
+            hint="import or define every name that it uses before the first call",
         ) from error
 
 

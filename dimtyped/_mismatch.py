@@ -44,6 +44,7 @@ class Call:
         result: What the function gave, where that is to be checked.
         paths: What the `{self.width}` of an annotation reads.
         owner: The module whose method was called, if it is one.
+        lent: The names as `assert_dims` has left them when the result is checked.
     """
 
     signature: Signature
@@ -52,6 +53,7 @@ class Call:
     result: Seen | None = None
     paths: Mapping[str, Any] = field(default_factory=dict[str, Any])
     owner: Any = None
+    lent: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def check(
         self, changed: Mapping[str, Seen] | None = None, renamed: Mapping[tuple[str, str], str] | None = None
@@ -70,6 +72,7 @@ class Call:
             else:
                 findings.check(parameter.hint, value, parameter.name)
         if self.result is not None:
+            findings.learn(self.lent, "bound by assert_dims")
             findings.check(self.signature.result, self.result, "return")
         return findings
 
@@ -116,6 +119,20 @@ class Findings:
     changed: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
     renamed: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     call: Call | None = None
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What each name is, `*name` for a run of axes."""
+        return {name: binding.size for name, binding in self.bindings.items()} | {
+            f"*{name}": binding.size for name, binding in self.runs.items()
+        }
+
+    def learn(self, names: Mapping[str, Any], place: str) -> None:
+        """Takes over what is known elsewhere of names that nothing here has bound."""
+        for name, size in names.items():
+            known = self.runs if name.startswith("*") else self.bindings
+            if size is not None:
+                known.setdefault(name.lstrip("*"), Binding(size, place))
 
     def fork(self) -> Findings:
         """The same names, no mismatch: to try one option of a union."""

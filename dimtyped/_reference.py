@@ -22,7 +22,7 @@ from beartype.vale import Is
 from jaxtyping import AnnotationError, jaxtyped
 
 from dimtyped._axes import Axis, Kind, is_array_annotation, parse_axes
-from dimtyped._errors import DeclarationError
+from dimtyped._errors import DeclarationError, with_fields
 from dimtyped._bearable import is_known
 from dimtyped._hints import container_kind, holds_unpacked, mentions_tensors, record_fields, underlying
 from dimtyped._signature import Signature
@@ -79,7 +79,11 @@ class ReferenceCheck:
         try:
             check(*arguments, **keywords)
         except AnnotationError as error:
-            raise DeclarationError(f"{self._where}: {error}") from error
+            raise with_fields(
+                DeclarationError(f"{self._where}: {error}"),
+                where=self._where,
+                hint="write an expression over names that a parameter before it binds or a module declares",
+            ) from error
         except jaxtyping.TypeCheckError:
             return False
         return True

@@ -126,7 +126,7 @@ class Report:
         """What a place must be and what it got; after another place of the same annotation, only that."""
         mismatches = [mismatch for mismatch in self.findings.mismatches if mismatch.place == place]
         hint, width = mismatches[0].hint, max(8, len(place))
-        is_alike = before is not None and before.annotation == hint.annotation
+        is_alike = before is not None and self.annotation(before) == self.annotation(hint)
         if before is not None and any(mismatch.kind != "size" for mismatch in mismatches):
             yield f"    {place}: {self._problems(place)}"
         if not is_alike:
@@ -172,7 +172,7 @@ class Report:
     def _involved(self) -> set[str]:
         names: set[str] = set()
         for mismatch in self.findings.mismatches:
-            for array in arrays_in(mismatch.hint):
+            for array in arrays_in(mismatch.hint) if mismatch.kind != "dtype" else ():
                 names.update(free_names(array))
                 names.update(f"*{axis.name}" for axis in array.axes if axis.many and axis.kind is Kind.NAME)
         return names

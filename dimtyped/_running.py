@@ -71,6 +71,16 @@ def _unwrapped(module: Any) -> torch.nn.Module:
     return inner
 
 
+def traced_frames() -> Iterator[tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]]]:
+    """The frames that a trace is in, innermost first."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        traced = traced_frame(frame)
+        if traced is not None:
+            yield traced
+        frame = frame.f_back
+
+
 def _frames() -> Iterator[tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]]]:
     """The code, globals and locals of each frame, innermost first; inside a trace, of the frames that it traces too."""
     frame: types.FrameType | None = sys._getframe(1)
@@ -107,16 +117,21 @@ class Around:
 
 
 def calls_around(signature: Signature) -> Iterator[Around]:
-    """The users' typed calls around the innermost one of this signature, nearest first.
+    """The users' typed calls around the innermost one of this function, nearest first.
 
     Their arguments are read from the frames and checked again: until a check fails this costs nothing.
     """
-    calls = itertools.dropwhile(lambda call: call[0].signature is not signature, _typed_calls())
+    calls = itertools.dropwhile(lambda call: call[0].function is not signature.function, _typed_calls())
     inner = next(calls, None)
     for call in calls:
         if inner is not None and not call[0].is_layer and not _is_same(call, inner):
             yield _around(*call)
         inner = call
+
+
+def arguments_of(entry: Any) -> Mapping[str, Any]:
+    """The arguments of the innermost call of this entry, where its frame can be seen."""
+    return next((values for found, values in _typed_calls() if found is entry), {})
 
 
 def _is_same(outer: tuple[Any, Mapping[str, Any]], inner: tuple[Any, Mapping[str, Any]]) -> bool:

@@ -45,6 +45,7 @@ class Scope:
     def __init__(self, claims: tuple[Claim, ...] = (), inherited: tuple[Claim, ...] = ()) -> None:
         self.claims = claims
         self.inherited = inherited
+        self.owners = frozenset(claim.owner for claim in claims)
         sizes: dict[str, int] = {}
         for claim in inherited:
             known = sizes.setdefault(claim.name, claim.size)
@@ -238,9 +239,11 @@ def _conflict(module: torch.nn.Module, claim: Claim, other: Claim, note: str = "
     error = DeclarationError(
         f"{name}: `{claim.name}` has two sizes: {claim.size} by {_owner_phrase(name, claim)}, "
         f"{other.size} by {_owner_phrase(name, other)}{note}\n"
-        f"  In one module a name is one size. Give one of them another name, as in dims({_other_name(claim.name)}={claim.size})."
+        "  In one module a name is one size. "
+        f"Give one of them another name, as in dims({_other_name(claim.name)}={claim.size})."
     )
-    error.where, error.dim, error.expected, error.actual = name, claim.name, other.size, claim.size
+    error.where, error.argument, error.dim = name, claim.owner, claim.name
+    error.expected, error.actual, error.bindings = other.size, claim.size, {claim.name: other.size}
     error.hint = f"give one of them another name, as in dims({_other_name(claim.name)}={claim.size})"
     return error
 

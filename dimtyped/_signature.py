@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dimtyped._axes import Kind, names_in
-from dimtyped._errors import DeclarationError
+from dimtyped._errors import DeclarationError, with_fields
 from dimtyped._hints import (
     AnythingHint,
     ArrayHint,
@@ -226,10 +226,16 @@ def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], 
     try:
         return typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
     except Exception as error:
-        raise DeclarationError(
-            f"{where}: an annotation cannot be resolved: {type(error).__name__}: {error}\n"
-            f"  annotations: {_annotation_texts(function)}\n"
-            "  Import or define every name that it uses before the first call."
+        texts = _annotation_texts(function)
+        raise with_fields(
+            DeclarationError(
+                f"{where}: an annotation cannot be resolved: {type(error).__name__}: {error}\n"
+                f"  annotations: {texts}\n"
+                "  Import or define every name that it uses before the first call."
+            ),
+            where=where,
+            actual=texts,
+            hint="import or define every name that it uses before the first call",
         ) from error
 
 
@@ -284,7 +290,13 @@ def _checked_at_the_end(annotation: Any, function: Callable[..., Any], where: st
     if origin is not None and origin.__name__ in _YIELDS:
         return arguments[0] if arguments and mentions_tensors(arguments[0]) else Any
     if mentions_tensors(annotation):
-        raise _declaration_error(where, f"it yields, so its result is annotated as Iterator[...], not {annotation}")
+        raise with_fields(
+            _declaration_error(where, f"it yields, so its result is annotated as Iterator[...], not {annotation}"),
+            argument="return",
+            expected="Iterator[...]",
+            actual=str(annotation),
+            hint="annotate what it yields, as in Iterator[Float[Tensor, ...]]",
+        )
     return Any
 
 

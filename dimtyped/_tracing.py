@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -62,12 +62,29 @@ def traced_frame(frame: types.FrameType) -> tuple[types.CodeType, Mapping[str, A
     translator = frame.f_locals.get("self") if frame.f_code.co_name == "run" else None
     if not type(translator).__module__.startswith("torch._dynamo") or not hasattr(translator, "symbolic_locals"):
         return None
-    values = {name: _stand_in(variable) for name, variable in translator.symbolic_locals.items()}
-    return translator.f_code, translator.f_globals, values
+    return translator.f_code, translator.f_globals, _StandIns(translator.symbolic_locals)
+
+
+class _StandIns(Mapping[str, Any]):
+    """The variables of a trace as values: fake tensors, constants, the objects themselves; None where there is none."""
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self._variables = variables
+
+    def __getitem__(self, name: str) -> Any:
+        return _stand_in(self._variables[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._variables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
 
 
 def _stand_in(variable: Any) -> Any:
-    """The value that a trace knows for a variable: a fake tensor, a constant, the object itself; None where it has none."""
     variable = variable.realize() if hasattr(variable, "realize") else variable
     if variable.is_python_constant():
         return variable.as_python_constant()

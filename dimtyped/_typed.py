@@ -12,7 +12,7 @@ from typing import Any, TypeVar, overload
 from dimtyped import _config
 from dimtyped._dims import Dim
 from dimtyped._entry import MARK, Entry, wrapper_globals
-from dimtyped._errors import DeclarationError, DimensionError
+from dimtyped._errors import DeclarationError, DimensionError, with_fields
 from dimtyped._fast import PREFIX
 from dimtyped._hints import mentions_tensors
 from dimtyped._signature import Flavour, flavour_of, outer_names
@@ -119,9 +119,16 @@ def _decorate_function(
     if entry_of(function) is not None or getattr(function, "__no_type_check__", False):
         return function
     if not isinstance(function, types.FunctionType):
-        raise DeclarationError(
-            f"typed() takes a function, a method or a class, not {function!r} of type {type(function).__name__}\n"
-            "  Decorate the function itself, before anything wraps it."
+        raise with_fields(
+            DeclarationError(
+                f"typed() takes a function, a method or a class, not {function!r} of type {type(function).__name__}\n"
+                "  Decorate the function itself, before anything wraps it."
+            ),
+            where="typed",
+            argument="function",
+            expected="a function, a method or a class",
+            actual=type(function).__name__,
+            hint="decorate the function itself, before anything wraps it",
         )
     annotations = _annotations(function)
     if not annotations and not fixed and not _calls_assert(function):
@@ -162,9 +169,28 @@ def _fixed_sizes(dims: Iterable[Dim] | None) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for dim in dims or ():
         if not isinstance(dim, Dim):
-            raise DeclarationError(f"typed(dims=...) takes Dims, not {dim!r}: make one with Dim('name', size)")
+            raise with_fields(
+                DeclarationError(f"typed(dims=...) takes Dims, not {dim!r}: make one with Dim('name', size)"),
+                where="typed",
+                argument="dims",
+                expected="a Dim",
+                actual=repr(dim),
+                hint="make one with Dim('name', size)",
+            )
         if sizes.setdefault(dim.name, int(dim)) != int(dim):
-            raise DeclarationError(f"typed(dims=...) gives `{dim.name}` two sizes: {sizes[dim.name]} and {int(dim)}")
+            hint = f"give one of them another name, as in Dim('{dim.name}_2', {int(dim)})"
+            raise with_fields(
+                DeclarationError(
+                    f"typed(dims=...) gives `{dim.name}` two sizes: {sizes[dim.name]} and {int(dim)}\n"
+                    f"  {hint[0].upper()}{hint[1:]}."
+                ),
+                where="typed",
+                argument="dims",
+                dim=dim.name,
+                expected=sizes[dim.name],
+                actual=int(dim),
+                hint=hint,
+            )
     return sizes
 
 

@@ -167,7 +167,9 @@ CASES = [
     Case(expression, tuple((ones(b, s),) for b, s in SCHEDULE), (ones(3),)),
     Case(sizes, ((ones(4, 2, 3),), (ones(5, 2, 3),)), (ones(4, 3, 3),)),
     Case(by_parameter, tuple((ones(b, 9), s) for b, s in SCHEDULE), (ones(2, 4), 5)),
-    Case(optional, ((ones(2, 3), None), (ones(4, 3), ones(4, 3) > 0), (ones(2, 3), None)), (ones(2, 3), ones(2, 4) > 0)),
+    Case(
+        optional, ((ones(2, 3), None), (ones(4, 3), ones(4, 3) > 0), (ones(2, 3), None)), (ones(2, 3), ones(2, 4) > 0)
+    ),
     Case(union, tuple((ones(*s),) for s in MIXED if len(s) < 3), (ones(2, 3, 4),)),
     Case(several, tuple(([ones(b, s)] * 3,) for b, s in SCHEDULE), ([ones(2, 3), ones(2, 4)],)),
     Case(star, tuple((ones(b, s),) * 3 for b, s in SCHEDULE), (ones(2, 3), ones(2, 3), ones(3, 3))),
@@ -609,9 +611,7 @@ def test_activation_checkpointing():
         checkpoint(module, x, use_reentrant=reentrant).sum().backward()
         assert_equal(x.grad, expected[0])
         x.grad = None
-    compiled = torch.compile(
-        lambda x: checkpoint(module, x, use_reentrant=False), backend="aot_eager", fullgraph=True
-    )
+    compiled = torch.compile(lambda x: checkpoint(module, x, use_reentrant=False), backend="aot_eager", fullgraph=True)
     assert_equal(torch.autograd.grad(compiled(x).sum(), x), expected)
 
 

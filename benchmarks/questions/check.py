@@ -22,6 +22,7 @@ from benchmarks.peers import Subject
 from benchmarks.record import Row
 
 ONE = "one tensor in, one out"
+LARGE = "sizes 64, 512, 768"
 _BESIDE = (peers.UNTYPED, peers.ASSERTS, peers.DIMTYPED, peers.JAXTYPING, peers.DLTYPE)
 _AXES = "batch seq embed"
 
@@ -47,7 +48,7 @@ def _grown(quick: bool) -> Iterator[tuple[str, Subject]]:
         names = [f"n{index}" for index in range(count)]
         axes = " ".join(names)
         yield f"{count} names on one tensor", Subject((axes,), axes, dict.fromkeys(names, 2))
-    yield "sizes 64, 512, 768", Subject((_AXES,), _AXES, {"batch": 64, "seq": 512, "embed": 768})
+    yield LARGE, Subject((_AXES,), _AXES, {"batch": 64, "seq": 512, "embed": 768})
 
 
 def _kinds() -> Iterator[tuple[str, Any, Any]]:
@@ -80,7 +81,7 @@ def _of_kind(hint: Any, argument: Any) -> list[Candidate]:
 
 
 def _annotated(hint: Any) -> Any:
-    def function(x):  # noqa: ANN001, ANN202  # annotated below
+    def function(x):  # annotated below
         return x
 
     function.__annotations__ = {"x": hint, "return": hint}

@@ -1,7 +1,7 @@
 """What does checking cost in compiled code?
 
-Inductor, on a GPU also with CUDA graphs (`mode="reduce-overhead"`). The smallest function shows what the guards cost that
-checks become; the models show what a user waits for.
+Inductor, on a GPU also with CUDA graphs (`mode="reduce-overhead"`). The smallest function shows what the guards cost
+that checks become; the models show what a user waits for.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from benchmarks.questions.step import effort
 from benchmarks.record import Row
 from benchmarks.workloads import Workload, versus, workloads
 
+_Make = Callable[[Run, Workload, str, int, torch.nn.Module], Callable[[], Any]]
 SMALLEST = "smallest function: x + 1"
 
 
@@ -40,32 +41,27 @@ def _smallest(run: Run, mode: str) -> Iterator[Row]:
     torch._dynamo.reset()
     x = torch.zeros(2, 3, 4, device=run.device)
     candidates = [
-        Candidate(peer.label, _compiled_with(peer, mode), (x,)) for peer in (peers.UNTYPED, peers.ASSERTS, peers.DIMTYPED)
+        Candidate(peer.label, _compiled_with(peer, mode), (x,))
+        for peer in (peers.UNTYPED, peers.ASSERTS, peers.DIMTYPED)
     ]
     yield from run.compare(f"{SMALLEST}, {mode}", candidates)
 
 
 def _compiled_with(peer: peers.Peer, mode: str) -> Callable[..., Any]:
-    # text, so that each has code of its own: what TorchDynamo compiles it keeps by code, and would search among them all
+    # text, so that each has code of its own: TorchDynamo keeps what it compiled by code, and would search among them
     source = "def function(x):\n    return checked(x) + 1\n"
     return torch.compile(peers.function_from(source, checked=peer.checked(peers.ONE)), mode=mode, fullgraph=True)
 
 
 def _model(run: Run, workload: Workload, mode: str) -> Iterator[Row]:
-    for batch in (workload.batches[0],) if run.quick else (workload.batches[0], workload.batches[-1]):
+    """Batch 1, where what is around the kernels weighs most, and a training step."""
+    works: list[tuple[str, int, _Make]] = [("forward", workload.batches[0], _forward)]
+    if mode == "default" and not run.quick:
+        works.append(("training step", workload.batches[1], _step))
+    for what, batch, make in works:
         torch._dynamo.reset()
-        forward = functools.partial(_forward, run, workload, mode, batch)
-        yield from run.compare(
-            f"{workload.name} forward, batch {batch}, {mode}", list(versus(forward, workload, run)), effort=effort(run)
-        )
-    if run.quick or workload.name == "seq2seq" and not run.on_gpu:
-        return
-    torch._dynamo.reset()
-    batch = workload.batches[1]
-    step = functools.partial(_step, run, workload, mode, batch)
-    yield from run.compare(
-        f"{workload.name} training step, batch {batch}, {mode}", list(versus(step, workload, run)), effort=effort(run)
-    )
+        candidates = list(versus(functools.partial(make, run, workload, mode, batch), workload, run))
+        yield from run.compare(f"{workload.name} {what}, batch {batch}, {mode}", candidates, effort=effort(run))
 
 
 def _forward(run: Run, workload: Workload, mode: str, batch: int, model: torch.nn.Module) -> Callable[[], Any]:

@@ -1,7 +1,7 @@
 """What does a training step cost, typed against untyped, by batch size?
 
-Forward, loss, backward and AdamW of a GRU encoder and decoder with attention and a tied output, and of a small GPT. Both
-models are made from one source, whose import of `nn` is all that differs, and start from the same weights.
+Forward, loss, backward and AdamW of a GRU encoder and decoder with attention and a tied output, and of a small GPT.
+Both models are made from one source, whose import of `nn` is all that differs, and start from the same weights.
 """
 
 from __future__ import annotations

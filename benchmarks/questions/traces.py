@@ -41,10 +41,10 @@ class Trace:
 def ask(run: Run) -> Iterator[Row]:
     for workload in workloads(run):
         run.say(workload.name)
-        for label, typed in (("untyped", False), ("dimtyped", True)):
-            trace = trace_of(workload, run.device, typed=typed)
-            for name, value in dataclasses.asdict(trace).items():
-                yield run.fact(f"{workload.name}: {name}", label, value)
+        traces = {label: trace_of(workload, run.device, typed=label == "dimtyped") for label in ("untyped", "dimtyped")}
+        for field in dataclasses.fields(Trace):
+            for label, trace in traces.items():
+                yield run.fact(f"{workload.name}: {field.name}", label, getattr(trace, field.name))
     for peer in peers.ALL:
         run.say(f"fullgraph: {peer.label}")
         yield _fullgraph(run, peer)

@@ -16,6 +16,7 @@ from dimtyped._hints import ArrayHint, Hint, TupleHint, arrays_in
 from dimtyped._mends._mend import Trial, reshaped, sizes_of, subject, wanted_array
 
 _MOST_AXES = 5  # beyond that an order of axes is no longer a guess that a reader can check
+_SHORT = (torch.float16, torch.bfloat16)
 _METHODS = {
     "long": torch.int64,
     "float": torch.float32,
@@ -49,7 +50,7 @@ def changes_at(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
         if array is None or sizes_of(base.value) is None:
             yield base
             continue
-        for cast in _casts(array, base.value):
+        for cast in _casts(trial, array, base.value):
             for shape in (_kept(cast.value), *_reshapes(trial, array, cast.value)):
                 yield _joined(base, cast, shape)
 
@@ -153,7 +154,7 @@ def _nearest_array(trial: Trial, place: str, value: Seen) -> ArrayHint | None:
 # Another dtype --------------------------------------------------------------------------------------------------------
 
 
-def _casts(array: ArrayHint, value: Seen) -> Iterator[Change]:
+def _casts(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
     if array.dtypes is None or value.dtype in array.dtypes or value.dtype is None:
         yield _kept(value)
         return
@@ -162,15 +163,17 @@ def _casts(array: ArrayHint, value: Seen) -> Iterator[Change]:
     named = [(f"{{}}.{method}()", dtype) for method, dtype in _METHODS.items() if dtype in array.dtypes]
     others = sorted((str(dtype), dtype) for dtype in array.dtypes - set(_METHODS.values()))
     for code, dtype in (*named, *((f"{{}}.to({name})", dtype) for name, dtype in others))[:1]:
-        yield Change(code, _cast_text(array, value.dtype, dtype), Seen(value.cls, dtype=dtype, shape=value.shape))
+        yield Change(code, _cast_text(trial, value.dtype, dtype), Seen(value.cls, dtype=dtype, shape=value.shape))
 
 
-def _cast_text(array: ArrayHint, before: torch.dtype, after: torch.dtype) -> str:
-    if before in (torch.float16, torch.bfloat16) and _is_autocast():
+def _cast_text(trial: Trial, before: torch.dtype, after: torch.dtype) -> str:
+    if before in _SHORT and _is_autocast():
         given = str(before).removeprefix("torch.")
         return f"Autocast makes it {given}: `{{}}` fits, or annotate it Float, which takes both."
     if before.is_floating_point and not after.is_floating_point and after is not torch.bool:
         return "If these are indices, `{}` fits; a float tensor such as a state is none."
+    if hasattr(trial.owner, "contract") and before.is_floating_point and {before, after} & {*_SHORT}:
+        return "`{}` fits; torch.autocast converts by itself."
     if before is torch.float64 and after is torch.float32:
         return "NumPy makes float64: `{}` fits."
     if after is torch.bool:

@@ -25,3 +25,10 @@ from dimtyped.nn._norm import (
 from dimtyped.nn._recurrent import GRU, LSTM, RNN
 from dimtyped.nn._states import StateBridge
 from dimtyped.nn._tied import TiedDecoder
+from dimtyped.nn._transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)

@@ -2,74 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
 from dimtyped._errors import DimensionAssertionError
-from dimtyped.nn._forms import UNCHECKED
+from dimtyped.nn._forms import Inputs
 from dimtyped.nn._layer import Layer, declares
+from dimtyped.nn._sequences import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rarer_forms, sequence
 
-_MASK = None | Shaped[Tensor, "target source"] | Shaped[Tensor, "batch*heads target source"]
-_FORMS = {
-    "batch first": {
-        "query": Shaped[Tensor, "batch target embed"],
-        "key": Shaped[Tensor, "batch source kdim"],
-        "value": Shaped[Tensor, "batch source vdim"],
-        "key_padding_mask": None | Shaped[Tensor, "batch source"],
-        "attn_mask": _MASK,
-    },
-    "sequence first": {
-        "query": Shaped[Tensor, "target batch embed"],
-        "key": Shaped[Tensor, "source batch kdim"],
-        "value": Shaped[Tensor, "source batch vdim"],
-        "key_padding_mask": None | Shaped[Tensor, "batch source"],
-        "attn_mask": _MASK,
-    },
-    "unbatched": {
-        "query": Shaped[Tensor, "target embed"],
-        "key": Shaped[Tensor, "source kdim"],
-        "value": Shaped[Tensor, "source vdim"],
-        "key_padding_mask": None | Shaped[Tensor, "source"],
-        "attn_mask": None | Shaped[Tensor, "target source"] | Shaped[Tensor, "heads target source"],
-    },
-}
+_SELF = "value is key and key is query and self._qkv_same_embed_dim"
 
 
-def layout(first: Any, batch_first: bool, is_causal: Any) -> Hashable:
-    """The form of a call with sequences. Torch drops the mask of a call that says it is causal, whatever its shape."""
-    if not isinstance(first, Tensor):
-        return "sequence first"
-    if first.dim() == 2:
-        form = "unbatched"
-    elif first.is_nested:
-        return UNCHECKED
-    else:
-        form = "batch first" if batch_first else "sequence first"
-    return f"{form}, causal" if is_causal else form
-
-
-def with_causal(forms: Mapping[str, Mapping[str, Any]], masks: tuple[str, ...]) -> dict[Hashable, Mapping[str, Any]]:
-    """These forms, and each of them again for a call that says it is causal: there the masks are not looked at."""
-    causal = {
-        f"{form}, causal": {name: hint for name, hint in inputs.items() if name not in masks}
-        for form, inputs in forms.items()
+def _inputs(layout: str) -> Inputs:
+    return {
+        "query": sequence(layout, "target"),
+        "key": sequence(layout, "source", "kdim"),
+        "value": sequence(layout, "source", "vdim"),
+        "key_padding_mask": padding(layout, "source"),
+        "attn_mask": mask(layout, "target", "source"),
     }
-    return {**forms, **causal}
 
 
-def _form(layer: Any, first: Any, keywords: Mapping[str, Any]) -> Hashable:
-    return layout(first, layer.batch_first, keywords.get("is_causal"))
+def _self_inputs(layout: str) -> Inputs:
+    """Query, key and value are one tensor: it is looked at once."""
+    return {
+        "query": sequence(layout, "source"),
+        "key_padding_mask": padding(layout, "source"),
+        "attn_mask": mask(layout, "source", "source"),
+    }
 
 
 @declares(
     sizes={"embed": "embed_dim", "kdim": "kdim", "vdim": "vdim", "heads": "num_heads"},
-    form=_form,
-    forms=with_causal(_FORMS, ("attn_mask",)),
-    output=tuple[Shaped[Tensor, "batch target embed"], Shaped[Tensor, "batch target source"] | None],
+    forms={
+        f"{_SELF} and self.batch_first": _self_inputs(BATCH_FIRST),
+        _SELF: _self_inputs(SEQUENCE_FIRST),
+        "self.batch_first": _inputs(BATCH_FIRST),
+        "": _inputs(SEQUENCE_FIRST),
+    },
+    otherwise=rarer_forms("query", "self.batch_first", "is_causal", _inputs, "attn_mask"),
+    output=tuple[Shaped[Tensor, "batch target embed"], None | Shaped[Tensor, "batch target source"]],
     parameters={
         "in_proj_weight": "3*embed embed",
         "q_proj_weight": "embed embed",
@@ -110,9 +83,9 @@ class MultiheadAttention(Layer, torch.nn.MultiheadAttention):
     @property
     def _dim_labels(self) -> dict[str, str]:
         labels = super()._dim_labels
-        given = {role for role in ("kdim", "vdim") if labels[role] == role and getattr(self, role) == self.embed_dim}
-        return {role: labels["embed"] if role in given else label for role, label in labels.items()}
+        same = [role for role in ("kdim", "vdim") if labels[role] == role and getattr(self, role) == self.embed_dim]
+        return {**labels, **dict.fromkeys(same, labels["embed"])}
 
     def _dim_arrow(self) -> str:
-        sizes = self._dim_sizes
-        return ", ".join({self._dim_labels[role]: f"{self._dim_labels[role]}={sizes[role]}" for role in sizes}.values())
+        labels, sizes = self._dim_labels, self._dim_sizes
+        return ", ".join(dict.fromkeys(f"{labels[role]}={size}" for role, size in sizes.items()))

@@ -34,10 +34,12 @@ def calling_module() -> str:
 def sharded_together() -> list[Any] | None:
     """The modules whose common parameter FSDP2's `fully_shard` is replacing; None if it is not."""
     frame = _calling_frame()
-    if frame is None or not frame.f_globals.get("__name__", "").startswith("torch.distributed.fsdp."):
-        return None
-    place = getattr(frame.f_locals.get("self"), "_module_info", None)
-    return [place.module, *place.shared_modules] if hasattr(place, "shared_modules") else None
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("torch.distributed.fsdp."):
+        place = getattr(frame.f_locals.get("self"), "_module_info", None)
+        if hasattr(place, "shared_modules"):
+            return [place.module, *place.shared_modules]
+        frame = frame.f_back
+    return None
 
 
 def _calling_frame() -> types.FrameType | None:

@@ -7,16 +7,14 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from dimtyped._errors import RankError
-from dimtyped.nn._forms import axes
+from dimtyped.nn._forms import has_axes
 from dimtyped.nn._layer import Layer, declares
 
 _SIZES = {"embed": "input_size", "hidden": "hidden_size"}
 _INPUT, _FLAT_INPUT = Shaped[Tensor, "batch embed"], Shaped[Tensor, "embed"]
 _STATE, _FLAT_STATE = Shaped[Tensor, "batch hidden"], Shaped[Tensor, "hidden"]
-_FORMS = {
-    2: {"input": _INPUT, "hx": _STATE | None},
-    1: {"input": _FLAT_INPUT, "hx": _FLAT_STATE | None},
-}
+_BATCHED = {"input": _INPUT, "hx": None | _STATE}
+_UNBATCHED = {"input": _FLAT_INPUT, "hx": None | _FLAT_STATE}
 
 
 def _parameters(gates: str) -> dict[str, str]:
@@ -25,8 +23,8 @@ def _parameters(gates: str) -> dict[str, str]:
 
 @declares(
     sizes=_SIZES,
-    form=axes,
-    forms=_FORMS,
+    inputs=_BATCHED,
+    otherwise={has_axes("input", 1): _UNBATCHED},
     output=_STATE | _FLAT_STATE,
     parameters=_parameters("hidden"),
     flow=("embed", "hidden"),
@@ -45,8 +43,8 @@ class RNNCell(Layer, torch.nn.RNNCell):
 
 @declares(
     sizes=_SIZES,
-    form=axes,
-    forms=_FORMS,
+    inputs=_BATCHED,
+    otherwise={has_axes("input", 1): _UNBATCHED},
     output=_STATE | _FLAT_STATE,
     parameters=_parameters("3*hidden"),
     flow=("embed", "hidden"),
@@ -71,10 +69,12 @@ class GRUCell(Layer, torch.nn.GRUCell):
 
 @declares(
     sizes=_SIZES,
-    form=axes,
-    forms={
-        2: {"input": _INPUT, "hx": None | tuple[_STATE, _STATE] | list[_STATE]},
-        1: {"input": _FLAT_INPUT, "hx": None | tuple[_FLAT_STATE, _FLAT_STATE] | list[_FLAT_STATE]},
+    inputs={"input": _INPUT, "hx": None | tuple[_STATE, _STATE] | list[_STATE]},
+    otherwise={
+        has_axes("input", 1): {
+            "input": _FLAT_INPUT,
+            "hx": None | tuple[_FLAT_STATE, _FLAT_STATE] | list[_FLAT_STATE],
+        },
     },
     output=tuple[_STATE, _STATE] | tuple[_FLAT_STATE, _FLAT_STATE],
     parameters=_parameters("4*hidden"),

@@ -1,51 +1,25 @@
-"""Containers: transparent to names, and `Sequential`, whose layers' sizes must chain."""
+"""Containers: transparent to names, and `Sequential`, whose layers' sizes must chain.
+
+A change is looked at as a whole, once it is made, and taken back if it is refused.
+"""
 
 from __future__ import annotations
 
+import sys
+import types
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
 
-from dimtyped._errors import DeclarationError
-from dimtyped._scope import short_repr
-from dimtyped.nn._layer import Layer, has_own_forward
+from dimtyped._tracing import is_tracing
+from dimtyped.nn._chain import check_chain
 from dimtyped.nn._module import check_container
 
 _T = TypeVar("_T")
-
-_KEEPS_WIDTH = (
-    torch.nn.Dropout,
-    torch.nn.AlphaDropout,
-    torch.nn.FeatureAlphaDropout,
-    torch.nn.Identity,
-    torch.nn.ReLU,
-    torch.nn.ReLU6,
-    torch.nn.LeakyReLU,
-    torch.nn.PReLU,
-    torch.nn.RReLU,
-    torch.nn.ELU,
-    torch.nn.CELU,
-    torch.nn.SELU,
-    torch.nn.GELU,
-    torch.nn.SiLU,
-    torch.nn.Mish,
-    torch.nn.Sigmoid,
-    torch.nn.LogSigmoid,
-    torch.nn.Hardsigmoid,
-    torch.nn.Tanh,
-    torch.nn.Hardtanh,
-    torch.nn.Hardswish,
-    torch.nn.Tanhshrink,
-    torch.nn.Hardshrink,
-    torch.nn.Softshrink,
-    torch.nn.Softplus,
-    torch.nn.Softsign,
-    torch.nn.Threshold,
-    torch.nn.Softmax,
-    torch.nn.LogSoftmax,
-    torch.nn.Softmin,
-)
+_CHANGING = "_dim_changing"
+_OF_CONSTRUCTION = ("_dim_changed", "_dim_change", "__init__")
 
 
 class _Container(torch.nn.Module):
@@ -55,21 +29,28 @@ class _Container(torch.nn.Module):
         check_container(self)
 
     def _dim_change(self, change: Callable[[], _T]) -> _T:
-        before = dict(self._modules)
-        result = change()
+        """Makes a change; one that is part of another is looked at with that one. A trace only makes it."""
+        if is_tracing() or _CHANGING in self.__dict__:
+            return change()
+        before, is_done = dict(self.__dict__.get("_modules", {})), False
+        self.__dict__[_CHANGING] = True
         try:
+            result = change()
             self._dim_changed()
-        except DeclarationError:
-            self._modules = before
-            raise
+            is_done = True
+        finally:
+            del self.__dict__[_CHANGING]
+            if not is_done and "_modules" in self.__dict__:
+                self._modules.clear()
+                self._modules.update(before)
         return result
 
     def add_module(self, name: str, module: torch.nn.Module | None) -> None:
-        """As torch's; refuses what gives a name a second size."""
+        """As torch's; refuses what does not fit."""
         self._dim_change(lambda: super(_Container, self).add_module(name, module))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, torch.nn.Module):
+        if isinstance(value, torch.nn.Module) or name in self.__dict__.get("_modules", ()):
             self._dim_change(lambda: super(_Container, self).__setattr__(name, value))
         else:
             super().__setattr__(name, value)
@@ -78,19 +59,63 @@ class _Container(torch.nn.Module):
         self._dim_change(lambda: super(_Container, self).__delattr__(name))
 
 
-class ModuleList(_Container, torch.nn.ModuleList):
-    """`torch.nn.ModuleList`, transparent to the names of its layers."""
+class _Listed(_Container):
+    """What `Sequential` and `ModuleList` share: their layers are numbered."""
+
+    def _dim_set_slice(self, index: slice, modules: Iterable[torch.nn.Module]) -> None:
+        layers = list(self._modules.values())
+        layers[index] = list(modules)
+        kept = list(self._modules) if len(layers) == len(self._modules) else map(str, range(len(layers)))
+        named = list(zip(kept, layers, strict=True))
+        self._modules.clear()
+        for key, layer in named:
+            torch.nn.Module.add_module(self, key, layer)
+
+
+class ModuleList(_Listed, torch.nn.ModuleList):
+    """`torch.nn.ModuleList`, transparent to the names of its layers.
+
+    Raises:
+        DeclarationError: at a change that gives a name a second size in the module that holds the list.
+    """
+
+    def __init__(self, modules: Iterable[torch.nn.Module] | None = None) -> None:
+        self._dim_change(lambda: super(ModuleList, self).__init__(modules))
 
     def insert(self, index: int, module: torch.nn.Module) -> None:
-        """As torch's; refuses what gives a name a second size."""
+        """As torch's."""
         self._dim_change(lambda: super(ModuleList, self).insert(index, module))
+
+    def extend(self, modules: Iterable[torch.nn.Module]) -> ModuleList:
+        """As torch's."""
+        return self._dim_change(lambda: super(ModuleList, self).extend(modules))
+
+    def __setitem__(self, index: int | slice, module: Any) -> None:
+        if isinstance(index, slice):
+            self._dim_change(lambda: self._dim_set_slice(index, module))
+        else:
+            self._dim_change(lambda: super(ModuleList, self).__setitem__(index, module))
 
     def __delitem__(self, index: int | slice) -> None:
         self._dim_change(lambda: super(ModuleList, self).__delitem__(index))
 
+    def __add__(self, other: Iterable[torch.nn.Module]) -> ModuleList:
+        return ModuleList(super().__add__(other))
+
 
 class ModuleDict(_Container, torch.nn.ModuleDict):
-    """`torch.nn.ModuleDict`, transparent to the names of its layers."""
+    """`torch.nn.ModuleDict`, transparent to the names of its layers.
+
+    Raises:
+        DeclarationError: at a change that gives a name a second size in the module that holds the dict.
+    """
+
+    def __init__(self, modules: Mapping[str, torch.nn.Module] | None = None) -> None:
+        self._dim_change(lambda: super(ModuleDict, self).__init__(modules))
+
+    def update(self, modules: Mapping[str, torch.nn.Module]) -> None:
+        """As torch's."""
+        self._dim_change(lambda: super(ModuleDict, self).update(modules))
 
     def __delitem__(self, key: str) -> None:
         self._dim_change(lambda: super(ModuleDict, self).__delitem__(key))
@@ -100,8 +125,12 @@ class ModuleDict(_Container, torch.nn.ModuleDict):
         self._dim_change(super().clear)
 
 
-class Sequential(_Container, torch.nn.Sequential):
+class Sequential(_Listed, torch.nn.Sequential):
     """`torch.nn.Sequential` whose layers' sizes must chain, as far as they are known.
+
+    Activations, dropout and normalisations hand on the size before them, inner Sequentials are looked into. What is not
+    known, such as a `Flatten`, a module of your own or a layer with hooks, ends the comparison. A subclass with a
+    `forward` of its own is not looked at.
 
     Raises:
         DeclarationError: a layer takes another size than the one before it gives; at construction, and at every later
@@ -116,11 +145,11 @@ class Sequential(_Container, torch.nn.Sequential):
     """
 
     def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._dim_changed()
+        self._dim_change(lambda: super(Sequential, self).__init__(*args))
 
     def _dim_changed(self) -> None:
-        check_chain(self, self._modules)
+        if not _is_slicing():
+            check_chain(self)
         super()._dim_changed()
 
     def insert(self, index: int, module: torch.nn.Module) -> Sequential:
@@ -131,60 +160,34 @@ class Sequential(_Container, torch.nn.Sequential):
         """As torch's; refuses what does not chain."""
         return self._dim_change(lambda: super(Sequential, self).extend(sequential))
 
+    def __setitem__(self, index: int | slice, module: Any) -> None:
+        if isinstance(index, slice):
+            self._dim_change(lambda: self._dim_set_slice(index, module))
+        else:
+            self._dim_change(lambda: super(Sequential, self).__setitem__(index, module))
+
     def __delitem__(self, index: int | slice) -> None:
         self._dim_change(lambda: super(Sequential, self).__delitem__(index))
 
+    def __add__(self, other: torch.nn.Sequential) -> Sequential:
+        return Sequential(OrderedDict(super().__add__(other)._modules))
 
-def check_chain(container: torch.nn.Module, layers: Mapping[str, torch.nn.Module | None]) -> None:
-    """Refuses neighbours whose sizes do not chain, through what keeps the width, up to what is not known.
+    def __iadd__(self, other: torch.nn.Sequential) -> Sequential:
+        return self._dim_change(lambda: super(Sequential, self).__iadd__(other))
 
-    Raises:
-        DeclarationError: two sizes differ.
-    """
-    before: tuple[str, Layer] | None = None
-    for key, layer in layers.items():
-        if isinstance(layer, Layer) and _has_flow(layer):
-            if before is not None and before[1].contract.axis == layer.contract.axis and not _is_lookup(layer):
-                _check_pair(container, before, (key, layer))
-            before = (key, layer) if _gives_tensor(layer) else None
-        elif before is None or not _keeps(layer, before[1].contract.axis):
-            before = None
+    def __mul__(self, other: int) -> Sequential:
+        return Sequential(OrderedDict(super().__mul__(other)._modules))
 
+    def __rmul__(self, other: int) -> Sequential:
+        return self * other
 
-def _has_flow(layer: Layer) -> bool:
-    """Whether the contract tells what goes in and what comes out: not where a subclass has a `forward` of its own."""
-    return layer._dim_flow is not None and has_own_forward(layer)
+    def __imul__(self, other: int) -> Sequential:
+        return self._dim_change(lambda: super(Sequential, self).__imul__(other))
 
 
-def _keeps(layer: torch.nn.Module | None, axis: int) -> bool:
-    """Whether the size of this axis comes out as it goes in."""
-    if isinstance(layer, Layer):
-        return axis in layer.contract.keeps and has_own_forward(layer)
-    return type(layer) in _KEEPS_WIDTH
-
-
-def _is_lookup(layer: Layer) -> bool:
-    """Whether what goes in are indices, which have no width."""
-    return isinstance(layer, torch.nn.Embedding | torch.nn.EmbeddingBag)
-
-
-def _gives_tensor(layer: Layer) -> bool:
-    return not isinstance(layer, torch.nn.RNNBase | torch.nn.LSTMCell)
-
-
-def _check_pair(container: torch.nn.Module, first: tuple[str, Layer], second: tuple[str, Layer]) -> None:
-    gives, takes = (first[1]._dim_flow or ("", ""))[1], (second[1]._dim_flow or ("", ""))[0]
-    given, taken = first[1]._dim_sizes[gives], second[1]._dim_sizes[takes]
-    if given == taken:
-        return
-    give, take = first[1]._dim_labels[gives], second[1]._dim_labels[takes]
-    name = type(container).__name__
-    error = DeclarationError(
-        f"{name}: layer {second[0]} takes {take}={taken}, but layer {first[0]} gives {give}={given}\n"
-        f"    {first[0]}: {short_repr(first[1])}\n"
-        f"    {second[0]}: {short_repr(second[1])}\n"
-        f"  Give both the same size, or put a Linear({given}, {taken}) between them."
-    )
-    error.where, error.dim, error.expected, error.actual = name, take, given, taken
-    error.hint = f"give both the same size, or put a Linear({given}, {taken}) between them"
-    raise error
+def _is_slicing() -> bool:
+    """Whether torch's `__getitem__` makes a Sequential of a part of another, perhaps of every second layer, to look at."""
+    frame: types.FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_name in _OF_CONSTRUCTION:
+        frame = frame.f_back
+    return frame is not None and frame.f_code is torch.nn.Sequential.__getitem__.__code__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from dimtyped import _config, _running
 from dimtyped._describe import shape_text
 from dimtyped._dims import Dim
 from dimtyped._entry import Entry
-from dimtyped._errors import DeclarationError, VocabularyError
+from dimtyped._errors import DeclarationError, VocabularyError, with_fields
 from dimtyped.nn._layer import Layer, check_before, declares
 
 _SHOWN = 5
@@ -26,17 +27,40 @@ class TokenId(AbstractDtype):
     dtypes = ("int32", "int64")
 
 
+TokenId.__name__ = "Int"  # what errors call it
+
+
 def _checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Torch's `forward`, the ids looked at first. Inside a trace values are not known, so there it is torch's alone."""
+    """Torch's `forward`, the ids looked at first where they can be."""
 
     def forward(self: Any, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
-        if not torch.compiler.is_compiling() and input.numel() > 0 and not input.is_meta:
-            low, high = (int(bound) for bound in torch.aminmax(input))
-            if low < 0 or high >= self.num_embeddings:
-                raise IndexError("index out of range in self")
+        low, high = _bounds(input)
+        if low < 0 or high >= _rows(self):
+            raise IndexError("index out of range in self")
         return torch_forward(self, input)
 
-    return forward
+    return functools.update_wrapper(forward, torch_forward, updated=())
+
+
+def _bounds(ids: Any) -> tuple[int, int]:
+    """The smallest id and the largest; two zeros where there are none to read.
+
+    So it is inside a trace, while a CUDA graph is captured, under vmap, on the meta device, in fake and ragged tensors.
+    """
+    if torch.compiler.is_compiling() or not isinstance(ids, Tensor) or ids.is_meta or ids.is_nested or not ids.numel():
+        return 0, 0
+    if ids.is_cuda and torch.cuda.is_current_stream_capturing():
+        return 0, 0
+    try:
+        low, high = torch.aminmax(ids)
+        return int(low), int(high)
+    except RuntimeError:
+        return 0, 0
+
+
+def _rows(layer: Any) -> int:
+    """How many ids there are: a weight that was grown by hand, through `weight.data`, has the last word."""
+    return max(layer.num_embeddings, layer.weight.shape[0])
 
 
 @declares(
@@ -90,9 +114,16 @@ class Embedding(Layer, torch.nn.Embedding):
             UserWarning: the matrix has more rows than entries, so some rows never train.
         """
         if embeddings.dim() != 2:
-            raise DeclarationError(
-                f"Embedding.from_pretrained takes a matrix (vocab, embed), not a tensor of shape "
-                f"{shape_text(tuple(embeddings.shape))}"
+            shape = tuple(embeddings.shape)
+            raise with_fields(
+                DeclarationError(
+                    f"Embedding.from_pretrained takes a matrix (vocab, embed), not a tensor of shape {shape_text(shape)}"
+                ),
+                where="Embedding.from_pretrained",
+                argument="embeddings",
+                expected="(vocab, embed)",
+                actual=shape,
+                hint="give it one row for each entry of the vocabulary",
             )
         if vocabulary is not None:
             _check_vocabulary(embeddings, vocabulary)
@@ -124,6 +155,7 @@ def _check_vocabulary(embeddings: Tensor, vocabulary: Mapping[Any, Any] | Sequen
             "  Add a row for each, or drop the entries."
         )
         error.where, error.dim, error.expected, error.actual = "Embedding.from_pretrained", name, entries, rows
+        error.argument, error.hint = "vocabulary", "add a row for each, or drop the entries"
         raise error
     if entries < rows:
         warnings.warn(
@@ -135,27 +167,29 @@ def _check_vocabulary(embeddings: Tensor, vocabulary: Mapping[Any, Any] | Sequen
 
 def _explain_index(layer: Any, ids: Tensor, error: Exception) -> Exception:
     """Torch's IndexError with which ids, where and how many."""
-    outside = (ids < 0) | (ids >= layer.num_embeddings)
+    size = _rows(layer)
+    outside = (ids < 0) | (ids >= size)
     if not bool(outside.any()):
         return error
     where = _running.layer_path(layer)
     vocab = layer._dim_labels["vocab"]
     bad = torch.unique(ids[outside])
+    low, high = int(bad.min()), int(bad.max())
     positions = outside.nonzero()[:_SHOWN].tolist()
     count = int(outside.sum())
-    hint = _vocabulary_hint(int(bad.min()), int(bad.max()), layer.num_embeddings, vocab)
+    hint = _vocabulary_hint(low, high, size, vocab)
     error_text = (
         f"{where}: argument `input` has {count} token {'id' if count == 1 else 'ids'} outside the vocabulary: "
-        f"{_listed(bad.tolist())}, must be 0 to {layer.num_embeddings - 1}\n\n"
+        f"{_listed(bad.tolist())}, must be 0 to {size - 1}\n\n"
         f"    input    {str(ids.dtype).removeprefix('torch.')} {shape_text(tuple(ids.shape))}\n"
         f"    at       {_listed([shape_text(tuple(place)) if place else '()' for place in positions], count)}\n"
-        f"    {vocab} = {layer.num_embeddings}  declared by {layer._dim_text()}\n\n"
+        f"    {vocab} = {size}  declared by {layer._dim_text()}\n\n"
         f"  {hint}"
     )
     wrong = VocabularyError(error_text)
     wrong.where, wrong.argument, wrong.dim, wrong.hint = where, "input", vocab, hint
-    wrong.expected, wrong.actual = layer.num_embeddings, int(bad.max() if bad.max() >= layer.num_embeddings else bad.min())
-    wrong.bindings = {vocab: layer.num_embeddings}
+    wrong.expected, wrong.actual = size, high if high >= size else low
+    wrong.bindings = {vocab: size}
     return wrong
 
 

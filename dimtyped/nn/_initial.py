@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped._describe import shape_text
-from dimtyped._errors import DeclarationError, StateError
+from dimtyped._errors import DeclarationError, StateError, with_fields
 from dimtyped.nn._variants import variant
 
 State = Tensor | tuple[Tensor, Tensor]
@@ -42,7 +42,15 @@ class HasInitialState(torch.nn.Module):
             torch.Size([4, 5, 16])
         """
         if batch is not None and (isinstance(batch, bool) or not hasattr(batch, "__index__") or batch < 0):
-            raise DeclarationError(f"initial_state: batch is {batch!r}, must be a size, an int of 0 or more, or None")
+            raise with_fields(
+                DeclarationError(f"initial_state: batch is {batch!r}, must be a size, an int of 0 or more, or None"),
+                where=f"{type(self).__name__}.initial_state",
+                argument="batch",
+                dim="batch",
+                expected="an int of 0 or more, or None",
+                actual=batch if isinstance(batch, bool | int | float | str) else repr(batch),
+                hint="give it input.shape[0], or [1] where batch_first is False",
+            )
         of_weight: Any = self._flat_weights[0]
         like = {"device": device or of_weight.device, "dtype": dtype or of_weight.dtype}
         h, *c = [_expanded(self, part, width, batch, like) for part, width in zip(PARTS, _widths(self))]
@@ -140,6 +148,7 @@ def _error(layer: Any, text: str, dim: str, expected: object, actual: object) ->
     error = StateError(f"{layer._dim_text()}: the argument `initial` does not fit: {text}")
     error.where, error.argument, error.dim = type(layer).__name__, "initial", dim
     error.expected, error.actual = expected, actual
+    error.hint = f"give an initial state of {expected}" if isinstance(expected, str) else f"make it of shape {expected}"
     return error
 
 

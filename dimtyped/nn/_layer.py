@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
@@ -23,9 +23,9 @@ from dimtyped._entry import Entry
 from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._signature import size_at
 from dimtyped._tracing import is_tracing
-from dimtyped._typed import wrap
+from dimtyped._typed import entry_of, wrap
 from dimtyped.nn import _parameters, _ties
-from dimtyped.nn._forms import Form, dispatch, entries_of
+from dimtyped.nn._forms import Inputs
 from dimtyped.nn._keeping import KeepsTies
 from dimtyped.nn._refusals import REFUSALS, Rule, explained, misdeclared
 
@@ -43,8 +43,8 @@ class Contract:
     Args:
         sizes: Each name, and the attribute that holds its size, or a path from it: `normalized_shape[-1]`.
         inputs: The annotation of each parameter of `forward`.
-        forms: The same for each form of the call, where there are several.
-        form: What tells the form of a call.
+        forms: The same for each form of the call, where there are several; the last condition is empty.
+        otherwise: The same for rarer forms, whose conditions are looked at only once the check has failed.
         output: The annotation of what comes out; torch sees to it, so it is not checked.
         parameters: The axes of each parameter: `{"weight": "vocab embed"}`.
         flow: Which name goes in and which comes out, along `axis`; what `repr` and `Sequential` read.
@@ -59,8 +59,8 @@ class Contract:
 
     sizes: Mapping[str, str] = field(default_factory=dict[str, str])
     inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    forms: Mapping[Hashable, Mapping[str, Any]] = field(default_factory=dict[Hashable, Mapping[str, Any]])
-    form: Form | None = None
+    forms: Mapping[str, Inputs | None] = field(default_factory=dict[str, "Inputs | None"])
+    otherwise: Mapping[str, Inputs | None] = field(default_factory=dict[str, "Inputs | None"])
     output: Any = None
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     flow: tuple[str, str] | None = None
@@ -126,11 +126,7 @@ class Layer(KeepsTies):
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
         """Torch's `forward` with the contract's check before it."""
-        contract = cls.contract
-        if contract.form is None:
-            return check_before(cls, torch_forward, contract.inputs)
-        checks = {form: check_before(cls, torch_forward, inputs) for form, inputs in contract.forms.items()}
-        return dispatch(torch_forward, checks, contract.form)
+        return check_before(cls, torch_forward, cls.contract.inputs)
 
     @property
     def _dim_names(self) -> dict[str, int]:
@@ -166,7 +162,8 @@ class Layer(KeepsTies):
         """What goes in and what comes out: `embed=128 -> hidden=256`."""
         labels, sizes = self._dim_labels, self._dim_sizes
         separator = " -> " if self.contract.flow else ", "
-        return separator.join(f"{labels[role]}={sizes[role]}" for role in dict.fromkeys(self.contract.flow or sizes))
+        shown = [role for role in dict.fromkeys(self.contract.flow or sizes) if role in sizes]
+        return separator.join(f"{labels[role]}={sizes[role]}" for role in shown)
 
 
 def declares(**declaration: Any) -> Callable[[_L], _L]:
@@ -203,17 +200,22 @@ def check_before(
     contract = cls.contract
     options.setdefault("error", contract.error)
     options.setdefault("rank_error", contract.rank_error)
-    options.setdefault("rescue", (REFUSALS, explained) if contract.refuses is not None else None)
-    return wrap(
-        Entry(
-            function,
-            annotations=annotations,
-            attributes=contract.sizes,
-            is_method=True,
-            reference=_config.mode() == "reference",
-            **options,
-        )
-    )
+    explains = contract.refuses is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
+    options.setdefault("rescue", (REFUSALS, explained) if explains or contract.parameters else None)
+    options.update(attributes=contract.sizes, is_method=True, reference=_config.mode() == "reference")
+
+    def entry(inputs: Inputs, **more: Any) -> Entry:
+        return Entry(function, annotations=inputs, **options, **more)
+
+    otherwise = {form: None if inputs is None else entry(inputs) for form, inputs in contract.otherwise.items()}
+    forms = {
+        form: None if inputs is None else entry(inputs, otherwise=otherwise) for form, inputs in contract.forms.items()
+    }
+    wrapper: Any = wrap(entry(annotations or contract.forms.get("") or {}, forms=forms, otherwise=otherwise))
+    wrapper._dim_entries = tuple(each for each in otherwise.values() if each is not None)
+    for each in wrapper._dim_entries:
+        wrap(each)
+    return wrapper
 
 
 def typed_class_of(cls: type[torch.nn.Module]) -> type[Layer] | None:
@@ -264,6 +266,7 @@ def _must_agree(where: str, dims: Mapping[str, Dim]) -> None:
                 f"  Give one of them another name, as in dims({dim.name}_2={dim})."
             )
             error.where, error.dim, error.expected, error.actual = where, dim.name, int(other), int(dim)
+            error.hint = f"give one of them another name, as in dims({dim.name}_2={dim})"
             raise error
 
 
@@ -316,8 +319,8 @@ def make_ready(layer: torch.nn.Module, cls: type[Layer]) -> None:
 def compile_checks(cls: type[Layer]) -> None:
     """Compiles the layer's checks when it is first made, so that no trace has to."""
     function: Any = vars(cls).get("forward")
-    for entry in (*entries_of([function]), *getattr(function, "_dim_entries", ())):
-        if entry.call is None:
+    for entry in (entry_of(function), *getattr(function, "_dim_entries", ())):
+        if entry is not None and entry.call is None:
             entry.prepare(None, replace=True)
 
 

@@ -16,15 +16,17 @@ import torch
 from dimtyped import _config
 from dimtyped._dims import Dim, is_dim_size
 from dimtyped._entry import Entry
-from dimtyped._errors import DeclarationError
+from dimtyped._errors import DeclarationError, with_fields
 from dimtyped._scope import ATTRIBUTE, ParentLink, Scope, claims_of, declare_parameter, held_scope, preview, settle
 from dimtyped._signature import display_name, outer_names
 from dimtyped._typed import entry_of, typed_method
 from dimtyped.nn._keeping import KeepsTies
+from dimtyped.nn._layer import plain
 
 _PARENT = "_dim_parent"
 _BUILDING = "_dim_building"
 _ENTRIES = "_dim_entries"
+_DECLARING = (Dim, torch.nn.Module)
 
 
 class Module(KeepsTies):
@@ -99,11 +101,13 @@ class Module(KeepsTies):
 
 
 def _matters(module: Module, name: str, value: Any) -> bool:
-    """Whether this assignment may change what names mean."""
-    if isinstance(value, Dim | torch.nn.Module):
+    """Whether this assignment may change what names mean. A model may assign in every `forward`, so it is quick."""
+    if isinstance(value, _DECLARING):
         return True
-    held = module.__dict__.get("_modules") or {}
-    return name in held or any(claim.owner == name for claim in held_scope(module).claims)
+    attributes = module.__dict__
+    return name in (attributes.get("_modules") or ()) or (
+        ATTRIBUTE in attributes and name in attributes[ATTRIBUTE].owners
+    )
 
 
 def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
@@ -236,9 +240,14 @@ def _dim_hint(hint: Any, init: Any, names: dict[str, Any]) -> Any:
     except Exception as error:
         if "DimSize" not in hint:
             return Any
-        raise DeclarationError(
-            f"{display_name(init)}: the annotation {hint} cannot be resolved: {type(error).__name__}: {error}\n"
-            "  Import or define every name that it uses."
+        raise with_fields(
+            DeclarationError(
+                f"{display_name(init)}: the annotation {hint} cannot be resolved: {type(error).__name__}: {error}\n"
+                "  Import or define every name that it uses."
+            ),
+            where=display_name(init),
+            actual=hint,
+            hint="import or define every name that it uses",
         ) from error
 
 
@@ -272,6 +281,9 @@ def _finish(module: torch.nn.Module) -> None:
     for name, value in list(module.__dict__.items()):
         if isinstance(value, Dim):
             module.__dict__[name] = int(value)
+    for child in module.modules():
+        if type(child).__module__.startswith("torch."):  # a layer that is torch's own kept the Dims that it was given
+            child.__dict__.update({name: plain(value) for name, value in vars(child).items()})
     settle(module, held_scope(module).claims)
     if _config.mode() != "off":
         for entry in _entries(type(module)):

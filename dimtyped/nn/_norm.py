@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ from dimtyped.nn._refusals import Misfit
 
 _CHANNELS = {"channels": "num_features"}
 _OF_CHANNELS = {"weight": "channels", "bias": "channels"}
-_KEPT = "with parameters or statistics"
+_WITHOUT_SIZE = {"not (self.affine or self.track_running_stats)": UNCHECKED}
+"""Without parameters and statistics torch uses no size: any number of channels is normalised."""
 _SEQUENCE = Shaped[Tensor, "batch channels length"]
 _IMAGE = Shaped[Tensor, "batch channels height width"]
 _VOLUME = Shaped[Tensor, "batch channels depth height width"]
@@ -26,23 +27,19 @@ _ANY = Shaped[Tensor, "batch channels ..."]
 # Over the batch, or over each item ------------------------------------------------------------------------------------
 
 
-def _kept(layer: Any, first: Any, keywords: Mapping[str, Any]) -> Hashable:  # noqa: ARG001  # a Form
-    """Without parameters and statistics torch uses no size: any number of channels is normalised."""
-    return _KEPT if layer.affine or layer.track_running_stats else UNCHECKED
-
-
 class _OfChannels(Layer):
     """What BatchNorm and InstanceNorm share."""
 
     @property
     def _dim_flow(self) -> tuple[str, str] | None:
-        return self.contract.flow if _kept(self, None, {}) is not UNCHECKED else None
+        layer: Any = self
+        return self.contract.flow if layer.affine or layer.track_running_stats else None
 
 
 @declares(
     sizes=_CHANNELS,
-    form=_kept,
-    forms={_KEPT: {"input": _SEQUENCE | Shaped[Tensor, "batch channels"]}},
+    inputs={"input": _SEQUENCE | Shaped[Tensor, "batch channels"]},
+    otherwise=_WITHOUT_SIZE,
     output=_SEQUENCE | Shaped[Tensor, "batch channels"],
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
@@ -61,8 +58,8 @@ class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
 
 @declares(
     sizes=_CHANNELS,
-    form=_kept,
-    forms={_KEPT: {"input": _IMAGE}},
+    inputs={"input": _IMAGE},
+    otherwise=_WITHOUT_SIZE,
     output=_IMAGE,
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
@@ -83,8 +80,8 @@ class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
 
 @declares(
     sizes=_CHANNELS,
-    form=_kept,
-    forms={_KEPT: {"input": _VOLUME}},
+    inputs={"input": _VOLUME},
+    otherwise=_WITHOUT_SIZE,
     output=_VOLUME,
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
@@ -105,8 +102,8 @@ class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
 
 @declares(
     sizes=_CHANNELS,
-    form=_kept,
-    forms={_KEPT: {"input": _ANY}},
+    inputs={"input": _ANY},
+    otherwise=_WITHOUT_SIZE,
     output=_ANY,
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
@@ -135,8 +132,8 @@ class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
 
 @declares(
     sizes=_CHANNELS,
-    form=_kept,
-    forms={_KEPT: {"input": _SEQUENCE | Shaped[Tensor, "channels length"]}},
+    inputs={"input": _SEQUENCE | Shaped[Tensor, "channels length"]},
+    otherwise=_WITHOUT_SIZE,
     output=_SEQUENCE | Shaped[Tensor, "channels length"],
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
@@ -158,8 +155,8 @@ class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
 
 @declares(
     sizes=_CHANNELS,
-    form=_kept,
-    forms={_KEPT: {"input": _IMAGE | Shaped[Tensor, "channels height width"]}},
+    inputs={"input": _IMAGE | Shaped[Tensor, "channels height width"]},
+    otherwise=_WITHOUT_SIZE,
     output=_IMAGE | Shaped[Tensor, "channels height width"],
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
@@ -181,8 +178,8 @@ class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
 
 @declares(
     sizes=_CHANNELS,
-    form=_kept,
-    forms={_KEPT: {"input": _VOLUME | Shaped[Tensor, "channels depth height width"]}},
+    inputs={"input": _VOLUME | Shaped[Tensor, "channels depth height width"]},
+    otherwise=_WITHOUT_SIZE,
     output=_VOLUME | Shaped[Tensor, "channels depth height width"],
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
@@ -205,14 +202,10 @@ class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
 # Over groups of channels ----------------------------------------------------------------------------------------------
 
 
-def _affine(layer: Any, first: Any, keywords: Mapping[str, Any]) -> Hashable:  # noqa: ARG001  # a Form
-    return "with parameters" if layer.affine else UNCHECKED
-
-
 @declares(
     sizes={"channels": "num_channels"},
-    form=_affine,
-    forms={"with parameters": {"input": _ANY}},
+    inputs={"input": _ANY},
+    otherwise={"not self.affine": UNCHECKED},
     output=_ANY,
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import re
+import types
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +15,11 @@ from dimtyped._errors import TyingError
 from dimtyped._scope import short_repr
 from dimtyped.nn._caller import by_framework
 from dimtyped.nn._ties import owner_of
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_TORCHS_WORDS = re.compile(r"size mismatch for ([^:]+): copying a param")
+_MARK = " in the checkpoint, "
+
 
 def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> None:
     """Refuses a parameter whose shape is not the declared one.
@@ -36,7 +45,16 @@ def expected_shape(layer: Any, name: str) -> tuple[int, ...] | None:
     except AttributeError:  # torch's constructor has not set them yet
         return None
     expressions = [axis.rpartition("=")[2] for axis in axes.split()]
-    return tuple(int(eval(axis, {"__builtins__": {}}, sizes)) for axis in expressions)  # our own declaration's text
+    return tuple(sizes[axis] if axis in sizes else _evaluated(axis, sizes) for axis in expressions)
+
+
+def _evaluated(expression: str, sizes: Mapping[str, int]) -> int:
+    return int(eval(_compiled(expression), {"__builtins__": {}}, dict(sizes)))  # our own declaration's text
+
+
+@functools.cache
+def _compiled(expression: str) -> types.CodeType:
+    return compile(expression, "<a parameter's axes>", "eval")
 
 
 def named_shape(layer: Any, name: str, shape: tuple[int, ...]) -> str:
@@ -49,29 +67,44 @@ def named_shape(layer: Any, name: str, shape: tuple[int, ...]) -> str:
 
 def axis_labels(layer: Any, axes: str) -> list[str]:
     """The axes of a parameter by the names that the user gave; `kernel_height=3` is a size that only has a label."""
+    return [_label(layer, axis) for axis in axes.split()]
+
+
+def _label(layer: Any, axis: str) -> str:
+    name, is_size, _ = axis.partition("=")
     labels = layer._dim_labels
-    return [labels.get(axis, axis).partition("=")[0] for axis in axes.split()]
+    return name if is_size else _NAME.sub(lambda found: labels.get(found[0], found[0]), name)
 
 
 def explain_sizes(layer: Any, state_dict: Any, prefix: str, error_msgs: list[str]) -> None:
     """Adds the dimension's name to torch's own words on a checkpoint that does not fit."""
     for index, message in enumerate(error_msgs):
-        for name in layer._parameters:
-            if message.startswith(f"size mismatch for {prefix}{name}:") and "in the checkpoint, " not in message:
-                error_msgs[index] = message + _by_dimension(layer, name, state_dict[prefix + name])
+        found = _TORCHS_WORDS.match(message)
+        name = found[1].removeprefix(prefix) if found is not None and found[1].startswith(prefix) else ""
+        if name and "." not in name and _MARK not in message:
+            error_msgs[index] = message + _by_dimension(layer, name, tuple(state_dict[prefix + name].shape))
 
 
-def _by_dimension(layer: Any, name: str, saved: torch.Tensor) -> str:
-    expected = expected_shape(layer, name)
-    axes = layer._dim_parameter_axes(name)
-    if expected is None or len(expected) != saved.dim():
+def _by_dimension(layer: Any, name: str, saved: tuple[int, ...]) -> str:
+    """What differs: `vocab: 32001 in the checkpoint, 32000 in the model`."""
+    expected, axes = expected_shape(layer, name), layer._dim_parameter_axes(name)
+    if expected is None or len(expected) != len(saved):
         return ""
     wrong = [
-        f"{label}: {have} in the checkpoint, {want} in the model"
-        for label, have, want in zip(axis_labels(layer, axes), saved.shape, expected, strict=True)
+        _difference(layer, axis, have, want)
+        for axis, have, want in zip(axes.split(), saved, expected, strict=True)
         if have != want
     ]
-    return f"\n\t  {'; '.join(wrong)}" if wrong else ""
+    turned = ". The checkpoint has it transposed" if saved == expected[::-1] and len(saved) == 2 else ""
+    return f"\n\t  {'; '.join(dict.fromkeys(wrong))}{turned}" if wrong else ""
+
+
+def _difference(layer: Any, axis: str, have: int, want: int) -> str:
+    """One axis; of `3*hidden`, hidden alone, as far as both sizes have the factor."""
+    factor, _, name = axis.partition("*")
+    if factor.isdigit() and name.isidentifier() and have % int(factor) == 0:
+        axis, have, want = name, have // int(factor), want // int(factor)
+    return f"{_label(layer, axis)}: {have}{_MARK}{want} in the model"
 
 
 def tying_error(layer: Any, embedding: Any, ours: tuple[int, ...], theirs: tuple[int, ...]) -> TyingError:
@@ -79,7 +112,7 @@ def tying_error(layer: Any, embedding: Any, ours: tuple[int, ...], theirs: tuple
     hint = _assignment_hint(layer, "weight", theirs, ours, (embedding, "weight"))
     error = TyingError(
         f"tie: the weights of {_layer_text(layer)} and {_layer_text(embedding)} differ in shape: "
-        f"{_named(layer, ours)} and {_named(embedding, theirs)}\n\n  {hint}"
+        f"{_named(layer, 'weight', ours)} and {_named(embedding, 'weight', theirs)}\n\n  {hint}"
     )
     error.where, error.argument, error.hint, error.expected, error.actual = "tie", "layer", hint, theirs, ours
     wrong = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), None)
@@ -92,18 +125,18 @@ def _layer_text(layer: Any) -> str:
     return layer._dim_text() if hasattr(layer, "_dim_text") else short_repr(layer)
 
 
-def _named(layer: Any, shape: tuple[int, ...]) -> str:
-    return named_shape(layer, "weight", shape) if hasattr(layer, "_dim_text") else shape_text(shape)
+def _named(layer: Any, name: str, shape: tuple[int, ...]) -> str:
+    return named_shape(layer, name, shape) if hasattr(layer, "_dim_text") else shape_text(shape)
 
 
 def _wrong_shape(layer: Any, name: str, parameter: torch.nn.Parameter, expected: tuple[int, ...]) -> TyingError:
     where = f"{type(layer).__name__}.{name}"
     shape = tuple(parameter.shape)
     owner = owner_of(parameter)
-    source, given = "", named_shape(layer, name, shape) if len(shape) == len(expected) else shape_text(shape)
+    source, given = "", _named(layer, name, shape)
     if owner is not None:
-        given = named_shape(owner[0], owner[1], shape)
-        source = f", the {owner[1]} of {owner[0]._dim_text()}"
+        given = _named(owner[0], owner[1], shape)
+        source = f", the {owner[1]} of {_layer_text(owner[0])}"
     hint = _assignment_hint(layer, name, shape, expected, owner)
     error = TyingError(
         f"{where}: cannot be assigned a parameter of shape {given}{source}\n"
@@ -121,6 +154,8 @@ def _wrong_shape(layer: Any, name: str, parameter: torch.nn.Parameter, expected:
 def _assignment_hint(
     layer: Any, name: str, shape: tuple[int, ...], expected: tuple[int, ...], owner: tuple[Any, str] | None
 ) -> str:
+    if isinstance(layer, torch.nn.Embedding) and name == "weight" and len(shape) == 2:
+        return f"Declare Embedding({shape[0]}, {shape[1]}), or give it a matrix of the declared shape."
     is_embedding = owner is not None and isinstance(owner[0], torch.nn.Embedding)
     if name != "weight" or not is_embedding or len(shape) != 2 or len(expected) != 2:
         return "Give it a parameter of the declared shape, or declare the layer with the sizes of this one."

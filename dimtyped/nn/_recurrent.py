@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped._errors import RankError
 from dimtyped._typed import entry_of
+from dimtyped.nn._initial import PARTS, HasInitialState, State, initial_axes, take_initial
 from dimtyped.nn._layer import Layer, check_before, declares, make_ready, plain, take_names
 from dimtyped.nn._states import check_state_from
 
@@ -36,7 +37,7 @@ def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | No
         torch.nn.RNNBase.check_input(self, input, batch_sizes)
 
 
-class Recurrent(Layer, torch.nn.RNNBase):
+class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
     """What RNN, LSTM and GRU share: four forms of input, and a state that must fit the input's batch."""
 
     _dim_hooks = {"check_forward_args": _check_dtype}  # noqa: RUF012  # a ClassVar in the base
@@ -90,6 +91,8 @@ class Recurrent(Layer, torch.nn.RNNBase):
         return {**labels, "state": state, "layers": "layers*directions" if self.bidirectional else "layers"}
 
     def _dim_parameter_axes(self, name: str) -> str | None:
+        if name in PARTS:
+            return initial_axes(self, name)
         gates = {"LSTM": 4, "GRU": 3}.get(self.mode, 1)
         kind, _, place = name.rpartition("_l")
         layer = place.partition("_")[0]
@@ -111,12 +114,14 @@ def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # noqa: A00
     """Stands for torch's `forward` in the check of a PackedSequence, whose batch is no axis of its data."""
 
 
-def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, **arguments: Any) -> None:
+def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial: Any, **arguments: Any) -> None:
     take_names(layer, arguments)
     torch_init(**{key: plain(value) for key, value in arguments.items()})
     if state_from is not None:
         check_state_from(layer, state_from)
     make_ready(layer, type(layer))
+    if initial is not None:
+        take_initial(layer, initial)
 
 
 @declares(sizes=_SIZES, inputs={}, flow=("embed", "hidden"))
@@ -125,9 +130,11 @@ class RNN(Recurrent, torch.nn.RNN):
 
     Args: as `torch.nn.RNN`, each size may be a Dim, and
         state_from: A recurrent layer whose final state this one is to start from. Default: any.
+        initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
+            a Parameter is learned. Default: zeros.
 
     Raises:
-        StateError: at construction, the final state of `state_from` does not fit.
+        StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
         DimensionError: at a call that does not fit.
     """
 
@@ -145,11 +152,13 @@ class RNN(Recurrent, torch.nn.RNN):
         dtype: Any = None,
         *,
         state_from: torch.nn.RNNBase | None = None,
+        initial: State | None = None,
     ) -> None:
         _make(
             self,
             super().__init__,
             state_from,
+            initial,
             input_size=input_size,
             hidden_size=hidden_size,
             num_layers=num_layers,
@@ -169,9 +178,11 @@ class GRU(Recurrent, torch.nn.GRU):
 
     Args: as `torch.nn.GRU`, each size may be a Dim, and
         state_from: A recurrent layer whose final state this one is to start from. Default: any.
+        initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
+            a Parameter is learned. Default: zeros.
 
     Raises:
-        StateError: at construction, the final state of `state_from` does not fit.
+        StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
         DimensionError: at a call that does not fit.
 
     Example:
@@ -194,11 +205,13 @@ class GRU(Recurrent, torch.nn.GRU):
         dtype: Any = None,
         *,
         state_from: torch.nn.RNNBase | None = None,
+        initial: State | None = None,
     ) -> None:
         _make(
             self,
             super().__init__,
             state_from,
+            initial,
             input_size=input_size,
             hidden_size=hidden_size,
             num_layers=num_layers,
@@ -217,9 +230,11 @@ class LSTM(Recurrent, torch.nn.LSTM):
 
     Args: as `torch.nn.LSTM`, each size may be a Dim, and
         state_from: A recurrent layer whose final state this one is to start from. Default: any.
+        initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
+            a Parameter is learned. Default: zeros.
 
     Raises:
-        StateError: at construction, the final state of `state_from` does not fit.
+        StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
         DimensionError: at a call that does not fit.
     """
 
@@ -237,11 +252,13 @@ class LSTM(Recurrent, torch.nn.LSTM):
         dtype: Any = None,
         *,
         state_from: torch.nn.RNNBase | None = None,
+        initial: State | None = None,
     ) -> None:
         _make(
             self,
             super().__init__,
             state_from,
+            initial,
             input_size=input_size,
             hidden_size=hidden_size,
             num_layers=num_layers,

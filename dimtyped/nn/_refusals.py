@@ -12,21 +12,13 @@ from dimtyped import _diagnosis
 from dimtyped._describe import Seen, look
 from dimtyped._dims import Dim
 from dimtyped._entry import Entry
-from dimtyped._errors import (
-    DeclarationError,
-    DimensionAssertionError,
-    DimensionError,
-    DimensionIndexError,
-    DimensionValueError,
-)
+from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._hints import Hint, arrays_in
 from dimtyped._mismatch import Mismatch
+from dimtyped.nn._dtypes import refused_dtype
 
 REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
 """What torch's layers raise for a tensor that does not fit."""
-
-_KINDS = (DimensionError, DimensionValueError, DimensionIndexError, DimensionAssertionError)
-
 
 class Misfit(NamedTuple):
     """One size that torch refuses: of which argument, at which axis, by what name, and what it must be."""
@@ -47,14 +39,16 @@ def explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Except
     if isinstance(error, DimensionError):
         return error
     given = {parameter.name: look(value) for parameter, value in zip(entry.signature.parameters, values, strict=True)}
-    misfits = list(layer.contract.refuses(*values))
+    by_dtype = refused_dtype(entry, values, error)
+    if by_dtype is not None:
+        return by_dtype
+    misfits = list(layer.contract.refuses(*values)) if layer.contract.refuses is not None else []
     if not misfits:
         return error
-    findings = _diagnosis.find_mismatches(entry.signature, entry.declared(layer), given, None, {})
+    findings = _diagnosis.find_mismatches(entry.signature, entry.declared(layer), given, None, {}, layer)
     hints = {parameter.name: parameter.hint for parameter in entry.signature.parameters}
     findings.mismatches[:] = [_mismatch(misfit, hints[misfit.argument], given[misfit.argument]) for misfit in misfits]
-    kind = next((kind for kind in _KINDS if issubclass(kind, type(error))), DimensionError)
-    return _diagnosis.build_error(findings, entry.where(layer), entry.labels(layer), kind)
+    return _diagnosis.build_error(findings, entry.where(layer), entry.labels(layer), _diagnosis.kind_of(error))
 
 
 def _mismatch(misfit: Misfit, hint: Hint, value: Seen) -> Mismatch:

@@ -9,7 +9,7 @@ import torch
 
 from dimtyped._describe import shape_text
 from dimtyped._dims import Dim
-from dimtyped._errors import DeclarationError
+from dimtyped._errors import DeclarationError, with_fields
 from dimtyped._scope import ATTRIBUTE, resync
 from dimtyped.nn._layer import ROLES, Layer, make_ready, torch_class_of, typed_class_of
 from dimtyped.nn._parameters import expected_shape
@@ -42,7 +42,7 @@ def retype(model: _M, names: Mapping[str, int] | None = None) -> _M:
           (0): Linear(embed=8 -> out_features=4, bias=True)
         )
     """
-    _must_be_module("retype", model)
+    must_be_module("retype", model)
     dims = [Dim(name, size) for name, size in (names or {}).items()]
     for module in model.modules():
         if retype_layer(module) and isinstance(module, Layer) and dims:
@@ -67,7 +67,7 @@ def untype(model: _M) -> _M:
         >>> dimtyped.untype(dimtyped.nn.Linear(8, 4))
         Linear(in_features=8, out_features=4, bias=True)
     """
-    _must_be_module("untype", model)
+    must_be_module("untype", model)
     for module in model.modules():
         plain = torch_class_of(type(module))
         if plain is not None:
@@ -118,6 +118,18 @@ def _read_scopes_again(model: torch.nn.Module) -> None:
             resync(module)
 
 
-def _must_be_module(function: str, model: object) -> None:
+def must_be_module(function: str, model: object) -> None:
+    """Refuses what is no module.
+
+    Raises:
+        DeclarationError: it is something else.
+    """
     if not isinstance(model, torch.nn.Module):
-        raise DeclarationError(f"{function}() takes a torch.nn.Module, not {model!r} of type {type(model).__name__}")
+        raise with_fields(
+            DeclarationError(f"{function}() takes a torch.nn.Module, not {model!r} of type {type(model).__name__}"),
+            where=function,
+            argument="model",
+            expected="a torch.nn.Module",
+            actual=type(model).__name__,
+            hint="give it the model itself, not its class, a path or a state dict",
+        )

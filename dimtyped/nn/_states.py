@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
-from dimtyped._errors import DeclarationError, DimensionError, StateError
+from dimtyped._errors import StateError
+from dimtyped._scope import short_repr
+from dimtyped._typed import entry_of
+from dimtyped.nn._initial import State
+from dimtyped.nn._layer import Layer, check_before, declares, make_ready
 from dimtyped.nn._linear import Linear
-from dimtyped.nn._module import Module
 
-State = Tensor | tuple[Tensor, Tensor]
+_H = Shaped[Tensor, "layers *batch hidden"]
+_C = Shaped[Tensor, "layers *batch cell"]
 
 
-def check_state_from(target: torch.nn.RNNBase, source: torch.nn.RNNBase) -> None:
+@dataclass(frozen=True)
+class _Form:
+    """What the state of a recurrent layer is like; `cell` is the width of c, 0 where there is none."""
+
+    layers: int
+    directions: int
+    width: int
+    cell: int
+
+    @property
+    def states(self) -> int:
+        return self.layers * self.directions
+
+    def __str__(self) -> str:
+        cell = f", cell={self.cell}" if self.cell else ""
+        return f"layers={self.layers}, directions={self.directions}, hidden={self.width}{cell}"
+
+
+def check_state_from(target: torch.nn.RNNBase, source: Any) -> None:
     """Refuses a source whose final state the target cannot start from.
 
     Raises:
         StateError: layers, directions, width or kind differ; all that differ are named.
     """
-    if not isinstance(source, torch.nn.RNNBase):
-        raise StateError(f"state_from takes an RNN, a GRU or an LSTM, not {source!r} of type {type(source).__name__}")
+    must_be_recurrent("state_from", source)
     differences = _differences(target, source)
     if not differences:
         return
@@ -29,47 +54,55 @@ def check_state_from(target: torch.nn.RNNBase, source: torch.nn.RNNBase) -> None
     lines = [f"    {name}: {theirs} in the source, {ours} here" for name, theirs, ours in differences]
     hint = "Use nn.StateBridge(source, target), a learned map between the two states, or make them equal."
     error = StateError(
-        f"{_text(target)} cannot start from the final state of {_text(source)}: {names} differ\n\n"
-        + "\n".join(lines)
-        + f"\n\n  {hint}"
+        f"{_text(target)} cannot start from the final state of {_text(source)}: {names} "
+        f"{'differs' if len(differences) == 1 else 'differ'}\n\n" + "\n".join(lines) + f"\n\n  {hint}"
     )
     error.where, error.argument, error.dim, error.hint = type(target).__name__, "state_from", differences[0][0], hint
     error.actual, error.expected = differences[0][1], differences[0][2]
     raise error
 
 
+def must_be_recurrent(argument: str, layer: object) -> None:
+    """Refuses what has no recurrent state.
+
+    Raises:
+        StateError: it is no RNN, GRU or LSTM.
+    """
+    if not isinstance(layer, torch.nn.RNNBase):
+        error = StateError(
+            f"{argument} takes an RNN, a GRU or an LSTM, not {short_repr(layer)} of type {type(layer).__name__}"
+        )
+        error.where, error.argument = "StateBridge" if argument != "state_from" else argument, argument
+        error.expected, error.actual = "an RNN, a GRU or an LSTM", type(layer).__name__
+        error.hint = "give it the recurrent layer itself, such as encoder.gru"
+        raise error
+
+
+def _form(layer: torch.nn.RNNBase) -> _Form:
+    cell = layer.hidden_size if layer.mode == "LSTM" else 0
+    return _Form(layer.num_layers, 2 if layer.bidirectional else 1, layer.proj_size or layer.hidden_size, cell)
+
+
 def _differences(target: torch.nn.RNNBase, source: torch.nn.RNNBase) -> list[tuple[str, Any, Any]]:
-    hidden = _label(target)
+    """What differs: its name, the source's, the target's."""
+    theirs, ours = _form(source), _form(target)
     rows: list[tuple[str, Any, Any]] = [
-        ("layers", source.num_layers, target.num_layers),
-        ("directions", _directions(source), _directions(target)),
-        (hidden, _width(source), _width(target)),
+        ("layers", theirs.layers, ours.layers),
+        ("directions", theirs.directions, ours.directions),
+        (_label(target), theirs.width, ours.width),
+        ("kind", _kind(source), _kind(target)),
     ]
-    if _has_cell(source) != _has_cell(target):
-        rows.append(("kind", _kind(source), _kind(target)))
-    if _has_cell(source) and _has_cell(target) and source.hidden_size != target.hidden_size and source.proj_size:
-        rows.append(("cell", source.hidden_size, target.hidden_size))
+    if theirs.cell and ours.cell and (theirs.width, ours.width) != (theirs.cell, ours.cell):
+        rows.append(("cell", theirs.cell, ours.cell))
     return [row for row in rows if row[1] != row[2]]
 
 
-def _directions(layer: torch.nn.RNNBase) -> int:
-    return 2 if layer.bidirectional else 1
-
-
-def _width(layer: torch.nn.RNNBase) -> int:
-    return layer.proj_size or layer.hidden_size
-
-
-def _has_cell(layer: torch.nn.RNNBase) -> bool:
-    return layer.mode == "LSTM"
-
-
 def _kind(layer: torch.nn.RNNBase) -> str:
-    return f"{layer.mode} ({'h and c' if _has_cell(layer) else 'h alone'})"
+    return "LSTM (h and c)" if layer.mode == "LSTM" else "RNN or GRU (h alone)"
 
 
 def _label(layer: Any) -> str:
-    return getattr(layer, "_dim_labels", {}).get("hidden", "hidden")
+    return getattr(layer, "_dim_labels", {}).get("state", "hidden")
 
 
 def _text(layer: Any) -> str:
@@ -78,16 +111,56 @@ def _text(layer: Any) -> str:
     return f"{type(layer).__name__}(embed={layer.input_size} -> hidden={layer.hidden_size})"
 
 
-class StateBridge(Module):
+class _Bridge(torch.nn.Module):
+    """The bridge without its checks: what runs when they are off."""
+
+    source: _Form
+    target: _Form
+    hidden: Linear | None
+    cell: Linear | None
+
+    def forward(self, state: State) -> State:
+        """The target's first state."""
+        hidden, cell = state if isinstance(state, tuple) else (state, state)
+        mapped = self._mapped(hidden, self.hidden, self.target.width)
+        return (mapped, self._mapped(cell, self.cell, self.target.cell)) if self.target.cell else mapped
+
+    @property
+    def _joins(self) -> bool:
+        return self.source.directions != self.target.directions
+
+    def _mapped(self, state: Tensor, projection: Linear | None, width: int) -> Tensor:
+        """One part of the state: layers chosen, directions joined, width projected, directions apart again."""
+        source, target, batch = self.source, self.target, state.shape[1:-1]
+        if projection is None and source.layers == target.layers:
+            return state
+        layers = self._chosen(state.reshape(source.layers, source.directions, *batch, state.shape[-1]))
+        if self._joins:
+            layers = layers.movedim(1, -2).flatten(-2)
+        if projection is not None:
+            layers = projection(layers)
+        if self._joins:
+            layers = layers.unflatten(-1, (target.directions, width)).movedim(-2, 1)
+        return layers.flatten(0, 1).contiguous()  # which cuDNN asks for
+
+    def _chosen(self, layers: Tensor) -> Tensor:
+        missing = self.target.layers - self.source.layers
+        if missing <= 0:
+            return layers[-self.target.layers :]
+        return torch.cat([layers, layers[-1:].expand(missing, *layers.shape[1:])])
+
+
+@declares(sizes={"layers": "_dim_layers", "hidden": "_dim_hidden", "cell": "_dim_cell"}, inputs={})
+class StateBridge(Layer, _Bridge):
     """A learned map from one recurrent layer's final state to another's first.
 
-    Directions that the target lacks are concatenated, surplus layers dropped from the bottom, missing ones
-    filled with the top one, and what is left is projected to the target's width. An LSTM's cell state is
-    dropped for a target without one, and projected from the hidden state for a target that needs one. Where nothing is
-    needed it is the identity and has no parameters.
+    Surplus layers are dropped from the bottom, missing ones filled with the top one. Where the directions differ in
+    number, those of the source are concatenated and projected to those of the target; where the widths differ, they are
+    projected. An LSTM's cell state is dropped for a target without one, and projected from the hidden state for a
+    target whose source has none. Where nothing is needed it is the identity and has no parameters.
 
     Args:
-        source: The layer that gives the state.
+        source: The layer that gives the state: an RNN, a GRU or an LSTM.
         target: The layer that is to start from it.
 
     Shape:
@@ -95,7 +168,7 @@ class StateBridge(Module):
         returns: the same of the target.
 
     Raises:
-        DeclarationError: one of the two is no recurrent layer.
+        StateError: one of the two is no recurrent layer.
         DimensionError: at a call whose state is not the source's.
 
     Example:
@@ -109,56 +182,53 @@ class StateBridge(Module):
 
     def __init__(self, source: torch.nn.RNNBase, target: torch.nn.RNNBase) -> None:
         super().__init__()
-        for layer in (source, target):
-            if not isinstance(layer, torch.nn.RNNBase):
-                raise DeclarationError(
-                    f"StateBridge takes two of RNN, GRU and LSTM, not {layer!r} of type {type(layer).__name__}"
-                )
-        self.source_layers, self.source_directions = source.num_layers, _directions(source)
-        self.target_layers, self.target_directions = target.num_layers, _directions(target)
-        self.source_width, self.target_width = _width(source), _width(target)
-        self.takes_cell, self.gives_cell = _has_cell(source), _has_cell(target)
-        of_weight = {"device": source.weight_hh_l0.device, "dtype": source.weight_hh_l0.dtype}
-        joined = 1 if self.source_directions == self.target_directions else self.source_directions
-        spread = 1 if joined == 1 else self.target_directions
-        self.joins = joined != spread or joined > 1
-        self.hidden: Linear | None = None
-        if self.joins or self.source_width != self.target_width:
-            self.hidden = Linear(joined * self.source_width, spread * self.target_width, **of_weight)
-        self.cell: Linear | None = None
-        cell_width = source.hidden_size if self.takes_cell else self.source_width
-        if self.gives_cell and (not self.takes_cell or self.joins or cell_width != target.hidden_size):
-            self.cell = Linear(joined * cell_width, spread * target.hidden_size, **of_weight)
+        must_be_recurrent("StateBridge(source=...)", source)
+        must_be_recurrent("StateBridge(target=...)", target)
+        self.source, self.target = theirs, ours = _form(source), _form(target)
+        self._source_label = _label(source)
+        of_weight: Any = source._flat_weights[0]
+        like = {"device": of_weight.device, "dtype": of_weight.dtype}
+        self.hidden = self._projection(theirs.width, ours.width, like)
+        self.cell = None
+        if ours.cell:
+            self.cell = self._projection(theirs.cell or theirs.width, ours.cell, like, always=not theirs.cell)
+        make_ready(self, StateBridge)
 
-    def forward(self, state: State) -> State:
-        """The target's first state."""
-        hidden, cell = self._parts(state)
-        mapped = self._map(hidden, self.hidden)
-        if not self.gives_cell:
-            return mapped
-        return mapped, self._map(cell if cell is not None else hidden, self.cell)
+    def _projection(self, wide: int, narrow: int, like: dict[str, Any], *, always: bool = False) -> Linear | None:
+        if self._joins:
+            return Linear(self.source.directions * wide, self.target.directions * narrow, **like)
+        return Linear(wide, narrow, **like) if always or wide != narrow else None
 
-    def _parts(self, state: State) -> tuple[Tensor, Tensor | None]:
-        if isinstance(state, tuple) != self.takes_cell:
-            wanted, given = ("a pair (h, c)", "a tensor") if self.takes_cell else ("a tensor", "a pair")
-            raise DimensionError(f"StateBridge: argument `state` must be {wanted}, the source's state; it is {given}")
-        return state if isinstance(state, tuple) else (state, None)
+    def extra_repr(self) -> str:
+        """The two states."""
+        return f"{self.source} -> {self.target}"
 
-    def _map(self, state: Tensor, projection: Linear | None) -> Tensor:
-        """One part of the state: directions joined, layers chosen, width projected, directions apart again."""
-        batch = state.shape[1:-1]
-        layers = state.reshape(self.source_layers, self.source_directions, *batch, state.shape[-1])
-        layers = self._choose_layers(layers)
-        if self.joins:
-            layers = layers.movedim(1, -2).flatten(-2)
-        if projection is not None:
-            layers = projection(layers)
-        if self.joins:
-            layers = layers.unflatten(-1, (self.target_directions, -1)).movedim(-2, 1)
-        return layers.flatten(0, 1)
+    @classmethod
+    def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Picks the check by whether the source gives a cell state."""
+        single = check_before(cls, torch_forward, {"state": _H})
+        pair = check_before(cls, torch_forward, {"state": tuple[_H, _C]})
 
-    def _choose_layers(self, layers: Tensor) -> Tensor:
-        missing = self.target_layers - self.source_layers
-        if missing <= 0:
-            return layers[-self.target_layers :]
-        return torch.cat([layers, layers[-1:].expand(missing, *layers.shape[1:])])
+        def forward(self: Any, state: Any) -> Any:
+            __tracebackhide__ = True
+            return pair(self, state) if self.source.cell else single(self, state)
+
+        forward._dim_entries = (entry_of(single), entry_of(pair))  # type: ignore[attr-defined]
+        return functools.update_wrapper(forward, torch_forward, ("__name__", "__qualname__", "__doc__"), ())
+
+    @property
+    def _dim_layers(self) -> int:
+        return self.source.states
+
+    @property
+    def _dim_hidden(self) -> int:
+        return self.source.width
+
+    @property
+    def _dim_cell(self) -> int:
+        return self.source.cell
+
+    @property
+    def _dim_labels(self) -> dict[str, str]:
+        layers = "layers" if self.source.directions == 1 else "layers*directions"
+        return {"layers": layers, "hidden": self._source_label, "cell": "cell"}

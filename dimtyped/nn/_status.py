@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from dimtyped import _config
-from dimtyped._errors import DeclarationError
 from dimtyped._scope import short_text
 from dimtyped._typed import entry_of
 from dimtyped.nn._layer import Layer, typed_class_of
-from dimtyped.nn._retype import misfit_of
+from dimtyped.nn._retype import misfit_of, must_be_module
 
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.ParameterList, torch.nn.ParameterDict)
 
@@ -77,8 +76,7 @@ def status(model: torch.nn.Module) -> Status:
         >>> found.totals["checked"]
         1
     """
-    if not isinstance(model, torch.nn.Module):
-        raise DeclarationError(f"status() takes a torch.nn.Module, not {model!r} of type {type(model).__name__}")
+    must_be_module("status", model)
     found = Status(tuple(_rows(model)))
     print(found)  # noqa: T201  # what the function is for
     return found

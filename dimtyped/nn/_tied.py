@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # its name everywhere
 
 from dimtyped._dims import Dim
-from dimtyped._errors import TyingError
+from dimtyped._errors import TyingError, with_fields
 from dimtyped._scope import short_repr
 from dimtyped.nn._keeping import keep_ties
 from dimtyped.nn._layer import ROLES, Layer, compile_checks, declares
@@ -76,7 +76,14 @@ class TiedDecoder(Layer, _TiedOutput):
     ) -> None:
         torch.nn.Module.__init__(self)  # a Linear's would draw a weight
         if not isinstance(embedding, torch.nn.Embedding):
-            raise TyingError(f"TiedDecoder takes an embedding, not {short_repr(embedding)} of type {type(embedding).__name__}")
+            raise with_fields(
+                TyingError(f"TiedDecoder takes an embedding, not {short_repr(embedding)} of type {type(embedding).__name__}"),
+                where="TiedDecoder",
+                argument="embedding",
+                expected="an nn.Embedding",
+                actual=type(embedding).__name__,
+                hint="give it the embedding layer itself, not its weight or its sizes",
+            )
         retype_layer(embedding)
         keep_ties(embedding)
         self.embedding_dim = embedding.weight.shape[1]
@@ -130,7 +137,14 @@ def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
     """
     for module in (layer, embedding):
         if not isinstance(getattr(module, "weight", None), Tensor):
-            raise TyingError(f"tie() takes layers with a weight, not {short_repr(module)} of type {type(module).__name__}")
+            raise with_fields(
+                TyingError(f"tie() takes layers with a weight, not {short_repr(module)} of type {type(module).__name__}"),
+                where="tie",
+                argument="embedding" if module is embedding else "layer",
+                expected="a layer with a weight",
+                actual=type(module).__name__,
+                hint="give it an output layer such as nn.Linear(embed, vocab), and the embedding",
+            )
         retype_layer(module)
         keep_ties(module)
     theirs, ours = tuple(embedding.weight.shape), tuple(getattr(layer, "weight").shape)  # noqa: B009

@@ -44,9 +44,17 @@ class Tie:
             if module is not None:
                 yield module, name
 
+    def means(self, parameter: torch.Tensor | None) -> bool:
+        """Whether this is the tie's parameter, given that a place holds it."""
+        return id(parameter) == self._key
+
     def others(self, module: torch.nn.Module) -> list[Place]:
-        """The places on other modules than this one."""
-        return [place for place in self.places() if place[0] is not module]
+        """The places on other modules that hold the parameter still, whatever this one holds."""
+        return [
+            (other, name)
+            for other, name in self.places()
+            if other is not module and self.means(other._parameters.get(name))
+        ]
 
     def stands_for(self, parameter: torch.Tensor, besides: Place | None = None) -> bool:
         """Whether a place, other than this one, holds this very parameter."""
@@ -141,6 +149,9 @@ def registered(
     if after is before:
         return
     tie, known = tie_of(module, name), _find(after, (module, name))
+    if tie is not None and before is not None and not tie.means(before):
+        tie.remove(module, name)  # somebody has put another parameter there, past all that could see it
+        tie = None
     if tie is None and before is not None and id(before) in _by_id:
         _by_id[id(before)].remove(module, name)
     elif tie is not None and tie is not known:
@@ -157,8 +168,7 @@ def refuse_to_part(module: torch.nn.Module, name: str) -> None:
         TyingError: a layer with the same parameter is not in the call.
     """
     tie = tie_of(module, name)
-    together = sharded_together() if tie is not None else None
-    if tie is None or together is None:
+    if tie is None or not tie.means(module._parameters.get(name)) or (together := sharded_together()) is None:
         return
     left_out = [place for place in tie.others(module) if not any(place[0] is other for other in together)]
     if left_out:
@@ -211,7 +221,7 @@ def _replace(
     moves_all: bool,
 ) -> None:
     """The old parameter's other names get the new one: all of them, or those declared to follow this one."""
-    moved = [(other, key) for other, key in tie.others(module) if other._parameters.get(key) is before is not None]
+    moved = tie.others(module) if before is not None else []
     if after is None:
         tie.remove(module, name)
     elif moves_all and (before is None or before.shape == after.shape):

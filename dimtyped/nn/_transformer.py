@@ -1,110 +1,247 @@
-"""The transformer, its stacks and its layers: sequences of one width, and masks that must fit them.
+"""The transformer, its stacks and its layers: sequences of one width, and the masks that must fit them.
 
-What these layers are made of stays torch's own, so that its fused paths are taken as before: the check of the whole
-covers it.
+What a layer is made of stays torch's own, so that torch's fused paths are taken as before: the check of the whole covers
+it. Where that was replaced by something of others, its sizes are not known, and torch alone decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
-from torch import Tensor
 
 from dimtyped._errors import DimensionAssertionError
-from dimtyped.nn._attention import layout, with_causal
-from dimtyped.nn._forms import UNCHECKED
+from dimtyped.nn._forms import UNCHECKED, Inputs
 from dimtyped.nn._layer import ROLES, Layer, declares, make_ready, typed_class_of
+from dimtyped.nn._sequences import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rarer_forms, sequence
 
-_SOURCE = {
-    "batch first": Shaped[Tensor, "batch source embed"],
-    "sequence first": Shaped[Tensor, "source batch embed"],
-    "unbatched": Shaped[Tensor, "source embed"],
-}
-_TARGET = {
-    "batch first": Shaped[Tensor, "batch target embed"],
-    "sequence first": Shaped[Tensor, "target batch embed"],
-    "unbatched": Shaped[Tensor, "target embed"],
-}
+_SIZES = {"embed": "_dim_attention.embed_dim", "heads": "_dim_attention.num_heads"}
+_ARGUMENTS = {"d_model": "embed", "nhead": "heads", "dim_feedforward": "feedforward"}
+_BATCH_COMES_FIRST = "self._dim_attention.batch_first"
+_TARGET_IS_CAUSAL = "tgt_is_causal or memory_is_causal"
 
 
-def _mask(form: str, rows: str, columns: str) -> Any:
-    many = "heads" if form == "unbatched" else "batch*heads"
-    return None | Shaped[Tensor, f"{rows} {columns}"] | Shaped[Tensor, f"{many} {rows} {columns}"]
-
-
-def _padding(form: str, columns: str) -> Any:
-    return None | Shaped[Tensor, columns if form == "unbatched" else f"batch {columns}"]
-
-
-def _encoder_inputs(form: str, mask: str) -> dict[str, Any]:
+def _forms(inputs: Any) -> dict[str, Inputs | None]:
     return {
-        "src": _SOURCE[form],
-        mask: _mask(form, "source", "source"),
-        "src_key_padding_mask": _padding(form, "source"),
+        "self._dim_attention is None": UNCHECKED,
+        _BATCH_COMES_FIRST: inputs(BATCH_FIRST),
+        "": inputs(SEQUENCE_FIRST),
     }
 
 
-def _decoder_inputs(form: str) -> dict[str, Any]:
+def _encoder_inputs(layout: str) -> Inputs:
     return {
-        "tgt": _TARGET[form],
-        "memory": _SOURCE[form],
-        "tgt_mask": _mask(form, "target", "target"),
-        "memory_mask": _mask(form, "target", "source"),
-        "tgt_key_padding_mask": _padding(form, "target"),
-        "memory_key_padding_mask": _padding(form, "source"),
+        "src": sequence(layout, "source"),
+        "mask": mask(layout, "source", "source"),
+        "src_mask": mask(layout, "source", "source"),
+        "src_key_padding_mask": padding(layout, "source"),
     }
 
 
-def _transformer_inputs(form: str) -> dict[str, Any]:
-    inputs = {**_encoder_inputs(form, "src_mask"), **_decoder_inputs(form)}
-    return {name: inputs[name] for name in ("src", *inputs) if name != "memory"}
+def _decoder_inputs(layout: str) -> Inputs:
+    return {
+        "tgt": sequence(layout, "target"),
+        "memory": sequence(layout, "source"),
+        "tgt_mask": mask(layout, "target", "target"),
+        "memory_mask": mask(layout, "target", "source"),
+        "tgt_key_padding_mask": padding(layout, "target"),
+        "memory_key_padding_mask": padding(layout, "source"),
+    }
 
 
-_DECODER_FORMS = with_causal({form: _decoder_inputs(form) for form in _SOURCE}, ("tgt_mask", "memory_mask"))
+def _transformer_inputs(layout: str) -> Inputs:
+    return {**_encoder_inputs(layout), **_decoder_inputs(layout)}
 
 
-# What a stack is made of may be others' own: then its sizes are not known ---------------------------------------------
+class _OfAttention(Layer):
+    """What the layers and the stacks share: their sizes are those of a self-attention in them."""
+
+    @property
+    def _dim_attention(self) -> torch.nn.MultiheadAttention | None:
+        return _attention_of(self)
+
+    @property
+    def _dim_sizes(self) -> dict[str, int]:
+        return super()._dim_sizes if self._dim_attention is not None else {}
 
 
-def _attention(layer: Any) -> Any:
+def _attention_of(layer: torch.nn.Module) -> torch.nn.MultiheadAttention | None:
+    """The layer's self-attention, if it is torch's or ours."""
     found = layer._modules.get("self_attn")
     return found if isinstance(found, torch.nn.MultiheadAttention) else None
 
 
-def _first_attention(stack: Any) -> Any:
-    layers = stack._modules["layers"]
-    return _attention(layers[0]) if len(layers) > 0 else None
+class _Stack(_OfAttention):
+    """What the stacks share: their first layer stands for all, which are copies of one."""
+
+    @property
+    def _dim_attention(self) -> torch.nn.MultiheadAttention | None:
+        first = self._dim_first
+        return _attention_of(first) if first is not None else None
+
+    @property
+    def _dim_first(self) -> torch.nn.Module | None:
+        layers = self._modules["layers"]
+        return next(iter(layers._modules.values()), None) if layers is not None else None
+
+    @property
+    def _dim_labels(self) -> dict[str, str]:
+        first = self._dim_first
+        return first._dim_labels if isinstance(first, _OfAttention) else super()._dim_labels
 
 
-def _encoder_layer_form(layer: Any, first: Any, keywords: Mapping[str, Any]) -> Hashable:
-    attention = _attention(layer)
-    return layout(first, attention.batch_first, keywords.get("is_causal")) if attention is not None else UNCHECKED
+@declares(
+    sizes=_SIZES,
+    forms=_forms(_encoder_inputs),
+    otherwise=rarer_forms("src", _BATCH_COMES_FIRST, "is_causal", _encoder_inputs, "src_mask"),
+    output=sequence(BATCH_FIRST, "source"),
+    flow=("embed", "embed"),
+    arguments=_ARGUMENTS,
+    multiples={"d_model": "nhead"},
+    error=DimensionAssertionError,
+)
+class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):
+    """`torch.nn.TransformerEncoderLayer`, checked by name: `(source, batch, embed)`, or with `batch_first`, or without batch.
+
+    Args: as `torch.nn.TransformerEncoderLayer`; each size may be a Dim.
+
+    Shape:
+        src_mask: `(source, source)` or `(batch*heads, source, source)`.
+        src_key_padding_mask: `(batch, source)`.
+
+    Raises:
+        DeclarationError: at construction, a width that the heads do not divide.
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+    """
 
 
-def _encoder_form(layer: Any, first: Any, keywords: Mapping[str, Any]) -> Hashable:
-    attention = _first_attention(layer)
-    return layout(first, attention.batch_first, keywords.get("is_causal")) if attention is not None else UNCHECKED
+@declares(
+    sizes=_SIZES,
+    forms=_forms(_decoder_inputs),
+    otherwise=rarer_forms("tgt", _BATCH_COMES_FIRST, _TARGET_IS_CAUSAL, _decoder_inputs, "tgt_mask", "memory_mask"),
+    output=sequence(BATCH_FIRST, "target"),
+    flow=("embed", "embed"),
+    arguments=_ARGUMENTS,
+    multiples={"d_model": "nhead"},
+    error=DimensionAssertionError,
+)
+class TransformerDecoderLayer(_OfAttention, torch.nn.TransformerDecoderLayer):
+    """`torch.nn.TransformerDecoderLayer`, checked by name: a target, and the memory that it looks at.
+
+    Args: as `torch.nn.TransformerDecoderLayer`; each size may be a Dim.
+
+    Shape:
+        tgt: `(target, batch, embed)`, with `batch_first` `(batch, target, embed)`, or without batch.
+        memory: the same of `source`.
+        tgt_mask: `(target, target)` or `(batch*heads, target, target)`.
+        memory_mask: `(target, source)` or `(batch*heads, target, source)`.
+        tgt_key_padding_mask, memory_key_padding_mask: `(batch, target)` and `(batch, source)`.
+
+    Raises:
+        DeclarationError: at construction, a width that the heads do not divide.
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+    """
 
 
-def _is_causal(keywords: Mapping[str, Any]) -> Any:
-    return keywords.get("tgt_is_causal") or keywords.get("memory_is_causal") or keywords.get("src_is_causal")
+@declares(
+    sizes=_SIZES,
+    forms=_forms(_encoder_inputs),
+    otherwise=rarer_forms("src", _BATCH_COMES_FIRST, "is_causal", _encoder_inputs, "mask"),
+    output=sequence(BATCH_FIRST, "source"),
+    flow=("embed", "embed"),
+    error=DimensionAssertionError,
+)
+class TransformerEncoder(_Stack, torch.nn.TransformerEncoder):
+    """`torch.nn.TransformerEncoder`, checked by name as its layers are; see `TransformerEncoderLayer`.
+
+    Args: as `torch.nn.TransformerEncoder`.
+
+    Raises:
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+    """
 
 
-def _decoder_layer_form(layer: Any, first: Any, keywords: Mapping[str, Any]) -> Hashable:
-    attention = _attention(layer)
-    return layout(first, attention.batch_first, _is_causal(keywords)) if attention is not None else UNCHECKED
+@declares(
+    sizes=_SIZES,
+    forms=_forms(_decoder_inputs),
+    otherwise=rarer_forms("tgt", _BATCH_COMES_FIRST, _TARGET_IS_CAUSAL, _decoder_inputs, "tgt_mask", "memory_mask"),
+    output=sequence(BATCH_FIRST, "target"),
+    flow=("embed", "embed"),
+    error=DimensionAssertionError,
+)
+class TransformerDecoder(_Stack, torch.nn.TransformerDecoder):
+    """`torch.nn.TransformerDecoder`, checked by name as its layers are; see `TransformerDecoderLayer`.
+
+    Args: as `torch.nn.TransformerDecoder`.
+
+    Raises:
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+    """
 
 
-def _decoder_form(layer: Any, first: Any, keywords: Mapping[str, Any]) -> Hashable:
-    attention = _first_attention(layer)
-    return layout(first, attention.batch_first, _is_causal(keywords)) if attention is not None else UNCHECKED
+@declares(
+    sizes={"embed": "d_model", "heads": "nhead"},
+    forms={
+        "not self._dim_is_whole": UNCHECKED,
+        "self.batch_first": _transformer_inputs(BATCH_FIRST),
+        "": _transformer_inputs(SEQUENCE_FIRST),
+    },
+    otherwise=rarer_forms(
+        "src",
+        "self.batch_first",
+        f"src_is_causal or {_TARGET_IS_CAUSAL}",
+        _transformer_inputs,
+        "src_mask",
+        "tgt_mask",
+        "memory_mask",
+    ),
+    output=sequence(BATCH_FIRST, "target"),
+    flow=("embed", "embed"),
+    multiples={"d_model": "nhead"},
+    error=DimensionAssertionError,
+)
+class Transformer(Layer, torch.nn.Transformer):
+    """`torch.nn.Transformer`, checked by name: a source for the encoder, a target for the decoder, and their masks.
+
+    The stacks that it makes, and their layers, are typed too. With a `custom_encoder` or `custom_decoder` that is no
+    stack of torch's, torch alone decides what fits.
+
+    Args: as `torch.nn.Transformer`; each size may be a Dim.
+
+    Shape:
+        src: `(source, batch, embed)`, with `batch_first` `(batch, source, embed)`, or without batch.
+        tgt: the same of `target`.
+        src_mask, tgt_mask, memory_mask: `(source, source)`, `(target, target)` and `(target, source)`, each also for
+            every head: `(batch*heads, ...)`.
+        src_key_padding_mask, tgt_key_padding_mask, memory_key_padding_mask: `(batch, source)`, `(batch, target)` and
+            `(batch, source)`.
+
+    Raises:
+        DeclarationError: at construction, a width that the heads do not divide.
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+    """
+
+    def _reset_parameters(self) -> None:
+        super()._reset_parameters()  # torch's constructor calls it once the parts are there
+        for part in self.modules():
+            typed = typed_class_of(type(part))
+            if typed is not None and isinstance(part, _PARTS):
+                part.__class__ = typed
+                part.__dict__[ROLES] = {role: name for role, name in self.__dict__.get(ROLES, {}).items()}
+                make_ready(part, typed)
+
+    @property
+    def _dim_is_whole(self) -> bool:
+        """Whether both stacks are torch's or ours."""
+        parts = self._modules
+        return isinstance(parts["encoder"], torch.nn.TransformerEncoder) and isinstance(
+            parts["decoder"], torch.nn.TransformerDecoder
+        )
 
 
-def _transformer_form(layer: Any, first: Any, keywords: Mapping[str, Any]) -> Hashable:
-    own = isinstance(layer.encoder, torch.nn.TransformerEncoder) and isinstance(
-        layer.decoder, torch.nn.TransformerDecoder
-    )
-    return layout(first, layer.batch_first, _is_causal(keywords)) if own else UNCHECKED
+_PARTS = (
+    torch.nn.TransformerEncoder,
+    torch.nn.TransformerDecoder,
+    torch.nn.TransformerEncoderLayer,
+    torch.nn.TransformerDecoderLayer,
+)

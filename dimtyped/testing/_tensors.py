@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor
 from dimtyped._axes import is_array_annotation, read_array
 from dimtyped._errors import DeclarationError
 from dimtyped._hints import ArrayHint
-from dimtyped.testing._sizes import Sides, Sizes, draw_shape, draw_sizes
+from dimtyped.testing._fill import Fill, laid_out, layouts_of
+from dimtyped.testing._sizes import Sides, Solver, draw_shape
 
 _COMMON = (
     torch.float32,
@@ -28,8 +29,8 @@ _COMMON = (
     torch.complex64,
     torch.complex128,
 )
-_SEEDS = 2**16
-_LAYOUTS = ("contiguous", "strided", "transposed", "expanded", "channels_last")
+VOCABULARY = ("vocab", "vocabulary", "vocab_size", "num_embeddings", "classes", "num_classes")
+SEEDS = st.integers(0, 2**16)
 
 
 def tensors(
@@ -45,42 +46,40 @@ def tensors(
 ) -> st.SearchStrategy[Tensor]:
     """Tensors that fit one jaxtyping annotation, in every memory layout.
 
-    They shrink to sides of `min_side`, zeros and a contiguous layout. Floats are finite and about 1 in size; integers are
-    0 or above and small, below the size of a fixed name such as `vocab`.
+    They shrink to sides of `min_side`, zeros and a contiguous layout. Floats are finite and about 1 in size; integers
+    are 0 or above and small, below the size of a fixed name such as `vocab`.
 
     Args:
         annotation: `Float[Tensor, "batch seq"]`, of the whole grammar.
         sizes: Sizes of names. Default: none, all are drawn.
         min_side: The shortest side that is drawn. Default: 1.
-        max_side: The longest. Default: 6.
+        max_side: The longest. Default: 6. A side is longer only where an expression needs it.
         allow_empty: Whether sides of 0 are drawn too. Default: False.
         device: Where the tensors are. Default: the CPU.
         dtypes: Which dtypes to draw from. Default: the common ones that the annotation admits.
         elements: A strategy for each element. Default: seeded numbers, which is much faster.
 
     Raises:
-        DeclarationError: the annotation is none, cannot be met, or the device is not there.
+        DeclarationError: the annotation is none, cannot be met, fixes a name that `sizes` fixes otherwise, or the
+            device is not there.
 
     Example:
+        >>> from hypothesis import find
         >>> from jaxtyping import Float
         >>> from torch import Tensor
-        >>> from dimtyped.testing import tensors
-        >>> tensors(Float[Tensor, "batch embed"], sizes={"embed": 4}).example().shape[1]  # doctest: +SKIP
-        4
+        >>> find(tensors(Float[Tensor, "batch 2*batch"]), lambda tensor: tensor.shape[0] > 1).shape
+        torch.Size([2, 4])
     """
-    if not is_array_annotation(annotation):
-        raise DeclarationError(f'tensors() takes an annotation such as Float[Tensor, "batch seq"], not {annotation!r}')
-    hint, sides = read_array(annotation), Sides(min_side, max_side, allow_empty)
-    if not (isinstance(hint.array_type, type) and issubclass(hint.array_type, Tensor)):
-        raise DeclarationError(f"tensors() makes torch tensors, not what {hint} annotates")
-    chosen = _chosen_dtypes(hint, dtypes)
-    where = present(device)
-    fixed = dict(sizes or {})
+    hint, sides = _read(annotation), Sides(min_side, max_side, allow_empty)
+    solver = Solver([hint], sizes or {}, {}, sides)
+    chosen, where = _chosen_dtypes(hint, dtypes), present(device)
+    high = min((size for name, size in solver.fixed.items() if name in VOCABULARY), default=4)
 
     @st.composite
     def strategy(draw: st.DrawFn) -> Tensor:
-        drawn = draw_sizes(draw, [hint], fixed, {}, sides)
-        return draw_tensor(draw, hint, drawn, sides, draw(st.sampled_from(chosen)), where, elements=elements)
+        shape = draw_shape(draw, hint, solver.draw(draw), sides)
+        fill = Fill(draw(st.sampled_from(chosen)), high=high)
+        return draw_tensor(draw, hint, shape, fill, where, elements)
 
     return strategy()
 
@@ -88,29 +87,32 @@ def tensors(
 def draw_tensor(
     draw: st.DrawFn,
     hint: ArrayHint,
-    sizes: Sizes,
-    sides: Sides,
-    dtype: torch.dtype,
+    shape: tuple[int, ...],
+    fill: Fill,
     device: torch.device,
-    *,
-    limit: int | None = None,
     elements: st.SearchStrategy[Any] | None = None,
 ) -> Tensor:
-    """One tensor of this annotation under these sizes; integers below `limit`."""
-    shape = draw_shape(draw, hint, sizes, sides)
-    below = limit if limit is not None else sizes.singles.get("vocab", sizes.singles.get("vocabulary", 4))
-    layout = draw(st.sampled_from(_LAYOUTS))
-    if elements is not None:
-        count = int(torch.Size(shape).numel())
+    """One tensor of this annotation and shape, filled and laid out."""
+    if elements is None:
+        made = fill.make(shape, draw(SEEDS))
+    else:
+        count = torch.Size(shape).numel()
         values = draw(st.lists(elements, min_size=count, max_size=count))
-        made: Callable[[tuple[int, ...]], Tensor] = lambda wanted: torch.tensor(values, dtype=dtype).reshape(wanted)
-        return made(shape).to(device)
-    seed = draw(st.integers(0, _SEEDS))
-    return _laid_out(shape, layout, lambda wanted: _filled(wanted, dtype, seed, below)).to(device)
+        made = torch.tensor(values, dtype=fill.dtype).reshape(shape)
+    layout = draw(st.sampled_from(layouts_of(shape)))
+    return as_kind(laid_out(made, layout).to(device), hint.array_type)
+
+
+def as_kind(tensor: Tensor, kind: type) -> Tensor:
+    """The tensor as the class that an annotation wants."""
+    if issubclass(kind, torch.nn.Parameter):
+        trains = tensor.is_floating_point() or tensor.is_complex()
+        return torch.nn.Parameter(tensor, requires_grad=trains)
+    return tensor if isinstance(tensor, kind) else tensor.as_subclass(kind)
 
 
 def present(device: torch.device | str) -> torch.device:
-    """The device, if tensors can be made on it.
+    """The device, if tensors with values can be made on it.
 
     Raises:
         DeclarationError: they cannot.
@@ -119,40 +121,30 @@ def present(device: torch.device | str) -> torch.device:
         where = torch.device(device)
         torch.empty(0, device=where)
     except (RuntimeError, AssertionError) as error:
-        raise DeclarationError(f"tensors cannot be made on device {str(device)!r} here: {error}") from None
+        reason = str(error).splitlines()[0]
+        raise DeclarationError(f"no tensor can be made on device {str(device)!r} here: {reason}") from None
+    if where.type == "meta":
+        raise DeclarationError("a tensor on device 'meta' has no values\n  Give the module memory first: module.to_empty(device='cpu').")
     return where
 
 
+def _read(annotation: Any) -> ArrayHint:
+    if not is_array_annotation(annotation):
+        raise DeclarationError(
+            f'tensors() takes an annotation such as Float[Tensor, "batch seq"], not {annotation!r}\n'
+            "  For a function or a module use calls()."
+        )
+    hint = read_array(annotation)
+    if not (isinstance(hint.array_type, type) and issubclass(hint.array_type, Tensor)):
+        raise DeclarationError(f"tensors() makes torch tensors, not what {hint} annotates")
+    return hint
+
+
 def _chosen_dtypes(hint: ArrayHint, dtypes: Sequence[torch.dtype] | None) -> list[torch.dtype]:
-    admitted = [dtype for dtype in dtypes or _COMMON if hint.dtypes is None or dtype in hint.dtypes]
-    if not admitted and dtypes is None:
-        admitted = sorted(hint.dtypes or (), key=str)
-    if not admitted:
-        raise DeclarationError(f"none of the dtypes {list(dtypes or ())} is one that {hint} admits")
-    return admitted
-
-
-def _filled(shape: tuple[int, ...], dtype: torch.dtype, seed: int, below: int) -> Tensor:
-    """Zeros for seed 0, otherwise what the seed gives."""
-    if seed == 0:
-        return torch.zeros(shape, dtype=dtype)
-    generator = torch.Generator().manual_seed(seed)
-    if dtype is torch.bool:
-        return torch.randint(0, 2, shape, generator=generator).to(dtype)
-    if dtype.is_floating_point or dtype.is_complex:
-        wide = torch.complex128 if dtype.is_complex else torch.float64
-        return torch.randn(shape, generator=generator, dtype=wide).to(dtype)
-    return torch.randint(0, max(1, min(below, torch.iinfo(dtype).max)), shape, generator=generator).to(dtype)
-
-
-def _laid_out(shape: tuple[int, ...], layout: str, make: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
-    """The tensor in a layout, where its shape has one."""
-    if layout == "transposed" and len(shape) > 1:
-        return make(tuple(reversed(shape))).permute(*reversed(range(len(shape))))
-    if layout == "strided" and shape:
-        return make((*shape[:-1], 2 * shape[-1]))[..., ::2]
-    if layout == "expanded" and shape:
-        return make((1, *shape[1:])).expand(shape)
-    if layout == "channels_last" and len(shape) == 4:
-        return make(shape).contiguous(memory_format=torch.channels_last)
-    return make(shape)
+    chosen = [dtype for dtype in dtypes or _COMMON if hint.dtypes is None or dtype in hint.dtypes]
+    if not chosen and dtypes is None:
+        chosen = sorted(hint.dtypes or (), key=str)
+    if not chosen:
+        wanted = f"none of dtypes={list(dtypes)}" if dtypes else "no dtype of torch"
+        raise DeclarationError(f"{wanted} is one that {hint} admits")
+    return chosen

@@ -54,7 +54,7 @@ def summed(output) -> torch.Tensor:
     return output.sum()
 
 
-# The layer --------------------------------------------------------------------------------------------------------------
+# The layer ------------------------------------------------------------------------------------------------------------
 
 
 @each_case
@@ -159,8 +159,8 @@ class TestSeenFromOutside:
     def test_hooks_run(self, case):
         seen = []
         layer = case.typed()
-        layer.register_forward_pre_hook(lambda module, args: seen.append("before"))
-        layer.register_forward_hook(lambda module, args, output: seen.append("after"))
+        layer.register_forward_pre_hook(lambda *_: seen.append("before"))
+        layer.register_forward_hook(lambda *_: seen.append("after"))
         case.call(layer)
         assert seen == ["before", "after"]
 
@@ -187,7 +187,7 @@ class TestSeenFromOutside:
         assert_same(output, case.call(other))
         assert_same(case.call(layer), case.call(case.torch()))
 
-    @pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
+    @pytest.mark.filterwarnings("ignore:.torch.jit.trace")
     def test_a_jit_trace_is_torchs(self, case):
         with warnings.catch_warnings():
             if case.kind not in ("Linear", "Embedding"):  # torch's own RNNs are warned of too
@@ -239,13 +239,13 @@ def pickle_round_trip_of_state(layer):
     return layer
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script")
 @pytest.mark.parametrize("case", FIRST_CASES[:2], ids=lambda case: case.kind)
 def test_torch_jit_scripts_all_but_the_rnns_of_which_torch_scripts_no_subclass(case):
     assert_same(torch.jit.script(case.named())(*case.inputs()), case.call(case.torch()))
 
 
-# Signatures ---------------------------------------------------------------------------------------------------------------
+# Signatures -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["Linear", "Embedding"])
@@ -261,7 +261,11 @@ def test_the_constructor_has_torchs_signature(kind):
         ("Embedding", (9, 4, 1, 2.0, 1.0, True, False, None, True), {}),
         ("Embedding", (), {"num_embeddings": 9, "embedding_dim": 4, "padding_idx": 1, "_weight": torch.ones(9, 4)}),
         ("RNN", (3, 4, 2, "relu", False, True, 0.5, True), {}),
-        ("RNN", (), {"input_size": 3, "hidden_size": 4, "num_layers": 2, "nonlinearity": "relu", "dtype": torch.float64}),
+        (
+            "RNN",
+            (),
+            {"input_size": 3, "hidden_size": 4, "num_layers": 2, "nonlinearity": "relu", "dtype": torch.float64},
+        ),
         ("LSTM", (3, 4, 2, False, True, 0.5, True, 2, "cpu", torch.float64), {}),
         ("LSTM", (), {"input_size": 3, "hidden_size": 4, "proj_size": 2, "device": "cpu"}),
         ("GRU", (3, 4, 2, False, True, 0.5, True), {}),
@@ -294,13 +298,13 @@ def test_takes_torchs_arguments_by_position_and_by_keyword(kind, arguments, keyw
     ],
 )
 def test_refuses_wrong_arguments_with_torchs_kind_of_error(kind, arguments, keywords):
-    with pytest.raises(Exception) as theirs:  # noqa: B017, PT011 - whatever torch raises, ours must be the same kind
+    with pytest.raises(Exception) as theirs:  # noqa: PT011 - whatever torch raises, ours must be the same kind
         getattr(torch.nn, kind)(*arguments, **keywords)
     with pytest.raises(theirs.type):
         getattr(nn, kind)(*arguments, **keywords)
 
 
-# The package -----------------------------------------------------------------------------------------------------------------
+# The package ----------------------------------------------------------------------------------------------------------
 
 REPLACED = {*TYPED, "Module", "Sequential", "ModuleList", "ModuleDict"}
 PUBLIC = sorted(name for name in dir(torch.nn) if not name.startswith("_"))
@@ -334,7 +338,7 @@ def test_a_star_import_brings_the_typed_layers():
     assert found["ReLU"] is torch.nn.ReLU
 
 
-# What public models do to layers -------------------------------------------------------------------------------------------
+# What public models do to layers --------------------------------------------------------------------------------------
 
 
 def test_weight_drop_deletes_a_parameter_and_sets_a_tensor_before_each_call():
@@ -396,7 +400,7 @@ def test_xavier_by_isinstance():
     assert all(bool((layer.weight == 2).all()) for layer in model)
 
 
-# Tensors of other kinds ------------------------------------------------------------------------------------------------------
+# Tensors of other kinds -----------------------------------------------------------------------------------------------
 
 
 class Marked(torch.Tensor):
@@ -447,7 +451,7 @@ def test_gradients_of_functions():
 
 def test_a_torch_fx_proxy_passes_through_the_check():
     class Inside(torch.fx.Tracer):
-        def is_leaf_module(self, module, name):
+        def is_leaf_module(self, module, name):  # noqa: ARG002 - a name in the signature
             return isinstance(module, torch.nn.RNNBase)
 
     model = torch.nn.Sequential(FIRST_CASES[1].typed(), torch.nn.Dropout(0.5), FIRST_CASES[0].typed())

@@ -94,6 +94,19 @@ class TestIdsOutsideTheVocabulary:
         with pytest.raises(VocabularyError, match="must be 0 to 11"):
             layer(torch.tensor([12]))
 
+    @pytest.mark.parametrize("mode", ["on", "values"])
+    def test_of_an_embedding_grown_through_its_data(self, mode):
+        before = _config.mode()
+        dimtyped.configure(mode)
+        try:
+            layer = nn.Embedding(9, 3)
+            layer.weight.data = floats(12, 3)
+            assert layer(torch.tensor([11])).shape == (1, 3)
+            with pytest.raises(VocabularyError, match="must be 0 to 11"):
+                layer(torch.tensor([12]))
+        finally:
+            dimtyped.configure(before)
+
 
 @pytest.fixture
 def values_mode():
@@ -115,10 +128,30 @@ class TestValuesMode:
     def test_not_where_there_are_none(self, tokens):
         assert nn.Embedding(9, 3, device=tokens.device)(tokens).shape == (*tokens.shape, 3)
 
+    def test_not_under_vmap(self):
+        assert torch.vmap(nn.Embedding(9, 3))(ids(2, 5, high=9)).shape == (2, 5, 3)
+
     def test_not_inside_a_trace(self):
         torch.compiler.reset()
         compiled = torch.compile(nn.Embedding(9, 3), fullgraph=True, backend="eager")
         assert compiled(ids(2, 3, high=9)).shape == (2, 3, 3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.usefixtures("values_mode")
+class TestValuesModeOnAGpu:
+    def test_the_ids_are_refused_before_the_kernel_would_end_the_context(self):
+        layer = nn.Embedding(9, 3, device="cuda")
+        with pytest.raises(VocabularyError, match="1 token id outside the vocabulary: 9"):
+            layer(torch.tensor([[1, 9]], device="cuda"))
+        assert layer(ids(2, 3, high=9).cuda()).sum().isfinite()
+
+    def test_not_while_a_graph_is_captured(self):
+        layer, tokens = nn.Embedding(9, 3, device="cuda"), ids(2, 3, high=9).cuda()
+        layer(tokens)
+        with torch.cuda.graph(torch.cuda.CUDAGraph()):
+            assert layer(tokens).shape == (2, 3, 3)
 
 
 class TestFromPretrained:
@@ -142,7 +175,9 @@ class TestFromPretrained:
     def test_refuses_a_larger_one_and_warns_of_a_smaller(self, data, rows, embed):
         entries = data.draw(other_than(rows))
         if entries > rows:
-            with pytest.raises(DeclarationError, match=f"vocab is {entries}, but the matrix .* has {rows} rows") as caught:
+            with pytest.raises(
+                DeclarationError, match=f"vocab is {entries}, but the matrix .* has {rows} rows"
+            ) as caught:
                 nn.Embedding.from_pretrained(floats(rows, embed), vocabulary=entries)
             assert (caught.value.dim, caught.value.expected, caught.value.actual) == ("vocab", entries, rows)
         else:

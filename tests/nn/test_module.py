@@ -55,7 +55,7 @@ def refuses(module, *shape: int, dim: str = "hidden", argument: str = "x") -> Di
     return caught.value
 
 
-# What declares ----------------------------------------------------------------------------------------------------------
+# What declares --------------------------------------------------------------------------------------------------------
 
 
 class TestParameters:
@@ -76,7 +76,7 @@ class TestParameters:
 
     def test_of_a_module_without_layers(self):
         class Scale(Named):
-            def __init__(self, hidden: DimSize):
+            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
                 super().__init__()
 
         assert Scale(4)(ones(2, 4)).shape == (2, 4)
@@ -94,7 +94,7 @@ class TestParameters:
 
     def test_defaults(self):
         class Defaults(Named):
-            def __init__(self, hidden: DimSize = 4):
+            def __init__(self, hidden: DimSize = 4):  # noqa: ARG002 - it declares a name
                 super().__init__()
 
         refuses(Defaults(), 2, 5)
@@ -103,7 +103,7 @@ class TestParameters:
     @pytest.mark.parametrize("optional", [DimSize | None, Optional[DimSize]], ids=str)  # noqa: UP045 - both are written
     def test_optional_ones_declare_nothing_where_none_is_given(self, optional):
         class Maybe(Named):
-            def __init__(self, hidden: optional = None):
+            def __init__(self, hidden: optional = None):  # noqa: ARG002 - a name in the signature
                 super().__init__()
 
         assert Maybe()(ones(2, 9)).shape == (2, 9)
@@ -116,7 +116,7 @@ class TestParameters:
                 super().__init__()
                 seen.append(hidden)
 
-            def forward(self, x: Float[Tensor, "hidden"], y: Float[Tensor, "width"]):
+            def forward(self, x: Float[Tensor, "hidden"], y: Float[Tensor, "width"]):  # noqa: ARG002 - a name in the signature
                 return x
 
         seen = []
@@ -274,6 +274,17 @@ class TestStoredDims:
         assert (type(module.hidden), module.hidden) == (int, 4)
         refuses(module, 2, 5)
 
+    def test_a_layer_that_is_torchs_own_keeps_plain_ints(self):
+        class Holds(Named):
+            def __init__(self, hidden: DimSize):
+                super().__init__()
+                self.norm = torch.nn.LayerNorm((hidden,))
+                self.held = nn.Sequential(torch.nn.Bilinear(hidden, hidden, 2 * hidden))
+
+        module = Holds(4)
+        sizes = [*module.norm.normalized_shape, module.held[0].in1_features, module.held[0].out_features]
+        assert [(type(size), size) for size in sizes] == [(int, 4), (int, 4), (int, 8)]
+
     def test_after_init_too(self):
         module = Named()
         module.width = Dim("hidden", 4)
@@ -404,7 +415,7 @@ class TestDerivedNames:
         refuses(Any(hidden, heads), 2, hidden + 1)
 
 
-# Two sizes ----------------------------------------------------------------------------------------------------------------
+# Two sizes ------------------------------------------------------------------------------------------------------------
 
 
 class TestASecondSize:
@@ -482,7 +493,7 @@ class TestASecondSize:
         Two()
 
 
-# What is replaced after construction ---------------------------------------------------------------------------------------
+# What is replaced after construction ----------------------------------------------------------------------------------
 
 
 class TestReplacedLayers:
@@ -522,7 +533,7 @@ class TestReplacedLayers:
         assert Finer(4)(ones(2, 4)).shape == (2, 7)
 
 
-# Scopes in scopes -----------------------------------------------------------------------------------------------------------
+# Scopes in scopes -----------------------------------------------------------------------------------------------------
 
 
 class Pair(nn.Module):
@@ -556,7 +567,7 @@ class TestNestedScopes:
 
     def test_the_parents_own_word_settles_it(self):
         class Own(Pair):
-            def __init__(self, hidden: DimSize):
+            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
                 super().__init__(4, 5)
 
         assert Own(4)(ones(2, 4)).shape == (2, 3)
@@ -591,7 +602,7 @@ class TestNestedScopes:
 
     def test_names_do_not_go_down(self):
         class Parent(nn.Module):
-            def __init__(self, hidden: DimSize):
+            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
                 super().__init__()
                 self.child = Named()
 
@@ -601,26 +612,26 @@ class TestNestedScopes:
         assert Parent(4)(ones(2, 9)).shape == (2, 9)
 
 
-# Methods --------------------------------------------------------------------------------------------------------------------
+# Methods --------------------------------------------------------------------------------------------------------------
 
 
 class TestMethods:
     def test_a_forward_without_annotations_is_left_alone(self):
-        def forward(self, x):
+        def forward(self, x):  # noqa: ARG001 - a name in the signature
             return x
 
         assert type("Plain", (nn.Module,), {"forward": forward}).forward is forward
 
     def test_a_forward_whose_annotations_name_no_dimension_is_left_alone(self):
         class Usual(nn.Module):
-            def forward(self, x: Tensor, mask: Tensor = None, scale: float = 1) -> Tensor:  # noqa: RUF013
+            def forward(self, x: Tensor, mask: Tensor = None, scale: float = 1) -> Tensor:  # noqa: ARG002 - a name in the signature
                 return x
 
         assert Usual()(ones(2), None, 1).shape == (2,)
 
     def test_an_inherited_forward_knows_the_childs_names(self):
         class Heir(Named):
-            def __init__(self, hidden: DimSize):
+            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
                 super().__init__()
 
         refuses(Heir(4), 2, 5)
@@ -675,7 +686,7 @@ class TestMethods:
             def forward(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]: ...
 
         class Real(Base):
-            def __init__(self, hidden: DimSize):
+            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
                 super().__init__()
 
             def forward(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
@@ -688,7 +699,7 @@ class TestMethods:
     @pytest.mark.parametrize("bases", [(nn.Module, Generic[T]), (Generic[T], nn.Module)], ids=["before", "after"])
     def test_a_generic_module(self, bases):
         class Box(*bases):
-            def __init__(self, hidden: DimSize):
+            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
                 super().__init__()
 
             def forward(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
@@ -754,7 +765,7 @@ class TestMethods:
         assert (model.last.shape, model.calls) == ((5, 4), 2)
 
 
-# Plain torch modules ----------------------------------------------------------------------------------------------------------
+# Plain torch modules --------------------------------------------------------------------------------------------------
 
 
 class Plain(torch.nn.Module):
@@ -824,7 +835,7 @@ class TestAPlainTorchModule:
             refuses(other, 2, 5)
 
 
-# Copies ---------------------------------------------------------------------------------------------------------------------
+# Copies ---------------------------------------------------------------------------------------------------------------
 
 
 def saved_and_loaded(module):
@@ -874,7 +885,7 @@ def test_a_model_in_a_subprocess_keeps_its_names():
     refuses(pickle.loads(cloudpickle.dumps(Local(4, 3))), 2, 5)
 
 
-# Compiled -------------------------------------------------------------------------------------------------------------------
+# Compiled -------------------------------------------------------------------------------------------------------------
 
 
 class Remembering(nn.Module):
@@ -928,7 +939,7 @@ class TestCompiled:
             self.compiled(Pair(4, 5))(ones(2, 4))
 
 
-# Everything together --------------------------------------------------------------------------------------------------------
+# Everything together --------------------------------------------------------------------------------------------------
 
 
 class Decoder(nn.Module):

@@ -1,0 +1,117 @@
+"""What got slower between two results files, beyond its spread.
+
+Only dimtyped's own rows count: what it adds to its baseline where there is one, else its time. Both are related to how
+much the others' times in the same question drifted between the runs. Between two machines times say nothing, so there
+only the ratios are compared.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from benchmarks.record import MEASURED, Results, Row, Spread
+
+_OURS = "dimtyped"
+_FLOOR = 0.02
+"""A change below this part of the whole time is not told, however narrow the spreads: no two runs agree better."""
+_VALUE_FLOOR = {"MB": 0.1}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A figure that differs between the files. `verdict` is `slower`, `faster`, `worse` or `better`."""
+
+    question: str
+    case: str
+    candidate: str
+    what: str
+    old: str
+    new: str
+    verdict: str
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether it is to be looked at."""
+        return self.verdict in ("slower", "worse")
+
+
+def compare(old: Results, new: Results) -> tuple[list[Change], int]:
+    """The changes, and how many rows both files have."""
+    pairs = [pair for pair in _pairs(old, new) if pair[1].candidate.startswith(_OURS)]
+    elsewhere = (old.machine, old.device) != (new.machine, new.device)
+    drifts = None if elsewhere else _drifts(old, new)
+    return [change for pair in pairs for change in _changes(*pair, drifts)], len(pairs)
+
+
+def _pairs(old: Results, new: Results) -> Iterator[tuple[Row, Row]]:
+    """The rows that both have. One that could not run has no clock, and stands beside every clock of the other."""
+    for row in new.rows():
+        for before in old.answers[row.question].rows if row.question in old.answers else ():
+            failed = MEASURED not in (row.status, before.status) or row.status != before.status
+            if row.key[:3] == before.key[:3] and (row.clock == before.clock or failed):
+                yield before, row
+
+
+def _drifts(old: Results, new: Results) -> dict[str, float]:
+    """How many times as long the others' calls took in the new file, by question."""
+    found: dict[str, list[float]] = {}
+    for before, row in _pairs(old, new):
+        if row.figure and before.figure and not row.candidate.startswith(_OURS):
+            found.setdefault(row.question, []).append(row.figure.median / before.figure.median)
+    return {question: statistics.median(drifts) for question, drifts in found.items()}
+
+
+def _changes(old: Row, new: Row, drifts: Mapping[str, float] | None) -> Iterator[Change]:
+    if old.status != new.status:
+        yield _change(new, "", old.status, new.status, worse=old.status == MEASURED, words=("worse", "better"))
+    elif old.value is not None and new.value is not None:
+        yield from _of_values(old, new)
+    elif drifts is None:
+        if old.ratio and new.ratio:
+            yield from _of_spreads(new, "times baseline", old.ratio, new.ratio, new.ratio.median)
+    elif old.figure and new.figure:
+        drift = drifts.get(new.question, 1.0)
+        if old.over and new.over:
+            yield from _of_spreads(new, "beyond baseline", _scaled(old.over, drift), new.over, new.figure.median)
+        else:
+            yield from _of_spreads(new, "time", _scaled(old.figure, drift), new.figure, new.figure.median)
+
+
+def _scaled(spread: Spread, factor: float) -> Spread:
+    return Spread(spread.median * factor, spread.low * factor, spread.high * factor, spread.repeats)
+
+
+def _of_spreads(row: Row, what: str, old: Spread, new: Spread, whole: float) -> Iterator[Change]:
+    """A change counts that is larger than both distances between quartiles together."""
+    change = new.median - old.median
+    if abs(change) <= max(_FLOOR * whole, (old.high - old.low) + (new.high - new.low)):
+        return
+    unit = "" if what == "times baseline" else f" {row.unit}"
+    texts = [f"{spread.median:.4g} [{spread.low:.4g}, {spread.high:.4g}]{unit}" for spread in (old, new)]
+    yield _change(row, what, *texts, worse=change > 0, words=("slower", "faster"))
+
+
+def _of_values(old: Row, new: Row) -> Iterator[Change]:
+    before, after = old.value, new.value
+    if before == after:
+        return
+    if isinstance(before, bool | str) or isinstance(after, bool | str):
+        worse = after is not True
+    else:
+        if abs(after - before) <= _VALUE_FLOOR.get(new.unit, 0) * abs(before):
+            return
+        worse = after > before
+    yield _change(
+        new,
+        "value",
+        f"{before} {old.unit}".strip(),
+        f"{after} {new.unit}".strip(),
+        worse=worse,
+        words=("worse", "better"),
+    )
+
+
+def _change(row: Row, what: str, old: str, new: str, *, worse: bool, words: tuple[str, str]) -> Change:
+    return Change(row.question, row.case, row.candidate, what, old, new, words[0] if worse else words[1])

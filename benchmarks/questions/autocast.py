@@ -1,0 +1,21 @@
+"""What does checking cost in a training step under autocast to bfloat16?
+
+Casts are what autocast adds; checks see the same tensors.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+from benchmarks.measure import Run
+from benchmarks.questions.step import effort
+from benchmarks.record import Row
+from benchmarks.workloads import versus, workloads
+
+
+def ask(run: Run) -> Iterator[Row]:
+    for workload in workloads(run):
+        batch = workload.batches[1]
+        make = functools.partial(workload.step, batch=batch, device=run.device, autocast=True)
+        yield from run.compare(f"{workload.name}, batch {batch}", list(versus(make, workload, run)), effort=effort(run))

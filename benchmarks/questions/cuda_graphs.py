@@ -1,0 +1,61 @@
+"""What does checking cost once work is captured in a CUDA graph?
+
+Checks run while the graph is captured, and are no part of it: a replay launches the same kernels.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from benchmarks.measure import Run
+from benchmarks.questions.step import effort
+from benchmarks.record import Row
+from benchmarks.workloads import Workload, versus, workloads
+
+DEVICES = ("cuda",)
+_WARM_UPS = 3
+
+
+def ask(run: Run) -> Iterator[Row]:
+    for workload in workloads(run):
+        for what, make in (("decode", _decode), ("forward", _forward)):
+            captured = functools.partial(make, run, workload)
+            candidates = list(versus(captured, workload, run))
+            yield from run.compare(f"{workload.name} {what}, batch 1", candidates, effort=effort(run))
+
+
+def _decode(run: Run, workload: Workload, model: torch.nn.Module) -> Callable[[], Any]:
+    return captured(workload.decode(model, 1, run.device))
+
+
+def _forward(run: Run, workload: Workload, model: torch.nn.Module) -> Callable[[], Any]:
+    inputs = workload.inputs(1, run.device)
+
+    @torch.no_grad()
+    def forward() -> Any:
+        return model(*inputs)
+
+    return captured(forward)
+
+
+def captured(work: Callable[[], Any]) -> Callable[[], Any]:
+    """The work as a graph's replay; see torch's notes on CUDA graphs for the warm-up on a side stream."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(_WARM_UPS):
+            work()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = work()
+
+    def replay() -> Any:
+        graph.replay()
+        return result
+
+    return replay

@@ -1,0 +1,92 @@
+"""Does checking add a kernel, a copy, a synchronisation or a byte on the GPU?
+
+The profiler's list of what ran on the device, `torch.cuda.set_sync_debug_mode("error")`, and the allocator's peak.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.measure import Run, first_line
+from benchmarks.record import Row
+from benchmarks.workloads import Workload, workloads
+
+DEVICES = ("cuda",)
+SAME_KERNELS = "the same kernels, as often"
+SYNCS = "runs with synchronisation forbidden"
+_MB = 1e6
+
+
+def ask(run: Run) -> Iterator[Row]:
+    for workload in workloads(run):
+        for what in ("training step", "decode"):
+            run.say(f"{workload.name} {what}")
+            yield from _facts(run, workload, what)
+
+
+def _facts(run: Run, workload: Workload, what: str) -> Iterator[Row]:
+    work: dict[str, Callable[[], Any]] = {}
+    for label, typed in (("untyped", False), ("dimtyped", True)):
+        work[label] = work_of(workload, what, run.device, typed=typed)
+    ran = {label: kernels_of(each) for label, each in work.items()}
+    case = f"{workload.name} {what}"
+    for label, kernels in ran.items():
+        yield run.fact(f"{case}: kernels and copies", label, sum(kernels.values()))
+        yield run.fact(
+            f"{case}: peak memory", label, peak_of(workload, what, run.device, typed=label != "untyped"), "MB"
+        )
+        yield run.fact(f"{case}: {SYNCS}", label, not (problem := synchronises(work[label])), note=problem)
+    yield run.fact(f"{case}: {SAME_KERNELS}", "dimtyped", ran["dimtyped"] == ran["untyped"])
+
+
+def work_of(workload: Workload, what: str, device: torch.device, *, typed: bool) -> Callable[[], Any]:
+    """A training step or a decoding, warmed up."""
+    model = workload.model(device, typed=typed)
+    batch = workload.batches[1]
+    work = workload.decode(model, 1, device) if what == "decode" else workload.step(model, batch, device)
+    for _ in range(3):
+        work()
+    torch.cuda.synchronize()
+    return work
+
+
+def kernels_of(work: Callable[[], Any]) -> Counter[str]:
+    """How often each kernel, copy and fill ran on the device, by name."""
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+        work()
+        torch.cuda.synchronize()
+    return Counter(event.name for event in profiler.events() if event.device_type == DeviceType.CUDA)
+
+
+def synchronises(work: Callable[[], Any]) -> str:
+    """What waits for the GPU in the work, or nothing."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        work()
+    except RuntimeError as error:
+        return first_line(error)
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+    return ""
+
+
+def peak_of(workload: Workload, what: str, device: torch.device, *, typed: bool) -> float:
+    """The most megabytes of tensors at once, beyond what was there before the model."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated(device)
+    work = work_of(workload, what, device, typed=typed)
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated(device) - before) / _MB

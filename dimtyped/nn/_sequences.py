@@ -1,0 +1,49 @@
+"""What attention and transformer layers take: sequences in three layouts, and the masks that fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Shaped
+from torch import Tensor
+
+from dimtyped.nn._forms import Inputs, has_axes, without
+
+BATCH_FIRST, SEQUENCE_FIRST, UNBATCHED = "batch {} {}", "{} batch {}", "{} {}"
+"""The layouts: where the length and the width stand."""
+
+
+def sequence(layout: str, length: str, width: str = "embed") -> Any:
+    """A sequence of vectors."""
+    return Shaped[Tensor, layout.format(length, width)]
+
+
+def mask(layout: str, rows: str, columns: str) -> Any:
+    """Which positions see which: one mask for all heads, or one for each."""
+    heads = "heads" if layout == UNBATCHED else "batch*heads"
+    return None | Shaped[Tensor, f"{rows} {columns}"] | Shaped[Tensor, f"{heads} {rows} {columns}"]
+
+
+def padding(layout: str, length: str) -> Any:
+    """Which positions are padding."""
+    return None | Shaped[Tensor, length if layout == UNBATCHED else f"batch {length}"]
+
+
+def rarer_forms(first: str, batch_first: str, causal: str, inputs: Callable[[str], Inputs], *masks: str) -> Any:
+    """The forms of a call without batch, and of one that says it is causal: its masks torch drops, whatever their shape.
+
+    Args:
+        first: The first parameter.
+        batch_first: The condition of the batch coming first.
+        causal: The condition of a causal call.
+        inputs: What holds in a layout.
+        *masks: The masks that are dropped.
+    """
+    unbatched = has_axes(first, 2)
+    return {
+        f"({causal}) and {unbatched}": without(inputs(UNBATCHED), *masks),
+        unbatched: inputs(UNBATCHED),
+        f"({causal}) and {batch_first}": without(inputs(BATCH_FIRST), *masks),
+        causal: without(inputs(SEQUENCE_FIRST), *masks),
+    }

@@ -1,0 +1,107 @@
+"""Where samples begin to mix: two runs side by side, and the first submodule whose output is not what its input says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dimtyped.testing._calls import Call
+from dimtyped.testing._leaves import mapped
+from dimtyped.testing._running import run
+from dimtyped.testing._target import module_of
+
+Agrees = Callable[[Tensor, Tensor], bool]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """One call of a submodule: what went in and what came out."""
+
+    path: str
+    kind: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+def blame(before: Call, after: Call, agrees: Agrees, *, double: bool) -> str:
+    """Where two runs first differ in another way than they may; empty where that cannot be told."""
+    first, second = _recorded(before, double=double), _recorded(after, double=double)
+    if [record.path for record in first] != [record.path for record in second]:
+        return ""
+    entering = [_agree(a.inputs, b.inputs, agrees) for a, b in zip(first, second)]
+    leaving = [_agree(a.outputs, b.outputs, agrees) for a, b in zip(first, second)]
+    index = next((i for i, (into, out) in enumerate(zip(entering, leaving)) if into and not out), None)
+    return _text(first, entering, leaving, index) if index is not None else ""
+
+
+def _text(records: list[_Record], entering: list[bool], leaving: list[bool], index: int) -> str:
+    found = records[index]
+    inside = [i for i, record in enumerate(records[:index]) if _is_inside(record, found)]
+    if not inside:
+        return f"It begins in `{found.path}` ({found.kind}): what goes in is apart, what comes out is not."
+    last = next((records[i].path for i in reversed(inside) if entering[i] and leaving[i]), "")
+    next_one = next((records[i].path for i in inside if not entering[i]), "")
+    places = [*([f"after `{last}`"] if last else []), *([f"before `{next_one}`"] if next_one else [])]
+    name = f"`{found.path}` ({found.kind})" if found.path else found.kind
+    return f"It begins in the forward of {name} itself, {' and '.join(places) or 'not in a submodule'}."
+
+
+def _is_inside(record: _Record, outer: _Record) -> bool:
+    return record.path != outer.path and (not outer.path or record.path.startswith(f"{outer.path}."))
+
+
+def _agree(left: list[Tensor], right: list[Tensor], agrees: Agrees) -> bool:
+    return len(left) == len(right) and all(agrees(a, b) for a, b in zip(left, right))
+
+
+def _recorded(call: Call, *, double: bool) -> list[_Record]:
+    """Every call of a submodule during a run, in the order in which they end."""
+    module = module_of(call.target.call)
+    records: list[_Record] = []
+    with _watched(module, records):
+        run(call, double=double)
+    return records
+
+
+@contextmanager
+def _watched(module: torch.nn.Module | None, records: list[_Record]) -> Iterator[None]:
+    handles: list[Any] = []
+    try:
+        for path, member in module.named_modules() if module is not None else ():
+            handles += _watch(path, member, records)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _watch(path: str, member: torch.nn.Module, records: list[_Record]) -> list[Any]:
+    waiting: list[list[Tensor]] = []
+
+    def before(_: Any, args: Any, kwargs: Any) -> None:
+        waiting.append(_tensors_in((args, kwargs)))
+
+    def after(_: Any, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG001  # what torch gives a hook
+        records.append(_Record(path, type(member).__name__, waiting.pop(), _tensors_in(output)))
+
+    return [
+        member.register_forward_pre_hook(before, with_kwargs=True),
+        member.register_forward_hook(after, with_kwargs=True),
+    ]
+
+
+def _tensors_in(value: Any) -> list[Tensor]:
+    """Copies of the tensors in a value, as they are now."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor.detach().clone())
+        return tensor
+
+    mapped(value, keep)
+    return found

@@ -1,0 +1,70 @@
+"""What is in a made tensor: seeded numbers of a dtype, and its layout in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LAYOUTS = ("contiguous", "strided", "transposed", "expanded", "channels_last")
+
+
+@dataclass(frozen=True)
+class Fill:
+    """The numbers of a tensor: of a dtype, integers from `low` and below `high`.
+
+    With `reaches`, the first one is the highest: of a padded batch's lengths one is the whole length.
+    """
+
+    dtype: torch.dtype
+    low: int = 0
+    high: int = 4
+    reaches: bool = False
+
+    def make(self, shape: tuple[int, ...], seed: int) -> Tensor:
+        """Zeros, or the lowest, for seed 0, otherwise what the seed gives."""
+        generator = torch.Generator().manual_seed(seed)
+        if self.dtype.is_floating_point or self.dtype.is_complex:
+            wide = torch.complex128 if self.dtype.is_complex else torch.float64
+            made = torch.randn(shape, generator=generator, dtype=wide) if seed else torch.zeros(shape, dtype=wide)
+            return made.to(self.dtype)
+        low, high = self._bounds()
+        made = torch.randint(low, high, shape, generator=generator) if seed else torch.full(shape, low)
+        if self.reaches and made.numel():
+            made.view(-1)[0] = high - 1
+        return made.to(self.dtype)
+
+    def _bounds(self) -> tuple[int, int]:
+        if self.dtype is torch.bool:
+            return 0, 2
+        high = min(self.high, torch.iinfo(self.dtype).max)
+        return min(self.low, high), max(high, self.low + 1)
+
+
+def layouts_of(shape: tuple[int, ...]) -> list[str]:
+    """The layouts that a tensor of this shape can have, the plain one first."""
+    possible = {
+        "contiguous": True,
+        "strided": bool(shape),
+        "transposed": len(shape) > 1,
+        "expanded": bool(shape),
+        "channels_last": len(shape) == 4,
+    }
+    return [layout for layout in LAYOUTS if possible[layout]]
+
+
+def laid_out(tensor: Tensor, layout: str) -> Tensor:
+    """The tensor in a layout. An expanded one repeats its first row."""
+    match layout:
+        case "strided":
+            return torch.stack([tensor, tensor], dim=-1).flatten(-2)[..., ::2]
+        case "transposed":
+            back = tuple(reversed(range(tensor.dim())))
+            return tensor.permute(back).contiguous().permute(back)
+        case "expanded":
+            return tensor[:1].clone().expand_as(tensor) if len(tensor) else tensor
+        case "channels_last":
+            return tensor.contiguous(memory_format=torch.channels_last)
+        case _:
+            return tensor

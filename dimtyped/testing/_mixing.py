@@ -1,0 +1,284 @@
+"""Whether the samples along an axis keep apart: a call changed at one place, or moved, and what of the result follows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dimtyped._axes import Kind
+from dimtyped._describe import shape_text
+from dimtyped._errors import DeclarationError
+from dimtyped.testing._blame import blame
+from dimtyped.testing._calls import Call, as_call
+from dimtyped.testing._leaves import Leaf, replaced
+from dimtyped.testing._running import differs, result_leaves, run
+from dimtyped.testing._sizes import Sizes
+from dimtyped.testing._target import Target
+from dimtyped.testing._values import fill_of, padded_axis
+
+_PLACES = 4  # indices along the axis that are tried
+
+
+class MixedError(AssertionError):
+    """Samples along an axis that must keep apart do not.
+
+    `axis` is the axis, `changed` the index where an input was changed, `affected` an index of the result that must
+    not have followed, `where` the first submodule whose output shows it.
+    """
+
+    axis: str = ""
+    changed: int = 0
+    affected: int = 0
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One call, and runs of it with changes."""
+
+    call: Call
+    double: bool
+    seed: int
+
+    def check_apart(self, axis: str) -> None:
+        """Raises where a change of one sample reaches another, or where a sample's place matters."""
+        size = self._size(axis)
+        base = self._run(self.call)
+        for index in _some(size):
+            self._check_change(axis, index, base, {index}, f"changing only {axis} {index}")
+        if size > 1 and not self._is_random(base):
+            self._check_moved(axis, base)
+
+    def check_causal(self, axis: str) -> None:
+        """Raises where what comes later along the axis reaches what comes before."""
+        size = self._size(axis)
+        base = self._run(self.call)
+        for index in _some(size):
+            self._check_change(axis, index, base, set(range(index, size)), f"changing only {axis} {index}")
+
+    def check_padding(self, parameter: str) -> None:
+        """Raises where what lies past the lengths changes anything before."""
+        padding = Padding.of(self.call, parameter)
+        base = self._run(self.call)
+        changed = self._changed(lambda leaf, other: padding.put(leaf, other))
+        for leaf, found, wrong in _pairs(self.call, base, self._run(changed)):
+            differing = padding.at_real(leaf, wrong)
+            if bool(differing.any()):
+                raise self._past_lengths(padding, leaf, found, differing)
+
+    def _size(self, axis: str) -> int:
+        sizes = {leaf.tensor.shape[place] for leaf in self.call.leaves if (place := leaf.along(axis)) is not None}
+        if len(sizes) != 1:
+            raise no_axis(self.call.target, axis, "parameter")
+        return sizes.pop()
+
+    def _run(self, call: Call) -> list[Leaf]:
+        return result_leaves(call, run(call, double=self.double))
+
+    def _is_random(self, base: list[Leaf]) -> bool:
+        """Whether the module draws random numbers even now, as by a dropout that is always on."""
+        again = result_leaves(self.call, run(self.call, double=self.double, seed=1))
+        return any(bool(differs(a.tensor, b.tensor).any()) for a, b in zip(base, again) if a.tensor.shape == b.tensor.shape)
+
+    # Changes ----------------------------------------------------------------------------------------------------------
+
+    def _changed(self, change: Callable[[Leaf, Tensor], Tensor], only: Leaf | None = None) -> Call:
+        """The call with each tensor changed, given other numbers of the same kind."""
+        bound = self.call.target.bound(self.call.args, self.call.kwargs)
+        for leaf in self.call.leaves:
+            if only is None or leaf.path == only.path:
+                bound[leaf.path[0]] = replaced(bound[leaf.path[0]], leaf.path[1:], change(leaf, self._other(leaf)))
+        return as_call(self.call.target, bound)
+
+    def _other(self, leaf: Leaf) -> Tensor:
+        fill = fill_of(self.call.target, Sizes(self.call.sizes), leaf.path[0], leaf.hint)
+        fill = dataclasses.replace(fill, dtype=leaf.tensor.dtype)
+        return fill.make(tuple(leaf.tensor.shape), self.seed + 1).to(leaf.tensor.device)
+
+    def _check_change(self, axis: str, index: int, base: list[Leaf], allowed: set[int], how: str) -> None:
+        changed = self._changed(lambda leaf, other: _put(leaf, other, axis, index))
+        affected = self._affected(axis, base, changed)
+        wrong = sorted(affected - allowed)
+        if not wrong:
+            return
+        leaf = next((leaf for leaf in self.call.leaves if self._alone(leaf, axis, index, base) - allowed), None)
+        if leaf is not None:
+            changed = self._changed(lambda leaf, other: _put(leaf, other, axis, index), leaf)
+            wrong = sorted(self._affected(axis, base, changed) - allowed)
+            how += f" of `{leaf}`"
+        size = self._size(axis)
+        found = blame(self.call, changed, lambda a, b: _keeps_to(a, b, size, allowed), double=self.double)
+        raise self._error(axis, index, wrong[0], f"{how} changes {axis} {wrong[0]} of the result", found)
+
+    def _alone(self, leaf: Leaf, axis: str, index: int, base: list[Leaf]) -> set[int]:
+        if leaf.along(axis) is None:
+            return set()
+        return self._affected(axis, base, self._changed(lambda leaf, other: _put(leaf, other, axis, index), leaf))
+
+    def _affected(self, axis: str, base: list[Leaf], changed: Call) -> set[int]:
+        """The indices along the axis where the result of a changed call is another."""
+        found: set[int] = set()
+        pairs = [(leaf, wrong) for leaf, _, wrong in _pairs(self.call, base, self._run(changed)) if leaf.along(axis) is not None]
+        if not pairs:
+            raise no_axis(self.call.target, axis, "result")
+        for leaf, wrong in pairs:
+            found.update(_indices(wrong, leaf.along(axis) or 0))
+        return found
+
+    def _check_moved(self, axis: str, base: list[Leaf]) -> None:
+        """Each sample one place on must give its result one place on."""
+        moved = as_call(self.call.target, self._moved(axis))
+        expected = [_rolled(leaf, axis) for leaf in base]
+        for leaf, _, wrong in _pairs(self.call, expected, self._run(moved)):
+            place = leaf.along(axis)
+            indices = sorted(_indices(wrong, place)) if place is not None else []
+            if indices:
+                size = self._size(axis)
+                after = indices[0]
+                before = (after - 1) % size
+                found = blame(self.call, moved, lambda a, b: _has_moved(a, b, size), double=self.double)
+                text = f"{axis} {before} moved to place {after} gives another result there: its place along {axis} matters"
+                raise self._error(axis, before, after, text, found)
+
+    def _moved(self, axis: str) -> dict[str, Any]:
+        bound = self.call.target.bound(self.call.args, self.call.kwargs)
+        for leaf in self.call.leaves:
+            bound[leaf.path[0]] = replaced(bound[leaf.path[0]], leaf.path[1:], _rolled(leaf, axis).tensor)
+        return bound
+
+    # Errors -----------------------------------------------------------------------------------------------------------
+
+    def _error(self, axis: str, changed: int, affected: int, text: str, where: str) -> MixedError:
+        shapes = [f"    {leaf!s:<12} {leaf.hint}  {shape_text(tuple(leaf.tensor.shape))}" for leaf in self.call.leaves]
+        ending = f"\n\n  {where}" if where else ""
+        error = MixedError(f"{self.call.target.name}: axis `{axis}` mixes: {text}\n\n" + "\n".join(shapes) + ending)
+        error.axis, error.changed, error.affected, error.where = axis, changed, affected, where
+        return error
+
+    def _past_lengths(self, padding: Padding, leaf: Leaf, found: Tensor, differing: Tensor) -> MixedError:
+        place = tuple(int(index) for index in differing.nonzero()[0])
+        text = f"what lies past `{padding.parameter}` changes the {leaf} at {shape_text(place)}, which is none of the padding"
+        error = self._error(padding.axis, padding.first, place[0] if found.dim() else 0, text, "")
+        return error
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Where sequences are real: `real` is along `batch` and `axis`."""
+
+    parameter: str
+    batch: str
+    axis: str
+    real: Tensor
+
+    @classmethod
+    def of(cls, call: Call, parameter: str) -> Padding:
+        """What a call's lengths, or its mask, say. A mask is True where the sequence is real, unless `pad` is in its name.
+
+        Raises:
+            DeclarationError: the parameter is neither.
+        """
+        leaf = next((leaf for leaf in call.leaves if leaf.path == (parameter,)), None)
+        names = [axis.name for axis, _ in leaf.axes if axis.kind is Kind.NAME] if leaf is not None else []
+        if leaf is not None and leaf.tensor.dtype is torch.bool and len(names) == 2:
+            real = ~leaf.tensor if "pad" in parameter else leaf.tensor
+            return cls(parameter, names[0], names[1], real)
+        along = padded_axis(call.target, leaf.hint) if leaf is not None and len(names) == 1 else ""
+        if leaf is None or not along:
+            raise DeclarationError(
+                f"padding={parameter!r}: {call.target.name} has no such lengths or mask\n"
+                '  Name a parameter such as lengths: Int[Tensor, "batch"], or mask: Bool[Tensor, "batch seq"].'
+            )
+        places = torch.arange(call.sizes[along], device=leaf.tensor.device)
+        return cls(parameter, names[0], along, places < leaf.tensor.unsqueeze(-1))
+
+    @property
+    def first(self) -> int:
+        """The first place of the first sequence that is padding."""
+        padded = (~self.real).nonzero()
+        return int(padded[0][-1]) if len(padded) else 0
+
+    def put(self, leaf: Leaf, other: Tensor) -> Tensor:
+        """The tensor with other numbers in the padding; as it is where it has none, or says where it is."""
+        real = self._spread(leaf)
+        return leaf.tensor if real is None or leaf.path == (self.parameter,) else torch.where(real, leaf.tensor, other)
+
+    def at_real(self, leaf: Leaf, wrong: Tensor) -> Tensor:
+        """What is wrong outside the padding."""
+        real = self._spread(leaf)
+        return wrong if real is None else wrong & real
+
+    def _spread(self, leaf: Leaf) -> Tensor | None:
+        """`real` as wide as the tensor."""
+        rows, columns = leaf.along(self.batch), leaf.along(self.axis)
+        if rows is None or columns is None:
+            return None
+        real = self.real if rows < columns else self.real.T
+        shape = [size if place in (rows, columns) else 1 for place, size in enumerate(leaf.tensor.shape)]
+        return real.reshape(shape).expand(leaf.tensor.shape)
+
+
+def _pairs(call: Call, base: list[Leaf], after: list[Leaf]) -> Iterator[tuple[Leaf, Tensor, Tensor]]:
+    """Each tensor of a result, that of the changed call, and where they differ: everywhere if the shapes do."""
+    for leaf, other in zip(base, after):
+        if leaf.tensor.shape == other.tensor.shape:
+            yield leaf, other.tensor, differs(leaf.tensor, other.tensor)
+        else:
+            yield leaf, other.tensor, torch.ones(leaf.tensor.shape, dtype=torch.bool)
+
+
+def _put(leaf: Leaf, other: Tensor, axis: str, index: int) -> Tensor:
+    place = leaf.along(axis)
+    if place is None:
+        return leaf.tensor
+    changed = leaf.tensor.detach().clone()
+    changed.select(place, index).copy_(other.select(place, index))
+    return changed
+
+
+def _rolled(leaf: Leaf, axis: str) -> Leaf:
+    place = leaf.along(axis)
+    return leaf if place is None else dataclasses.replace(leaf, tensor=leaf.tensor.roll(1, place))
+
+
+def _indices(wrong: Tensor, place: int) -> set[int]:
+    """The indices along an axis where anything is wrong."""
+    others = [dim for dim in range(wrong.dim()) if dim != place]
+    found = wrong.any(dim=others) if others else wrong
+    return set(found.nonzero().flatten().tolist())
+
+
+def _keeps_to(left: Tensor, right: Tensor, size: int, allowed: set[int]) -> bool:
+    """Whether two tensors differ, along some axis of this size, only at allowed indices."""
+    if left.shape != right.shape:
+        return False
+    wrong = differs(left, right)
+    places = [place for place, length in enumerate(left.shape) if length == size]
+    return not bool(wrong.any()) or any(_indices(wrong, place) <= allowed for place in places)
+
+
+def _has_moved(left: Tensor, right: Tensor, size: int) -> bool:
+    """Whether the second tensor is the first, or the first moved one place along some axis of this size."""
+    if left.shape != right.shape:
+        return False
+    places = [place for place, length in enumerate(left.shape) if length == size]
+    candidates = [left, *(left.roll(1, place) for place in places)]
+    return any(not bool(differs(candidate, right).any()) for candidate in candidates)
+
+
+def _some(size: int) -> list[int]:
+    """A few of the indices of an axis, its ends among them."""
+    return list(range(size)) if size <= _PLACES else [0, 1, size // 2, size - 1]
+
+
+def no_axis(target: Target, axis: str, what: str) -> DeclarationError:
+    """The error for an axis that is to be tested and that no annotation has."""
+    return DeclarationError(
+        f"{target.name}: no {what} has an axis named `{axis}`, so it cannot be told whether it mixes\n"
+        f'  Name the axis in the annotations: Float[Tensor, "{axis} ..."].'
+    )

@@ -1,0 +1,240 @@
+"""What may be assigned to a typed layer's parameter, and what frameworks do to parameters and are free to do."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn.utils import parametrize, prune
+
+from dimtyped import TyingError, dims, nn, untype
+
+VOCAB, EMBED, HIDDEN = 10, 4, 6
+
+
+def parameter(*shape: int) -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.zeros(shape))
+
+
+# Wrong shapes ---------------------------------------------------------------------------------------------------------
+
+
+def test_output_of_another_width_cannot_have_the_embeddings_weight() -> None:
+    """A3: torch is silent until the first forward."""
+    vocab, embed, hidden = dims(vocab=1000, embed=128, hidden=256)
+    embedding, out = nn.Embedding(vocab, embed), nn.Linear(hidden, vocab)
+    with pytest.raises(TyingError) as info:
+        out.weight = embedding.weight
+    error = info.value
+    assert str(error) == (
+        "Linear.weight: cannot be assigned a parameter of shape (vocab=1000, embed=128), the weight of "
+        "Embedding(vocab=1000 -> embed=128)\n"
+        "    must be  (vocab=1000, hidden=256)    declared by Linear(hidden=256 -> vocab=1000)\n\n"
+        "  An output layer can share the embedding's weight only at the embedding's width. Use "
+        "nn.TiedDecoder(embedding, hidden=256, project=True), or declare Linear(128, 1000)."
+    )
+    assert (error.where, error.argument, error.dim) == ("Linear.weight", "weight", "hidden")
+    assert (error.expected, error.actual) == ((1000, 256), (1000, 128))
+    assert not isinstance(error, TypeError)
+
+
+def test_strict_also_where_torch_would_go_on_to_work() -> None:
+    """`Linear(hidden, vocab)` with a (vocab, embed) weight runs in torch, on inputs of width embed."""
+    embedding, out = nn.Embedding(VOCAB, EMBED), nn.Linear(HIDDEN, VOCAB)
+    plain = torch.nn.Linear(HIDDEN, VOCAB)
+    plain.weight = embedding.weight
+    assert plain(torch.ones(EMBED)).shape == (VOCAB,)
+    with pytest.raises(TyingError, match=rf"or declare Linear\({EMBED}, {VOCAB}\)"):
+        out.weight = embedding.weight
+
+
+def test_right_width_works_with_a_fresh_bias() -> None:
+    """A4."""
+    embedding, out = nn.Embedding(VOCAB, EMBED), nn.Linear(EMBED, VOCAB)
+    out.weight, out.bias = embedding.weight, parameter(VOCAB)
+    assert out.weight is embedding.weight
+    assert out(embedding(torch.tensor([1, 2]))).shape == (2, VOCAB)
+
+
+LAYERS: dict[str, tuple[Callable[[], torch.nn.Module], str, tuple[int, ...], str]] = {
+    "transposed": (lambda: nn.Linear(4, 6), "weight", (4, 6), "out_features=4, in_features=6"),
+    "rank": (lambda: nn.Linear(4, 6), "weight", (24,), r"\(24,\)"),
+    "bias": (lambda: nn.Linear(4, 6), "bias", (4,), "out_features=4"),
+    "vocabulary": (lambda: nn.Embedding(10, 4), "weight", (11, 4), "vocab=11, embed=4"),
+    "input gates": (lambda: nn.GRU(4, 6), "weight_ih_l0", (12, 4), r"3\*hidden=12, embed=4"),
+    "state gates": (lambda: nn.LSTM(4, 6), "weight_hh_l0", (24, 5), r"4\*hidden=24, hidden=5"),
+    "second layer": (lambda: nn.RNN(4, 6, 2, bidirectional=True), "weight_ih_l1_reverse", (6, 6), r"2\*hidden=6"),
+    "projection": (lambda: nn.LSTM(4, 6, proj_size=2), "weight_hr_l0", (6, 2), "proj=6, hidden=2"),
+    "decoder": (lambda: nn.TiedDecoder(nn.Embedding(10, 4), 6, project=True), "weight", (10, 6), "vocab=10, embed=6"),
+}
+
+
+@pytest.mark.parametrize(("make", "name", "shape", "text"), LAYERS.values(), ids=LAYERS)
+def test_wrong_shape_by_dimension_and_nothing_changed(
+    make: Callable[[], torch.nn.Module], name: str, shape: tuple[int, ...], text: str
+) -> None:
+    layer = make()
+    before = dict(layer.named_parameters())
+    kept = list(getattr(layer, "_flat_weights", ()))
+    for assign in (setattr, lambda module, key, value: module.register_parameter(key, value)):
+        with pytest.raises(TyingError, match=text):
+            assign(layer, name, parameter(*shape))
+        assert all(after is before[key] for key, after in layer.named_parameters())
+        assert all(after is was for after, was in zip(getattr(layer, "_flat_weights", ()), kept, strict=True))
+
+
+def test_a_refusal_leaves_a_plain_tensor_where_it_was() -> None:
+    layer = nn.Linear(4, 6)
+    del layer._parameters["weight"]
+    layer.weight = dropped = torch.ones(6, 4)
+    with pytest.raises(TyingError):
+        layer.weight = parameter(4, 6)
+    assert layer.weight is dropped
+    assert "weight" not in layer._parameters
+
+
+def test_a_parameter_under_a_name_of_the_users_is_free() -> None:
+    layer = nn.Linear(4, 6)
+    layer.scale = parameter(3, 3, 3)
+    layer.bias = None
+    assert layer(torch.ones(4)).shape == (6,)
+
+
+def test_the_owner_of_a_copied_layers_weight_is_named() -> None:
+    embedding = copy.deepcopy(nn.Embedding(*dims(words=10, width=4)))
+    with pytest.raises(TyingError, match=r"the weight of Embedding\(words=10 -> width=4\)"):
+        nn.Linear(6, 10).weight = embedding.weight
+
+
+# What is free ---------------------------------------------------------------------------------------------------------
+
+
+def test_weight_drop() -> None:
+    """Merity's: the parameter is deleted, and a plain tensor set under its name before each call."""
+    torch.manual_seed(0)
+    layer, plain = nn.LSTM(4, 6), torch.nn.LSTM(4, 6)
+    plain.load_state_dict(layer.state_dict())
+    results = []
+    for module in (layer, plain):
+        raw = torch.nn.Parameter(module.weight_hh_l0.detach().clone())
+        del module._parameters["weight_hh_l0"]
+        module.register_parameter("weight_hh_l0_raw", raw)
+        for _ in range(2):
+            module.weight_hh_l0 = 0.5 * raw
+            result = module(torch.ones(3, 2, 4))[0]
+        result.sum().backward()
+        results.append((result, raw.grad))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Linear(4, 6), lambda: nn.Embedding(10, 4)], ids=["Linear", "Embedding"])
+def test_pruning_and_parametrisation(make: Callable[[], torch.nn.Module]) -> None:
+    layer = make()
+    given = torch.arange(4).float() if isinstance(layer, nn.Linear) else torch.arange(4)
+    prune.random_unstructured(layer, "weight", 0.5)
+    assert layer(given).shape[-1] in (4, 6)
+    prune.remove(layer, "weight")
+    torch.nn.utils.parametrizations.weight_norm(layer)
+    assert layer(given).shape[-1] in (4, 6)
+    parametrize.remove_parametrizations(layer, "weight")
+    assert isinstance(layer.weight, torch.nn.Parameter)
+
+
+def test_structured_pruning_that_changes_a_parametrised_shape_is_torchs() -> None:
+    layer = nn.Linear(4, 6)
+
+    class Rows(torch.nn.Module):
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return weight[:3]
+
+    parametrize.register_parametrization(layer, "weight", Rows(), unsafe=True)
+    assert layer.weight.shape == (3, 4)
+
+
+def test_lazy_layers() -> None:
+    model = nn.Sequential(nn.LazyLinear(5), nn.ReLU(), nn.Linear(5, 2))
+    assert model(torch.ones(3, 7)).shape == (3, 2)
+    assert type(model[0]) is torch.nn.Linear
+
+
+@pytest.mark.filterwarnings("ignore:.*quantiz:DeprecationWarning", "ignore:.*quantiz:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.ao:DeprecationWarning")
+def test_dynamic_quantisation() -> None:
+    """Torch's old quantiser goes by the exact class, so the model is given torch's classes first."""
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    quantised = torch.ao.quantization.quantize_dynamic(untype(copy.deepcopy(model)), {torch.nn.Linear})
+    assert "DynamicQuantizedLinear" in repr(quantised)
+    assert quantised(torch.ones(3, 4)).shape == (3, 2)
+    assert type(model[0]) is nn.Linear
+
+
+def test_a_quantiser_may_pack_a_weight() -> None:
+    """As bitsandbytes does; it is known by the module that assigns."""
+    layer = nn.Linear(4, 6)
+    pack = "def pack(layer, packed):\n    layer.weight = packed\n"
+    framework: dict[str, Callable[..., None]] = {"__name__": "bitsandbytes.nn.modules"}  # type: ignore[dict-item]  # a name
+    exec(compile(pack, "bitsandbytes.py", "exec"), framework)
+    framework["pack"](layer, parameter(12, 1))
+    assert layer.weight.shape == (12, 1)
+
+
+def test_data_is_free() -> None:
+    layer = nn.Linear(4, 6)
+    layer.weight.data = torch.zeros(0)  # as DeepSpeed's ZeRO-3 frees a parameter
+    assert layer.weight.shape == (0,)
+
+
+def test_functional_transforms() -> None:
+    models = [nn.Linear(4, 6) for _ in range(3)]
+    parameters, buffers = torch.func.stack_module_state(models)
+
+    def call(one: dict[str, torch.Tensor], rest: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(copy.deepcopy(models[0]).to("meta"), (one, rest), (x,))
+
+    assert torch.vmap(call, (0, 0, None))(parameters, buffers, torch.ones(2, 4)).shape == (3, 2, 6)
+
+
+def test_lora() -> None:
+    """The real peft: its layers wrap typed ones, train, merge and come off again."""
+    peft = pytest.importorskip("peft", reason="needs the extra [models]: peft brings transformers, some 200 MB")
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(VOCAB, EMBED)
+            self.inner = nn.Linear(EMBED, EMBED)
+            self.out = nn.TiedDecoder(self.embedding)
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return self.out(self.inner(self.embedding(tokens)))
+
+    torch.manual_seed(0)
+    tokens = torch.arange(6).reshape(2, 3)
+    model = Model()
+    plain = model(tokens).detach()
+    adapted = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["inner"], init_lora_weights=False))
+    assert isinstance(model.inner, peft.tuners.lora.Linear)
+    assert isinstance(model.inner.base_layer, nn.Linear)
+    assert adapted(tokens).shape == (2, 3, VOCAB)
+    adapted(tokens).sum().backward()
+    assert model.inner.lora_A["default"].weight.grad is not None
+    assert model.out.weight is model.embedding.weight
+    trained = adapted(tokens).detach()
+    assert not torch.allclose(trained, plain)
+    merged = adapted.merge_and_unload()
+    torch.testing.assert_close(merged(tokens), trained)
+    assert type(merged.inner) is nn.Linear
+
+
+def test_lora_on_the_embedding_and_the_tied_output() -> None:
+    peft = pytest.importorskip("peft", reason="needs the extra [models]: peft brings transformers, some 200 MB")
+    embedding = nn.Embedding(VOCAB, EMBED)
+    model = nn.Sequential()
+    model.add_module("embedding", embedding)
+    model.add_module("out", nn.TiedDecoder(embedding))
+    adapted = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["embedding"]))
+    assert adapted.base_model.model.embedding.base_layer is embedding
+    assert adapted.base_model.model.out.weight is embedding.weight
+    assert adapted(torch.arange(3)).shape == (3, VOCAB)

@@ -1,0 +1,162 @@
+"""`independent`: bugs that mix samples are found and named, and what is no bug passes."""
+
+import pytest
+import torch
+from jaxtyping import Bool, Float, Float32, Int
+from seeded_bugs import BUGS
+from torch import Tensor
+
+from dimtyped import DeclarationError, nn
+from dimtyped._demo.model import Seq2Seq
+from dimtyped.testing import independent
+
+MIXING = [bug for bug in BUGS if "mixes" in bug.says or "It begins" in bug.says or "place along" in bug.says]
+
+
+@pytest.mark.parametrize("bug", MIXING, ids=str)
+def test_a_bug_that_mixes_is_found(bug):
+    with pytest.raises(AssertionError, match=bug.says):
+        independent(bug.make(bug=True), **bug.options)
+
+
+@pytest.mark.parametrize("bug", MIXING, ids=str)
+def test_its_right_twin_passes(bug):
+    independent(bug.make(bug=False), **bug.options)
+
+
+def failure(model, *axes, **options):
+    with pytest.raises(AssertionError) as caught:
+        independent(model, *axes, **options)
+    return caught.value
+
+
+def test_it_names_the_axis_the_two_indices_and_where_it_begins():
+    found = failure(next(bug for bug in BUGS if str(bug) == "StateByView").make(bug=True), "batch")
+    assert (found.axis, found.changed, found.affected) == ("batch", 0, 1)
+    assert found.where == "It begins in the forward of StateByView itself, after `gru` and before `out`."
+    assert str(found).startswith("StateByView: axis `batch` mixes: changing only batch 0 of `x` changes batch 1 of the result")
+    assert 'x            Float[Tensor, "batch seq embed"]  (2, 1, 3)' in str(found)
+
+
+class Nested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.inner = next(bug for bug in BUGS if str(bug) == "SoftmaxOverTheBatch").make(bug=True)
+
+    def forward(self, x: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 4"]:
+        return self.inner(x)
+
+
+def test_a_submodule_inside_is_named_by_its_path():
+    assert "the forward of `inner` (SoftmaxOverTheBatch) itself, after `inner.out`" in failure(Nested()).where
+
+
+class Normed(nn.Module):
+    """Batch statistics, even in eval mode, and a dropout that is always on."""
+
+    def __init__(self, momentum=None):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4, track_running_stats=False)
+
+    def forward(self, x: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 4"]:
+        return torch.nn.functional.dropout(self.norm(x))
+
+
+def test_batch_statistics_and_dropout_are_no_mixing():
+    independent(Normed())
+    independent(nn.BatchNorm1d(3))
+
+
+def test_the_module_stays_as_it_was():
+    model = Normed().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    independent(model)
+    assert model.training
+    assert model.norm.running_mean is None
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Single(nn.Module):
+    def forward(self, x: Float32[Tensor, "batch"]) -> Float32[Tensor, "batch"]:
+        return x + torch.ones(1, dtype=torch.float32)
+
+
+class Mixed(nn.Module):
+    def forward(self, x: Float32[Tensor, "batch"]) -> Float32[Tensor, "batch"]:
+        return x - x.mean()
+
+
+def test_a_module_of_single_precision_is_tested_in_it():
+    independent(Single())
+    assert failure(Mixed()).axis == "batch"
+
+
+class Reader(nn.Module):
+    """Reads one step ahead."""
+
+    def forward(self, x: Float[Tensor, "batch seq"]) -> Float[Tensor, "batch seq"]:
+        return x + x.roll(-1, 1)
+
+
+def test_a_step_that_sees_a_later_one_is_found():
+    independent(Reader())
+    found = failure(Reader(), causal="seq")
+    assert found.affected < found.changed
+
+
+class Pooled(nn.Module):
+    def __init__(self, bug):
+        super().__init__()
+        self.bug = bug
+
+    def forward(self, x: Float[Tensor, "batch seq"], real: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch"]:
+        return (x if self.bug else x * real).sum(1)
+
+
+def test_padding_told_by_a_mask():
+    independent(Pooled(bug=False), padding="real")
+    assert "what lies past `real` changes the result" in str(failure(Pooled(bug=True), padding="real"))
+
+
+def test_the_demo_and_layers_keep_samples_apart():
+    independent(Seq2Seq(5, 2, 3), max_examples=5)
+    independent(nn.GRU(3, 4, bidirectional=True), max_examples=5)
+    independent(nn.MultiheadAttention(4, 2, batch_first=True), max_examples=5)
+    independent(nn.GRU(3, 4, batch_first=True), causal="seq", max_examples=5)
+
+
+def test_a_method_and_a_function_are_tested_too():
+    def shifted(x: Float[Tensor, "batch n"]) -> Float[Tensor, "batch n"]:
+        return x + x.roll(1, 0)
+
+    assert failure(shifted).where == ""
+
+
+class Plain(nn.Module):
+    def forward(self, x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows n"]:
+        return x
+
+
+def scalar(x: Float[Tensor, "batch n"]) -> Float[Tensor, ""]:
+    return x.sum()
+
+
+def tokens(x: Int[Tensor, "batch n"]) -> Int[Tensor, "batch n"]:
+    return x
+
+
+@pytest.mark.parametrize(
+    ("thing", "options", "text"),
+    [
+        (Plain(), {}, "Plain: no parameter has an axis named `batch`"),
+        (scalar, {}, "scalar: no result has an axis named `batch`"),
+        (Plain(), {"causal": "seq"}, "no parameter has an axis named `seq`"),
+        (tokens, {"padding": "x"}, "padding='x': tokens has no such lengths or mask"),
+        (tokens, {"padding": "lengths"}, "padding='lengths': tokens has no such lengths or mask"),
+    ],
+    ids=["parameter", "result", "causal", "no mask", "no parameter"],
+)
+def test_bad_input_is_refused_with_what_to_write(thing, options, text):
+    with pytest.raises(DeclarationError, match=text):
+        independent(thing, **options)
