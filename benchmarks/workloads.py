@@ -84,7 +84,7 @@ def training_step(
     return step
 
 
-_QUICK = (
+QUICK = (
     Workload("seq2seq", {"vocab": 500, "embed": 32, "hidden": 64}, length=6, prompt=6, written=6, batches=(1, 16)),
     Workload(
         "gpt",
@@ -126,7 +126,7 @@ _CUDA = (
 def workloads(run: Run) -> tuple[Workload, ...]:
     """The models in the sizes for this run."""
     if run.quick:
-        return _QUICK
+        return QUICK
     return _CUDA if run.on_gpu else _CPU
 
 

@@ -54,6 +54,40 @@ def run_demo(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def add_errors(parser: argparse.ArgumentParser) -> None:
+    """What `errors` takes."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the one mistake to show (default: all)")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="FOLDER",
+        help="bring ERRORS.md and the README's table in a checkout up to date instead (default: the current folder)",
+    )
+    parser.set_defaults(run=run_errors)
+
+
+def run_errors(chosen: argparse.Namespace) -> int:
+    """Shows the gallery of mistakes, or one of them."""
+    from dimtyped import _config, _gallery  # noqa: PLC0415  # what an import of this file need not load
+
+    _config.configure("on")
+    if _config.mode() == "off":
+        return _refuse("errors", "JAXTYPING_DISABLE switches every check off, so no mistake is found")
+    if chosen.write is not None:
+        _gallery.write(chosen.write)
+    elif chosen.name is None:
+        print(*_gallery.everything(), sep="\n")
+    else:
+        try:
+            example = _gallery.find(chosen.name)
+        except KeyError as error:
+            return _refuse("errors", error.args[0])
+        print(_gallery.shown(example), end="")
+    return 0
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
@@ -66,6 +100,7 @@ def _refuse(command: str, reason: str) -> int:
 
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "errors": ("every known kind of mistake: the code that makes it, and what dimtyped says", add_errors),
     "demo": ("train a typed model on real text, see three mistakes caught, and what the checks cost", add_demo),
 }
 """Each command's name, what it does, and what adds its arguments and its `run`."""

@@ -20,6 +20,7 @@ import torch
 TORCH_DTYPES: dict[str, torch.dtype] = {
     str(value).rpartition(".")[2]: value for value in vars(torch).values() if isinstance(value, torch.dtype)
 }
+_ANY_DTYPE: Any = typing.cast("Any", jaxtyping.Shaped).dtypes
 _IDENTIFIER = re.compile(r"(?<![\w.])[^\W\d]\w*")
 _MODIFIERS = "#*_?"
 
@@ -80,7 +81,7 @@ def read_array(annotation: type[jaxtyping.AbstractArray]) -> ArrayHint:
     return ArrayHint(
         annotation=annotation,
         array_type=annotation.array_type,
-        dtypes=_admitted(annotation.dtypes),
+        dtypes=_admitted(typing.cast("Any", annotation.dtypes)),
         axes=parse_axes(annotation.dim_str),
     )
 
@@ -110,7 +111,7 @@ def names_in(expression: str) -> tuple[str, ...]:
 
 @functools.cache
 def _admitted(wanted: Any) -> frozenset[torch.dtype] | None:
-    if wanted is jaxtyping.Shaped.dtypes:
+    if wanted is _ANY_DTYPE:
         return None
     return frozenset(dtype for name, dtype in TORCH_DTYPES.items() if any(_fits(name, want) for want in wanted))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def load() -> Callable[[Any, Any], bool]:
-    """beartype's own `is_bearable`, for what asks often."""
+    """Beartype's own `is_bearable`, for what asks often."""
     from beartype.door import is_bearable  # noqa: PLC0415  # 140 ms, which a model without such hints need not pay
 
     return is_bearable

@@ -12,7 +12,7 @@ import itertools
 import keyword
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -102,7 +102,7 @@ class Writer:
         self.lines.extend(f"{'    ' * self._depth}{line}" for line in lines)
 
     @contextmanager
-    def block(self, head: str) -> Iterator[None]:
+    def block(self, head: str) -> Generator[None]:
         """Writes `head` and what follows one level deeper."""
         self.write(head)
         self._depth += 1
@@ -145,7 +145,7 @@ class Writer:
                 self._check_flat(hint, value, fail)
 
     @contextmanager
-    def branch(self, head: str, hints: Iterable[Hint]) -> Iterator[None]:
+    def branch(self, head: str, hints: Iterable[Hint]) -> Generator[None]:
         """A block that may or may not run: what it binds is only maybe bound after it."""
         before = self._open_branch(tuple(hints))
         with self.block(head):
@@ -153,7 +153,7 @@ class Writer:
         self._close_branch(before)
 
     @contextmanager
-    def loop(self, head: str, hint: Hint) -> Iterator[None]:
+    def loop(self, head: str, hint: Hint) -> Generator[None]:
         """A block that runs any number of times: what one turn binds, the next one finds."""
         before = self._open_branch((hint,))
         self._loops += 1

@@ -83,7 +83,9 @@ def seen(description: tuple[Any, ...], value: Any = None) -> Seen:
     if kind == "items":
         values = value if isinstance(value, list | tuple) else [None] * len(description[2])
         return Seen(
-            cls, items=tuple((i, seen(d, v)) for i, (d, v) in enumerate(zip(description[2], values))), value=value
+            cls,
+            items=tuple((i, seen(d, v)) for i, (d, v) in enumerate(zip(description[2], values, strict=False))),
+            value=value,
         )
     if kind == "mapping":
         values = value if isinstance(value, dict) else dict.fromkeys(key for key, _ in description[2])
@@ -116,8 +118,10 @@ def _key(key: Any) -> str | int:
 
 
 def items_of(value: Seen) -> list[tuple[Any, Seen]]:
-    """What is in a container or a record, by key, index or field name. Other collections than a list, tuple or dict
-    are looked into only here, where an annotation asks for their items."""
+    """What is in a container or a record, by key, index or field name.
+
+    Other collections than a list, tuple or dict are looked into only here, where an annotation asks for their items.
+    """
     inner = value.value
     if value.items is not None:
         return list(value.items)

@@ -10,18 +10,30 @@ import torch
 
 from dimtyped._axes import annotation_text
 from dimtyped._describe import Seen
-from dimtyped._errors import DimensionAssertionError, DimensionError, DimensionIndexError, DimensionValueError
+from dimtyped._errors import (
+    DimensionAssertionError,
+    DimensionError,
+    DimensionIndexError,
+    DimensionNotImplementedError,
+    DimensionValueError,
+)
 from dimtyped._hints import Hint, arrays_in
 from dimtyped._mends import Mend, Trial, mend_of
 from dimtyped._mismatch import Binding, Call, Findings
 from dimtyped._report import Report, dtype_text
 from dimtyped._running import Around, calls_around, parent_of, path_of, root_of
-from dimtyped._scope import Scope, is_scope, owner_text, scope_of, short_text
+from dimtyped._scope import Claim, Scope, is_scope, owner_text, scope_of, short_text
 from dimtyped._signature import Signature, free_names, size_at
 
 _T = TypeVar("_T")
 _CALLS = 3  # typed calls around that are looked at
-_KINDS = (DimensionError, DimensionValueError, DimensionIndexError, DimensionAssertionError)
+_KINDS = (
+    DimensionError,
+    DimensionValueError,
+    DimensionIndexError,
+    DimensionAssertionError,
+    DimensionNotImplementedError,
+)
 
 
 def find_mismatches(
@@ -91,7 +103,8 @@ def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[Ar
     if call is None:
         return None
     outer = {name: size for call_around in reversed(around) for name, size in call_around.sizes.items()}
-    return mend_of(Trial(call, findings, labels, root_of(call.owner), outer))
+    meaning = next((claim.name for _, claim in _meanings(findings)), "")
+    return mend_of(Trial(call, findings, labels, root_of(call.owner), outer, meaning))
 
 
 def _unless_it_fails(explain: Callable[[], _T], otherwise: _T) -> _T:
@@ -140,7 +153,11 @@ def _likeness(findings: Findings, around: list[Around]) -> Iterator[str]:
         return
     names: dict[Any, set[str]] = {}
     module = root_of(findings.call.owner if findings.call is not None else None)
-    sizes = [(claim.name, claim.size) for claim in (*scope_of(module).claims, *scope_of(module).inherited)] if module else []
+    sizes = (
+        [(claim.name, claim.size) for claim in (*scope_of(module).claims, *scope_of(module).inherited)]
+        if module
+        else []
+    )
     for name, size in (*sizes, *(item for call in around for item in call.sizes.items())):
         names.setdefault(size, set()).add(name)
     words = [min(names[size]) if size != 1 and len(names.get(size, ())) == 1 else str(size) for size in shape]
@@ -150,6 +167,11 @@ def _likeness(findings: Findings, around: list[Around]) -> Iterator[str]:
 
 def _other_meanings(findings: Findings) -> Iterator[str]:
     """What the wrong size is the size of, where just one name of the module around has it."""
+    for holder, claim in _meanings(findings):
+        yield f"{claim.size} is {claim.name}, declared by {owner_text(holder, claim)}"
+
+
+def _meanings(findings: Findings) -> Iterator[tuple[torch.nn.Module, Claim]]:
     owner = findings.call.owner if findings.call is not None else None
     wrong = findings.mismatches[0]
     if not isinstance(owner, torch.nn.Module) or wrong.kind != "size" or not isinstance(wrong.actual, int):
@@ -157,8 +179,7 @@ def _other_meanings(findings: Findings) -> Iterator[str]:
     holder = owner if is_scope(owner) else parent_of(owner)
     claims = [claim for claim in scope_of(holder).claims if claim.size == wrong.actual] if holder is not None else []
     if wrong.actual > 1 and len({claim.name for claim in claims}) == 1 and holder is not None:
-        best = next((claim for claim in claims if not claim.is_parameter), claims[0])
-        yield f"{wrong.actual} is {best.name}, declared by {owner_text(holder, best)}"
+        yield holder, next((claim for claim in claims if not claim.is_parameter), claims[0])
 
 
 def unexplained(where: str, argument: str, annotation: Any = None) -> DimensionError:

@@ -329,7 +329,9 @@ class Entry:
     def place_of(self, axis: str) -> str:
         """The first parameter whose annotation has this axis, or `return`."""
         hints = [(parameter.name, parameter.hint) for parameter in self.signature.parameters]
-        places = [(name, array) for name, hint in (*hints, ("return", self.signature.result)) for array in arrays_in(hint)]
+        places = [
+            (name, array) for name, hint in (*hints, ("return", self.signature.result)) for array in arrays_in(hint)
+        ]
         return next((name for name, array in places if any(axis == other.text for other in array.axes)), "")
 
     def _unexplained(self, owner: Any, stage: str) -> DimensionError:
@@ -362,7 +364,7 @@ class Entry:
 
     def _paths(self, values: tuple[Any, ...]) -> dict[str, Any]:
         """What the `{...}` of an annotation may read."""
-        named = zip(self.signature.parameters, values)
+        named = zip(self.signature.parameters, values, strict=False)
         return {p.name: p.default if isinstance(value, _fast.Missing) else value for p, value in named}
 
     def call_unchecked(self, *arguments: Any, **keywords: Any) -> Any:
@@ -465,7 +467,7 @@ def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> D
     return eagerly(entry.explain)(values, stage, result)
 
 
-def again(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> Callable[..., Any]:
+def again(entry: Entry, values: tuple[Any, ...], _stage: str, result: Any) -> Callable[..., Any]:
     """What to call instead where a refused call is not wrong."""
     if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
         return entry.call_unchecked
@@ -701,9 +703,10 @@ def _reference_plain(entry: Entry) -> Callable[..., Any]:
                 return entry.traced(*arguments, **keywords)
         entry.check_arguments(entry, arguments, keywords)
         _dt_shared = entry.lent_names(arguments, keywords)
+        rescued: tuple[type[Exception], ...] = entry.rescue[0] if entry.rescue is not None else ()
         try:
             result = entry.function(*arguments, **keywords)
-        except entry.rescue[0] if entry.rescue is not None else () as error:
+        except rescued as error:
             better = rescue(entry, _bound(entry, arguments, keywords), error)
             if better is error:
                 raise

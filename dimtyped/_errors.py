@@ -29,7 +29,7 @@ class _Fields:
     dim: str = ""
     expected: object = None
     actual: object = None
-    bindings: Mapping[str, int] = MappingProxyType({})
+    bindings: Mapping[str, int | tuple[int, ...]] = MappingProxyType({})
     hint: str = ""
 
     def to_dict(self) -> dict[str, object]:
@@ -95,6 +95,10 @@ class RankError(DimensionValueError):
 
 class DimensionIndexError(DimensionError, IndexError):
     """A tensor lacks an axis that a layer names by its number, where torch raises ``IndexError``: Flatten."""
+
+
+class DimensionNotImplementedError(DimensionError, NotImplementedError):
+    """A tensor has too few or too many axes for a layer where torch raises ``NotImplementedError``: Upsample."""
 
 
 class DimensionAssertionError(DimensionError, AssertionError):

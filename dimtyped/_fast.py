@@ -507,7 +507,7 @@ def drive(generator: Any, check: Callable[[Any], None]) -> Any:
                 sent = yield item
             except GeneratorExit:
                 raise
-            except BaseException as error:  # goes where the user threw it: into the generator
+            except BaseException as error:  # noqa: BLE001  # goes where the user threw it: into the generator
                 item = generator.throw(error)
             else:
                 item = next(generator) if sent is None else generator.send(sent)

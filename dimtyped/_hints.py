@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import inspect
 import types
 import typing
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ _OPAQUE = (  # what is inside shows only when it is used: beartype too looks at 
 )
 
 
-class Inexpressible(Exception):
+class Inexpressible(Exception):  # noqa: N818  # no error: a turning to the reference engine
     """This annotation is for the reference engine."""
 
 
@@ -146,7 +147,7 @@ def _alias_of(annotation: Any) -> Any:
         case typing.NewType(__supertype__=inner) | dataclasses.InitVar(type=inner):
             return inner
         case typing.TypeVar(__bound__=bound, __constraints__=constraints):
-            return typing.Union[constraints] if constraints else bound
+            return typing.Union[constraints] if constraints else bound  # noqa: UP007  # of a tuple
         case _ if type(annotation).__name__ == "TypeAliasType":  # `type Batch = ...`, from Python 3.12 on
             return annotation.__value__
         case _:
@@ -187,7 +188,8 @@ def record_fields(cls: Any) -> dict[str, Any]:
     is_named_tuple = issubclass(cls, tuple) and hasattr(cls, "_fields")
     if not (is_named_tuple or dataclasses.is_dataclass(cls)):
         return {}
-    names = cls._fields if is_named_tuple else [field.name for field in dataclasses.fields(cls)]
+    record: Any = cls
+    names = record._fields if is_named_tuple else [field.name for field in dataclasses.fields(record)]
     hints = _class_hints(cls)
     return {name: hints[name] for name in names if name in hints}
 
@@ -195,11 +197,11 @@ def record_fields(cls: Any) -> dict[str, Any]:
 def _class_hints(cls: type) -> dict[str, Any]:
     try:
         return typing.get_type_hints(cls, include_extras=True)
-    except Exception:  # noqa: BLE001 - a string annotation is code and may raise anything
+    except Exception:  # noqa: BLE001
         return {
             name: _class_hint(base, name, annotation)
             for base in reversed(cls.__mro__)
-            for name, annotation in base.__dict__.get("__annotations__", {}).items()
+            for name, annotation in inspect.get_annotations(base).items()
         }
 
 
@@ -302,7 +304,8 @@ def container_kind(origin: Any, arguments: int) -> str:
     """How a generic class with so many arguments is checked: by `items`, as a `mapping`, by its class: `opaque`."""
     if not isinstance(origin, type) or origin.__module__ not in _KNOWN_MODULES:
         return ""
-    if issubclass(origin, _OPAQUE):
+    opaque: Any = _OPAQUE
+    if issubclass(origin, opaque):
         return "opaque"
     if issubclass(origin, collections.abc.Mapping) and arguments == 2:
         return "mapping"

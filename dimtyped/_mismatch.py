@@ -249,7 +249,7 @@ class Findings:
             expected = self._expected(axis)
         except NameError:  # an expression before its names: where nothing else is wrong, the engine has said so
             return
-        except Exception as error:  # noqa: BLE001 - whatever a user's own expression raises
+        except Exception as error:  # noqa: BLE001
             why = f"{type(error).__name__}: {error}"
             self.mismatches.append(Mismatch(place, "expression", hint, value, axis_name(axis), why, size, index))
             return
@@ -277,7 +277,7 @@ class Findings:
         known = self.runs.get(axis.name)
         joined = join(known.size if known is not None else None, axis.broadcast, run)
         if joined is None and known is not None:
-            index = next((start + i for i, (a, b) in enumerate(zip(run, known.size[1])) if a != b), None)
+            index = next((start + i for i, (a, b) in enumerate(zip(run, known.size[1], strict=False)) if a != b), None)
             self.mismatches.append(Mismatch(place, "size", hint, value, f"*{axis.name}", known.size[1], run, index))
         elif known is None:
             self.runs[axis.name] = Binding(joined, place, value)
@@ -289,9 +289,9 @@ def placed(axes: tuple[Axis, ...], rank: int) -> list[tuple[Axis, int]]:
     """Each axis that stands for one, with its index in a shape of this rank, in the order of checking."""
     many = next((index for index, axis in enumerate(axes) if axis.many), None)
     if many is None:
-        return list(zip(axes, range(rank)))
+        return list(zip(axes, range(rank), strict=False))
     trailing = [(axes[index], rank - len(axes) + index) for index in range(many + 1, len(axes))]
-    return [*zip(axes[:many], range(many)), *trailing]
+    return [*zip(axes[:many], range(many), strict=False), *trailing]
 
 
 def axis_name(axis: Axis) -> str:

@@ -22,8 +22,8 @@ from beartype.vale import Is
 from jaxtyping import AnnotationError, jaxtyped
 
 from dimtyped._axes import Axis, Kind, is_array_annotation, parse_axes
-from dimtyped._errors import DeclarationError, with_fields
 from dimtyped._bearable import is_known
+from dimtyped._errors import DeclarationError, with_fields
 from dimtyped._hints import container_kind, holds_unpacked, mentions_tensors, record_fields, underlying
 from dimtyped._signature import Signature
 
@@ -103,7 +103,7 @@ def filled(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...] = 
         return annotation
     parts = tuple(part if part is Ellipsis else filled(part, sizes, within) for part in arguments)
     if origin in (Union, types.UnionType):
-        return Union[parts]
+        return Union[parts]  # noqa: UP007  # of a tuple
     if origin is tuple and Ellipsis not in parts:
         return tuple[parts]
     match container_kind(origin, len(parts) - parts.count(Ellipsis)):
@@ -143,7 +143,7 @@ def _filled_array(annotation: Any, sizes: Mapping[str, int]) -> Any:
     text = " ".join(_filled_axis(axis, sizes) for axis in parse_axes(annotation.dim_str))
     if text == annotation.dim_str:
         return annotation
-    dtype = annotation.dtype
+    dtype: Any = annotation.dtype
     if dtype.dtypes != annotation.dtypes:  # an annotation extended by another: both limit the dtypes
         name = f"{dtype.__name__}_{next(_numbers)}"  # beartype takes two hints of one repr for the same
         dtype = type(name, (jaxtyping.AbstractDtype,), {"dtypes": annotation.dtypes})
@@ -165,7 +165,7 @@ def _filled_axis(axis: Axis, sizes: Mapping[str, int]) -> str:
 def _stand_in(signature: Signature, shape: inspect.Signature) -> Callable[..., Any]:
     """A function that does nothing, with this signature, checked by jaxtyping and beartype."""
 
-    def stand_in(*arguments: Any, **keywords: Any) -> Any:
+    def stand_in(*_arguments: Any, **keywords: Any) -> Any:
         return keywords.get(_RESULT)
 
     stand_in.__signature__ = shape  # type: ignore[attr-defined]  # what inspect.signature reads

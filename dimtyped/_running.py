@@ -141,6 +141,7 @@ def _is_same(outer: tuple[Any, Mapping[str, Any]], inner: tuple[Any, Mapping[str
 
 def _typed_calls() -> Iterator[tuple[Any, Mapping[str, Any]]]:
     """Each frame of ours, nearest first: the entry of a generated check or of the reference engine, and its arguments."""
+    entry: Any
     for code, names, values in _frames():
         if code.co_filename.startswith(_GENERATED) and not code.co_name.startswith("_dt_"):
             entry = names.get("_dt_entry")

@@ -20,6 +20,7 @@ from dimtyped._errors import DeclarationError
 ATTRIBUTE = "_dim_scope"
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 _AMBIGUOUS = "!"
+_REPLACED = "_dim_replaces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,25 @@ class ParentLink:
         return (ParentLink, ())
 
 
+class _Replaced:
+    """The layers that another is made to stand in for. A copy or a pickle of that one has none."""
+
+    def __init__(self, layers: Iterable[torch.nn.Module] = ()) -> None:
+        self._layers = tuple(weakref.ref(layer) for layer in layers)
+
+    def has(self, layer: object) -> bool:
+        """Whether the layer is one of them."""
+        return any(reference() is layer for reference in self._layers) and layer is not None
+
+    def __reduce__(self) -> tuple[type[_Replaced], tuple[()]]:
+        return (_Replaced, ())
+
+
+def replaces(layer: torch.nn.Module, others: Iterable[torch.nn.Module]) -> None:
+    """Notes that a layer of another size stands in for these: where it is put, their word no longer counts."""
+    layer.__dict__[_REPLACED] = _Replaced(others)
+
+
 def layout_names(layout: str) -> tuple[str, ...]:
     """The names in a layout, in the order of its sizes."""
     return tuple(name.removeprefix(_AMBIGUOUS) for name in layout.split())
@@ -110,7 +130,7 @@ def is_scope(module: object) -> bool:
 def resync(module: torch.nn.Module) -> bool:
     """Reads the module's names anew from what it holds now; says whether a size changed."""
     before = held_scope(module)
-    stored = [c for c in before.claims if c.is_parameter or module.__dict__.get(c.owner) == c.size]
+    stored = [c for c in before.claims if c.is_parameter or _is_plain(module.__dict__.get(c.owner), c.size)]
     held = [claim for key, value in _held(module) for claim in claims_of(key, value) if claim not in stored]
     gone = [c for c in before.claims if not c.is_parameter and not _still_has(_lookup(module, c.owner), c.size)]
     after = settle(module, tuple(_without_lapsed([*stored, *held], gone)))
@@ -148,7 +168,14 @@ def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ..
         return None
     was_layer = key.partition(".")[0] in module.__dict__.get("_modules", {})
     gone = [claim for claim in old if was_layer and not _still_has(value, claim.size)]
-    return _merged(module, key, new, gone)
+    return _merged(module, key, new, [*gone, *_replaced(module, value, new)])
+
+
+def _replaced(module: torch.nn.Module, value: object, new: list[Claim]) -> list[Claim]:
+    """The claims of layers that the value stands in for, as far as its own are others."""
+    replaced: _Replaced = getattr(value, "__dict__", {}).get(_REPLACED, _Replaced())
+    names = {claim.name for claim in new}
+    return [c for c in held_scope(module).claims if c.name in names and replaced.has(_lookup(module, c.owner))]
 
 
 def claims_of(key: str, value: object) -> Iterator[Claim]:
@@ -183,8 +210,8 @@ def sizes_text(module: torch.nn.Module, name: str) -> str:
 
 def short_text(module: object) -> str:
     """A layer as an error names it: a typed one by what goes in and comes out."""
-    text = getattr(module, "_dim_text", None)
-    return text() if callable(text) else short_repr(module)
+    text: Any = getattr(module, "_dim_text", None)
+    return str(text()) if callable(text) else short_repr(module)
 
 
 def short_repr(module: object) -> str:
@@ -193,7 +220,7 @@ def short_repr(module: object) -> str:
 
 
 def _merged(module: torch.nn.Module, key: str, new: list[Claim], gone: Iterable[Claim] = ()) -> tuple[Claim, ...]:
-    kept = [claim for claim in held_scope(module).claims if not _belongs(claim, key)]
+    kept = [c for c in held_scope(module).claims if not _belongs(c, key) and c not in gone]
     claims = _without_lapsed(kept, gone)
     for claim in new:
         other = next((known for known in claims if known.name == claim.name and known.size != claim.size), None)
@@ -219,6 +246,11 @@ def _still_has(value: object, size: int) -> bool:
     return any(type(number) is int and number == size for number in numbers)
 
 
+def _is_plain(value: object, size: int) -> bool:
+    """Whether this is what a stored Dim of this size has become at the end of `__init__`."""
+    return type(value) is int and value == size
+
+
 def _check_derived(module: torch.nn.Module, claims: list[Claim]) -> None:
     """`2*hidden` must be what `hidden` makes it."""
     sizes = {claim.name: claim.size for claim in claims if claim.name.isidentifier()}
@@ -242,7 +274,7 @@ def _conflict(module: torch.nn.Module, claim: Claim, other: Claim, note: str = "
         "  In one module a name is one size. "
         f"Give one of them another name, as in dims({_other_name(claim.name)}={claim.size})."
     )
-    error.where, error.argument, error.dim = name, claim.owner, claim.name
+    error.where, error.argument, error.dim = name, claim.owner.partition("=")[0], claim.name
     error.expected, error.actual, error.bindings = other.size, claim.size, {claim.name: other.size}
     error.hint = f"give one of them another name, as in dims({_other_name(claim.name)}={claim.size})"
     return error

@@ -9,7 +9,6 @@ the body's frame, so recursion, threads, generators and coroutines need nothing 
 from __future__ import annotations
 
 import inspect
-import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -41,8 +40,7 @@ def bodies_of(function: Callable[..., Any]) -> tuple[types.CodeType, ...]:
     inner: Any = inspect.unwrap(function)
     code = getattr(inner, "__code__", None)
     codes = tuple(_nested(code)) if code is not None else ()
-    known = getattr(inner, "__globals__", {})
-    return codes if any(_mentions(code, known) for code in codes) else ()
+    return codes if any(_mentions(code, inner) for code in codes) else ()
 
 
 def register(wrapper: types.CodeType, inside: tuple[types.CodeType, ...]) -> None:
@@ -68,7 +66,7 @@ def wrapper_around(frame: types.FrameType) -> types.FrameType | None:
 
 def names_of(entry: Any) -> dict[str, Any]:
     """The names of the innermost call of this entry, in whose wrapper this runs."""
-    frame: types.FrameType | None = sys._getframe(1)
+    frame = inspect.currentframe()
     while frame is not None:
         shared = frame.f_locals.get(VARIABLE) if _lends(frame.f_code) else None
         if shared is not None and shared[ENTRY] is entry:
@@ -102,6 +100,18 @@ def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _nested(constant)
 
 
-def _mentions(code: types.CodeType, known: dict[str, Any]) -> bool:
+def _mentions(code: types.CodeType, function: Any) -> bool:
     names = (*code.co_names, *code.co_freevars)
-    return "assert_dims" in names or any(getattr(known.get(n), "__name__", "") == "assert_dims" for n in names)
+    if "assert_dims" in names:
+        return True
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    full = {name: cell.cell_contents for name, cell in cells.items() if _is_full(cell)}
+    known = {**function.__globals__, **full}
+    return any(getattr(known.get(name), "__name__", "") == "assert_dims" for name in names)
+
+
+def _is_full(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:  # the variable has no value yet
+        return False

@@ -10,13 +10,15 @@ import functools
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
+from torch._guards import TracingContext
 
 from dimtyped._errors import DimensionError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_disable: Any = cast("Any", torch.compiler).disable  # torch leaves it half typed
 
 is_tracing = torch.compiler.is_dynamo_compiling
 """Whether TorchDynamo traces this code. False under `torch.export` without `strict`, which runs it."""
@@ -54,12 +56,12 @@ def restart_trace(reason: str) -> None:
 
 def eagerly(function: _F) -> _F:
     """The function as TorchDynamo leaves it alone, frames that it calls included: for the slow way of a wrong call."""
-    return torch.compiler.disable(function) if "torch._dynamo" in sys.modules else function
+    return _disable(function) if "torch._dynamo" in sys.modules else function
 
 
 def traced_frame(frame: types.FrameType) -> tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]] | None:
     """What a frame of TorchDynamo's own traces: the code, its globals, and its locals as fake tensors and constants."""
-    translator = frame.f_locals.get("self") if frame.f_code.co_name == "run" else None
+    translator: Any = frame.f_locals.get("self") if frame.f_code.co_name == "run" else None
     if not type(translator).__module__.startswith("torch._dynamo") or not hasattr(translator, "symbolic_locals"):
         return None
     return translator.f_code, translator.f_globals, _StandIns(translator.symbolic_locals)
@@ -100,13 +102,13 @@ def _stand_in(variable: Any) -> Any:
 def untraced(function: Callable[..., Any], reason: str) -> Callable[..., Any]:
     """The function behind a graph break. Called inside a trace only, where TorchDynamo is loaded."""
     try:
-        return torch.compiler.disable(function, reason=reason)
+        return _disable(function, reason=reason)
     except TypeError:  # torch 2.6 takes no reason
-        return torch.compiler.disable(function)
+        return _disable(function)
 
 
 def _is_run_by_trace() -> bool:
-    return torch._guards.TracingContext.try_get() is not None
+    return TracingContext.try_get() is not None
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import sys
 import types
@@ -12,12 +13,12 @@ from typing import Any, TypeVar, overload
 from dimtyped import _config
 from dimtyped._dims import Dim
 from dimtyped._entry import MARK, Entry, wrapper_globals
-from dimtyped._errors import DeclarationError, DimensionError, with_fields
-from dimtyped._fast import PREFIX
+from dimtyped._errors import DeclarationError, with_fields
 from dimtyped._hints import mentions_tensors
-from dimtyped._signature import Flavour, flavour_of, outer_names
+from dimtyped._signature import Flavour, flavour_of, names_tensors, outer_names
 
 _F = TypeVar("_F")
+_MEMBERS = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)
 _COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
@@ -99,10 +100,14 @@ def _decorate(target: Any, fixed: Mapping[str, int], frame: types.FrameType, *, 
         return target
     if isinstance(target, staticmethod | classmethod):
         inner = _decorate_function(target.__func__, fixed, frame, is_method=False)
-        return type(target)(inner)
+        return target if inner is target.__func__ else type(target)(inner)
     if isinstance(target, property):
         parts = (target.fget, target.fset, target.fdel)
-        return property(*(part and _decorate_function(part, fixed, frame) for part in parts), doc=target.__doc__)
+        made = tuple(part and _decorate_function(part, fixed, frame) for part in parts)
+        return target if made == parts else property(*made, doc=target.__doc__)
+    if isinstance(target, functools.cached_property):
+        target.func = _decorate_function(target.func, fixed, frame)  # a new one would not know its attribute's name
+        return target
     if isinstance(target, type):
         return _decorate_class(target, fixed, frame)
     return _decorate_function(target, fixed, frame, only_if_tensors=only_if_tensors)
@@ -116,8 +121,11 @@ def _decorate_function(
     is_method: bool | None = None,
     only_if_tensors: bool = False,
 ) -> Any:
-    if entry_of(function) is not None or getattr(function, "__no_type_check__", False):
+    found = entry_of(function)
+    if (found is not None and not fixed) or getattr(function, "__no_type_check__", False):
         return function
+    if found is not None:  # typed already, but not with these dims
+        function = found.function
     if not isinstance(function, types.FunctionType):
         raise with_fields(
             DeclarationError(
@@ -154,11 +162,19 @@ def _decorate_class(cls: type, fixed: Mapping[str, int], frame: types.FrameType)
     for name, member in list(vars(cls).items()):
         if name == "__init__" and dataclasses.is_dataclass(cls):
             _type_dataclass(cls, member, fixed, frame)
-        elif name.startswith("__") and name.endswith("__") and name not in ("__init__", "__call__"):
-            continue
-        elif isinstance(member, types.FunctionType | staticmethod | classmethod | property):
+        elif isinstance(member, _MEMBERS) and (not _is_special(name) or _is_of_tensors(member)):
             setattr(cls, name, _decorate(member, fixed, frame))
     return cls
+
+
+def _is_special(name: str) -> bool:
+    """Whether Python itself calls the method, and often, as it does `__setattr__`."""
+    return name.startswith("__") and name.endswith("__") and name not in ("__init__", "__call__")
+
+
+def _is_of_tensors(member: Any) -> bool:
+    function = getattr(member, "__func__", member)
+    return isinstance(function, types.FunctionType) and names_tensors(function, {})
 
 
 def _type_dataclass(cls: Any, init: Any, fixed: Mapping[str, int], frame: types.FrameType) -> None:
@@ -243,7 +259,7 @@ async def _async_generator_stub(*args: Any, **kwargs: Any) -> Any:
                 sent = yield item
             except GeneratorExit:
                 raise
-            except BaseException as error:  # goes where the user threw it: into the generator
+            except BaseException as error:  # noqa: BLE001  # goes where the user threw it: into the generator
                 item = await generator.athrow(error)
             else:
                 item = await generator.asend(sent)

@@ -35,7 +35,16 @@ EXPRESSIONS = (
     "(<{0}>+1)*<{1}>",
     "sum((<{0}>,<{1}>))",
 )
-PLACEHOLDERS = ("{{{0}}}", "{{{0}}}-1", "2*{{{0}}}", "{{{0}}}+<{1}>", "{{{0}}}*{{{0}}}", "#{{{0}}}", "x{{{0}}}", "{{{0}}}0")
+PLACEHOLDERS = (
+    "{{{0}}}",
+    "{{{0}}}-1",
+    "2*{{{0}}}",
+    "{{{0}}}+<{1}>",
+    "{{{0}}}*{{{0}}}",
+    "#{{{0}}}",
+    "x{{{0}}}",
+    "{{{0}}}0",
+)
 SIZES = st.integers(0, 4)
 FEW_SIZES = st.lists(SIZES, max_size=2).map(tuple)
 NOTHING = inspect.Parameter.empty
@@ -45,7 +54,7 @@ _numbers = itertools.count()
 class Floating(jaxtyping.AbstractDtype):
     """Dtypes by a pattern, as a user may write them."""
 
-    dtypes = [re.compile(r"b?float\d+")]  # noqa: RUF012 - how jaxtyping wants it
+    dtypes = [re.compile(r"b?float\d+")]  # noqa: RUF012
 
 
 def _makeable(dtype: torch.dtype) -> bool:
@@ -65,7 +74,9 @@ DTYPES = (
     *(
         value
         for value in vars(jaxtyping).values()
-        if isinstance(value, type) and issubclass(value, jaxtyping.AbstractDtype) and value is not jaxtyping.AbstractDtype
+        if isinstance(value, type)
+        and issubclass(value, jaxtyping.AbstractDtype)
+        and value is not jaxtyping.AbstractDtype
     ),
 )
 FITTING = {
@@ -108,7 +119,7 @@ class OneOf:
     options: tuple[Any, ...]
 
     def annotation(self, declared: Mapping[str, int]) -> Any:
-        return Union[tuple(option.annotation(declared) for option in self.options)]
+        return Union[tuple(option.annotation(declared) for option in self.options)]  # noqa: UP007
 
 
 @dataclass(frozen=True)
@@ -173,7 +184,9 @@ def inside(hint: Any) -> Iterator[Any]:
     parts = {OneOf: "options", Row: "items", Record: "fields"}
     for part in getattr(hint, parts.get(type(hint), ""), ()):
         yield from inside(part)
-    for part in (getattr(hint, name) for name in ("item", "value") if isinstance(hint, Items | Table) and hasattr(hint, name)):
+    for part in (
+        getattr(hint, name) for name in ("item", "value") if isinstance(hint, Items | Table) and hasattr(hint, name)
+    ):
         yield from inside(part)
 
 
@@ -187,12 +200,17 @@ def axes(draw: Any, paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def single_axes(paths: Sequence[str]) -> st.SearchStrategy[str]:
-    name = st.sampled_from([*NAMES, "n", "n", "n", "m", "m"])  # mostly the same few: so they meet again
+    name = st.sampled_from([*NAMES, *"nnnnmmm"])  # mostly the same few: so they meet again
     named = name.map("<{}>".format)
-    usable = st.sampled_from([name for name in NAMES if name != "in"])  # `in+1` is no Python
+    usable = st.sampled_from([*"nnnnmmmab"])  # `in+1` is no Python
     expression = st.builds(str.format, st.sampled_from(EXPRESSIONS), usable, usable)
-    kinds = [named, named, named, named]
-    kinds += [named.map("#{}".format), SIZES.map(str), st.just("_"), st.sampled_from(["_skipped", "rows=3", "#2", "#cols=2"])]
+    kinds = [named] * 12
+    kinds += [
+        named.map("#{}".format),
+        SIZES.map(str),
+        st.just("_"),
+        st.sampled_from(["_skipped", "rows=3", "#2", "#cols=2"]),
+    ]
     kinds += [expression, expression, expression.map("#{}".format)]
     if paths:
         path = st.sampled_from(paths)
@@ -216,7 +234,7 @@ plains = st.sampled_from(
         Plain(object, ("text",)),
         Plain(None, (None,)),
         Plain(int | None, (None, 4)),
-        Plain(Optional[str], (None, "text")),
+        Plain(Optional[str], (None, "text")),  # noqa: UP045
         Plain(list[int], ([], [4])),
         Plain(Literal["mean", "sum"], ("mean",)),
         Plain(Callable[..., Any], (len,)),
@@ -269,18 +287,19 @@ def containers(item: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @dataclass
 class World:
-    """What each name is in one call, and how many flaws the call may still get."""
+    """What each name is in one call, and which of its values have a flaw, by the order in which they are made."""
 
     sizes: Mapping[str, int]
     runs: Mapping[str, tuple[int, ...]]
-    values: Mapping[str, Any]
-    flaws: int
+    values: dict[str, Any]
+    flaws: Sequence[int] = ()
+    made: int = 0
 
 
 def value_of(draw: Any, hint: Any, world: World) -> Any:
     """A value that fits, unless one of the flaws falls here."""
-    if world.flaws and draw(st.booleans()):
-        world.flaws -= 1
+    world.made += 1
+    if world.made - 1 in world.flaws:
         return flawed(draw, hint, world)
     match hint:
         case Array():
@@ -312,7 +331,7 @@ def flawed(draw: Any, hint: Any, world: World) -> Any:
         change = draw(st.sampled_from(["size", "size", "size", "longer", "shorter", "dtype", "dtype"]))
         index = draw(st.integers(0, max(len(shape) - 1, 0)))
         if change == "size" and shape:
-            shape[index] = draw(st.integers(0, 5))
+            shape[index] = (shape[index] + draw(st.integers(1, 4))) % 5
         elif change == "longer":
             shape.insert(index, draw(SIZES))
         elif change == "shorter" and shape:
@@ -425,7 +444,11 @@ class Case:
             yield "self"
         kinds = [parameter.kind for parameter in self.parameters]
         for index, parameter in enumerate(self.parameters):
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and inspect.Parameter.VAR_POSITIONAL not in kinds and parameter.kind not in kinds[:index]:
+            if (
+                parameter.kind is inspect.Parameter.KEYWORD_ONLY
+                and inspect.Parameter.VAR_POSITIONAL not in kinds
+                and parameter.kind not in kinds[:index]
+            ):
                 yield "*"
             stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
             yield f"{stars}{parameter.name}{'' if parameter.default is NOTHING else f'=_default_{parameter.name}'}"
@@ -461,7 +484,7 @@ class Owner(torch.nn.Module):
 
 # What a `{...}` may read: mostly sizes, and what else a user's attribute may hold.
 # A text may use a name only if nobody declares it: jaxtyping, which puts the text in, knows no declared names.
-readable = st.one_of(SIZES, SIZES, SIZES, st.sampled_from([-1, True, 1.5, None, "in", "c+1", "2*2", Dim("n", 3)]))
+readable = st.one_of(SIZES, SIZES, SIZES, st.sampled_from([-1, True, 1.5, None, "in", "c+1", "2*2", Dim("width", 3)]))
 
 
 @st.composite
@@ -469,44 +492,53 @@ def cases(draw: Any) -> Case:
     sizes = {name: draw(SIZES) for name in NAMES}
     runs = {name: draw(FEW_SIZES) for name in RUNS}
     scope = draw(st.sampled_from(["free", "free", "free", "dims", "method", "method"]))
-    declared = {name: sizes[name] for name in draw(st.sets(st.sampled_from(NAMES[:-2]), max_size=2))} if scope != "free" else {}
+    declared = (
+        {name: sizes[name] for name in draw(st.sets(st.sampled_from(NAMES[:-2]), max_size=2))}
+        if scope != "free"
+        else {}
+    )
     owner = Owner(declared, {"width": draw(readable), "depth": draw(SIZES)}) if scope == "method" else None
     given = draw(st.booleans()) if owner is None else False
     paths = ("self.width", "self.depth") if owner is not None else ("obj.width", "k") if given else ()
-    parameters = draw(signatures(paths, ("obj", "k") if given else ()))
-    world = World(sizes, runs, {"self": owner}, flaws=draw(st.sampled_from([0, 1, 1, 2])))
-    world.values |= {"obj": types.SimpleNamespace(width=draw(readable)), "k": draw(SIZES)}
+    hint = draw(st.sampled_from([arrays, hints]))(paths)  # half of all: tensors only, as most functions have it
+    parameters = draw(signatures(hint, ("obj", "k") if given else ()))
+    result_hint = draw(st.none() | hint)
+    world = World(sizes, runs, {"self": owner, "obj": types.SimpleNamespace(width=draw(readable)), "k": draw(SIZES)})
+    values = sum(len(list(inside(hint))) for hint in [p.hint for p in parameters] + [result_hint] if hint is not None)
+    world.flaws = draw(st.lists(st.integers(0, values), max_size=2))
     for parameter in parameters:
         if parameter.default is not NOTHING:
             parameter.default = draw(defaults(parameter, world))
     arguments, keywords = call_of(draw, parameters, world)
-    result_hint = draw(st.none() | hints(paths))
     result = value_of(draw, result_hint, world) if result_hint is not None else object()
     flavour = draw(st.sampled_from(["plain"] * 6 + ["coroutine", "generator", "async generator"]))
     return Case(parameters, result_hint, result, arguments, keywords, declared, owner, flavour)
 
 
 @st.composite
-def signatures(draw: Any, paths: Sequence[str], extra: Sequence[str]) -> list[Parameter]:
+def signatures(draw: Any, hint: st.SearchStrategy[Any], extra: Sequence[str]) -> list[Parameter]:
     """Parameters in Python's order: positional ones, `*args`, keyword-only ones, `**kwargs`."""
     names = draw(st.permutations(["x", "y", "min", "z"][: draw(st.integers(1, 4))] + list(extra)))
     kinds = sorted(draw(st.sampled_from([0, 1, 1, 1, 3])) for _ in names)
-    made = [Parameter(name, inspect._ParameterKind(kind), _hint(draw, name, paths)) for name, kind in zip(names, kinds, strict=True)]
+    made = [
+        Parameter(name, inspect._ParameterKind(kind), _hint(draw, name, hint))
+        for name, kind in zip(names, kinds, strict=True)
+    ]
     optional = False
     for parameter in made:
         optional = draw(st.integers(0, 3)) == 0 or (optional and parameter.kind is not inspect.Parameter.KEYWORD_ONLY)
         parameter.default = None if optional else NOTHING
     if draw(st.integers(0, 4)) == 0:
         first = next((i for i, p in enumerate(made) if p.kind is inspect.Parameter.KEYWORD_ONLY), len(made))
-        made.insert(first, Parameter("args", inspect.Parameter.VAR_POSITIONAL, draw(hints(paths))))
+        made.insert(first, Parameter("args", inspect.Parameter.VAR_POSITIONAL, draw(hint)))
     if draw(st.integers(0, 4)) == 0:
-        made.append(Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, draw(hints(paths))))
+        made.append(Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, draw(hint)))
     return made
 
 
-def _hint(draw: Any, name: str, paths: Sequence[str]) -> Any:
+def _hint(draw: Any, name: str, hint: st.SearchStrategy[Any]) -> Any:
     plain = {"obj": Plain(Any, ()), "k": draw(st.sampled_from([Plain(int, ()), Plain(Any, ()), Plain(int | None, ())]))}
-    return plain.get(name) or draw(hints(paths))
+    return plain.get(name) or draw(hint)
 
 
 def defaults(parameter: Parameter, world: World) -> st.SearchStrategy[Any]:
@@ -533,7 +565,11 @@ def call_of(draw: Any, parameters: Sequence[Parameter], world: World) -> tuple[l
         elif draw(st.integers(0, 40)) == 17 or (parameter.default is not NOTHING and draw(st.booleans())):
             by_position = False  # left out: what follows goes by keyword
         else:
-            value = world.values[parameter.name] if parameter.name in world.values else value_of(draw, parameter.hint, world)
+            value = (
+                world.values[parameter.name]
+                if parameter.name in world.values
+                else value_of(draw, parameter.hint, world)
+            )
             by_keyword = parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and draw(st.integers(0, 3)) == 0
             by_position = by_position and not by_keyword and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
             if by_position:
@@ -547,7 +583,7 @@ def told(hint: Any) -> str:
     """An annotation as a failing example shows it, with the fields of a record."""
     if isinstance(hint, Record):
         return f"{hint.cls.__name__}({', '.join(map(told, hint.fields))})"
-    inner = [part for part in inside(hint)][1:]
+    inner = list(inside(hint))[1:]
     if any(isinstance(part, Record) for part in inner):
         return f"{type(hint).__name__}[{getattr(hint, 'cls', '')} {', '.join(map(told, inner))}]"
     return str(hint.annotation({}))
@@ -555,7 +591,9 @@ def told(hint: Any) -> str:
 
 def evaluates(hint: Any) -> bool:
     """Whether an expression is in it: what that comes to depends on what was checked before."""
-    return any(re.search(r"[-+*/({].", axis) for array in inside(hint) if isinstance(array, Array) for axis in array.axes)
+    return any(
+        re.search(r"[-+*/({].", axis) for array in inside(hint) if isinstance(array, Array) for axis in array.axes
+    )
 
 
 def shown(value: Any) -> str:

@@ -9,8 +9,7 @@ from typing import Annotated, Optional
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from torch import nn
 
 from dimtyped import DeclarationError, Dim, DimSize, dims
@@ -59,7 +58,7 @@ class TestDim:
         assert format(Dim("hidden", 256), spec) == format(256, spec)
 
     def test_percent_formats_as_its_size(self):
-        assert "%d %s %5d" % ((Dim("hidden", 256),) * 3) == "256 256   256"  # noqa: UP031 - the old form is what is tested
+        assert "%d %s %5d" % ((Dim("hidden", 256),) * 3) == "256 256   256"  # noqa: UP031
 
     @pytest.mark.parametrize("size", [256, np.int64(256), np.uint8(7), torch.tensor(256), Dim("embed", 256)])
     def test_takes_whatever_stands_for_an_int(self, size):
@@ -228,7 +227,7 @@ class TestDims:
     [
         (DimSize, True),
         (DimSize | None, True),
-        (Optional[DimSize], True),  # noqa: UP045 - the old form is what is tested
+        (Optional[DimSize], True),  # noqa: UP045
         (None | DimSize, True),
         (Annotated[DimSize, "the width"], True),
         (int, False),
@@ -264,7 +263,7 @@ class Traced(nn.Module):
         named = hidden * 2, 2 * hidden, hidden // 2, 9 // hidden, hidden - 1, 9 - hidden, hidden + embed, 1 + hidden
         plain = hidden / 2, hidden % 3, hidden**2, 2**hidden, -hidden, abs(hidden), divmod(hidden, 3), hidden < embed
         symbolic = n * hidden, hidden * n, n + hidden, hidden - n, n // hidden, hidden % n, n % hidden
-        text = f"{hidden} {hidden:>3} {str(embed)} %d" % hidden  # noqa: RUF010 - each form is what is tested
+        text = f"{hidden} {hidden:>3} {str(embed)} %d" % hidden  # noqa: RUF010
         tensors = x.view(-1, hidden), x * hidden, hidden - x, x == hidden, hidden > x, torch.zeros(hidden, 2 * embed)
         return named, plain, symbolic, text, tensors, hidden == 4
 

@@ -2,8 +2,13 @@
 
 import torch
 from torch.nn import *  # noqa: F403  # stands in for `dimtyped.nn`, whole
-from torch.nn import Embedding, Linear, Module, Parameter
-from torch.nn import functional as F  # noqa: N812  # its name everywhere
+from torch.nn import (
+    Embedding,
+    Linear,
+    Module,
+    Parameter,
+    functional as F,  # noqa: N812  # its name everywhere
+)
 
 
 class TiedDecoder(Module):
@@ -18,6 +23,6 @@ class TiedDecoder(Module):
             Parameter(torch.empty(embedding.num_embeddings).uniform_(-(width**-0.5), width**-0.5)) if bias else None
         )
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # torch's name
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002, RUF100
         projected = input if self.projection is None else self.projection(input)
         return F.linear(projected, self.weight, self.bias)

@@ -1,6 +1,6 @@
-"""Does checking add a kernel, a copy, a synchronisation or a byte on the GPU?
+"""Does checking add an operator on the CPU; a kernel, a copy, a synchronisation or a byte on a GPU?
 
-The profiler's list of what ran on the device, `torch.cuda.set_sync_debug_mode("error")`, and the allocator's peak.
+The profiler's list of what ran, `torch.cuda.set_sync_debug_mode("error")`, and the allocator's peak.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from benchmarks.measure import Run, first_line
 from benchmarks.record import Row
 from benchmarks.workloads import Workload, workloads
 
-DEVICES = ("cuda",)
-SAME_KERNELS = "the same kernels, as often"
+SAME = "the same, as often"
+PEAK = "peak memory"
 SYNCS = "runs with synchronisation forbidden"
 _MB = 1e6
 
@@ -35,15 +35,16 @@ def _facts(run: Run, workload: Workload, what: str) -> Iterator[Row]:
     work: dict[str, Callable[[], Any]] = {}
     for label, typed in (("untyped", False), ("dimtyped", True)):
         work[label] = work_of(workload, what, run.device, typed=typed)
-    ran = {label: kernels_of(each) for label, each in work.items()}
+    ran = {label: kernels_of(each, run.device) for label, each in work.items()}
     case = f"{workload.name} {what}"
     for label, kernels in ran.items():
-        yield run.fact(f"{case}: kernels and copies", label, sum(kernels.values()))
-        yield run.fact(
-            f"{case}: peak memory", label, peak_of(workload, what, run.device, typed=label != "untyped"), "MB"
-        )
+        yield run.fact(f"{case}: {'kernels and copies' if run.on_gpu else 'operators'}", label, sum(kernels.values()))
+    yield run.fact(f"{case}: {SAME}", "dimtyped", ran["dimtyped"] == ran["untyped"])
+    if not run.on_gpu:
+        return
+    for label in ran:
+        yield run.fact(f"{case}: {PEAK}", label, peak_of(workload, what, run.device, typed=label == "dimtyped"), "MB")
         yield run.fact(f"{case}: {SYNCS}", label, not (problem := synchronises(work[label])), note=problem)
-    yield run.fact(f"{case}: {SAME_KERNELS}", "dimtyped", ran["dimtyped"] == ran["untyped"])
 
 
 def work_of(workload: Workload, what: str, device: torch.device, *, typed: bool) -> Callable[[], Any]:
@@ -53,17 +54,19 @@ def work_of(workload: Workload, what: str, device: torch.device, *, typed: bool)
     work = workload.decode(model, 1, device) if what == "decode" else workload.step(model, batch, device)
     for _ in range(3):
         work()
-    torch.cuda.synchronize()
     return work
 
 
-def kernels_of(work: Callable[[], Any]) -> Counter[str]:
-    """How often each kernel, copy and fill ran on the device, by name."""
-    torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+def kernels_of(work: Callable[[], Any], device: torch.device) -> Counter[str]:
+    """How often each kernel, copy and fill ran on a GPU, by name; on the CPU, each of torch's operators."""
+    wanted = DeviceType.CUDA if device.type == "cuda" else DeviceType.CPU
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=activities) as profiler:
         work()
-        torch.cuda.synchronize()
-    return Counter(event.name for event in profiler.events() if event.device_type == DeviceType.CUDA)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+    ran = (event for event in profiler.events() if event.device_type == wanted)
+    return Counter(event.name for event in ran if not event.is_user_annotation)  # spans such as the optimizer's
 
 
 def synchronises(work: Callable[[], Any]) -> str:

@@ -32,6 +32,7 @@ class Case:
         keywords: What else its constructor takes.
         copies: How often the input is given: three times to an attention.
         ids: The ids' range, where the input is token ids.
+        classes: The range of a target for each of the input's rows, where there is one.
     """
 
     layer: str
@@ -40,6 +41,7 @@ class Case:
     keywords: dict[str, Any] = field(default_factory=dict[str, Any])
     copies: int = 1
     ids: int = 0
+    classes: int = 0
 
     def __str__(self) -> str:
         made = [*map(str, self.arguments), *(f"{key}={value}" for key, value in self.keywords.items())]
@@ -48,7 +50,8 @@ class Case:
     def inputs(self, device: torch.device) -> tuple[Tensor, ...]:
         """What the layer is called with."""
         made = torch.randint(self.ids, self.shape) if self.ids else torch.randn(self.shape)
-        return (made.to(device),) * self.copies
+        targets = (torch.randint(self.classes, self.shape[:1]).to(device),) if self.classes else ()
+        return (*(made.to(device),) * self.copies, *targets)
 
 
 _FIRST = {"batch_first": True}
@@ -81,7 +84,9 @@ _CASES = (
     Case("MultiheadAttention", (64, 4), (1, 1, 64), _FIRST, copies=3),
     Case("MultiheadAttention", (256, 4), (8, 64, 256), _FIRST, copies=3),
     Case("TransformerEncoderLayer", (64, 4, 128), (1, 1, 64), _FIRST),
-    Case("Softmax", (-1,), (1, 128)),
+    Case("CrossEntropyLoss", (), (1, 10), classes=10),
+    Case("CrossEntropyLoss", (), (512, 4000), classes=4000),
+    Case("MSELoss", (), (1, 8), copies=2),
 )
 TIED = "TiedDecoder beside torch's Linear, 128 to 1000, on (1, 128)"
 MODULE = "your own module: forward(batch, hidden) -> (batch, hidden)"

@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
+
 from dimtyped._describe import Seen
 from dimtyped._hints import arrays_in
-from dimtyped._mends._mend import Mend, Trial
-from dimtyped._mends._tensor import Change, axis_changes, changes_at, told, value_at, written
+from dimtyped._mends._mend import Mend, Trial, wanted_array
+from dimtyped._mends._tensor import Change, axis_changes, changes_at, known_size, told, value_at, written
 
 _MOST = 8  # changes of one place that are tried together with another's
 
@@ -36,9 +38,25 @@ def outvoted_place(trial: Trial) -> Iterator[Mend]:
         yield from other_place(trial)
 
 
+def other_kind(trial: Trial) -> Iterator[Mend]:
+    """Floats of another shape where integers are wanted: some other tensor, such as a state for token ids."""
+    place = trial.places[0]
+    value, array = value_at(trial, place), wanted_array(trial, place)
+    kinds = {mismatch.kind for mismatch in trial.at(place)}
+    if value is None or array is None or array.dtypes is None or array.variadic is not None or "dtype" not in kinds:
+        return
+    if len(kinds) > 1 and value.dtype is not None and value.dtype.is_floating_point and torch.int64 in array.dtypes:
+        wanted = Seen(value.cls, dtype=torch.int64, shape=tuple(known_size(trial, axis) or 1 for axis in array.axes))
+        axes = ", ".join(axis.text for axis in array.axes)
+        text = f"Give it token ids or other integers of ({axes}), not a float tensor such as a state."
+        yield Mend(text, {}, {place: wanted}, is_general=True)
+
+
 def swapped(trial: Trial) -> Iterator[Mend]:
     """Two arguments given the wrong way round."""
-    names = [p.name for p in trial.call.signature.parameters if arrays_in(p.hint) and trial.argument(p.name) is not None]
+    names = [
+        p.name for p in trial.call.signature.parameters if arrays_in(p.hint) and trial.argument(p.name) is not None
+    ]
     wrong = {place.partition("[")[0].partition(".")[0] for place in trial.places}
     for left, right in itertools.combinations(names, 2):
         first, second = trial.argument(left), trial.argument(right)
@@ -63,7 +81,9 @@ def all_alike(trial: Trial) -> Iterator[Mend]:
         if all(code in others for others in choices):
             changes = {place: others[code].value for place, others in zip(trial.places, choices, strict=True)}
             each = _each(trial, argument, code)
-            text = change.text.replace("{}", each[argument]) if len(each) == 1 else f"Each of them as `{code[2:]}` fits."
+            text = (
+                change.text.replace("{}", each[argument]) if len(each) == 1 else f"Each of them as `{code[2:]}` fits."
+            )
             yield Mend(text, each, changes)
 
 

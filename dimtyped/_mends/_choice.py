@@ -17,7 +17,9 @@ _PROPOSERS: tuple[Callable[[Trial], Iterator[Mend]], ...] = (  # the surer of it
     _layers.channel_axis,
     _recurrent.smaller_batch,
     _layers.misspelt,
+    _layers.repetition,
     _arguments.one_place,
+    _arguments.other_kind,
     _arguments.all_alike,
     _recurrent.bridge,
     _arguments.swapped,
@@ -25,7 +27,10 @@ _PROPOSERS: tuple[Callable[[Trial], Iterator[Mend]], ...] = (  # the surer of it
     _arguments.other_place,
     _layers.projection,
 )
-_UNTRIED = ("expression", "extent")  # what torch or a user's own expression refuses: fitting the annotations says nothing
+_UNTRIED = (
+    "expression",
+    "extent",
+)  # what torch or a user's own expression refuses: fitting the annotations says nothing
 
 
 def mend_of(trial: Trial) -> Mend | None:

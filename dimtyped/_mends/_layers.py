@@ -6,13 +6,19 @@ from collections.abc import Iterator
 
 import torch
 
-from dimtyped._describe import Seen
 from dimtyped._mends._mend import Mend, Trial, reshaped, sizes_of
-from dimtyped._mends._tensor import axis_changes
 from dimtyped._spelling import are_twins
 
+_INPUTS = ("input", "query", "key", "value", "src", "tgt", "memory")
 _CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
-_CONVOLUTIONS = {"Conv1d": 1, "Conv2d": 2, "Conv3d": 3, "ConvTranspose1d": 1, "ConvTranspose2d": 2, "ConvTranspose3d": 3}
+_CONVOLUTIONS = {
+    "Conv1d": 1,
+    "Conv2d": 2,
+    "Conv3d": 3,
+    "ConvTranspose1d": 1,
+    "ConvTranspose2d": 2,
+    "ConvTranspose3d": 3,
+}
 
 
 def class_axis(trial: Trial) -> Iterator[Mend]:
@@ -43,20 +49,40 @@ def channel_axis(trial: Trial) -> Iterator[Mend]:
 
 def projection(trial: Trial) -> Iterator[Mend]:
     """A width that the layer was not made for: another layer before it, or the layer made for it."""
+    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    if wrong.axis is None or not shape:
+        return
+    made = _maker(trial.owner, wrong.axis - len(shape), shape[wrong.axis], wrong.expected)
+    if made is not None:
+        changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
+        text = f"Make this layer with {_size_words(trial)}, or put `{made}` before it."
+        yield Mend(text, {wrong.place: f"{made}({wrong.place})"}, {wrong.place: changed}, is_general=True)
+
+
+def repetition(trial: Trial) -> Iterator[Mend]:
+    """One channel for a layer of several."""
+    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    if wrong.axis is None or not shape or shape[wrong.axis] != 1:
+        return
+    sizes = ", ".join(str(wrong.expected) if index == wrong.axis else "-1" for index in range(len(shape)))
+    code = f"{wrong.place}.expand({sizes})"
+    changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
+    text = f"Make this layer with {_size_words(trial)}, or repeat that axis: `{code}`."
+    yield Mend(text, {wrong.place: code}, {wrong.place: changed}, is_general=True)
+
+
+def _shape_of_input(trial: Trial) -> tuple[int, ...]:
+    """The shape of a layer's input of which just the width is not what the layer was made for."""
     wrong = trial.mismatches[0]
     contract = getattr(trial.owner, "contract", None)
-    shape = sizes_of(wrong.value)
-    if contract is None or contract.flow is None or wrong.kind != "size" or shape is None or wrong.axis is None:
-        return
-    if wrong.dim != contract.flow[0] or not isinstance(wrong.expected, int) or not isinstance(wrong.actual, int):
-        return
-    have, want = wrong.actual, wrong.expected
-    made = _maker(trial.owner, wrong.axis - len(shape), have, want)
-    if made is None:
-        return
-    changed = reshaped(wrong.value, (*shape[: wrong.axis], want, *shape[wrong.axis + 1 :]))
-    text = f"Make this layer with {trial.label(wrong.dim)}={have}, or put `{made}` before it."
-    yield Mend(text, {wrong.place: f"{made}({wrong.place})"}, {wrong.place: changed}, is_general=True)
+    is_width = contract is not None and wrong.kind == "size" and wrong.dim in contract.sizes and wrong.place in _INPUTS
+    return (sizes_of(wrong.value) or ()) if is_width and isinstance(wrong.expected, int) else ()
+
+
+def _size_words(trial: Trial) -> str:
+    """The size that the layer would have to be made with: `2*embed=256`."""
+    wrong = trial.mismatches[0]
+    return f"{trial.meaning or trial.label(wrong.dim)}={wrong.actual}"
 
 
 def _maker(layer: torch.nn.Module, axis: int, have: int, want: int) -> str | None:
@@ -74,5 +100,3 @@ def misspelt(trial: Trial) -> Iterator[Mend]:
             if wrong.kind == "size" and are_twins(wrong.dim, name):
                 text = f"Did you mean `{name}` where the annotation of `{wrong.place}` says `{wrong.dim}`?"
                 yield Mend(text, {}, {}, {(wrong.place, wrong.dim): name})
-
-

@@ -40,6 +40,7 @@ class Trial:
         labels: What the user calls a layer's names.
         root: The outermost module that is running, if any.
         outer: The names that the typed calls around this one have bound, with their sizes.
+        meaning: What the first wrong size is the size of in the module around, such as `2*embed`; empty if unknown.
     """
 
     call: Call
@@ -47,6 +48,7 @@ class Trial:
     labels: Mapping[str, str]
     root: Any = None
     outer: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    meaning: str = ""
 
     @property
     def owner(self) -> Any:

@@ -9,7 +9,6 @@ import torch
 
 from dimtyped._describe import Seen
 from dimtyped._mends._mend import Mend, Trial, reshaped, sizes_of, subject
-from dimtyped._mends._tensor import value_at
 
 
 def pair(trial: Trial) -> Iterator[Mend]:
@@ -65,9 +64,7 @@ def smaller_batch(trial: Trial) -> Iterator[Mend]:
     if trial.is_outvoted or not _is_state(trial, wrong.value, want):
         return
     if have > want:
-        rule = (
-            "A smaller last batch? `{}` cuts the state to it, and DataLoader(..., drop_last=True) leaves it out."
-        )
+        rule = "A smaller last batch? `{}` cuts the state to it, and DataLoader(..., drop_last=True) leaves it out."
         yield from _state_mends(trial, lambda part: _cut(part, want), f"[:, :{want}].contiguous()", rule, argument)
     elif isinstance(trial.owner, torch.nn.RNNBase):
         text = f"The state is another batch's: without `{argument}` this one starts from zeros."
@@ -97,9 +94,7 @@ def bridge(trial: Trial) -> Iterator[Mend]:
         yield Mend(text, {argument: f"{code}({argument})"}, {argument: made})
 
 
-def _state_mends(
-    trial: Trial, change: Any, code: str, rule: str, argument: str = "hx"
-) -> Iterator[Mend]:
+def _state_mends(trial: Trial, change: Any, code: str, rule: str, argument: str = "hx") -> Iterator[Mend]:
     """The same change of a state, or of both parts of an LSTM's."""
     value = trial.argument(argument)
     joint = code if code.startswith("[") else f".{code}"
@@ -108,7 +103,9 @@ def _state_mends(
     if value.items is None:
         changed = change(value)
         if changed is not None:
-            yield Mend(rule.format(f"{subject(argument)}{joint}"), {argument: f"{argument}{joint}"}, {argument: changed})
+            yield Mend(
+                rule.format(f"{subject(argument)}{joint}"), {argument: f"{argument}{joint}"}, {argument: changed}
+            )
         return
     parts = [change(item) for _, item in value.items]
     if all(part is not None for part in parts):
@@ -186,8 +183,8 @@ def _path_in(root: Any, layer: torch.nn.Module) -> str:
 def _difference(source: tuple[str, torch.nn.RNNBase], given: Seen, made: Seen) -> str:
     """What sets the source's state apart, in words."""
     path, layer = source
-    have = sizes_of(given) or ()
-    want = sizes_of(made if made.items is None else made.items[0][1]) or ()
+    have: tuple[int, ...] = sizes_of(given) or (0,)
+    want: tuple[int, ...] = sizes_of(made if made.items is None else made.items[0][1]) or (0,)
     if have[0] != want[0]:
         kind = "bidirectional" if layer.bidirectional else f"{layer.num_layers}-layer"
         return f"the final state of the {kind} `{path}`"
@@ -199,5 +196,3 @@ def _difference(source: tuple[str, torch.nn.RNNBase], given: Seen, made: Seen) -
 def _article(layer: torch.nn.RNNBase) -> str:
     name = type(layer).__name__
     return f"{'an' if name[0] in 'AEIORL' else 'a'} {name}"
-
-

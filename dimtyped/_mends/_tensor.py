@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from dimtyped._axes import TORCH_DTYPES, Kind
+from dimtyped._axes import TORCH_DTYPES, Axis, Kind
 from dimtyped._describe import Seen
 from dimtyped._hints import ArrayHint, Hint, TupleHint, arrays_in
 from dimtyped._mends._mend import Trial, reshaped, sizes_of, subject, wanted_array
@@ -51,8 +51,9 @@ def changes_at(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
             yield base
             continue
         for cast in _casts(trial, array, base.value):
-            for shape in (_kept(cast.value), *_reshapes(trial, array, cast.value)):
-                yield _joined(base, cast, shape)
+            yield _joined(base, cast, _kept(cast.value))
+            if not _makes_indices(base.value, cast.value):
+                yield from (_joined(base, cast, shape) for shape in _reshapes(trial, array, cast.value))
 
 
 def axis_changes(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
@@ -60,7 +61,7 @@ def axis_changes(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
     array = wanted_array(trial, place)
     if array is not None and sizes_of(value) is not None:
         yield from _permutations(value)
-        yield from _squeezes(array, value)
+        yield from _squeezes(trial, array, value)
 
 
 def _joined(base: Change, cast: Change, shape: Change) -> Change:
@@ -166,6 +167,11 @@ def _casts(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
         yield Change(code, _cast_text(trial, value.dtype, dtype), Seen(value.cls, dtype=dtype, shape=value.shape))
 
 
+def _makes_indices(before: Seen, after: Seen) -> bool:
+    """Whether floats become integers: where the shape is wrong too, these are hardly indices."""
+    return bool(before.dtype and after.dtype and before.dtype.is_floating_point and not after.dtype.is_floating_point)
+
+
 def _cast_text(trial: Trial, before: torch.dtype, after: torch.dtype) -> str:
     if before in _SHORT and _is_autocast():
         given = str(before).removeprefix("torch.")
@@ -190,7 +196,7 @@ def _is_autocast() -> bool:
 
 def _reshapes(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
     yield from _permutations(value)
-    yield from _squeezes(array, value)
+    yield from _squeezes(trial, array, value)
     yield from _joins(trial, array, value)
     yield from _splits(trial, array, value)
     yield from _repeats(trial, array, value)
@@ -216,19 +222,28 @@ def _inversions(order: tuple[int, ...]) -> int:
     return sum(a > b for a, b in itertools.combinations(order, 2))
 
 
-def _squeezes(array: ArrayHint, value: Seen) -> Iterator[Change]:
+def _squeezes(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
     """An axis of size 1 too many, or one missing."""
     shape = sizes_of(value) or ()
     for axis, size in enumerate(shape):
         if size == 1:
             rest = shape[:axis] + shape[axis + 1 :]
             yield Change(f"{{}}.squeeze({axis})", "An axis of size 1 is too many: `{}` fits.", reshaped(value, rest))
-    if len(shape) < len(array.axes) and array.variadic is None:
+    if len(shape) < _wanted_rank(trial, array):
         for axis in range(len(shape) + 1):
-            name = array.axes[axis].name if axis < len(array.axes) and array.axes[axis].kind is Kind.NAME else ""
+            named = array.variadic is None and axis < len(array.axes) and array.axes[axis].kind is Kind.NAME
+            name = array.axes[axis].name if named else ""
             text = f"The axis `{name}` is missing" if name else "An axis is missing"
             longer = (*shape[:axis], 1, *shape[axis:])
             yield Change(f"{{}}.unsqueeze({axis})", f"{text}: `{{}}` adds one of size 1.", reshaped(value, longer))
+
+
+def _wanted_rank(trial: Trial, array: ArrayHint) -> int:
+    """How many axes there must be, 0 where nothing says so."""
+    if array.variadic is None:
+        return len(array.axes)
+    run = trial.findings.runs.get(array.axes[array.variadic].name)
+    return len(array.axes) - 1 + len(run.size[1]) if run is not None else 0
 
 
 def _joins(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
@@ -251,12 +266,11 @@ def _splits(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
     if array.variadic is not None or len(array.axes) != len(shape) + 1:
         return
     for axis, size in enumerate(shape):
-        for left, right in itertools.product(_sizes(trial, array, axis), _sizes(trial, array, axis + 1)):
-            first, second = _both(size, left, right)
-            if first * second == size and size > 0:
-                split = (*shape[:axis], first, second, *shape[axis + 1 :])
-                text = f"Axis {axis} is to be {first} by {second}: `{{}}` fits."
-                yield Change(f"{{}}.unflatten({axis}, ({first}, {second}))", text, reshaped(value, split))
+        first, second = _both(size, known_size(trial, array.axes[axis]), known_size(trial, array.axes[axis + 1]))
+        if first * second == size and size > 0:
+            split = (*shape[:axis], first, second, *shape[axis + 1 :])
+            text = f"Axis {axis} is to be {first} by {second}: `{{}}` fits."
+            yield Change(f"{{}}.unflatten({axis}, ({first}, {second}))", text, reshaped(value, split))
 
 
 def _both(size: int, left: int, right: int) -> tuple[int, int]:
@@ -274,12 +288,12 @@ def _repeats(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
         return
     if len(array.axes) == len(shape):
         for axis, size in enumerate(shape):
-            wanted = next(iter(_sizes(trial, array, axis)), 0)
+            wanted = known_size(trial, array.axes[axis])
             if size == 1 and wanted > 1:
                 yield _repeat(value, shape, axis, wanted, "{}")
     elif len(array.axes) == len(shape) + 1:
         for axis in range(len(shape) + 1):
-            wanted = next(iter(_sizes(trial, array, axis)), 0)
+            wanted = known_size(trial, array.axes[axis])
             if wanted > 1:
                 longer = (*shape[:axis], 1, *shape[axis:])
                 yield _repeat(value, longer, axis, wanted, f"{{}}.unsqueeze({axis})")
@@ -288,25 +302,24 @@ def _repeats(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
 def _repeat(value: Seen, shape: tuple[int, ...], axis: int, wanted: int, code: str) -> Change:
     expanded = (*shape[:axis], wanted, *shape[axis + 1 :])
     sizes = ", ".join(str(wanted) if index == axis else "-1" for index in range(len(shape)))
-    text = f"To use it for all {wanted}, `{{}}` repeats it." if code == "{}" else "An axis is missing: `{}` repeats it along one."
+    text = (
+        "An axis of size 1 can be repeated: `{}` fits."
+        if code == "{}"
+        else "An axis is missing: `{}` repeats it along one."
+    )
     return Change(f"{code}.expand({sizes})", text, reshaped(value, expanded))
 
 
-def _sizes(trial: Trial, array: ArrayHint, index: int) -> list[int]:
-    """What an axis of the annotation must be, 0 where nothing says so."""
-    axis = array.axes[index]
+def known_size(trial: Trial, axis: Axis) -> int:
+    """What an axis of an annotation must be, 0 where nothing says so."""
     if axis.kind is Kind.SIZE:
-        return [axis.size]
+        return axis.size
     known = trial.known(axis.name) if axis.kind is Kind.NAME else None
-    return [known.size if known is not None and isinstance(known.size, int) else 0]
+    return known.size if known is not None and isinstance(known.size, int) else 0
 
 
 def _declared_sizes(trial: Trial, array: ArrayHint) -> set[int]:
-    sizes: set[int] = set()
-    for index, axis in enumerate(array.axes):
-        if not axis.many:
-            sizes.update(size for size in _sizes(trial, array, index) if size > 1)
-    return sizes
+    return {known_size(trial, axis) for axis in array.axes if not axis.many} - {0, 1}
 
 
 def written(place: str, change: Change) -> str:

@@ -42,7 +42,7 @@ def _self_inputs(layout: str) -> Inputs:
         "": _inputs(SEQUENCE_FIRST),
     },
     otherwise=rarer_forms("query", "self.batch_first", "is_causal", _inputs, "attn_mask"),
-    output=tuple[Shaped[Tensor, "batch target embed"], None | Shaped[Tensor, "batch target source"]],
+    output=tuple[Shaped[Tensor, "batch target embed"], Shaped[Tensor, "batch target source"] | None],
     parameters={
         "in_proj_weight": "3*embed embed",
         "q_proj_weight": "embed embed",

@@ -35,7 +35,7 @@ def sharded_together() -> list[Any] | None:
     """The modules whose common parameter FSDP2's `fully_shard` is replacing; None if it is not."""
     frame = _calling_frame()
     while frame is not None and frame.f_globals.get("__name__", "").startswith("torch.distributed.fsdp."):
-        place = getattr(frame.f_locals.get("self"), "_module_info", None)
+        place: Any = getattr(frame.f_locals.get("self"), "_module_info", None)
         if hasattr(place, "shared_modules"):
             return [place.module, *place.shared_modules]
         frame = frame.f_back

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
@@ -13,8 +15,8 @@ from dimtyped.nn._layer import Layer, declares
 _SIZES = {"embed": "input_size", "hidden": "hidden_size"}
 _INPUT, _FLAT_INPUT = Shaped[Tensor, "batch embed"], Shaped[Tensor, "embed"]
 _STATE, _FLAT_STATE = Shaped[Tensor, "batch hidden"], Shaped[Tensor, "hidden"]
-_BATCHED = {"input": _INPUT, "hx": None | _STATE}
-_UNBATCHED = {"input": _FLAT_INPUT, "hx": None | _FLAT_STATE}
+_BATCHED = {"input": _INPUT, "hx": Optional[_STATE]}  # noqa: UP045
+_UNBATCHED = {"input": _FLAT_INPUT, "hx": Optional[_FLAT_STATE]}  # noqa: UP045
 
 
 def _parameters(gates: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import sys
 import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 
@@ -172,7 +172,7 @@ class Sequential(_Listed, torch.nn.Sequential):
     def __add__(self, other: torch.nn.Sequential) -> Sequential:
         return Sequential(OrderedDict(super().__add__(other)._modules))
 
-    def __iadd__(self, other: torch.nn.Sequential) -> Sequential:
+    def __iadd__(self, other: torch.nn.Sequential) -> Self:
         return self._dim_change(lambda: super(Sequential, self).__iadd__(other))
 
     def __mul__(self, other: int) -> Sequential:
@@ -181,12 +181,12 @@ class Sequential(_Listed, torch.nn.Sequential):
     def __rmul__(self, other: int) -> Sequential:
         return self * other
 
-    def __imul__(self, other: int) -> Sequential:
+    def __imul__(self, other: int) -> Self:
         return self._dim_change(lambda: super(Sequential, self).__imul__(other))
 
 
 def _is_slicing() -> bool:
-    """Whether torch's `__getitem__` makes a Sequential of a part of another, perhaps of every second layer, to look at."""
+    """Whether torch's `__getitem__` makes a Sequential of a part of another to look at: maybe of every second one."""
     frame: types.FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_name in _OF_CONSTRUCTION:
         frame = frame.f_back

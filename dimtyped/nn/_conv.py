@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
-from torch import Tensor
 
 from dimtyped.nn._layer import Layer, declares
 from dimtyped.nn._refusals import Misfit
+from dimtyped.nn._spaces import space, space_names
 
 _SIZES = {"in_channels": "in_channels", "out_channels": "out_channels"}
 _FLOW = ("in_channels", "out_channels")
 _MULTIPLES = {"in_channels": "groups", "out_channels": "groups"}
-_SPACE = ("depth", "height", "width")
 
 
 class _Convolution(Layer):
@@ -29,20 +27,15 @@ class _Convolution(Layer):
             return None
         first, second = ("in_channels", "out_channels") if layer.transposed else ("out_channels", "in_channels")
         grouped = second if layer.groups == 1 else f"{second}//{layer.groups}"
-        kernel = zip(spatial_names(len(layer.kernel_size)), layer.kernel_size, strict=True)
+        kernel = zip(space_names(len(layer.kernel_size)), layer.kernel_size, strict=True)
         return " ".join((first, grouped, *(f"kernel_{axis}={size}" for axis, size in kernel)))
 
 
-def spatial_names(count: int) -> tuple[str, ...]:
-    """What the spatial axes are called: one is a length."""
-    return ("length",) if count == 1 else _SPACE[-count:]
-
-
-def _too_small(layer: Any, input: Any) -> Iterator[Misfit]:  # noqa: A002  # torch's name
+def _too_small(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
     """The axes that are too short for the kernel, or for their padding."""
     count = len(layer.kernel_size)
     pads = layer._reversed_padding_repeated_twice
-    for index, name in enumerate(spatial_names(count)):
+    for index, name in enumerate(space_names(count)):
         axis = index - count
         before, after = pads[-2 * axis - 2], pads[-2 * axis - 1]
         least = max(1, layer.dilation[index] * (layer.kernel_size[index] - 1) + 1 - before - after)
@@ -54,8 +47,8 @@ def _too_small(layer: Any, input: Any) -> Iterator[Misfit]:  # noqa: A002  # tor
 
 @declares(
     sizes=_SIZES,
-    inputs={"input": Shaped[Tensor, "batch in_channels length"] | Shaped[Tensor, "in_channels length"]},
-    output=Shaped[Tensor, "batch out_channels _"] | Shaped[Tensor, "out_channels _"],
+    inputs={"input": space(1, "in_channels")},
+    output=space(1, "out_channels", "out_"),
     flow=_FLOW,
     axis=-2,
     multiples=_MULTIPLES,
@@ -81,8 +74,8 @@ class Conv1d(_Convolution, torch.nn.Conv1d):
 
 @declares(
     sizes=_SIZES,
-    inputs={"input": Shaped[Tensor, "batch in_channels height width"] | Shaped[Tensor, "in_channels height width"]},
-    output=Shaped[Tensor, "batch out_channels _ _"] | Shaped[Tensor, "out_channels _ _"],
+    inputs={"input": space(2, "in_channels")},
+    output=space(2, "out_channels", "out_"),
     flow=_FLOW,
     axis=-3,
     multiples=_MULTIPLES,
@@ -102,11 +95,8 @@ class Conv2d(_Convolution, torch.nn.Conv2d):
 
 @declares(
     sizes=_SIZES,
-    inputs={
-        "input": Shaped[Tensor, "batch in_channels depth height width"]
-        | Shaped[Tensor, "in_channels depth height width"]
-    },
-    output=Shaped[Tensor, "batch out_channels _ _ _"] | Shaped[Tensor, "out_channels _ _ _"],
+    inputs={"input": space(3, "in_channels")},
+    output=space(3, "out_channels", "out_"),
     flow=_FLOW,
     axis=-4,
     multiples=_MULTIPLES,
@@ -126,8 +116,8 @@ class Conv3d(_Convolution, torch.nn.Conv3d):
 
 @declares(
     sizes=_SIZES,
-    inputs={"input": Shaped[Tensor, "batch in_channels length"] | Shaped[Tensor, "in_channels length"]},
-    output=Shaped[Tensor, "batch out_channels _"] | Shaped[Tensor, "out_channels _"],
+    inputs={"input": space(1, "in_channels")},
+    output=space(1, "out_channels", "out_"),
     flow=_FLOW,
     axis=-2,
     multiples=_MULTIPLES,
@@ -146,8 +136,8 @@ class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
 
 @declares(
     sizes=_SIZES,
-    inputs={"input": Shaped[Tensor, "batch in_channels height width"] | Shaped[Tensor, "in_channels height width"]},
-    output=Shaped[Tensor, "batch out_channels _ _"] | Shaped[Tensor, "out_channels _ _"],
+    inputs={"input": space(2, "in_channels")},
+    output=space(2, "out_channels", "out_"),
     flow=_FLOW,
     axis=-3,
     multiples=_MULTIPLES,
@@ -166,11 +156,8 @@ class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
 
 @declares(
     sizes=_SIZES,
-    inputs={
-        "input": Shaped[Tensor, "batch in_channels depth height width"]
-        | Shaped[Tensor, "in_channels depth height width"]
-    },
-    output=Shaped[Tensor, "batch out_channels _ _ _"] | Shaped[Tensor, "out_channels _ _ _"],
+    inputs={"input": space(3, "in_channels")},
+    output=space(3, "out_channels", "out_"),
     flow=_FLOW,
     axis=-4,
     multiples=_MULTIPLES,

@@ -13,7 +13,7 @@ from dimtyped._errors import DeclarationError, StateError, with_fields
 from dimtyped.nn._variants import variant
 
 State = Tensor | tuple[Tensor, Tensor]
-PARTS = ("initial_h", "initial_c")
+PARTS: tuple[str, str] = ("initial_h", "initial_c")
 """What a given initial state is registered as: a Parameter as a parameter, another tensor as a buffer."""
 
 
@@ -51,16 +51,17 @@ class HasInitialState(torch.nn.Module):
                 actual=batch if isinstance(batch, bool | int | float | str) else repr(batch),
                 hint="give it input.shape[0], or [1] where batch_first is False",
             )
-        of_weight: Any = self._flat_weights[0]
+        layer: Any = self
+        of_weight: Any = layer._flat_weights[0]
         like = {"device": device or of_weight.device, "dtype": dtype or of_weight.dtype}
-        h, *c = [_expanded(self, part, width, batch, like) for part, width in zip(PARTS, _widths(self))]
+        h, *c = [_expanded(self, part, width, batch, like) for part, width in zip(PARTS, _widths(self), strict=False)]
         return (h, c[0]) if c else h
 
 
 class _Starts(HasInitialState):
     """A recurrent layer with an initial state of its own. Mixed into a layer that is given one."""
 
-    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002  # torch's name
+    def forward(self, input: Any, hx: Any = None) -> Any:  # torch's name
         """As torch's; where no state is given it starts from the layer's own."""
         return super().forward(input, self.initial_state(_batch_of(self, input)) if hx is None else hx)
 
@@ -76,9 +77,9 @@ def take_initial(layer: Any, initial: Any) -> None:
     if len(parts) != len(widths) or not all(isinstance(part, Tensor) for part in parts):
         wanted = "a pair of tensors (h, c)" if len(widths) == 2 else "a tensor"
         raise _error(layer, f"must be {wanted}, not {_kind(initial)}", "kind", wanted, _kind(initial))
-    for part, width, name in zip(parts, widths, PARTS):
+    for part, width, name in zip(parts, widths, PARTS, strict=False):
         _check_part(layer, part, width, name)
-    for part, name in zip(parts, PARTS):
+    for part, name in zip(parts, PARTS, strict=False):
         if isinstance(part, torch.nn.Parameter):
             layer.register_parameter(name, part)
         else:
@@ -89,7 +90,7 @@ def take_initial(layer: Any, initial: Any) -> None:
 def initial_axes(layer: Any, name: str) -> str | None:
     """The axes of a given initial state, which may have one for the batch."""
     part: Tensor | None = layer.__dict__.get("_parameters", {}).get(name)
-    width = dict(zip(PARTS, ("state", "hidden"))).get(name)
+    width = {PARTS[0]: "state", PARTS[1]: "hidden"}.get(name)
     return None if part is None or width is None else " ".join(["layers", *["1"] * (part.dim() - 2), width])
 
 
@@ -137,7 +138,8 @@ def _check_part(layer: Any, part: Tensor, width: int, name: str) -> None:
     raise _error(
         layer,
         f"{name.removeprefix('initial_')} is {shape_text(shape)}, must be {shape_text(expected)} or "
-        f"{shape_text((expected[0], 1, width))}: layers={layer.num_layers} times directions={directions}, {label}={width}",
+        f"{shape_text((expected[0], 1, width))}: "
+        f"layers={layer.num_layers} times directions={directions}, {label}={width}",
         wrong,
         expected,
         shape,

@@ -25,9 +25,10 @@ from dimtyped._signature import size_at
 from dimtyped._tracing import is_tracing
 from dimtyped._typed import entry_of, wrap
 from dimtyped.nn import _parameters, _ties
+from dimtyped.nn._arguments import bound_arguments, check_sizes, refusals_shown
 from dimtyped.nn._forms import Inputs
 from dimtyped.nn._keeping import KeepsTies
-from dimtyped.nn._refusals import REFUSALS, Rule, explained, misdeclared
+from dimtyped.nn._refusals import REFUSALS, Rule, explained
 
 _L = TypeVar("_L", bound="type[Layer]")
 ROLES = "_dim_roles"
@@ -124,6 +125,10 @@ class Layer(KeepsTies):
         return arrow_repr(self, text) if self._dim_names else text
 
     @classmethod
+    def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """What the layer itself asks of its constructor's arguments."""
+
+    @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
         """Torch's `forward` with the contract's check before it."""
         return check_before(cls, torch_forward, cls.contract.inputs)
@@ -173,7 +178,8 @@ def declares(**declaration: Any) -> Callable[[_L], _L]:
         cls.contract = Contract(**declaration)
         if "__init__" not in vars(cls):
             cls.__init__ = _taking_dims(cls)
-        cls.__jit_unused_properties__ = [name for name in dir(cls) if isinstance(getattr(cls, name), property)]
+        made: Any = cls
+        made.__jit_unused_properties__ = [name for name in dir(cls) if isinstance(getattr(cls, name), property)]
         _layers.append(cls)
         install(cls)
         return cls
@@ -288,20 +294,26 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
     signature = inspect.signature(torch_init)
 
     @functools.wraps(torch_init)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        given = (args, kwargs)
-        if any(_holds_dim(value) for value in (*args, *kwargs.values())):
-            take_names(self, signature.bind(self, *args, **kwargs).arguments)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the class's
+        given = bound_arguments(signature, self, args, kwargs)
+        if given is not None:
+            check_arguments(cls, given)
+        if given is not None and any(holds_dim(value) for value in given.values()):
+            take_names(self, given)
             args = tuple(plain(value) for value in args)
             kwargs = {key: plain(value) for key, value in kwargs.items()}
-        try:
+        with refusals_shown(cls.__name__, given, cls.contract.multiples):
             torch_init(self, *args, **kwargs)
-        except (AssertionError, ValueError) as error:
-            arguments = signature.bind(self, *given[0], **given[1]).arguments
-            raise misdeclared(type(self), cls.contract.multiples, arguments) or error from None
         make_ready(self, cls)
 
     return __init__
+
+
+def check_arguments(cls: Any, arguments: Mapping[str, Any]) -> None:
+    """Refuses arguments that cannot work, before torch's constructor has drawn a weight."""
+    contract = cls.contract
+    check_sizes(cls.__name__, (*contract.sizes.values(), *contract.arguments), arguments)
+    cls._dim_check_arguments(arguments)
 
 
 def make_ready(layer: torch.nn.Module, cls: type[Layer]) -> None:
@@ -328,11 +340,12 @@ def plain(value: Any) -> Any:
     """A Dim as a plain int, also inside a tuple such as a kernel size."""
     if isinstance(value, Dim):
         return int(value)
-    return type(value)([plain(item) for item in value]) if _holds_dim(value) else value
+    return type(value)([plain(item) for item in value]) if holds_dim(value) else value
 
 
-def _holds_dim(value: Any) -> bool:
-    return isinstance(value, Dim) or (isinstance(value, list | tuple) and any(_holds_dim(item) for item in value))
+def holds_dim(value: Any) -> bool:
+    """Whether an argument is a Dim, or holds one."""
+    return isinstance(value, Dim) or (isinstance(value, list | tuple) and any(holds_dim(item) for item in value))
 
 
 def arrow_repr(layer: Layer, text: str) -> str:

@@ -7,7 +7,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,7 +78,8 @@ class Module(KeepsTies):
             return
         claims = preview(self, name, value)
         building = self.__dict__.get(_BUILDING, False)
-        super().__setattr__(name, int(value) if isinstance(value, Dim) and not building else value)
+        stored: Any = int(value) if isinstance(value, Dim) and not building else value
+        super().__setattr__(name, stored)
         _adopt(self, name, value, claims)
 
     def __delattr__(self, name: str) -> None:
@@ -203,7 +204,7 @@ def _naming_fields(post_init: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _building(module: Any) -> Iterator[None]:
+def _building(module: Any) -> Generator[None]:
     """While a module is made, by however many constructors: afterwards it is finished."""
     outermost = not module.__dict__.get(_BUILDING, False)
     if outermost:

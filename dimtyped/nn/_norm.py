@@ -13,14 +13,12 @@ from dimtyped._errors import DimensionValueError, RankError
 from dimtyped.nn._forms import UNCHECKED
 from dimtyped.nn._layer import ALL_AXES, ROLES, Layer, axis_role, declares, make_ready
 from dimtyped.nn._refusals import Misfit
+from dimtyped.nn._spaces import batched_space, space
 
 _CHANNELS = {"channels": "num_features"}
 _OF_CHANNELS = {"weight": "channels", "bias": "channels"}
 _WITHOUT_SIZE = {"not (self.affine or self.track_running_stats)": UNCHECKED}
 """Without parameters and statistics torch uses no size: any number of channels is normalised."""
-_SEQUENCE = Shaped[Tensor, "batch channels length"]
-_IMAGE = Shaped[Tensor, "batch channels height width"]
-_VOLUME = Shaped[Tensor, "batch channels depth height width"]
 _ANY = Shaped[Tensor, "batch channels ..."]
 
 
@@ -38,9 +36,9 @@ class _OfChannels(Layer):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": _SEQUENCE | Shaped[Tensor, "batch channels"]},
+    inputs={"input": batched_space(1) | Shaped[Tensor, "batch channels"]},
     otherwise=_WITHOUT_SIZE,
-    output=_SEQUENCE | Shaped[Tensor, "batch channels"],
+    output=batched_space(1) | Shaped[Tensor, "batch channels"],
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
     rank_error=RankError,
@@ -58,9 +56,9 @@ class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": _IMAGE},
+    inputs={"input": batched_space(2)},
     otherwise=_WITHOUT_SIZE,
-    output=_IMAGE,
+    output=batched_space(2),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
     axis=-3,
@@ -80,9 +78,9 @@ class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": _VOLUME},
+    inputs={"input": batched_space(3)},
     otherwise=_WITHOUT_SIZE,
-    output=_VOLUME,
+    output=batched_space(3),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
     axis=-4,
@@ -132,9 +130,9 @@ class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": _SEQUENCE | Shaped[Tensor, "channels length"]},
+    inputs={"input": space(1)},
     otherwise=_WITHOUT_SIZE,
-    output=_SEQUENCE | Shaped[Tensor, "channels length"],
+    output=space(1),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
     axis=-2,
@@ -155,9 +153,9 @@ class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": _IMAGE | Shaped[Tensor, "channels height width"]},
+    inputs={"input": space(2)},
     otherwise=_WITHOUT_SIZE,
-    output=_IMAGE | Shaped[Tensor, "channels height width"],
+    output=space(2),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
     axis=-3,
@@ -178,9 +176,9 @@ class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": _VOLUME | Shaped[Tensor, "channels depth height width"]},
+    inputs={"input": space(3)},
     otherwise=_WITHOUT_SIZE,
-    output=_VOLUME | Shaped[Tensor, "channels depth height width"],
+    output=space(3),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
     axis=-4,
@@ -248,7 +246,7 @@ class _OfFeatures(Layer):
         return super().extra_repr().replace(f"{layer.normalized_shape}, ", "", 1 if self._dim_names else 0)
 
 
-def _other_axes(layer: Any, input: Any) -> Iterator[Misfit]:  # noqa: A002  # torch's name
+def _other_axes(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
     """The axes before the last that do not fit, which torch alone looks at."""
     wanted = layer.normalized_shape
     argument = "x" if isinstance(layer, torch.nn.RMSNorm) else "input"

@@ -115,7 +115,7 @@ def tying_error(layer: Any, embedding: Any, ours: tuple[int, ...], theirs: tuple
         f"{_named(layer, 'weight', ours)} and {_named(embedding, 'weight', theirs)}\n\n  {hint}"
     )
     error.where, error.argument, error.hint, error.expected, error.actual = "tie", "layer", hint, theirs, ours
-    wrong = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), None)
+    wrong = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
     if wrong is not None and hasattr(layer, "_dim_labels"):
         error.dim = axis_labels(layer, layer._dim_parameter_axes("weight"))[wrong]
     return error
@@ -144,7 +144,8 @@ def _wrong_shape(layer: Any, name: str, parameter: torch.nn.Parameter, expected:
         + (f"\n\n  {hint}" if hint else "")
     )
     labels = axis_labels(layer, layer._dim_parameter_axes(name))
-    wrong = [i for i, (a, b) in enumerate(zip(shape, expected)) if a != b] if len(shape) == len(expected) else []
+    same_rank = len(shape) == len(expected)
+    wrong = [i for i, (a, b) in enumerate(zip(shape, expected, strict=True)) if a != b] if same_rank else []
     error.where, error.argument, error.hint = where, name, hint
     error.dim = labels[wrong[0]] if wrong else ""
     error.expected, error.actual = expected, shape

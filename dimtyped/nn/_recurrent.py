@@ -13,8 +13,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped._errors import RankError
 from dimtyped._typed import entry_of
+from dimtyped.nn._arguments import refusals_shown
 from dimtyped.nn._initial import PARTS, HasInitialState, State, initial_axes, take_initial
-from dimtyped.nn._layer import Layer, check_before, declares, make_ready, plain, take_names
+from dimtyped.nn._layer import Layer, check_arguments, check_before, declares, make_ready, plain, take_names
 from dimtyped.nn._states import check_state_from
 
 _State = Shaped[Tensor, "layers batch state"]
@@ -31,7 +32,7 @@ _UNBATCHED = Shaped[Tensor, "seq embed"]
 _PACKED = Shaped[Tensor, "steps embed"]
 
 
-def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:  # noqa: A002, ARG001
+def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:  # noqa: ARG001
     """Stands for torch's `check_forward_args`: the shapes are checked already, the dtype is left to torch's words."""
     if input.dtype != self._flat_weights[0].dtype:
         torch.nn.RNNBase.check_input(self, input, batch_sizes)
@@ -51,7 +52,7 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         wrong_rank = check_before(cls, torch_forward, cls._dim_form(_SEQ_FIRST, _State, _Cell), error=RankError)
         packed = check_before(cls, _packed, {**cls._dim_form(_PACKED, _PackedState, _PackedCell), "batch": int})
 
-        def forward(self: Any, input: Any, hx: Any = None) -> Any:  # noqa: A002  # torch's name
+        def forward(self: Any, input: Any, hx: Any = None) -> Any:  # torch's name
             __tracebackhide__ = True
             if isinstance(hx, list):  # torch takes an LSTM's (h, c) in a list too
                 hx = tuple(hx)
@@ -70,7 +71,7 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         return functools.update_wrapper(forward, torch_forward, ("__name__", "__qualname__", "__doc__"), ())
 
     @classmethod
-    def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # noqa: A002  # torch's name
+    def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # noqa: ARG003  # an LSTM's has a cell
         """The annotations of one form of the input."""
         return {"input": input, "hx": state | None}
 
@@ -110,13 +111,15 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         return shapes.get(kind)
 
 
-def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # noqa: A002  # torch's name
+def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # torch's name
     """Stands for torch's `forward` in the check of a PackedSequence, whose batch is no axis of its data."""
 
 
 def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial: Any, **arguments: Any) -> None:
+    check_arguments(type(layer), arguments)
     take_names(layer, arguments)
-    torch_init(**{key: plain(value) for key, value in arguments.items()})
+    with refusals_shown(type(layer).__name__, arguments):
+        torch_init(**{key: plain(value) for key, value in arguments.items()})
     if state_from is not None:
         check_state_from(layer, state_from)
     make_ready(layer, type(layer))
@@ -272,5 +275,5 @@ class LSTM(Recurrent, torch.nn.LSTM):
         )
 
     @classmethod
-    def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # noqa: A002  # torch's name
+    def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # torch's name
         return {"input": input, "hx": tuple[state, cell] | None}

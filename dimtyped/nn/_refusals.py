@@ -20,11 +20,15 @@ from dimtyped.nn._dtypes import refused_dtype
 REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
 """What torch's layers raise for a tensor that does not fit."""
 
+
 class Misfit(NamedTuple):
-    """One size that torch refuses: of which argument, at which axis, by what name, and what it must be."""
+    """One size that torch refuses: of which argument, at which axis, by what name, and what it must be.
+
+    Without an axis it is the number of axes.
+    """
 
     argument: str
-    axis: int
+    axis: int | None
     name: str
     expected: object
 
@@ -54,27 +58,27 @@ def explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Except
 def _mismatch(misfit: Misfit, hint: Hint, value: Seen) -> Mismatch:
     shape = value.shape or ()
     shown = next((array for array in arrays_in(hint) if len(array.axes) == len(shape)), hint)
+    if misfit.axis is None:
+        return Mismatch(misfit.argument, "rank", shown, value, expected=misfit.expected, actual=len(shape))
     index = misfit.axis % len(shape)
     return Mismatch(misfit.argument, "extent", shown, value, misfit.name, misfit.expected, shape[index], index)
 
 
-def misdeclared(cls: type, multiples: Mapping[str, str], arguments: Mapping[str, Any]) -> DeclarationError | None:
+def misdeclared(where: str, multiples: Mapping[str, str], arguments: Mapping[str, Any]) -> DeclarationError | None:
     """The error for a constructor's argument that must be a multiple of another and is not."""
     for whole, part in multiples.items():
         size, parts = arguments.get(whole), arguments.get(part)
         if isinstance(size, int) and isinstance(parts, int) and parts > 0 and size % parts:
-            return _not_divisible(cls, (whole, size), (part, parts))
+            return _not_divisible(where, (whole, size), (part, parts))
     return None
 
 
-def _not_divisible(cls: type, whole: tuple[str, int], part: tuple[str, int]) -> DeclarationError:
+def _not_divisible(where: str, whole: tuple[str, int], part: tuple[str, int]) -> DeclarationError:
     (name, size), (part_name, parts) = whole, part
     name = size.name if isinstance(size, Dim) else name
     lower = size // parts * parts
     hint = f"Make {name} a multiple of {part_name}: {f'{lower} or ' if lower else ''}{lower + parts}."
-    error = DeclarationError(
-        f"{cls.__name__}: {name}={int(size)} is not divisible by {part_name}={int(parts)}\n  {hint}"
-    )
-    error.where, error.argument, error.dim, error.hint = cls.__name__, whole[0], name, hint
+    error = DeclarationError(f"{where}: {name}={int(size)} is not divisible by {part_name}={int(parts)}\n  {hint}")
+    error.where, error.argument, error.dim, error.hint = where, whole[0], name, hint
     error.expected, error.actual = f"a multiple of {int(parts)}", int(size)
     return error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Optional, Union
 
 from jaxtyping import Shaped
 from torch import Tensor
@@ -22,12 +22,13 @@ def sequence(layout: str, length: str, width: str = "embed") -> Any:
 def mask(layout: str, rows: str, columns: str) -> Any:
     """Which positions see which: one mask for all heads, or one for each."""
     heads = "heads" if layout == UNBATCHED else "batch*heads"
-    return None | Shaped[Tensor, f"{rows} {columns}"] | Shaped[Tensor, f"{heads} {rows} {columns}"]
+    one, each = Shaped[Tensor, f"{rows} {columns}"], Shaped[Tensor, f"{heads} {rows} {columns}"]
+    return Union[None, one, each]  # noqa: UP007  # pyright knows no | of these
 
 
 def padding(layout: str, length: str) -> Any:
     """Which positions are padding."""
-    return None | Shaped[Tensor, length if layout == UNBATCHED else f"batch {length}"]
+    return Optional[Shaped[Tensor, length if layout == UNBATCHED else f"batch {length}"]]  # noqa: UP045  # as above
 
 
 def rarer_forms(first: str, batch_first: str, causal: str, inputs: Callable[[str], Inputs], *masks: str) -> Any:

@@ -14,7 +14,13 @@ from dimtyped._typed import entry_of
 from dimtyped.nn._layer import Layer, typed_class_of
 from dimtyped.nn._retype import misfit_of, must_be_module
 
-_CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.ParameterList, torch.nn.ParameterDict)
+_CONTAINERS = (
+    torch.nn.Sequential,
+    torch.nn.ModuleList,
+    torch.nn.ModuleDict,
+    torch.nn.ParameterList,
+    torch.nn.ParameterDict,
+)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Shaped
@@ -28,7 +28,7 @@ class _TiedOutput(torch.nn.Linear):
 
     projection: torch.nn.Module | None
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
+    def forward(self, input: Tensor) -> Tensor:  # torch's name
         """Logits over the vocabulary."""
         projected = input if self.projection is None else self.projection(input)
         return F.linear(projected, self.weight, self.bias)
@@ -77,7 +77,9 @@ class TiedDecoder(Layer, _TiedOutput):
         torch.nn.Module.__init__(self)  # a Linear's would draw a weight
         if not isinstance(embedding, torch.nn.Embedding):
             raise with_fields(
-                TyingError(f"TiedDecoder takes an embedding, not {short_repr(embedding)} of type {type(embedding).__name__}"),
+                TyingError(
+                    f"TiedDecoder takes an embedding, not {short_repr(embedding)} of type {type(embedding).__name__}"
+                ),
                 where="TiedDecoder",
                 argument="embedding",
                 expected="an nn.Embedding",
@@ -93,7 +95,7 @@ class TiedDecoder(Layer, _TiedOutput):
         self.__dict__[DECLARED] = True
         if self.in_features != self.embedding_dim and not project:
             raise _wrong_width(self)
-        of_weight = {"device": embedding.weight.device, "dtype": embedding.weight.dtype}
+        of_weight: Any = {"device": embedding.weight.device, "dtype": embedding.weight.dtype}
         self.projection = Linear(self.in_features, self.embedding_dim, bias=False, **of_weight) if project else None
         share(self, embedding)
         self.register_parameter(
@@ -138,7 +140,9 @@ def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
     for module in (layer, embedding):
         if not isinstance(getattr(module, "weight", None), Tensor):
             raise with_fields(
-                TyingError(f"tie() takes layers with a weight, not {short_repr(module)} of type {type(module).__name__}"),
+                TyingError(
+                    f"tie() takes layers with a weight, not {short_repr(module)} of type {type(module).__name__}"
+                ),
                 where="tie",
                 argument="embedding" if module is embedding else "layer",
                 expected="a layer with a weight",
@@ -171,7 +175,8 @@ def _names(embedding: torch.nn.Module, hidden: int | None) -> dict[str, str]:
 def _wrong_width(layer: TiedDecoder) -> TyingError:
     labels = layer._dim_labels
     hidden, embed = labels["hidden"], labels["embed"]
-    hint = f"Use nn.TiedDecoder(embedding, {layer.in_features}, project=True), which learns a map from {hidden} to {embed}."
+    call = f"nn.TiedDecoder(embedding, {layer.in_features}, project=True)"
+    hint = f"Use {call}, which learns a map from {hidden} to {embed}."
     error = TyingError(
         f"TiedDecoder: {hidden} is {layer.in_features}, but the embedding's width is {embed}={layer.embedding_dim}: "
         "one weight cannot be both (vocab, embed) and (vocab, hidden)\n\n"

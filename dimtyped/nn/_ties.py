@@ -26,7 +26,7 @@ _TIES = "_dim_ties"
 
 
 class Tie:
-    """The names of one parameter; one with a single name is a tie of one. A copy of a module makes its own ties anew."""
+    """The names of one parameter; of one name it is a tie too. A copy of a module makes its own ties anew."""
 
     def __init__(self) -> None:
         self.loading: Any = None
@@ -175,8 +175,8 @@ def refuse_to_part(module: torch.nn.Module, name: str) -> None:
         texts = [f"{type(other).__name__}.{other_name}" for other, other_name in left_out]
         hint = "Shard them in one call, fully_shard([embedding, output]), or shard only the module that holds both."
         error = TyingError(
-            f"fully_shard: {type(module).__name__}.{name} is tied to {', '.join(texts)}, which this call does not shard: "
-            f"that would part them\n\n  {hint}"
+            f"fully_shard: {type(module).__name__}.{name} is tied to {', '.join(texts)}, "
+            f"which this call does not shard: that would part them\n\n  {hint}"
         )
         error.where, error.argument, error.hint = "fully_shard", "module", hint
         raise error

@@ -223,11 +223,12 @@ class Transformer(Layer, torch.nn.Transformer):
 
     def _reset_parameters(self) -> None:
         super()._reset_parameters()  # torch's constructor calls it once the parts are there
-        for part in self.modules():
+        parts: list[Any] = [part for part in self.modules() if isinstance(part, _PARTS)]
+        for part in parts:
             typed = typed_class_of(type(part))
-            if typed is not None and isinstance(part, _PARTS):
+            if typed is not None:
                 part.__class__ = typed
-                part.__dict__[ROLES] = {role: name for role, name in self.__dict__.get(ROLES, {}).items()}
+                part.__dict__[ROLES] = dict(self.__dict__.get(ROLES, {}).items())
                 make_ready(part, typed)
 
     @property

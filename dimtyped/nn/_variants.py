@@ -18,8 +18,9 @@ def variant(maker: Callable[..., type], base: type, mixin: type, *key: Any, memb
     known = (maker, base, *key)
     if known not in _made:
         body = {**members, "_dim_made_by": known, "__reduce_ex__": _reduce, "__module__": base.__module__}
-        _made[known] = type(base.__name__, (mixin, base), body)
-        _made[known].__qualname__ = base.__qualname__
+        made: Any = type(base.__name__, (mixin, base), body)
+        made.__qualname__ = base.__qualname__
+        _made[known] = made
     return _made[known]
 
 

@@ -1,8 +1,8 @@
-"""Where samples begin to mix: two runs side by side, and the first submodule whose output is not what its input says."""
+"""Where samples begin to mix: two runs side by side, and the first submodule whose output does what its input does not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,15 +33,17 @@ def blame(before: Call, after: Call, agrees: Agrees, *, double: bool) -> str:
     first, second = _recorded(before, double=double), _recorded(after, double=double)
     if [record.path for record in first] != [record.path for record in second]:
         return ""
-    entering = [_agree(a.inputs, b.inputs, agrees) for a, b in zip(first, second)]
-    leaving = [_agree(a.outputs, b.outputs, agrees) for a, b in zip(first, second)]
-    index = next((i for i, (into, out) in enumerate(zip(entering, leaving)) if into and not out), None)
+    entering = [_agree(a.inputs, b.inputs, agrees) for a, b in zip(first, second, strict=False)]
+    leaving = [_agree(a.outputs, b.outputs, agrees) for a, b in zip(first, second, strict=False)]
+    index = next((i for i, (into, out) in enumerate(zip(entering, leaving, strict=False)) if into and not out), None)
     return _text(first, entering, leaving, index) if index is not None else ""
 
 
 def _text(records: list[_Record], entering: list[bool], leaving: list[bool], index: int) -> str:
     found = records[index]
     inside = [i for i, record in enumerate(records[:index]) if _is_inside(record, found)]
+    if not inside and not found.path:
+        return ""
     if not inside:
         return f"It begins in `{found.path}` ({found.kind}): what goes in is apart, what comes out is not."
     last = next((records[i].path for i in reversed(inside) if entering[i] and leaving[i]), "")
@@ -56,7 +58,7 @@ def _is_inside(record: _Record, outer: _Record) -> bool:
 
 
 def _agree(left: list[Tensor], right: list[Tensor], agrees: Agrees) -> bool:
-    return len(left) == len(right) and all(agrees(a, b) for a, b in zip(left, right))
+    return len(left) == len(right) and all(agrees(a, b) for a, b in zip(left, right, strict=False))
 
 
 def _recorded(call: Call, *, double: bool) -> list[_Record]:
@@ -69,7 +71,7 @@ def _recorded(call: Call, *, double: bool) -> list[_Record]:
 
 
 @contextmanager
-def _watched(module: torch.nn.Module | None, records: list[_Record]) -> Iterator[None]:
+def _watched(module: torch.nn.Module | None, records: list[_Record]) -> Generator[None]:
     handles: list[Any] = []
     try:
         for path, member in module.named_modules() if module is not None else ():

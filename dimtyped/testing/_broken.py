@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from hypothesis import assume, reject
-from hypothesis import strategies as st
+from hypothesis import assume, reject, strategies as st
 
 from dimtyped._axes import Kind, names_in
 from dimtyped._hints import AnythingHint, ClassHint
@@ -75,10 +74,18 @@ def broken_calls(
         >>> broken.argument, broken.dim, tuple(broken.args[0].shape)
         ('input', 'in_features', (2,))
     """
-    made = drawn_calls(function_or_module, sizes, Sides(min_side, max_side))
+    sides = Sides(min_side, max_side)
+    return drawn_broken(function_or_module, sizes, sides).map(lambda drawn: drawn[1])
+
+
+def drawn_broken(
+    thing: Any, sizes: Mapping[str, int] | None = None, sides: Sides | None = None
+) -> st.SearchStrategy[tuple[Call, Broken]]:
+    """The same with the right call that each was made of."""
+    made = drawn_calls(thing, sizes, sides)
 
     @st.composite
-    def strategy(draw: st.DrawFn) -> Broken:
+    def strategy(draw: st.DrawFn) -> tuple[Call, Broken]:
         call = draw(made)
         flaws = list(_flaws(call))
         assume(flaws)
@@ -86,7 +93,7 @@ def broken_calls(
         args, kwargs = _broken(draw, call, flaw)
         if flaw.kind != "missing" and call.target.accepts(args, kwargs):
             reject()
-        return Broken(args, kwargs, flaw.argument, call.target.labels.get(flaw.dim, flaw.dim), flaw.kind)
+        return call, Broken(args, kwargs, flaw.argument, call.target.labels.get(flaw.dim, flaw.dim), flaw.kind)
 
     return strategy()
 
@@ -141,7 +148,8 @@ def _wrong_tensor(draw: st.DrawFn, call: Call, flaw: _Flaw, leaf: Leaf) -> torch
         return as_kind(leaf.tensor.detach().to(draw(st.sampled_from(_other_dtypes(leaf)))), leaf.hint.array_type)
     shape = list(leaf.tensor.shape)
     if flaw.kind == "rank":
-        shape = draw(st.sampled_from([[1, *shape], *([shape[1:]] if shape else [])]))
+        wrong: list[list[int]] = [[1, *shape], *([shape[1:]] if shape else [])]
+        shape = draw(st.sampled_from(wrong))
     else:
         size = shape[flaw.index]
         shape[flaw.index] = draw(st.sampled_from([size + 1, size + 2, *([size - 1] if size > 1 else [])]))
@@ -175,7 +183,7 @@ def _without(call: Call, name: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if name not in names:
         return call.args, {key: value for key, value in call.kwargs.items() if key != name}
     index = names.index(name)
-    return call.args[:index], {**dict(zip(names[index + 1 :], call.args[index + 1 :])), **call.kwargs}
+    return call.args[:index], {**dict(zip(names[index + 1 :], call.args[index + 1 :], strict=False)), **call.kwargs}
 
 
 def _tells_apart(hint: ClassHint) -> bool:

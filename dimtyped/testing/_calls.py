@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hypothesis import reject
-from hypothesis import strategies as st
+from hypothesis import reject, strategies as st
 
 from dimtyped._axes import Kind
 from dimtyped._describe import shape_text
@@ -36,7 +35,8 @@ class Call:
     kwargs: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"<call of {self.target.name}: {', '.join(f'{leaf}: {shape_text(tuple(leaf.tensor.shape))}' for leaf in self.leaves)}>"
+        shapes = ", ".join(f"{leaf}: {shape_text(tuple(leaf.tensor.shape))}" for leaf in self.leaves)
+        return f"<call of {self.target.name}: {shapes}>"
 
     def _repr_pretty_(self, printer: Any, _: bool) -> None:
         printer.text(repr(self))  # hypothesis would print every field of a dataclass, and of those in it
@@ -96,7 +96,9 @@ def calls(
     return drawn.map(lambda call: (call.args, call.kwargs))
 
 
-def drawn_calls(thing: Any, sizes: Mapping[str, int] | None = None, sides: Sides | None = None) -> st.SearchStrategy[Call]:
+def drawn_calls(
+    thing: Any, sizes: Mapping[str, int] | None = None, sides: Sides | None = None
+) -> st.SearchStrategy[Call]:
     """The same with what each call was made for."""
     chosen = sides or Sides()
     return st.one_of([_calls_of(target, chosen) for target in targets_of(thing, sizes)])
@@ -135,7 +137,9 @@ def _drawn_argument(world: World, parameter: Parameter) -> Any:
             count = world.draw(st.integers(0, 2))
             return tuple(draw_value(world, parameter, parameter.hint) for _ in range(count))
         case inspect.Parameter.VAR_KEYWORD:
-            return {name: draw_value(world, parameter, parameter.hint) for name in "ab"[: world.draw(st.integers(0, 2))]}
+            return {
+                name: draw_value(world, parameter, parameter.hint) for name in "ab"[: world.draw(st.integers(0, 2))]
+            }
         case _:
             return draw_value(world, parameter, parameter.hint)
 
@@ -202,5 +206,11 @@ def _solver(target: Target, values: Mapping[str, Any], sides: Sides) -> Solver:
 def _reads_arguments(target: Target) -> bool:
     """Whether an annotation's `{...}` reads another argument: `{count}`, of `count: int`."""
     names = {parameter.name for parameter in target.parameters}
-    texts = [part for a in target.arrays for axis in a.axes for part in axis.name.split("{")[1:] if axis.kind is Kind.EXPRESSION]
+    texts = [
+        part
+        for a in target.arrays
+        for axis in a.axes
+        for part in axis.name.split("{")[1:]
+        if axis.kind is Kind.EXPRESSION
+    ]
     return any(text.partition("}")[0].partition(".")[0].strip() in names for text in texts)

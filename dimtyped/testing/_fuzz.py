@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import hypothesis
 import torch
-from hypothesis import Phase, given, reproduce_failure, settings
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch import Tensor
 
 from dimtyped import _config
-from dimtyped._describe import shape_text
+from dimtyped._axes import annotation_text
+from dimtyped._describe import look
 from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._report import dtype_text
-from dimtyped.testing._broken import Broken, broken_calls
+from dimtyped.testing._broken import Broken, drawn_broken
 from dimtyped.testing._calls import Call, drawn_calls
-from dimtyped.testing._independent import QUIET, check_call, precise_twin, runs_along
-from dimtyped.testing._leaves import mapped
+from dimtyped.testing._failure import chosen, line_of, search, telling
+from dimtyped.testing._independent import check_call, precise_twin, reject_missing
+from dimtyped.testing._leaves import floats_in, mapped
 from dimtyped.testing._running import calm, differs, fresh, result_leaves, run, twin_of
-from dimtyped.testing._target import Target, module_of, targets_of
+from dimtyped.testing._target import module_of, targets_of
 
 _DEFAULT = ("batch",)
-_BLOB = re.compile(r"reproduce_failure\('([^']+)', b'([^']+)'\)")
-_PART = 3  # one broken call for so many right ones
-
-
-class FuzzError(AssertionError):
-    """A module does with some inputs what it must not. `sizes` are those of the smallest inputs found."""
-
-    sizes: Mapping[str, int] = {}  # noqa: RUF012  # replaced on the instance, never changed
+_PART = 3  # one compiled or broken call for so many right ones
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ def fuzz(
     max_examples: int = 100,
     broken: bool = True,
     grad: bool = False,
-    compile: bool | str = False,  # noqa: A002  # as torch.compile
+    compile: bool | str = False,  # noqa: A002, RUF100
     finite: bool = False,
     independent: Sequence[str] | None = None,
     causal: str | None = None,
@@ -91,35 +83,163 @@ def fuzz(
     """
     axes = _axes(function_or_module, independent)
     asked = _Asked(grad, finite, axes, causal, padding)
-    checks = [_right(function_or_module, sizes, asked)]
+    checks = {"right": _right(function_or_module, sizes, asked)}
     if compile:
-        checks.append(_compiled(function_or_module, sizes, "aot_eager" if compile is True else compile))
+        checks["compiled"] = _compiled(function_or_module, sizes, "aot_eager" if compile is True else compile)
     if broken and _config.mode() != "off":
-        checks.append(_wrong(function_or_module, sizes))
-    part, blob = _repeated(repeat)
-    for index, check in enumerate(checks):
-        if part in (None, index):
-            count = max_examples if index == 0 else max(1, max_examples // _PART)
-            _search(check, index, count, blob, function_or_module)
+        checks["broken"] = _wrong(function_or_module, sizes)
+    options = {"grad": grad, "compile": compile, "finite": finite, "independent": independent, "causal": causal}
+    line = line_of({**options, "padding": padding, "sizes": sizes})
+    for kind, check in chosen(checks, repeat).items():
+        search(check, kind, line, repeat, max_examples if kind == "right" else max(1, max_examples // _PART))
 
 
-# The three kinds of check ----------------------------------------------------------------------------------------------
+def _axes(thing: Any, axes: Sequence[str] | None) -> tuple[str, ...]:
+    if axes is not None:
+        for axis in axes:
+            reject_missing(thing, axis)
+        return tuple(axes)
+    try:
+        return _axes(thing, _DEFAULT)
+    except DeclarationError:
+        return ()
+
+
+# The three kinds of check ---------------------------------------------------------------------------------------------
 
 
 def _right(thing: Any, sizes: Mapping[str, int] | None, asked: _Asked) -> Any:
-    """Right calls: as the user makes them, and then in double precision, where samples must keep apart."""
+    """Right calls: as a user makes them, and again in double precision, where samples must keep apart."""
     plain = twin_of(thing, double=False)
     precise, double = precise_twin(thing, sizes)
 
     @given(drawn_calls(plain, sizes), st.integers(1, 99))
     def check(call: Call, seed: int) -> None:
-        with _telling(call):
-            _check_result(call, asked)
+        with telling(call):
+            _check_result(call, finite=asked.finite)
             if asked.grad:
                 _check_gradients(call)
-            again = _as_precise(call, precise) if double else call
+            again = _in_double(call, precise) if double else call
             if double:
-                _check_precision(again)
+                _check_dtypes(again, run(again, double=True))
             check_call(again, seed, asked.axes, asked.causal, asked.padding, double=double)
 
     return check
+
+
+def _compiled(thing: Any, sizes: Mapping[str, int] | None, backend: str) -> Any:
+    """The same calls compiled: the same results."""
+    plain = twin_of(thing, double=False)
+    compiled: Any = torch.compile(plain, backend=backend, dynamic=True)
+
+    @given(drawn_calls(plain, sizes))
+    def check(call: Call) -> None:
+        with telling(call):
+            args, kwargs = fresh(call)
+            with calm(double=False):
+                found = compiled(*args, **kwargs)
+            for leaf, other in zip(
+                result_leaves(call, run(call, double=False)), result_leaves(call, found), strict=True
+            ):
+                if leaf.tensor.shape != other.tensor.shape or bool(differs(leaf.tensor, other.tensor).any()):
+                    raise AssertionError(f"compiled with {backend}, the {leaf} is another")
+
+    return check
+
+
+def _wrong(thing: Any, sizes: Mapping[str, int] | None) -> Any:
+    """Broken calls: each refused, by name.
+
+    Raises:
+        DeclarationError: nothing enforces the annotations.
+    """
+    for target in targets_of(thing):
+        if not target.is_enforced:
+            raise DeclarationError(
+                f"{target.name}: its annotations are not enforced, so broken calls are not refused\n"
+                "  Make it a dimtyped.nn.Module, decorate it with @typed, or write fuzz(..., broken=False)."
+            )
+    plain = twin_of(thing, double=False)
+
+    @given(drawn_broken(plain, sizes))
+    def check(drawn: tuple[Call, Broken]) -> None:
+        call, broken = drawn
+        with telling(call, broken):
+            _check_refusal(plain, broken)
+
+    return check
+
+
+def _check_refusal(thing: Any, broken: Broken) -> None:
+    wanted = "TypeError" if broken.kind == "missing" else "DimensionError"
+    subject = f"`{broken.argument}`" + (f", axis {broken.dim}" if broken.dim else "")
+    try:
+        with calm(double=False):
+            thing(*broken.args, **broken.kwargs)
+    except DimensionError as error:
+        if broken.kind == "size" and (error.argument, error.dim) != (broken.argument, broken.dim):
+            raise AssertionError(f"the error names `{error.argument}`, axis {error.dim}: wrong is {subject}") from error
+    except Exception as error:
+        if broken.kind != "missing" or not isinstance(error, TypeError):
+            raise AssertionError(
+                f"{subject} is wrong, and {type(error).__name__} is raised, not {wanted}: {error}"
+            ) from error
+    else:
+        raise AssertionError(f"{subject} is wrong ({broken.kind}), and the call is not refused")
+
+
+# A right call ---------------------------------------------------------------------------------------------------------
+
+
+def _check_result(call: Call, *, finite: bool) -> None:
+    before = [leaf.tensor.detach().clone() for leaf in call.leaves]
+    with calm(double=False):
+        result = call.target.call(*call.args, **call.kwargs)
+    for leaf, was in zip(call.leaves, before, strict=True):
+        if leaf.tensor.shape != was.shape or bool((leaf.tensor != was).any() & (leaf.tensor == leaf.tensor).all()):
+            raise AssertionError(f"`{leaf}` is edited in place: the caller's own tensor has changed")
+    if call.target.signature.checks_result and not call.target.accepts_result(call.args, call.kwargs, result):
+        raise AssertionError(
+            f"the result does not fit {annotation_text(call.target.signature.result.annotation)}: {look(result)}"
+        )
+    _check_dtypes(call, result)
+    for leaf in result_leaves(call, result) if finite else ():
+        if not bool(leaf.tensor.isfinite().all()):
+            raise AssertionError(f"the {leaf} is not finite")
+
+
+def _check_dtypes(call: Call, result: Any) -> None:
+    """No float comes out narrower than the floats that go in."""
+    wanted = call.target.dtype
+    for leaf in result_leaves(call, result):
+        dtype, admitted = leaf.tensor.dtype, leaf.hint.dtypes
+        if dtype.is_floating_point and dtype.itemsize < wanted.itemsize and (admitted is None or wanted in admitted):
+            raise AssertionError(
+                f"the {leaf} is {dtype_text(dtype)}, where the module and its inputs are {dtype_text(wanted)}\n"
+                f"  If that is meant, annotate the result so: {dtype_text(dtype).capitalize()}[Tensor, ...]."
+            )
+
+
+def _check_gradients(call: Call) -> None:
+    args, kwargs = fresh(call)
+    inputs = [tensor.requires_grad_() for tensor in floats_in((args, kwargs))]
+    module = module_of(call.target.call)
+    trained = [*inputs, *(module.parameters() if module is not None else ())]
+    with calm(double=False), torch.enable_grad():
+        result = call.target.call(*args, **kwargs)
+        total = sum((tensor.sum() for tensor in floats_in(result)), torch.zeros(()))
+    if not total.requires_grad:
+        raise AssertionError("no gradient reaches the inputs or the parameters")
+    for gradient in torch.autograd.grad(total, [t for t in trained if t.requires_grad], allow_unused=True):
+        if gradient is not None and bool(total.isfinite()) and not bool(gradient.isfinite().all()):
+            raise AssertionError("a gradient is not finite, though the result is")
+
+
+def _in_double(call: Call, precise: Any) -> Call:
+    """The same call of the copy in double precision."""
+
+    def widened(tensor: Tensor) -> Tensor:
+        return tensor.detach().double() if tensor.is_floating_point() else tensor
+
+    target = dataclasses.replace(call.target, call=precise, dtype=torch.float64)
+    return Call(target, mapped(call.args, widened), mapped(call.kwargs, widened))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from dimtyped._axes import Kind
 from dimtyped._hints import ArrayHint, arrays_in
@@ -69,7 +68,7 @@ def independent(
     """
     apart = axes or (() if causal or padding else ("batch",))
     for axis in (*apart, *([causal] if causal else [])):
-        _reject_missing(function_or_module, axis)
+        reject_missing(function_or_module, axis)
     thing, double = precise_twin(function_or_module, sizes)
 
     @settings(max_examples=max_examples, **QUIET)
@@ -107,7 +106,7 @@ def _runs_in_double(twin: Any, sizes: Mapping[str, int] | None) -> bool:
     def check(call: Call) -> None:
         try:
             run(call, double=True)
-        except Exception:  # noqa: BLE001  # a user's own code; what is wrong in single precision too is found there
+        except Exception:  # noqa: BLE001  # a user's own code; what fails in single precision too is found there
             return
         ran.append(True)
 
@@ -115,7 +114,8 @@ def _runs_in_double(twin: Any, sizes: Mapping[str, int] | None) -> bool:
     return bool(ran)
 
 
-def _reject_missing(thing: Any, axis: str) -> None:
+def reject_missing(thing: Any, axis: str) -> None:
+    """Says that no parameter, or no result, has an axis of this name."""
     targets = targets_of(thing)
     for what, has in (
         ("parameter", [_names(axis, target.arrays) for target in targets]),
@@ -126,7 +126,9 @@ def _reject_missing(thing: Any, axis: str) -> None:
 
 
 def _names(name: str, arrays: tuple[ArrayHint, ...]) -> bool:
-    return any(axis.kind is Kind.NAME and axis.name == name and not axis.many for array in arrays for axis in array.axes)
+    return any(
+        axis.kind is Kind.NAME and axis.name == name and not axis.many for array in arrays for axis in array.axes
+    )
 
 
 def check_call(

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from dimtyped._axes import Kind
 from dimtyped._hints import arrays_in
 from dimtyped._signature import Signature, read_signature
-from dimtyped.nn._layer import Layer, axis_role, has_own_forward
+from dimtyped.nn._layer import Contract, Layer, axis_role, has_own_forward
 from dimtyped.nn._states import StateBridge
 
 _Annotations = Mapping[str, Any]
@@ -31,16 +31,16 @@ def has_forms(module: torch.nn.Module) -> bool:
 def forms_of(layer: Any) -> list[Signature]:
     """The signature of the layer in each form that a call of it may have."""
     forward = inspect.unwrap(type(layer).forward)
-    attributes = layer.contract.sizes
+    contract: Contract = layer.contract
     if isinstance(layer, StateBridge):
-        found = [_bridged(layer)]
+        found = [_bridged(layer, "batch "), _bridged(layer, "")]
     elif isinstance(layer, torch.nn.RNNBase):
         found = list(_recurrent(layer))
     elif isinstance(layer, torch.nn.LayerNorm | torch.nn.RMSNorm):
-        found = [_normed(layer, next(iter(layer.contract.inputs)))]
+        found = [_normed(layer, next(iter(contract.inputs)))]
     else:
         found = _declared(layer, forward)
-    return [read_signature(forward, annotations=form, attributes=attributes) for form in found]
+    return [read_signature(forward, annotations=form, attributes=contract.sizes) for form in found]
 
 
 def sizes_of(layer: Any) -> dict[str, int]:
@@ -52,9 +52,7 @@ def sizes_of(layer: Any) -> dict[str, int]:
 
 def _recurrent(layer: torch.nn.RNNBase) -> Iterator[_Annotations]:
     is_lstm = layer.mode == "LSTM"
-    batched, result = (
-        ("batch seq embed", "batch seq _") if layer.batch_first else ("seq batch embed", "seq batch _")
-    )
+    batched, result = ("batch seq embed", "batch seq _") if layer.batch_first else ("seq batch embed", "seq batch _")
     state: Any = Shaped[Tensor, "layers batch state"]
     flat: Any = Shaped[Tensor, "layers state"]
     if is_lstm:
@@ -64,11 +62,11 @@ def _recurrent(layer: torch.nn.RNNBase) -> Iterator[_Annotations]:
     yield {"input": PackedSequence}
 
 
-def _bridged(bridge: Any) -> _Annotations:
-    hidden: Any = Shaped[Tensor, "layers batch hidden"]
-    mapped: Any = Shaped[Tensor, "_ batch _"]
+def _bridged(bridge: Any, batch: str) -> _Annotations:
+    hidden: Any = Shaped[Tensor, f"layers {batch}hidden"]
+    mapped: Any = Shaped[Tensor, f"_ {batch}_"]
     return {
-        "state": tuple[hidden, Shaped[Tensor, "layers batch cell"]] if bridge.source.cell else hidden,
+        "state": tuple[hidden, Shaped[Tensor, f"layers {batch}cell"]] if bridge.source.cell else hidden,
         "return": tuple[mapped, mapped] if bridge.target.cell else mapped,
     }
 
@@ -83,10 +81,14 @@ def _normed(layer: Any, argument: str) -> _Annotations:
 def _declared(layer: Layer, forward: Any) -> list[_Annotations]:
     """The forms of the contract that this layer takes for a call without keywords."""
     contract = layer.contract
-    usual = dict(contract.forms) or {"": contract.inputs}
-    usual_form = next((inputs for condition, inputs in usual.items() if _holds(layer, forward, condition, inputs)), None)
-    rare = [i for condition, i in contract.otherwise.items() if i is not None and _holds(layer, forward, condition, i)]
-    forms = [*([usual_form] if usual_form is not None else []), *rare]
+    usual: dict[str, Any] = {form: inputs for form, inputs in contract.forms.items() if inputs is not None}
+    usual = usual or {"": contract.inputs}
+    usual_form = next(
+        (inputs for condition, inputs in usual.items() if _holds(layer, forward, condition, inputs)), None
+    )
+    rare = [(condition, inputs) for condition, inputs in contract.otherwise.items() if inputs is not None]
+    others = [inputs for condition, inputs in rare if _holds(layer, forward, condition, inputs)]
+    forms = [*([usual_form] if usual_form is not None else []), *others]
     return [{**form, **_result(layer, form, is_only=len(forms) == 1)} for form in forms]
 
 
@@ -94,7 +96,7 @@ def _result(layer: Layer, form: _Annotations, *, is_only: bool) -> _Annotations:
     """What comes out of a form; nothing where the contract tells of another form."""
     output = layer.contract.output
     if isinstance(layer, torch.nn.MultiheadAttention):
-        return {"return": tuple[form["query"], None | Shaped[Tensor, "..."]]}
+        return {"return": tuple[form["query"], Shaped[Tensor, "..."] | None]}
     is_any_form = is_only or typing.get_origin(output) in (typing.Union, types.UnionType)
     return {"return": output} if output is not None and is_any_form else {}
 
@@ -103,15 +105,18 @@ def _holds(layer: Layer, forward: Any, condition: str, inputs: _Annotations) -> 
     """Whether a call with tensors of these annotations is of this form."""
     if not condition:
         return True
-    names = [name for name in inspect.signature(forward).parameters if name != "self"]
-    defaults = {name: p.default for name, p in inspect.signature(forward).parameters.items() if p.default is not p.empty}
-    needed = [name for name in names if name not in defaults]
-    given = {name: _example(layer, inputs[name]) if name in inputs else torch.zeros(1) for name in needed}
-    return bool(eval(condition, dict(vars(inspect.getmodule(forward))), {**defaults, **given, "self": layer}))  # a contract's own text
+    values: dict[str, Any] = {}
+    for name, parameter in inspect.signature(forward).parameters.items():
+        has_default = parameter.default is not parameter.empty
+        values[name] = parameter.default if has_default else _example(layer, inputs.get(name))
+    known = dict(vars(inspect.getmodule(forward)))
+    return bool(eval(condition, known, {**values, "self": layer}))  # a contract's own text
 
 
 def _example(layer: Layer, annotation: Any) -> Any:
-    """A tensor with the axes of the annotation."""
+    """A tensor with the axes of the annotation; some other one where there is none."""
+    if annotation is None:
+        return torch.zeros(1)
     signature = read_signature(lambda given: given, annotations={"given": annotation})
     axes = arrays_in(signature.parameters[0].hint)[0].axes
     return torch.zeros([layer._dim_sizes.get(axis.name, _FEW) for axis in axes if axis.kind is not Kind.ANY])

@@ -43,12 +43,16 @@ class Leaf:
 
     def along(self, name: str) -> int | None:
         """The index of the axis of this name, if there is one."""
-        named = [index for axis, index in self.axes if axis.kind is Kind.NAME and axis.name == name and not axis.broadcast]
+        named = [
+            index for axis, index in self.axes if axis.kind is Kind.NAME and axis.name == name and not axis.broadcast
+        ]
         return named[0] if len(named) == 1 else None
 
     def __str__(self) -> str:
         first, *rest = self.path
-        return str(first) + "".join(f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]" for step in rest)
+        return str(first) + "".join(
+            f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]" for step in rest
+        )
 
 
 def leaves_of(hint: Hint, value: Any, path: Path, *, is_sure: bool = True) -> Iterator[Leaf]:
@@ -82,7 +86,9 @@ def replaced(value: Any, path: Path, new: Any) -> Any:
         return {**value, step: replaced(value[step], rest, new)}
     if isinstance(step, str):
         changed = {step: replaced(getattr(value, step), rest, new)}
-        return value._replace(**changed) if isinstance(value, tuple) else dataclasses.replace(value, **changed)
+        is_named_tuple = isinstance(value, tuple)
+        record: Any = value
+        return record._replace(**changed) if is_named_tuple else dataclasses.replace(record, **changed)
     items = [replaced(item, rest, new) if index == step else item for index, item in enumerate(value)]
     return type(value)(items)
 
@@ -101,6 +107,19 @@ def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
         fields = {f.name: mapped(getattr(value, f.name), change) for f in dataclasses.fields(value) if f.init}
         return dataclasses.replace(value, **fields)
     return value
+
+
+def floats_in(value: Any) -> list[Tensor]:
+    """The tensors of floats in a value."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.is_floating_point():
+            found.append(tensor)
+        return tensor
+
+    mapped(value, keep)
+    return found
 
 
 def _parts(hint: Hint, value: Any) -> list[tuple[Any, Hint, Any]]:

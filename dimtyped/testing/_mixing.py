@@ -1,8 +1,9 @@
-"""Whether the samples along an axis keep apart: a call changed at one place, or moved, and what of the result follows."""
+"""Whether the samples along an axis keep apart: a call changed at one place, or moved, and what follows in the result."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dimtyped._axes import Kind
+from dimtyped._axes import Kind, names_in
 from dimtyped._describe import shape_text
 from dimtyped._errors import DeclarationError
 from dimtyped.testing._blame import blame
@@ -51,7 +52,7 @@ class Probe:
         base = self._run(self.call)
         for index in _some(size):
             self._check_change(axis, index, base, {index}, f"changing only {axis} {index}")
-        if size > 1 and not self._is_random(base):
+        if size > 1 and not self._is_in_expression(axis) and not self._is_random(base):
             self._check_moved(axis, base)
 
     def check_causal(self, axis: str) -> None:
@@ -66,10 +67,10 @@ class Probe:
         padding = Padding.of(self.call, parameter)
         base = self._run(self.call)
         changed = self._changed(lambda leaf, other: padding.put(leaf, other))
-        for leaf, found, wrong in _pairs(self.call, base, self._run(changed)):
+        for leaf, wrong in _pairs(base, self._run(changed)):
             differing = padding.at_real(leaf, wrong)
             if bool(differing.any()):
-                raise self._past_lengths(padding, leaf, found, differing)
+                raise self._past_lengths(padding, leaf, differing)
 
     def _size(self, axis: str) -> int:
         sizes = {leaf.tensor.shape[place] for leaf in self.call.leaves if (place := leaf.along(axis)) is not None}
@@ -80,10 +81,19 @@ class Probe:
     def _run(self, call: Call) -> list[Leaf]:
         return result_leaves(call, run(call, double=self.double))
 
+    def _is_in_expression(self, axis: str) -> bool:
+        """Whether a tensor has the samples inside a longer axis, `batch*heads`, where they cannot be moved."""
+        axes = [a for leaf in self.call.leaves for a in leaf.hint.axes if a.kind is Kind.EXPRESSION]
+        return any(axis in names_in(a.name) for a in axes)
+
     def _is_random(self, base: list[Leaf]) -> bool:
         """Whether the module draws random numbers even now, as by a dropout that is always on."""
         again = result_leaves(self.call, run(self.call, double=self.double, seed=1))
-        return any(bool(differs(a.tensor, b.tensor).any()) for a, b in zip(base, again) if a.tensor.shape == b.tensor.shape)
+        return any(
+            bool(differs(a.tensor, b.tensor).any())
+            for a, b in zip(base, again, strict=False)
+            if a.tensor.shape == b.tensor.shape
+        )
 
     # Changes ----------------------------------------------------------------------------------------------------------
 
@@ -123,7 +133,7 @@ class Probe:
     def _affected(self, axis: str, base: list[Leaf], changed: Call) -> set[int]:
         """The indices along the axis where the result of a changed call is another."""
         found: set[int] = set()
-        pairs = [(leaf, wrong) for leaf, _, wrong in _pairs(self.call, base, self._run(changed)) if leaf.along(axis) is not None]
+        pairs = [(leaf, wrong) for leaf, wrong in _pairs(base, self._run(changed)) if leaf.along(axis) is not None]
         if not pairs:
             raise no_axis(self.call.target, axis, "result")
         for leaf, wrong in pairs:
@@ -134,15 +144,17 @@ class Probe:
         """Each sample one place on must give its result one place on."""
         moved = as_call(self.call.target, self._moved(axis))
         expected = [_rolled(leaf, axis) for leaf in base]
-        for leaf, _, wrong in _pairs(self.call, expected, self._run(moved)):
+        for leaf, wrong in _pairs(expected, self._run(moved)):
             place = leaf.along(axis)
             indices = sorted(_indices(wrong, place)) if place is not None else []
             if indices:
                 size = self._size(axis)
                 after = indices[0]
                 before = (after - 1) % size
-                found = blame(self.call, moved, lambda a, b: _has_moved(a, b, size), double=self.double)
-                text = f"{axis} {before} moved to place {after} gives another result there: its place along {axis} matters"
+                found = blame(self.call, moved, functools.partial(_has_moved, size=size), double=self.double)
+                text = (
+                    f"{axis} {before} moved to place {after} gives another result there: its place along {axis} matters"
+                )
                 raise self._error(axis, before, after, text, found)
 
     def _moved(self, axis: str) -> dict[str, Any]:
@@ -160,11 +172,10 @@ class Probe:
         error.axis, error.changed, error.affected, error.where = axis, changed, affected, where
         return error
 
-    def _past_lengths(self, padding: Padding, leaf: Leaf, found: Tensor, differing: Tensor) -> MixedError:
+    def _past_lengths(self, padding: Padding, leaf: Leaf, differing: Tensor) -> MixedError:
         place = tuple(int(index) for index in differing.nonzero()[0])
-        text = f"what lies past `{padding.parameter}` changes the {leaf} at {shape_text(place)}, which is none of the padding"
-        error = self._error(padding.axis, padding.first, place[0] if found.dim() else 0, text, "")
-        return error
+        text = f"what lies past `{padding.parameter}` changes the {leaf} at {shape_text(place)}, outside the padding"
+        return self._error(padding.axis, padding.first, place[0] if place else 0, text, "")
 
 
 @dataclass(frozen=True)
@@ -178,16 +189,18 @@ class Padding:
 
     @classmethod
     def of(cls, call: Call, parameter: str) -> Padding:
-        """What a call's lengths, or its mask, say. A mask is True where the sequence is real, unless `pad` is in its name.
+        """What a call's lengths or mask say. A mask is True where the sequence is real, unless `pad` is in its name.
 
         Raises:
             DeclarationError: the parameter is neither.
         """
         leaf = next((leaf for leaf in call.leaves if leaf.path == (parameter,)), None)
-        names = [axis.name for axis, _ in leaf.axes if axis.kind is Kind.NAME] if leaf is not None else []
+        named = [(axis.name, index) for axis, index in leaf.axes if axis.kind is Kind.NAME] if leaf is not None else []
+        names = [name for name, _ in named]
         if leaf is not None and leaf.tensor.dtype is torch.bool and len(names) == 2:
-            real = ~leaf.tensor if "pad" in parameter else leaf.tensor
-            return cls(parameter, names[0], names[1], real)
+            shape = [leaf.tensor.shape[index] for _, index in named]
+            real = leaf.tensor.reshape(shape)
+            return cls(parameter, names[0], names[1], ~real if "pad" in parameter else real)
         along = padded_axis(call.target, leaf.hint) if leaf is not None and len(names) == 1 else ""
         if leaf is None or not along:
             raise DeclarationError(
@@ -223,13 +236,13 @@ class Padding:
         return real.reshape(shape).expand(leaf.tensor.shape)
 
 
-def _pairs(call: Call, base: list[Leaf], after: list[Leaf]) -> Iterator[tuple[Leaf, Tensor, Tensor]]:
-    """Each tensor of a result, that of the changed call, and where they differ: everywhere if the shapes do."""
-    for leaf, other in zip(base, after):
+def _pairs(base: list[Leaf], after: list[Leaf]) -> Iterator[tuple[Leaf, Tensor]]:
+    """Each tensor of a result, and where that of the changed call differs: everywhere if its shape does."""
+    for leaf, other in zip(base, after, strict=False):
         if leaf.tensor.shape == other.tensor.shape:
-            yield leaf, other.tensor, differs(leaf.tensor, other.tensor)
+            yield leaf, differs(leaf.tensor, other.tensor)
         else:
-            yield leaf, other.tensor, torch.ones(leaf.tensor.shape, dtype=torch.bool)
+            yield leaf, torch.ones(leaf.tensor.shape, dtype=torch.bool)
 
 
 def _put(leaf: Leaf, other: Tensor, axis: str, index: int) -> Tensor:

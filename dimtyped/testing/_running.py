@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import types
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,11 +39,15 @@ def twin_of(thing: Any, *, double: bool) -> Any:
 
 def takes_double(thing: Any) -> bool:
     """Whether no annotation wants floats of a precision of its own."""
-    return all(_admits_double(array) for target in targets_of(thing) for array in (*target.arrays, *arrays_in(target.signature.result)))
+    return all(
+        _admits_double(array)
+        for target in targets_of(thing)
+        for array in (*target.arrays, *arrays_in(target.signature.result))
+    )
 
 
 @contextmanager
-def calm(*, double: bool, seed: int = 0) -> Iterator[None]:
+def calm(*, double: bool, seed: int = 0) -> Generator[None]:
     """The same random numbers at each run, and new floats in double precision."""
     before = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]), torch.no_grad():

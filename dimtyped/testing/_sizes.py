@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import reject
-from hypothesis import strategies as st
+from hypothesis import reject, strategies as st
 
 from dimtyped._axes import Axis, Kind, names_in
 from dimtyped._errors import DeclarationError
@@ -33,7 +32,9 @@ class Sides:
     def __post_init__(self) -> None:
         for name, value in (("min_side", self.least), ("max_side", self.most)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass what they like
-                raise DeclarationError(f"{name} is {value!r}, must be an int of at least 1; allow_empty=True draws sides of 0")
+                raise DeclarationError(
+                    f"{name} is {value!r}, must be an int of at least 1; allow_empty=True draws sides of 0"
+                )
         if self.least > self.most:
             raise DeclarationError(f"min_side is {self.least}, more than max_side, {self.most}")
 
@@ -107,14 +108,18 @@ class Solver:
                 few = st.lists(self.sides.strategy(), max_size=2).map(tuple)
                 sizes.runs = {name: draw(few) for name in self.runs}
                 return sizes
-        reject()
+        return reject()
+        return None
 
     def _with(self, drawn: Mapping[str, int]) -> Sizes:
         return Sizes({**self.fixed, **drawn}, {}, self.values)
 
     def _fit(self, sizes: Sizes, expressions: list[Axis]) -> bool:
         found = [sizes.of(axis) for axis in expressions]
-        return all(size is not None and (size in self.sides or self._is_settled(a)) for a, size in zip(expressions, found))
+        return all(
+            size is not None and (size in self.sides or self._is_settled(a))
+            for a, size in zip(expressions, found, strict=False)
+        )
 
     def _is_settled(self, axis: Axis) -> bool:
         """Whether the fixed names alone say its size, which may then be 0."""
@@ -213,7 +218,9 @@ def _reject_unknown(expressions: list[Axis], known: set[str]) -> None:
 
 def _never_met(expressions: list[Axis], what: str) -> DeclarationError:
     texts = ", ".join(f"`{axis.text}`" for axis in expressions)
-    return DeclarationError(f"the annotation cannot be met: {what} {texts} a size\n  Write an expression that can be one.")
+    return DeclarationError(
+        f"the annotation cannot be met: {what} {texts} a size\n  Write an expression that can be one."
+    )
 
 
 def _follow(values: Mapping[str, Any], path: str) -> Any:

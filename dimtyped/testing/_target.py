@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dimtyped import _config
 from dimtyped._errors import DeclarationError
-from dimtyped._hints import ArrayHint, arrays_in
+from dimtyped._hints import AnythingHint, ArrayHint, arrays_in
 from dimtyped._reference import ReferenceCheck
 from dimtyped._scope import scope_of
 from dimtyped._signature import Parameter, Signature, read_signature
@@ -26,6 +26,7 @@ from dimtyped.testing._sizes import fixed_twice
 from dimtyped.testing._tensors import VOCABULARY, present
 
 _MANY_IDS = 4
+_COMPILED = "_orig_mod"  # where torch.compile keeps the module
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Target:
     @property
     def name(self) -> str:
         """What errors call it."""
-        return type(self.owner).__name__ if self.owner is self.call else self.signature.where
+        return type(self.call).__name__ if isinstance(self.call, torch.nn.Module) else self.signature.where
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -112,16 +113,25 @@ def targets_of(thing: Any, sizes: Mapping[str, int] | None = None) -> list[Targe
         DeclarationError: it is not annotated, is on a device that is not there, or declares a name of `sizes`.
     """
     if not callable(thing):
-        raise DeclarationError(f"inputs are made for a function or a module, not for {thing!r} of type {type(thing).__name__}")
-    if type(thing).__module__.startswith("torch._dynamo"):
-        return [dataclasses.replace(target, call=thing) for target in targets_of(thing._orig_mod, sizes)]
+        raise DeclarationError(
+            f"inputs are made for a function or a module, not for {thing!r} of type {type(thing).__name__}"
+        )
+    if isinstance(thing, torch.nn.Module) and hasattr(thing, _COMPILED):
+        return [dataclasses.replace(target, call=thing) for target in targets_of(getattr(thing, _COMPILED), sizes)]
     if isinstance(thing, torch.nn.Sequential) and len(thing):
-        first = targets_of(thing[0], sizes)
-        return [dataclasses.replace(target, call=thing) for target in first]
+        return [_of_sequence(thing, target) for target in targets_of(thing[0], sizes)]
     module, function = _parts(thing)
-    is_ours = module is not None and thing is module and has_forms(module)
-    found = _layer_targets(thing, module) if is_ours else [_target(thing, module, function)]
+    if module is not None and thing is module and has_forms(module):
+        found = _layer_targets(thing, module)
+    else:
+        found = [_target(thing, module, function)]
     return [_with_sizes(target, sizes or {}) for target in found]
+
+
+def _of_sequence(sequence: torch.nn.Sequential, first: Target) -> Target:
+    """Layers in a row take what the first one takes; what the last one gives, torch alone knows."""
+    signature = dataclasses.replace(first.signature, result=AnythingHint(Any), result_annotation=Any)
+    return dataclasses.replace(first, call=sequence, signature=signature)
 
 
 def module_of(thing: Any) -> torch.nn.Module | None:
@@ -143,7 +153,8 @@ def _target(thing: Any, module: torch.nn.Module | None, function: Any) -> Target
     signature = entry.signature if entry is not None else read_signature(function)
     _reject_unannotated(signature)
     declared = dict(signature.fixed) if module is None else {**scope_of(module).names, **signature.fixed}
-    tables = [m.num_embeddings for m in module.modules() if isinstance(m, torch.nn.Embedding)] if module is not None else []
+    members = list(module.modules()) if module is not None else []
+    tables = [member.num_embeddings for member in members if isinstance(member, torch.nn.Embedding)]
     device, dtype = _place(module)
     return Target(
         call=thing,
@@ -181,7 +192,7 @@ def _layer_targets(thing: Any, layer: torch.nn.Module) -> list[Target]:
 def _reject_unannotated(signature: Signature) -> None:
     if not signature.expressible:
         raise DeclarationError(
-            f"{signature.where}: inputs cannot be made for an annotation that only jaxtyping can read, such as PyTree or `?name`\n"
+            f"{signature.where}: inputs cannot be made for an annotation of jaxtyping's own, such as PyTree or `?name`\n"
             "  Write the containers out: tuple[Float[Tensor, ...], ...], list[...], dict[str, ...]."
         )
     if not any(arrays_in(parameter.hint) for parameter in signature.parameters):
@@ -205,4 +216,3 @@ def _place(module: torch.nn.Module | None) -> tuple[torch.device, torch.dtype]:
     floats = [tensor for tensor in held if tensor.is_floating_point()]
     device = present(held[0].device) if held else torch.device("cpu")
     return device, floats[0].dtype if floats else torch.get_default_dtype()
-

@@ -124,7 +124,9 @@ def present(device: torch.device | str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise DeclarationError(f"no tensor can be made on device {str(device)!r} here: {reason}") from None
     if where.type == "meta":
-        raise DeclarationError("a tensor on device 'meta' has no values\n  Give the module memory first: module.to_empty(device='cpu').")
+        raise DeclarationError(
+            "a tensor on device 'meta' has no values\n  Give the module memory first: module.to_empty(device='cpu')."
+        )
     return where
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections.abc
+import collections
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -129,7 +129,7 @@ def plain_values(target: Target, sizes: Sizes, parameter: Parameter, hint: Hint)
     match hint:
         case AnythingHint():
             raise DeclarationError(
-                f"{target.signature.where}: `{parameter.name}` has neither an annotation nor a default, so no value can be made\n"
+                f"{target.signature.where}: `{parameter.name}` has neither an annotation nor a default\n"
                 f"  Annotate it: {parameter.name}: int."
             )
         case ClassHint(cls=cls):
@@ -145,9 +145,7 @@ def plain_values(target: Target, sizes: Sizes, parameter: Parameter, hint: Hint)
 
 def collected(cls: type, items: list[Any]) -> Any:
     """Items as a collection of the annotated class."""
-    if cls in (list, tuple, set, frozenset, collections.abc.Set):
-        return (set if cls is collections.abc.Set else cls)(items)
-    return collections.deque(items) if cls is collections.deque else items
+    return cls(items) if cls in (tuple, set, frozenset, collections.deque) else items
 
 
 def _none_first(options: tuple[Hint, ...]) -> list[Hint]:
@@ -169,12 +167,9 @@ def _packed_sequences(target: Target, sizes: Sizes) -> st.SearchStrategy[PackedS
     width = layer.input_size if layer is not None else sizes.singles.get("embed", _WIDTH)
     count = sizes.singles.get("batch")
     lengths = st.lists(st.integers(1, 5), min_size=count or 1, max_size=count or _ITEMS)
-    return st.builds(
-        lambda lengths, seed: _pack(lengths, Fill(target.dtype).make((max(lengths), len(lengths), width), seed), target.device),
-        lengths,
-        st.integers(0, 99),
-    )
 
+    def packed(lengths: list[int], seed: int) -> PackedSequence:
+        padded = Fill(target.dtype).make((max(lengths), len(lengths), width), seed).to(target.device)
+        return pack_padded_sequence(padded, torch.tensor(lengths), enforce_sorted=False)
 
-def _pack(lengths: list[int], padded: Tensor, device: torch.device) -> PackedSequence:
-    return pack_padded_sequence(padded.to(device), torch.tensor(lengths), enforce_sorted=False)
+    return st.builds(packed, lengths, st.integers(0, 99))

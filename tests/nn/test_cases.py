@@ -262,7 +262,7 @@ class Tagger(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch seq embed"],
-        lengths: Int[Tensor, "batch"],  # noqa: ARG002 - a name in the signature
+        lengths: Int[Tensor, "batch"],
     ) -> Float[Tensor, "batch seq hidden"]:
         return self.rnn(x)[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -65,7 +66,7 @@ def test_layers_in_a_plain_module_and_their_keys() -> None:
     model = torch.nn.ModuleDict({"a": torch.nn.Sequential(nn.Linear(4, 6)), "ab": nn.Linear(4, 6)})
     saved = torch.nn.ModuleDict({"a": torch.nn.Sequential(nn.Linear(5, 6)), "ab": nn.Linear(4, 7)}).state_dict()
     lines = refusal(model, saved).splitlines()
-    told = {line: after for line, after in zip(lines, lines[1:], strict=False) if "size mismatch" in line}
+    told = {line: after for line, after in itertools.pairwise(lines) if "size mismatch" in line}
     assert [line.split(":")[0].strip() for line in told] == [
         "size mismatch for a.0.weight",
         "size mismatch for ab.weight",

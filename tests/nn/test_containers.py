@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,8 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from dimtyped import DeclarationError, Dim, dims, nn
 
@@ -164,7 +164,9 @@ RIGHT: dict[str, tuple[Callable[[], torch.nn.Module], Callable[[], torch.Tensor]
     "empty": (nn.Sequential, lambda: torch.ones(2)),
     "flatten": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Flatten(), nn.Linear(20, 2)), lambda: torch.ones(2, 5, 3)),
     "unflatten and convolution": (
-        lambda: nn.Sequential(nn.Linear(3, 32), nn.Unflatten(1, (8, 2, 2)), nn.Conv2d(8, 4, 1), nn.Flatten(), nn.Linear(16, 2)),
+        lambda: nn.Sequential(
+            nn.Linear(3, 32), nn.Unflatten(1, (8, 2, 2)), nn.Conv2d(8, 4, 1), nn.Flatten(), nn.Linear(16, 2)
+        ),
         lambda: torch.ones(2, 3),
     ),
     "glu halves": (lambda: nn.Sequential(nn.Linear(3, 8), nn.GLU(), nn.Linear(4, 2)), lambda: torch.ones(2, 3)),
@@ -208,9 +210,7 @@ RIGHT: dict[str, tuple[Callable[[], torch.nn.Module], Callable[[], torch.Tensor]
 
 
 @pytest.mark.parametrize(("make", "values"), RIGHT.values(), ids=RIGHT)
-def test_a_right_one_is_made_and_runs(
-    make: Callable[[], torch.nn.Module], values: Callable[[], torch.Tensor]
-) -> None:
+def test_a_right_one_is_made_and_runs(make: Callable[[], torch.nn.Module], values: Callable[[], torch.Tensor]) -> None:
     make()(values())
 
 
@@ -241,7 +241,7 @@ def test_a_hook_may_change_the_size() -> None:
 def test_exactly_those_that_run_are_made(widths: list[int], data: st.DataObject) -> None:
     """Chains of layers with random sizes, most of them right: made exactly if torch can run them."""
     layers: list[torch.nn.Module] = []
-    for wide, narrow in zip(widths, widths[1:], strict=False):
+    for wide, narrow in itertools.pairwise(widths):
         taken = data.draw(st.sampled_from([wide, wide, wide, wide + 1]))
         layers.append(torch.nn.Linear(taken, narrow))
         layers.extend(data.draw(st.lists(st.sampled_from([torch.nn.ReLU(), torch.nn.Tanh()]), max_size=2)))
@@ -286,7 +286,7 @@ def test_operators_give_ours_with_torchs_keys() -> None:
 def test_refusals_of_torchs() -> None:
     ours = nn.Sequential(nn.ReLU())
     for operation, error in (
-        (lambda: ours + [nn.ReLU()], ValueError),
+        (lambda: ours.__add__([nn.ReLU()]), ValueError),
         (lambda: ours * 0, ValueError),
         (lambda: ours * 1.5, TypeError),
         (lambda: ours.insert(9, nn.ReLU()), IndexError),
@@ -321,7 +321,7 @@ def test_chained_methods_give_the_container() -> None:
     listed = nn.ModuleList()
     assert listed.append(nn.ReLU()).extend([nn.Tanh()]) is listed
     listed += [nn.ReLU()]
-    assert type(listed) is type(listed + [nn.ReLU()]) is nn.ModuleList
+    assert type(listed) is type(listed.__add__([nn.ReLU()])) is nn.ModuleList
     assert len(listed[1:]) == 2
 
 
@@ -334,7 +334,13 @@ def test_containers_compile_in_one_graph() -> None:
             self.named = nn.ModuleDict({"out": nn.Linear(3, 3)})
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            for layer in (*self.layers[:2], self.layers[2], *self.layers, *(self.layers + self.layers), *self.listed[1:]):
+            for layer in (
+                *self.layers[:2],
+                self.layers[2],
+                *self.layers,
+                *(self.layers + self.layers),
+                *self.listed[1:],
+            ):
                 x = layer(x)
             return self.named["out"](x)
 

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from layer_cases import SIZES, floats, other_than
 
 from dimtyped import DimensionError, DimSize, dims, nn

@@ -14,8 +14,7 @@ from typing import Generic, Optional, TypeVar
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -76,7 +75,7 @@ class TestParameters:
 
     def test_of_a_module_without_layers(self):
         class Scale(Named):
-            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
+            def __init__(self, hidden: DimSize):
                 super().__init__()
 
         assert Scale(4)(ones(2, 4)).shape == (2, 4)
@@ -94,16 +93,16 @@ class TestParameters:
 
     def test_defaults(self):
         class Defaults(Named):
-            def __init__(self, hidden: DimSize = 4):  # noqa: ARG002 - it declares a name
+            def __init__(self, hidden: DimSize = 4):
                 super().__init__()
 
         refuses(Defaults(), 2, 5)
         refuses(Defaults(5), 2, 4)
 
-    @pytest.mark.parametrize("optional", [DimSize | None, Optional[DimSize]], ids=str)  # noqa: UP045 - both are written
+    @pytest.mark.parametrize("optional", [DimSize | None, Optional[DimSize]], ids=str)  # noqa: UP045
     def test_optional_ones_declare_nothing_where_none_is_given(self, optional):
         class Maybe(Named):
-            def __init__(self, hidden: optional = None):  # noqa: ARG002 - a name in the signature
+            def __init__(self, hidden: optional = None):
                 super().__init__()
 
         assert Maybe()(ones(2, 9)).shape == (2, 9)
@@ -116,8 +115,8 @@ class TestParameters:
                 super().__init__()
                 seen.append(hidden)
 
-            def forward(self, x: Float[Tensor, "hidden"], y: Float[Tensor, "width"]):  # noqa: ARG002 - a name in the signature
-                return x
+            def forward(self, x: Float[Tensor, "hidden"], y: Float[Tensor, "width"]):
+                return x, y
 
         seen = []
         module = Both(Dim("width", 4))
@@ -567,7 +566,7 @@ class TestNestedScopes:
 
     def test_the_parents_own_word_settles_it(self):
         class Own(Pair):
-            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
+            def __init__(self, hidden: DimSize):
                 super().__init__(4, 5)
 
         assert Own(4)(ones(2, 4)).shape == (2, 3)
@@ -602,7 +601,7 @@ class TestNestedScopes:
 
     def test_names_do_not_go_down(self):
         class Parent(nn.Module):
-            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
+            def __init__(self, hidden: DimSize):
                 super().__init__()
                 self.child = Named()
 
@@ -617,21 +616,21 @@ class TestNestedScopes:
 
 class TestMethods:
     def test_a_forward_without_annotations_is_left_alone(self):
-        def forward(self, x):  # noqa: ARG001 - a name in the signature
+        def forward(self, x):
             return x
 
         assert type("Plain", (nn.Module,), {"forward": forward}).forward is forward
 
     def test_a_forward_whose_annotations_name_no_dimension_is_left_alone(self):
         class Usual(nn.Module):
-            def forward(self, x: Tensor, mask: Tensor = None, scale: float = 1) -> Tensor:  # noqa: ARG002 - a name in the signature
-                return x
+            def forward(self, x: Tensor, mask: Tensor = None, scale: float = 1) -> Tensor:
+                return x if mask is None else x * scale
 
         assert Usual()(ones(2), None, 1).shape == (2,)
 
     def test_an_inherited_forward_knows_the_childs_names(self):
         class Heir(Named):
-            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
+            def __init__(self, hidden: DimSize):
                 super().__init__()
 
         refuses(Heir(4), 2, 5)
@@ -686,7 +685,7 @@ class TestMethods:
             def forward(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]: ...
 
         class Real(Base):
-            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
+            def __init__(self, hidden: DimSize):
                 super().__init__()
 
             def forward(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
@@ -699,7 +698,7 @@ class TestMethods:
     @pytest.mark.parametrize("bases", [(nn.Module, Generic[T]), (Generic[T], nn.Module)], ids=["before", "after"])
     def test_a_generic_module(self, bases):
         class Box(*bases):
-            def __init__(self, hidden: DimSize):  # noqa: ARG002 - it declares a name
+            def __init__(self, hidden: DimSize):
                 super().__init__()
 
             def forward(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
@@ -937,6 +936,113 @@ class TestCompiled:
     def test_children_that_do_not_agree(self):
         with pytest.raises(Exception, match="encoder.hidden=4, decoder.hidden=5"):
             self.compiled(Pair(4, 5))(ones(2, 4))
+
+
+# Any history ----------------------------------------------------------------------------------------------------------
+
+SLOTS, NAMES = st.sampled_from(["first", "second", "third"]), st.sampled_from(["a", "b"])
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("dim"), SLOTS, NAMES, st.integers(1, 3)),
+        st.tuples(st.just("layer"), SLOTS, NAMES, st.integers(1, 3)),
+        st.tuples(st.just("list"), SLOTS, NAMES, st.integers(1, 3)),
+        st.tuples(st.just("plain"), SLOTS, NAMES, st.integers(1, 3)),
+        st.tuples(st.just("append"), SLOTS, NAMES, st.integers(1, 3)),
+        st.tuples(st.just("delete"), SLOTS, NAMES, st.integers(1, 3)),
+        st.tuples(st.sampled_from(["deepcopy", "pickle"]), SLOTS, NAMES, st.integers(1, 3)),
+    ),
+    max_size=12,
+)
+
+
+class Typed(nn.Module):
+    def forward(self, x: Float[Tensor, "a"], y: Float[Tensor, "b"]):
+        return x, y
+
+
+class Lazy(torch.nn.Module):
+    @typed
+    def forward(self, x: Float[Tensor, "a"], y: Float[Tensor, "b"]):
+        return x, y
+
+
+def changed(module, kind, slot, name, size):
+    """The module, or a copy of it, after one change."""
+    layer = nn.Linear(Dim(name, size), 7)
+    values = {"dim": Dim(name, size), "layer": layer, "list": nn.ModuleList([layer]), "plain": nn.Linear(size, 7)}
+    if kind in values:
+        if not isinstance(values[kind], torch.nn.Module) and slot in module._modules:
+            delattr(module, slot)
+        setattr(module, slot, values[kind])
+    elif kind == "append" and isinstance(getattr(module, slot, None), nn.ModuleList):
+        getattr(module, slot).append(layer)
+    elif kind == "delete" and hasattr(module, slot):
+        delattr(module, slot)
+    elif kind == "deepcopy":
+        return copy.deepcopy(module)
+    elif kind == "pickle":
+        return pickle.loads(pickle.dumps(module))
+    return module
+
+
+def declared(history) -> dict[str, set[int]]:
+    """The sizes of each name after these changes, by the rule of the design and nothing else."""
+    slots: dict[str, tuple[str, list[tuple[str, int]]]] = {}
+    for kind, slot, name, size in history:
+        if kind in ("dim", "layer", "list", "plain"):
+            slots[slot] = (kind, [] if kind == "plain" else [(name, size)])
+        elif kind == "append" and slots.get(slot, ("", []))[0] == "list":
+            slots[slot][1].append((name, size))
+        elif kind == "delete":
+            slots.pop(slot, None)
+    found: dict[str, set[int]] = {"a": set(), "b": set()}
+    for _, claims in slots.values():
+        for name, size in claims:
+            found[name].add(size)
+    return found
+
+
+def verdict(module, a: int, b: int) -> str:
+    try:
+        module(ones(a), ones(b))
+    except DimensionError as error:
+        return f"{error.dim} is not {error.actual}"
+    except DeclarationError as error:
+        return f"{error.dim} is two"
+    return "fits"
+
+
+@given(changes=CHANGES, sizes=st.tuples(st.integers(1, 3), st.integers(1, 3)))
+def test_after_any_history_a_module_declares_what_it_holds(changes, sizes):
+    module, history = Typed(), []
+    for change in changes:
+        clashes = any(len(found) > 1 for found in declared([*history, change]).values())
+        if clashes:
+            had_layer = change[1] in module._modules
+            with pytest.raises(DeclarationError, match="two sizes"):
+                changed(module, *change)
+            if change[0] == "dim" and had_layer:
+                history.append(("delete", *change[1:]))
+        else:
+            module = changed(module, *change)
+            history.append(change)
+    known = declared(history)
+    wrong = [f"{name} is not {size}" for name, size in zip("ab", sizes, strict=True) if known[name] - {size}]
+    assert verdict(module, *sizes) in (wrong or ["fits"])
+
+
+@given(changes=CHANGES, sizes=st.tuples(st.integers(1, 3), st.integers(1, 3)))
+@example(changes=[("dim", "first", "a", 1), ("dim", "first", "b", 1)], sizes=(2, 1))
+def test_after_any_history_a_plain_module_gives_no_false_alarm(changes, sizes):
+    module, history = Lazy(), []
+    for change in changes:
+        module = changed(module, *change)
+        history.append(change)
+        known = declared(history)
+        said = verdict(module, *sizes)
+        wrong = [f"{name} is not {size}" for name, size in zip("ab", sizes, strict=True) if known[name] - {size}]
+        two = [f"{name} is two" for name in "ab" if len(known[name]) > 1]
+        assert said in ("fits", *wrong, *two)
 
 
 # Everything together --------------------------------------------------------------------------------------------------

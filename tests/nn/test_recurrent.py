@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from layer_cases import Draw, floats, other_than, packed, recurrent_calls
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -247,7 +246,7 @@ def test_names_its_path_in_the_model(kind):
 
 def test_a_subclass_that_calls_super():
     class Doubled(nn.GRU):
-        def forward(self, input, hx=None):  # noqa: A002 - torch's name
+        def forward(self, input, hx=None):
             output, state = super().forward(input, hx)
             return 2 * output, state
 

@@ -10,10 +10,6 @@ from collections.abc import Callable, Iterator
 import cloudpickle
 import pytest
 import torch
-from torch.nn.utils import parametrizations, parametrize, prune, stateless
-
-from dimtyped import TyingError, nn, tie
-from dimtyped.nn import _ties
 from tied_models import (
     EMBED,
     VOCAB,
@@ -29,6 +25,10 @@ from tied_models import (
     tokens,
     without_gru,
 )
+from torch.nn.utils import parametrizations, parametrize, prune, stateless
+
+from dimtyped import TyingError, nn, tie
+from dimtyped.nn import _ties
 
 Way = Callable[[], torch.nn.Module]
 every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
@@ -104,7 +104,7 @@ def test_copies_of_one_half() -> None:
 
 
 @every_way
-def test_to_dtype(way: Way, conversion: str) -> None:  # noqa: ARG001  # it sets torch's flags
+def test_to_dtype(way: Way, conversion: str) -> None:  # it sets torch's flags
     model = way()
     assert assert_tied(model.to(torch.float64)).dtype == torch.float64
     assert assert_tied(model.half()).dtype == torch.float16
@@ -113,14 +113,14 @@ def test_to_dtype(way: Way, conversion: str) -> None:  # noqa: ARG001  # it sets
 
 
 @every_way
-def test_to_dtype_with_gradients(way: Way, conversion: str) -> None:  # noqa: ARG001
+def test_to_dtype_with_gradients(way: Way, conversion: str) -> None:
     model = way()
     model(tokens()).sum().backward()
     assert assert_tied(model.double()).grad is not None
 
 
 @every_way
-def test_to_empty_from_meta(way: Way, conversion: str) -> None:  # noqa: ARG001
+def test_to_empty_from_meta(way: Way, conversion: str) -> None:
     with torch.device("meta"):
         model = way()
     assert assert_tied(model).is_meta
@@ -162,7 +162,7 @@ def test_layers_that_are_not_tied_stay_so() -> None:
 @every_way
 @pytest.mark.parametrize("assign", [False, True])
 @pytest.mark.parametrize("strict", [False, True])
-def test_load_state_dict(way: Way, conversion: str, assign: bool, strict: bool) -> None:  # noqa: ARG001
+def test_load_state_dict(way: Way, conversion: str, assign: bool, strict: bool) -> None:
     model, other = without_gru(way()), without_gru(way())
     assert not model.load_state_dict(other.state_dict(), strict=strict, assign=assign).missing_keys
     torch.testing.assert_close(assert_tied(model), assert_tied(other))
@@ -503,7 +503,7 @@ def test_no_tie_is_left_of_layers_that_are_gone() -> None:
 def test_registration_that_makes_its_own_parameter() -> None:
     """As accelerate's init_empty_weights does: each registration gets a new one on the meta device."""
 
-    def on_meta(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> torch.nn.Parameter:  # noqa: ARG001
+    def on_meta(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> torch.nn.Parameter:
         return torch.nn.Parameter(parameter.to("meta"))
 
     handle = torch.nn.modules.module.register_module_parameter_registration_hook(on_meta)

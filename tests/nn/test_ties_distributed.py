@@ -19,12 +19,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard
-from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
-
-from dimtyped import TyingError
 from tied_models import (
     ByAssignment,
     ByDecoder,
@@ -37,6 +31,12 @@ from tied_models import (
     keep_by_copy,
     tokens,
 )
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+from dimtyped import TyingError
 
 PROCESSES = 2
 LIMIT_S = 90.0
@@ -53,7 +53,7 @@ WAYS: tuple[Way, ...] = (ByDecoder, ByTie, ByAssignment, DecoderFirst, ThreeWay)
 # Scenarios, run by both processes -------------------------------------------------------------------------------------
 
 
-def ddp(mesh: DeviceMesh, way: Way) -> None:  # noqa: ARG001  # as every scenario
+def ddp(mesh: DeviceMesh, way: Way) -> None:  # as every scenario
     model = way()
     _same_training(model, torch.nn.parallel.DistributedDataParallel(model))
     assert_tied(model)
@@ -99,7 +99,7 @@ def fully_sharding_one_half_is_refused(mesh: DeviceMesh, way: Way) -> None:
         assert assert_tied(model) is weight
 
 
-def flat_sharded(mesh: DeviceMesh, way: Way) -> None:  # noqa: ARG001
+def flat_sharded(mesh: DeviceMesh, way: Way) -> None:
     for use_orig_params in (True, False):
         model = way()
         reference = copy.deepcopy(model)
@@ -222,7 +222,7 @@ def _outcome(scenario: Scenario, mesh: DeviceMesh) -> str:
     torch.manual_seed(0)
     try:
         scenario(mesh)
-    except BaseException:  # a failed assertion too: the test that reads it raises
+    except BaseException:  # noqa: BLE001  # a failed assertion too: the test that reads the text raises
         return traceback.format_exc()
     return ""
 

@@ -27,7 +27,7 @@ class SqueezeAtBatchOne(nn.Module):
         super().__init__()
         self.bug, self.score = bug, nn.Linear(width, 1)
 
-    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch"]:
+    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, batch]:
         return self.score(x).squeeze() if self.bug else self.score(x).squeeze(-1)
 
 
@@ -47,7 +47,10 @@ class WrongMaskBroadcast(nn.Module):
         self.bug, self.width = bug, width
 
     def forward(
-        self, query: Float[Tensor, "batch target width"], keys: Float[Tensor, "batch source width"], real: Bool[Tensor, "batch source"]
+        self,
+        query: Float[Tensor, "batch target width"],
+        keys: Float[Tensor, "batch source width"],
+        real: Bool[Tensor, "batch source"],
     ) -> Float[Tensor, "batch target source"]:
         scores = query @ keys.transpose(1, 2)
         return scores.masked_fill(~real if self.bug else ~real.unsqueeze(1), -1e9).softmax(-1)
@@ -129,7 +132,7 @@ class HeadsByView(nn.Module):
         scores = (q @ k.transpose(2, 3)) / math.sqrt(self.width)
         later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
         mixed = scores.masked_fill(later, float("-inf")).softmax(-1) @ k
-        return mixed.reshape(x.shape) if self.bug else mixed.transpose(1, 2).reshape(x.shape)
+        return mixed.transpose(1, 2).reshape(x.shape)
 
 
 class SoftmaxOverTheBatch(nn.Module):
@@ -169,7 +172,7 @@ class LastStepOfBoth(nn.Module):
         self.bug, self.embedding = bug, nn.Embedding(vocab, embed)
         self.gru = nn.GRU(embed, hidden, batch_first=True, bidirectional=True)
 
-    def forward(self, tokens: Int[Tensor, "batch seq"], lengths: Int[Tensor, "batch"]) -> Float[Tensor, "batch 2*hidden"]:
+    def forward(self, tokens: Int[Tensor, "batch seq"], lengths: Int[Tensor, batch]) -> Float[Tensor, "batch 2*hidden"]:
         embedded = self.embedding(tokens)
         if self.bug:
             return self.gru(embedded)[0][:, -1]
@@ -185,7 +188,7 @@ class AddedToAColumn(nn.Module):
         super().__init__()
         self.bug, self.out = bug, nn.Linear(width, 1)
 
-    def forward(self, x: Float[Tensor, "batch width"], bias: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+    def forward(self, x: Float[Tensor, "batch width"], bias: Float[Tensor, batch]) -> Float[Tensor, batch]:
         column = self.out(x)
         return (bias + column).mean(1) if self.bug else bias + column.squeeze(1)
 
@@ -213,7 +216,7 @@ BUGS = [
     Seeded(SwappedAxes, {"embed": 3, "hidden": 4}, "batch is"),
     Seeded(WrongMaskBroadcast, {"width": 4}, "batch"),
     Seeded(OffByOneLength, {"vocab": 5, "embed": 3}, "seq is 0, must be 1"),
-    Seeded(DroppedLayerAxis, {"embed": 3, "hidden": 4}, "argument `return`"),
+    Seeded(DroppedLayerAxis, {"embed": 3, "hidden": 4}, "the result does not fit: it has 2 axes, must have 3"),
     Seeded(MeanOverTheWrongAxis, {"width": 4}, "batch is"),
     Seeded(EditInPlace, {"width": 4}, "`x` is edited in place"),
     Seeded(DtypeLoss, {"width": 4}, "float16"),

@@ -5,14 +5,16 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from hypothesis import find, given
+from hypothesis import find, given, settings
+from hypothesis.errors import NoSuchExample
 from jaxtyping import Bool, Float, Int, Shaped
+from seeded_bugs import BUGS
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped import DeclarationError, DimensionError, DimSize, dims, nn, typed
 from dimtyped._demo.model import Attention, Encoder, Seq2Seq
-from dimtyped.testing import broken_calls, calls
+from dimtyped.testing import _sizes, broken_calls, calls, fuzz
 
 
 @dataclass
@@ -49,7 +51,9 @@ def containers(
 
 
 @typed
-def plain(count: int, rate: float, name: str, is_on: bool, x: Float[Tensor, "{count} n"], /, y: Float[Tensor, "n+{count}"]) -> None: ...
+def plain(
+    count: int, rate: float, name: str, is_on: bool, x: Float[Tensor, "{count} n"], /, y: Float[Tensor, "n+{count}"]
+) -> None: ...
 
 
 @typed
@@ -110,11 +114,16 @@ LAYERS = [
 
 
 def label(value):
-    return value.__name__ if callable(getattr(value, "__name__", None)) or hasattr(value, "__name__") else type(value).__name__
+    return (
+        value.__name__
+        if callable(getattr(value, "__name__", None)) or hasattr(value, "__name__")
+        else type(value).__name__
+    )
 
 
 @pytest.mark.parametrize("target", FUNCTIONS + MODELS + LAYERS, ids=label)
 def test_a_call_fits(target):
+    @settings(max_examples=25)
     @given(calls(target))
     def check(call):
         args, kwargs = call
@@ -123,8 +132,9 @@ def test_a_call_fits(target):
     check()
 
 
-@pytest.mark.parametrize("target", FUNCTIONS + MODELS + LAYERS[:-2], ids=label)
+@pytest.mark.parametrize("target", FUNCTIONS + MODELS + LAYERS, ids=label)
 def test_a_broken_call_is_refused_for_what_is_broken(target):
+    @settings(max_examples=25)
     @given(broken_calls(target))
     def check(broken):
         with pytest.raises(TypeError if broken.kind == "missing" else DimensionError) as caught:
@@ -167,8 +177,21 @@ def test_optionals_are_drawn_both_ways(of):
 @pytest.mark.parametrize("name", ["batch", "seq"])
 def test_every_name_is_drawn_short_and_long(name, size):
     axis = ["batch", "seq"].index(name)
-    find(calls(Encoder(5, 2, 3)), lambda call: call[0][0].shape[axis] == size) if name == "batch" else None
     find(calls(named), lambda call: call[0][0].shape[axis] == size)
+
+
+def test_a_strategy_that_never_draws_batch_one_is_noticed(monkeypatch):
+    monkeypatch.setattr(_sizes.Sides, "up_to", lambda _, most: list(range(2, most + 1)))
+    with pytest.raises(NoSuchExample):
+        test_every_name_is_drawn_short_and_long("batch", 1)
+    with pytest.raises(pytest.fail.Exception):
+        test_fuzz_needs_batch_one()
+
+
+def test_fuzz_needs_batch_one():
+    squeezed = next(bug for bug in BUGS if str(bug) == "SqueezeAtBatchOne")
+    with pytest.raises(AssertionError):
+        fuzz(squeezed.make(bug=True), broken=False)
 
 
 def test_it_shrinks_to_one_and_zeros():
@@ -220,12 +243,12 @@ def test_a_given_size_is_kept():
 
 class Bare(nn.Module):
     def forward(self, x, mask):
-        return x
+        return x * mask
 
 
 class Half(nn.Module):
     def forward(self, x: Float[Tensor, "a"], mask):
-        return x
+        return x * mask
 
 
 def impossible(x: Float[Tensor, "a a-a-1"]) -> None: ...

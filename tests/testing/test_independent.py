@@ -34,7 +34,9 @@ def test_it_names_the_axis_the_two_indices_and_where_it_begins():
     found = failure(next(bug for bug in BUGS if str(bug) == "StateByView").make(bug=True), "batch")
     assert (found.axis, found.changed, found.affected) == ("batch", 0, 1)
     assert found.where == "It begins in the forward of StateByView itself, after `gru` and before `out`."
-    assert str(found).startswith("StateByView: axis `batch` mixes: changing only batch 0 of `x` changes batch 1 of the result")
+    assert str(found).startswith(
+        "StateByView: axis `batch` mixes: changing only batch 0 of `x` changes batch 1 of the result"
+    )
     assert 'x            Float[Tensor, "batch seq embed"]  (2, 1, 3)' in str(found)
 
 
@@ -55,7 +57,7 @@ def test_a_submodule_inside_is_named_by_its_path():
 class Normed(nn.Module):
     """Batch statistics, even in eval mode, and a dropout that is always on."""
 
-    def __init__(self, momentum=None):
+    def __init__(self):
         super().__init__()
         self.norm = nn.BatchNorm1d(4, track_running_stats=False)
 

@@ -3,8 +3,7 @@
 import jaxtyping
 import pytest
 import torch
-from hypothesis import find, given
-from hypothesis import strategies as st
+from hypothesis import find, given, strategies as st
 from jaxtyping import AbstractDtype, Bool, Complex, Float, Float32, Int, Shaped, UInt8
 from torch import Tensor
 
@@ -60,7 +59,9 @@ def test_what_is_drawn_fits(annotation):
         "contiguous": lambda t: t.is_contiguous(),
         "not contiguous": lambda t: not t.is_contiguous() and 0 not in t.stride(),
         "expanded": lambda t: 0 in t.stride() and t.shape[0] > 1,
-        "channels last": lambda t: t.shape[1] > 1 and not t.is_contiguous() and t.is_contiguous(memory_format=torch.channels_last),
+        "channels last": lambda t: (
+            t.shape[1] > 1 and not t.is_contiguous() and t.is_contiguous(memory_format=torch.channels_last)
+        ),
         "double": lambda t: t.dtype is torch.float64,
         "half": lambda t: t.dtype is torch.float16,
     }.items(),
@@ -131,12 +132,20 @@ class Nothing(AbstractDtype):
         (Float[Tensor, "a a-a-1"], {}, "no size of `a` up to 70 makes `a-a-1` a size"),
         (Float[Tensor, "a b a-b-b-a-1"], {}, "no sizes up to 6 make `a-b-b-a-1` a size"),
         (Float[Tensor, "a n-5"], {"sizes": {"n": 2}}, "no sizes up to 6 make `n-5` a size"),
-        (Float[Tensor, "a 2*b"], {}, "the axis `2*b` uses `b`, which no axis is named by\n  Give its size: sizes={'b': ...}."),
+        (
+            Float[Tensor, "a 2*b"],
+            {},
+            "the axis `2*b` uses `b`, which no axis is named by\n  Give its size: sizes={'b': ...}.",
+        ),
         (Float[Tensor, "{self.n}"], {}, "`{self.n}` reads `self`, which is not known where inputs are made"),
         (Float[Tensor, "a=3"], {"sizes": {"a": 4}}, "`a` is fixed twice: 3 by the annotation, `a=3`, 4 by sizes="),
         (Float[Tensor, "a"], {"sizes": {"a": True}}, "sizes: `a` is True, must be an int of at least 0"),
         (Float[Tensor, "a"], {"sizes": {"a": -1}}, "sizes: `a` is -1, must be an int of at least 0"),
-        (Float[Tensor, "a"], {"min_side": 0}, "min_side is 0, must be an int of at least 1; allow_empty=True draws sides of 0"),
+        (
+            Float[Tensor, "a"],
+            {"min_side": 0},
+            "min_side is 0, must be an int of at least 1; allow_empty=True draws sides of 0",
+        ),
         (Float[Tensor, "a"], {"min_side": 5, "max_side": 2}, "min_side is 5, more than max_side, 2"),
         (Float[Tensor, "a"], {"device": "nowhere"}, "no tensor can be made on device 'nowhere' here"),
         (Float[Tensor, "a"], {"device": "meta"}, "a tensor on device 'meta' has no values"),

@@ -1,0 +1,149 @@
+"""The pytest plugin: `--dimtyped=reference`, `--dimtyped-fuzz=pkg.module:factory`, and the fixture `dimtyped_fuzz`.
+
+Pytest loads this in every run where dimtyped is installed. A run that asks for nothing is not changed: neither torch
+nor dimtyped is imported, no line is printed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+_MODES = ("on", "off", "reference", "values")
+_ENGINES = {
+    "on": "the fast engine checks",
+    "off": "nothing is checked",
+    "reference": "jaxtyping and beartype check",
+    "values": "the fast engine checks, token ids too",
+}
+_VARIABLE = "DIMTYPED"
+_before = pytest.StashKey["str | None"]()
+_seen: list[str] = []  # pytest gives this hook no place of its run to keep things in
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the two options."""
+    group = parser.getgroup("dimtyped", "dimension names")
+    group.addoption("--dimtyped", choices=_MODES, help="which engine checks, as the environment variable DIMTYPED")
+    group.addoption(
+        "--dimtyped-fuzz",
+        action="append",
+        default=[],
+        metavar="PKG.MODULE:FACTORY",
+        help="fuzzes what the factory makes: a module, or a typed function; may be given again",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Chooses the engine before a conftest can import dimtyped."""
+    mode = early_config.known_args_namespace.dimtyped
+    if mode is not None:
+        early_config.stash[_before] = os.environ.get(_VARIABLE)
+        os.environ[_VARIABLE] = mode
+        if "dimtyped" in sys.modules:
+            sys.modules["dimtyped"].configure(mode)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Gives the environment back."""
+    if _before in config.stash:
+        before = config.stash[_before]
+        os.environ.pop(_VARIABLE, None)
+        if before is not None:
+            os.environ[_VARIABLE] = before
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Says which engine runs, where one was asked for."""
+    mode = config.getoption("dimtyped")
+    if mode is None and not config.getoption("dimtyped_fuzz"):
+        return None
+    mode = mode or os.environ.get(_VARIABLE) or "on"
+    return f"dimtyped: {mode}: {_ENGINES.get(mode, '')}"
+
+
+@pytest.fixture
+def dimtyped_fuzz() -> Callable[..., None]:
+    """`dimtyped.testing.fuzz`: calls a module with inputs made from its annotations, and checks what it does."""
+    return importlib.import_module("dimtyped.testing").fuzz
+
+
+# Fuzzing from the command line ----------------------------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Adds a test for each `--dimtyped-fuzz`."""
+    specs: list[str] = config.getoption("dimtyped_fuzz") or []
+    items.extend(FuzzItem.from_parent(session, name=f"dimtyped-fuzz[{spec}]", spec=spec) for spec in specs)
+
+
+class FuzzItem(pytest.Item):
+    """One `--dimtyped-fuzz`."""
+
+    def __init__(self, *, spec: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.spec = spec
+
+    def runtest(self) -> None:
+        """Makes what is to be fuzzed, and fuzzes it."""
+        made = _factory(self.spec)()
+        importlib.import_module("dimtyped.testing").fuzz(made)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The failure's own text; any other error whole."""
+        return (
+            str(excinfo.value)
+            if excinfo.errisinstance((AssertionError, _WrongSpecError))
+            else super().repr_failure(excinfo, style)
+        )
+
+    def reportinfo(self) -> tuple[str, int | None, str]:
+        """What pytest calls the test."""
+        return self.spec.partition(":")[0], None, self.name
+
+
+class _WrongSpecError(Exception):
+    """What `--dimtyped-fuzz` names is not there."""
+
+
+def _factory(spec: str) -> Callable[[], Any]:
+    module, _, name = spec.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise _WrongSpecError(
+            f"--dimtyped-fuzz={spec}: {error}\n  Write pkg.module:factory, where factory() makes a model."
+        ) from None
+    return found
+
+
+# Warnings -------------------------------------------------------------------------------------------------------------
+
+
+def pytest_warning_recorded(warning_message: Any, nodeid: str) -> None:
+    """Keeps what dimtyped warns of."""
+    if _is_ours(warning_message):
+        _seen.append(f"{nodeid or 'while collecting'}: {str(warning_message.message).splitlines()[0]}")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Lists the warnings of dimtyped, in a run that has asked for dimtyped."""
+    if _seen and (config.getoption("dimtyped") or config.getoption("dimtyped_fuzz")):
+        terminalreporter.section("dimtyped warnings")
+        for line in dict.fromkeys(_seen):
+            terminalreporter.line(line)
+
+
+def _is_ours(warning_message: Any) -> bool:
+    category: type = warning_message.category
+    return category.__module__.partition(".")[0] == "dimtyped" or str(warning_message.message).startswith(
+        ("Embedding.from_pretrained: ", "StateBridge", "TiedDecoder")
+    )

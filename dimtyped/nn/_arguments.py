@@ -1,0 +1,119 @@
+"""What a constructor is given: sizes that cannot work are refused, with their value.
+
+What torch takes stays allowed, NumPy's ints and sizes of 0 among it; a bool is no size, though torch takes it for one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from dimtyped._dims import name_of
+from dimtyped._errors import DeclarationError, with_fields
+from dimtyped.nn._refusals import misdeclared
+
+_KINDS = (AssertionError, TypeError, ValueError, RuntimeError, ZeroDivisionError)
+_NEGATIVE = "negative dimension"
+_SIZE = "an int of 0 or more"
+
+
+def bound_arguments(signature: inspect.Signature, layer: Any, args: Any, kwargs: Any) -> Mapping[str, Any] | None:
+    """The arguments by name; None where they do not fit the signature, which Python itself says best."""
+    try:
+        return signature.bind(layer, *args, **kwargs).arguments
+    except TypeError:
+        return None
+
+
+def check_sizes(where: str, names: Iterable[str], arguments: Mapping[str, Any]) -> None:
+    """Refuses what is no size: a bool, a float, a string, a negative number; also inside a tuple.
+
+    Raises:
+        DeclarationError: it names the argument and shows the value.
+    """
+    for name in names:
+        value = arguments.get(name)
+        for item in value if isinstance(value, tuple | list) else (value,):
+            fault = _fault(item)
+            if fault:
+                raise wrong_argument(where, name, value, fault, f"give {_SIZE}", _SIZE)
+
+
+def _fault(value: Any) -> str:
+    if isinstance(value, bool):
+        return "is a bool"
+    if isinstance(value, float | complex | str | bytes):
+        return f"is of type {type(value).__name__}"
+    if isinstance(value, torch.SymInt) or not hasattr(value, "__index__"):
+        return ""  # a trace's own size, or something that torch may know
+    return "is negative" if value < 0 else ""
+
+
+@contextmanager
+def refusals_shown(
+    where: str, arguments: Mapping[str, Any] | None, multiples: Mapping[str, str] | None = None
+) -> Generator[None]:
+    """While torch's constructor runs: what it refuses is a DeclarationError that shows the values it speaks of.
+
+    Only what torch itself raises for its arguments; what goes wrong elsewhere, such as a lack of memory, passes.
+
+    Raises:
+        DeclarationError: torch refused.
+    """
+    try:
+        yield
+    except _KINDS as error:
+        if arguments is None or not _is_refusal(error):
+            raise
+        raise misdeclared(where, multiples or {}, arguments) or _refused(where, arguments, error) from error
+
+
+def _is_refusal(error: Exception) -> bool:
+    if isinstance(error, DeclarationError) or (isinstance(error, RuntimeError) and _NEGATIVE not in str(error)):
+        return False
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].startswith("torch.")
+
+
+def _refused(where: str, arguments: Mapping[str, Any], error: Exception) -> DeclarationError:
+    words = str(error).splitlines()[0] if str(error) else type(error).__name__
+    given = {name: value for name, value in arguments.items() if name != "self"}
+    spoken_of = {name: value for name, value in given.items() if name.lower() in words.lower()} or given
+    values = ", ".join(f"{name}={_shown(value)}" for name, value in spoken_of.items())
+    name, value = next(iter(spoken_of.items()), ("", None))
+    return with_fields(
+        DeclarationError(f"{where}: {words}\n    given {values}"),
+        where=where,
+        argument=name,
+        dim=name_of(value) or name,
+        actual=_plain(value),
+        hint="give it what torch's documentation of the layer allows",
+    )
+
+
+def wrong_argument(where: str, name: str, value: Any, fault: str, hint: str, expected: object) -> DeclarationError:
+    """The error for one argument that cannot be right."""
+    return with_fields(
+        DeclarationError(f"{where}: {name}={_shown(value)} {fault}\n  {hint[0].upper()}{hint[1:]}."),
+        where=where,
+        argument=name,
+        dim=name_of(value) or name,
+        expected=expected,
+        actual=_plain(value),
+        hint=hint,
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    return str(int(value)) if name_of(value) else repr(value)[:80]
+
+
+def _plain(value: Any) -> object:
+    return value if isinstance(value, bool | int | float | str | tuple | type(None)) else repr(value)[:80]

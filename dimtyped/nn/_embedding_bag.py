@@ -1,0 +1,66 @@
+"""Bags of embeddings: the rows of many ids at once, summed or averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Optional
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from dimtyped._entry import Entry
+from dimtyped._errors import DimensionValueError, VocabularyError
+from dimtyped.nn._embedding import TokenId
+from dimtyped.nn._forms import has_axes
+from dimtyped.nn._layer import Layer, check_before, declares
+from dimtyped.nn._refusals import REFUSALS, explained
+from dimtyped.nn._vocabulary import explain_index
+
+
+def _explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
+    """The ids first: torch's own words for one outside the vocabulary are not about ids."""
+    on_cpu = isinstance(values[1], Tensor) and values[1].is_cpu  # a GPU has no more to say once it has refused one
+    found = explain_index(values[0], values[1], error) if on_cpu else error
+    return found if isinstance(found, VocabularyError) else explained(entry, values, error)
+
+
+@declares(
+    sizes={"vocab": "num_embeddings", "embed": "embedding_dim"},
+    inputs={
+        "input": TokenId[Tensor, "batch tokens"],
+        "offsets": None,
+        "per_sample_weights": Optional[Shaped[Tensor, "batch tokens"]],  # noqa: UP045
+    },
+    otherwise={
+        has_axes("input", 1): {
+            "input": TokenId[Tensor, "tokens"],
+            "offsets": Shaped[Tensor, "bags"],
+            "per_sample_weights": Optional[Shaped[Tensor, "tokens"]],  # noqa: UP045
+        }
+    },
+    output=Shaped[Tensor, "batch embed"] | Shaped[Tensor, "bags embed"],
+    parameters={"weight": "vocab embed"},
+    flow=("vocab", "embed"),
+    error=DimensionValueError,
+)
+class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
+    """`torch.nn.EmbeddingBag`, checked by name: token ids `(batch, tokens)`, or `(tokens,)` and where each bag begins.
+
+    Args: as `torch.nn.EmbeddingBag`; each size may be a Dim.
+
+    Raises:
+        DimensionError: at a call that does not fit; also a ValueError, as torch's.
+        VocabularyError: at a call with an id outside the vocabulary, where torch's own error can be explained.
+        TyingError: at the assignment of a weight that is not `(vocab, embed)`.
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> vocab, embed = dims(vocab=10_000, embed=128)
+        >>> nn.EmbeddingBag(vocab, embed)
+        EmbeddingBag(vocab=10000 -> embed=128, mode='mean')
+    """
+
+    @classmethod
+    def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+        return check_before(cls, torch_forward, cls.contract.inputs, rescue=(REFUSALS, _explained))

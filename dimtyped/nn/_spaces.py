@@ -1,0 +1,26 @@
+"""Batches of sequences, images and volumes, with or without the batch: what convolutions, norms and pools take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Shaped
+from torch import Tensor
+
+_NAMES = ("depth", "height", "width")
+
+
+def space_names(axes: int, prefix: str = "") -> tuple[str, ...]:
+    """What so many spatial axes are called: one is a length."""
+    names = ("length",) if axes == 1 else _NAMES[-axes:]
+    return tuple(prefix + name for name in names)
+
+
+def space(axes: int, channels: str = "channels", prefix: str = "") -> Any:
+    """Channels and spatial axes, batched or not; `prefix` for the sizes of what comes out, where they are others."""
+    return batched_space(axes, channels, prefix) | Shaped[Tensor, " ".join((channels, *space_names(axes, prefix)))]
+
+
+def batched_space(axes: int, channels: str = "channels", prefix: str = "") -> Any:
+    """The same where the batch must be there."""
+    return Shaped[Tensor, " ".join(("batch", channels, *space_names(axes, prefix)))]

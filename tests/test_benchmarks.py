@@ -1,0 +1,247 @@
+"""The benchmarks run, compare and draw; README's figures come from the committed results."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import costs, peers
+from benchmarks.__main__ import QUESTIONS, main
+from benchmarks.machine import label
+from benchmarks.measure import Absent, Candidate, Effort, Run, spread
+from benchmarks.record import RESULTS, Answer, Results, Row, Spread
+from benchmarks.workloads import QUICK, Workload
+
+ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+
+
+def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    path = tmp_path_factory.mktemp("results") / "quick.json"
+    arguments = ["--quick", "--only", "check", "--only", "step", "--clock", "cpu", "--output", str(path)]
+    done = run_benchmarks(*arguments)
+    assert done.returncode == 0, done.stderr
+    return path, done.stdout
+
+
+class TestQuick:
+    def test_every_figure_has_its_conditions(self, quick: tuple[Path, str]):
+        data = json.loads(quick[0].read_text())
+        assert data["quick"] is True
+        assert list(data["answers"]) == ["check", "step"]
+        conditions = data["answers"]["check"]["conditions"]
+        assert conditions["threads"] == 1
+        assert conditions["versions"]["torch"] == torch.__version__
+        assert {"date", "cpu", "python", "load", "seconds"} <= set(conditions)
+
+    def test_each_candidate_is_there_with_a_spread(self, quick: tuple[Path, str]):
+        row = Results.load(quick[0]).find("check", "one tensor in, one out", "dimtyped")
+        assert row is not None
+        assert row.baseline == "untyped"
+        for found in (row.figure, row.over, row.ratio):
+            assert found is not None
+            assert found.low <= found.median <= found.high
+            assert found.repeats == 5
+
+    def test_the_tables_are_printed(self, quick: tuple[Path, str]):
+        assert "check: What does one check cost, beside every other way to check?" in quick[1]
+        assert "one tensor in, one out" in quick[1]
+        assert "jaxtyping + beartype" in quick[1]
+
+    def test_plots_are_made_from_the_file(self, quick: tuple[Path, str], tmp_path: Path):
+        pytest.importorskip("matplotlib", reason="plots need matplotlib")
+        copy = tmp_path / "some-cpu.json"
+        copy.write_bytes(quick[0].read_bytes())
+        assert main(["--plots", str(copy)]) == 0
+        for name in ("check", "step"):
+            drawn = tmp_path / f"some-cpu-{name}.png"
+            assert drawn.read_bytes().startswith(b"\x89PNG")
+            assert drawn.stat().st_size > 10_000
+
+    def test_another_question_joins_the_file(self, quick: tuple[Path, str]):
+        done = run_benchmarks("--quick", "--only", "first_call", "--output", str(quick[0]))
+        assert done.returncode == 0, done.stderr
+        assert list(Results.load(quick[0]).answers) == ["check", "step", "first_call"]
+
+
+def result(median: float, spread: float = 0.1, **more: Any) -> Row:
+    over = Spread(median, median - spread / 2, median + spread / 2, 9)
+    ratio = Spread(1 + median / 10, 1 + over.low / 10, 1 + over.high / 10, 9)
+    time = Spread(10 + median, 10 + over.low, 10 + over.high, 9)
+    return Row(
+        "layers", "Linear", "dimtyped", unit="us", figure=time, baseline="untyped", over=over, ratio=ratio, **more
+    )
+
+
+def untyped(median: float) -> Row:
+    return Row("layers", "Linear", "untyped", unit="us", figure=Spread(median, median - 0.1, median + 0.1, 9))
+
+
+def saved(path: Path, *rows: Row, machine: str = "x86_64-2core") -> str:
+    answers = {
+        name: Answer({}, [row for row in rows if row.question == name]) for name in {row.question for row in rows}
+    }
+    Results(machine, "cpu", answers=answers).save(path)
+    return str(path)
+
+
+class TestCompare:
+    def compared(self, tmp_path: Path, old: Row | list[Row], new: Row | list[Row], **more: str) -> int:
+        old, new = (each if isinstance(each, list) else [each] for each in (old, new))
+        return main(["--compare", saved(tmp_path / "old.json", *old), saved(tmp_path / "new.json", *new, **more)])
+
+    def test_slower_beyond_the_spread(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+        assert self.compared(tmp_path, result(0.4), result(1.4)) == 1
+        text = capsys.readouterr().out
+        assert "slower  layers: Linear: dimtyped" in text
+        assert "beyond baseline: 0.4 [0.35, 0.45] us, now 1.4 [1.35, 1.45] us" in text
+        assert "1 figures compared: 1 worse beyond their spread, 0 better" in text
+
+    def test_faster(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+        assert self.compared(tmp_path, result(1.4), result(0.4)) == 0
+        assert "faster  layers: Linear: dimtyped" in capsys.readouterr().out
+
+    def test_within_the_spread(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+        assert self.compared(tmp_path, result(0.4, spread=0.6), result(1.4, spread=0.6)) == 0
+        assert "0 worse beyond their spread, 0 better" in capsys.readouterr().out
+
+    def test_a_machine_that_is_slower_as_a_whole(self, tmp_path: Path):
+        assert self.compared(tmp_path, [untyped(10), result(1)], [untyped(20), result(2)]) == 0
+        assert self.compared(tmp_path, [untyped(10), result(1)], [untyped(20), result(4)]) == 1
+
+    def test_another_machine_only_by_ratio(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+        assert self.compared(tmp_path, result(0.4), result(1.4), machine="aarch64-8core") == 1
+        text = capsys.readouterr().out
+        assert "only ratios compared" in text
+        assert "times baseline: 1.04 [1.035, 1.045], now 1.14 [1.135, 1.145]" in text
+
+    def test_what_no_longer_runs(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+        broken = Row("layers", "Linear", "dimtyped", clock="", status="cannot run", note="RuntimeError: no")
+        assert self.compared(tmp_path, result(0.4), broken) == 1
+        assert "status: measured, now cannot run" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("old", "new", "code"),
+        [(True, False, 1), (False, True, 0), (324, 338, 1), (338, 324, 0), ("5 of 5", "4 of 5", 1)],
+    )
+    def test_facts(self, old: Any, new: Any, code: int, tmp_path: Path):
+        rows = [Row("traces", "gpt: operations", "dimtyped", clock="", value=value) for value in (old, new)]
+        assert self.compared(tmp_path, *rows) == code
+
+    def test_peers_do_not_count(self, tmp_path: Path):
+        rows = [Row("check", "one", "dltype", unit="us", figure=Spread(value, value, value, 9)) for value in (1.0, 9.0)]
+        assert self.compared(tmp_path, *rows) == 0
+
+    def test_another_file(self, tmp_path: Path):
+        (tmp_path / "other.json").write_text("{}")
+        with pytest.raises(ValueError, match="is no results file of format 1"):
+            main(["--compare", str(tmp_path / "other.json"), str(tmp_path / "other.json")])
+
+
+class TestPeers:
+    @pytest.mark.parametrize("peer", peers.ALL, ids=lambda peer: peer.label)
+    def test_a_peer_is_timed_or_says_why_not(self, peer: peers.Peer):
+        candidate = peer.candidate(peers.ONE, must_check=peer not in (peers.UNTYPED, peers.OFF))
+        if isinstance(candidate, Absent):
+            assert candidate.status == "not installed" or candidate.note
+        else:
+            assert candidate.call(*candidate.arguments) is candidate.arguments[0]
+
+    @pytest.mark.parametrize(
+        "peer", [peers.ASSERTS, peers.DIMTYPED, peers.REFERENCE, peers.JAXTYPING], ids=lambda p: p.label
+    )
+    def test_those_that_we_promise_beside_are_timed(self, peer: peers.Peer):
+        assert isinstance(peer.candidate(peers.ONE), Candidate)
+
+    def test_a_missing_peer_is_no_failure(self):
+        missing = peers.Peer("nobody's", peers.UNTYPED.source, needs=("a_module_that_nobody_has",))
+        assert missing.candidate(peers.ONE) == Absent("nobody's", "not installed")
+
+    def test_a_peer_that_checks_nothing_is_not_timed(self):
+        found = peers.UNTYPED.candidate(peers.ONE)
+        assert found == Absent("untyped", "cannot run", "accepts a tensor that lacks an axis: it checks nothing here")
+
+    def test_a_candidate_that_fails_is_a_row(self):
+        def fail() -> None:
+            raise RuntimeError("out of luck\nfor once")
+
+        rows = Run(CPU, question="check").compare("one", [Candidate("untyped", int), Candidate("broken", fail)])
+        found = {row.candidate: (row.status, row.note) for row in rows}
+        assert found == {"untyped": ("measured", ""), "broken": ("cannot run", "RuntimeError: out of luck")}
+
+
+class TestMeasuring:
+    def test_median_and_quartiles(self):
+        assert spread([5.0, 1.0, 2.0, 4.0, 3.0]) == Spread(3.0, 2.0, 4.0, 5)
+        assert spread([7.0]) == Spread(7.0, 7.0, 7.0, 1)
+
+    def test_candidates_take_turns(self):
+        order: list[str] = []
+        candidates = [Candidate(name, int, enter=lambda name=name: order.append(name)) for name in "ab"]
+        list(Run(CPU).compare("one", candidates, effort=Effort(repeats=2, seconds=1e-6)))
+        assert "".join(order[-4:]) == "baab"
+
+    @pytest.mark.parametrize("workload", QUICK, ids=lambda workload: workload.name)
+    def test_typed_and_untyped_models_are_the_same_model(self, workload: Workload):
+        models = [workload.model(CPU, typed=typed) for typed in (True, False)]
+        inputs = workload.inputs(2, CPU)
+        assert torch.equal(*(model(*inputs) for model in models))
+        assert [name for name, _ in models[0].named_parameters()] == [name for name, _ in models[1].named_parameters()]
+        assert torch.equal(*(workload.decode(model, 2, CPU)() for model in models))
+
+    def test_the_label_tells_the_machine_and_not_the_host(self):
+        assert re.fullmatch(r"[a-z0-9_]+-\d+core", label(CPU))
+        assert platform.node().lower() not in label(CPU)
+
+
+class TestReadme:
+    def section(self) -> str:
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        return text.partition(costs.BEGIN)[2].partition(costs.END)[0].strip()
+
+    def test_its_figures_come_from_the_results(self):
+        sources = costs.sources_of(self.section())
+        assert 1 <= len(sources) <= 2
+        assert self.section() == costs.section(*sources).strip()
+
+    def test_its_files_are_there(self):
+        named = re.findall(r"\]\((benchmarks/results/[^)]+)\)", self.section())
+        assert len(named) >= 3
+        assert [name for name in named if not (ROOT / name).is_file()] == []
+
+    def test_what_was_not_measured_says_so(self):
+        without_gpu = costs.section(costs.sources_of(self.section())[0])
+        lines = [line for line in without_gpu.splitlines() if line.startswith("| GPU:")]
+        assert len(lines) == 8
+        assert all("| not measured yet |" in line for line in lines)
+
+    def test_what_was_missed_says_so(self, tmp_path: Path):
+        slow = Row("imports", "import after torch", "dimtyped", unit="ms", figure=Spread(200, 190, 210, 9))
+        conditions = {"date": "2026-01-01", "cpu": "a CPU", "python": "3.11", "versions": {}, "threads": 1}
+        Results("some", "cpu", answers={"imports": Answer(conditions, [slow])}).save(tmp_path / "some-cpu.json")
+        text = costs.section(tmp_path / "some-cpu.json")
+        assert "| `import dimtyped` after torch | at most 80 ms | 200 ms | **missed** | `imports` |" in text
+        assert "- `import dimtyped` after torch: 200 ms, to reach at most 80 ms." in text
+
+    def test_each_file_in_the_repository_is_a_full_run(self):
+        committed = subprocess.run(["git", "ls-files", str(RESULTS)], cwd=ROOT, capture_output=True, text=True).stdout
+        for name in committed.split():
+            if name.endswith(".json"):
+                results = Results.load(ROOT / name)
+                assert not results.quick
+                assert f"{results.machine}-{results.device}.json" == Path(name).name
+                assert set(results.answers) <= set(QUESTIONS)

@@ -1,0 +1,174 @@
+"""`fuzz`: each seeded bug is found, what is right passes, and a failure can be repeated."""
+
+import re
+
+import pytest
+import torch
+from jaxtyping import Float
+from seeded_bugs import BUGS
+from torch import Tensor
+
+from dimtyped import DeclarationError, _entry, nn, typed
+from dimtyped._demo.model import Seq2Seq
+from dimtyped.testing import fuzz
+
+
+def failure(model, **options):
+    with pytest.raises(AssertionError) as caught:
+        fuzz(model, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=str)
+def test_a_seeded_bug_is_found(bug):
+    assert bug.says in str(failure(bug.make(bug=True), **bug.options))
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=str)
+def test_its_right_twin_passes(bug):
+    fuzz(bug.make(bug=False), max_examples=15, **bug.options)
+
+
+def seeded(name):
+    return next(bug for bug in BUGS if str(bug) == name)
+
+
+def test_a_failure_prints_the_smallest_inputs_by_name_and_size():
+    found = failure(seeded("SqueezeAtBatchOne").make(bug=True))
+    assert str(found).startswith(
+        "SqueezeAtBatchOne fails for batch=1: DimensionError: SqueezeAtBatchOne.forward: the result does not fit"
+    )
+    assert "    x  float32 (1, 4)\n" in str(found)
+    assert found.sizes == {"batch": 1}
+
+
+def test_a_failure_prints_a_line_that_repeats_it():
+    model = seeded("SwappedAxes").make(bug=True)
+    found = failure(model)
+    repeat = re.search(r'fuzz\(model, repeat="(.*)"\)$', str(found))[1]
+    assert str(failure(model, repeat=repeat)) == str(found)
+    fuzz(seeded("SwappedAxes").make(bug=False), repeat=repeat)
+
+
+LAYERS = [
+    nn.Linear(3, 4),
+    nn.Embedding(5, 3),
+    nn.GRU(3, 4),
+    nn.LSTM(3, 4, 2, batch_first=True),
+    nn.RNN(3, 4, bidirectional=True),
+    nn.RNNCell(3, 4),
+    nn.GRUCell(3, 4),
+    nn.LSTMCell(3, 4),
+    nn.Conv1d(4, 6, 3),
+    nn.Conv2d(4, 6, 2),
+    nn.Conv3d(2, 3, 1),
+    nn.ConvTranspose1d(4, 6, 3),
+    nn.ConvTranspose2d(2, 3, 2),
+    nn.ConvTranspose3d(2, 3, 1),
+    nn.LayerNorm(4),
+    nn.RMSNorm(4),
+    nn.BatchNorm1d(3),
+    nn.BatchNorm2d(3),
+    nn.BatchNorm3d(3),
+    nn.GroupNorm(2, 4),
+    nn.InstanceNorm1d(3, affine=True),
+    nn.InstanceNorm2d(3, affine=True),
+    nn.InstanceNorm3d(3, affine=True),
+    nn.MultiheadAttention(4, 2, batch_first=True),
+    nn.TiedDecoder(nn.Embedding(5, 3), 4, project=True),
+    nn.StateBridge(nn.GRU(3, 4), nn.GRU(3, 5)),
+    nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_every_typed_layer_passes(layer):
+    fuzz(layer, max_examples=9)
+
+
+def test_the_demo_passes():
+    fuzz(Seq2Seq(5, 2, 3), max_examples=20, grad=True)
+
+
+class Careful(nn.Module):
+    def __init__(self, careless=""):
+        super().__init__()
+        self.careless = careless
+        self.out = nn.Linear(3, 3)
+
+    def forward(self, x: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3"]:
+        if self.careless == "finite":
+            return self.out(x) / x.shape[0] / 0
+        if self.careless == "gradient":
+            return (self.out(x) * 0).sqrt()
+        if self.careless == "no gradient":
+            return x.detach()
+        if self.careless == "compiled" and torch.compiler.is_compiling():
+            return self.out(x) + 1
+        return self.out(x)
+
+
+@pytest.mark.parametrize(
+    ("careless", "options", "text"),
+    [
+        ("finite", {"finite": True}, "the result is not finite"),
+        ("gradient", {"grad": True}, "a gradient is not finite, though the result is"),
+        ("no gradient", {"grad": True}, "no gradient reaches the inputs or the parameters"),
+        ("compiled", {"compile": "eager"}, "compiled with eager, the result is another"),
+    ],
+)
+def test_what_is_asked_beside_is_tested(careless, options, text):
+    fuzz(Careful(), max_examples=5, **options)
+    fuzz(Careful(careless), max_examples=5)
+    assert text in str(failure(Careful(careless), max_examples=9, **options))
+
+
+class Loose(nn.Module):
+    """Its check is gone: a later assignment has replaced forward."""
+
+    def forward(self, x: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3"]:
+        return x
+
+
+def test_a_broken_call_that_is_not_refused_is_found(monkeypatch):
+    monkeypatch.setattr(_entry, "is_wrong", lambda *_: False)
+    model = Loose()
+    inner = Loose.forward.__wrapped__
+    monkeypatch.setattr(Loose.forward, "__code__", inner.__code__)
+    monkeypatch.setattr(Loose.forward, "__defaults__", None)
+    assert "is wrong (" in str(failure(model, max_examples=9))
+    assert "and the call is not refused" in str(failure(model, max_examples=9))
+    fuzz(model, max_examples=9, broken=False)
+
+
+class Free(torch.nn.Module):
+    def forward(self, x: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3"]:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("thing", "options", "text"),
+    [
+        (Free(), {}, "Free: its annotations are not enforced, so broken calls are not refused"),
+        (torch.nn.Linear(2, 3), {}, "no annotation says which tensors it takes"),
+        (Careful(), {"independent": ("seq",)}, "no parameter has an axis named `seq`"),
+        (Careful(), {"repeat": "what"}, "repeat='what' is nothing that a failure of fuzz() has printed"),
+        (Careful(), {"repeat": "right:1.0:AAA="}, "was printed by hypothesis 1.0, this is"),
+    ],
+    ids=["free", "plain", "axis", "repeat", "release"],
+)
+def test_bad_input_is_refused_with_what_to_write(thing, options, text):
+    with pytest.raises(DeclarationError, match=re.escape(text)):
+        fuzz(thing, **options)
+
+
+def test_a_function_and_a_method_are_tested_too():
+    @typed
+    def double(x: Float[Tensor, "batch n"]) -> Float[Tensor, "batch n"]:
+        return 2 * x
+
+    fuzz(double, max_examples=9)
+
+
+def test_annotations_that_nothing_enforces_are_tested_too():
+    fuzz(Free(), max_examples=9, broken=False)
