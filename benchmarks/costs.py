@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.measure import CPU
+from benchmarks.measure import CPU, EVENTS
 from benchmarks.questions import check, failing, first_call, imports, kernels, layers, memory, off, traces
-from benchmarks.record import MEASURED, Results, Row
-from benchmarks.show import quantity
+from benchmarks.record import MEASURED, Results, Row, Spread
+from benchmarks.show import quantity, spread_text
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -54,36 +55,42 @@ class Line:
 # Reading rows ---------------------------------------------------------------------------------------------------------
 
 
-def _over(results: Results, question: str, case: str, candidate: str) -> float | None:
-    row = results.find(question, case, candidate)
-    return row.over.median if row and row.over else None
+def _over(results: Results, case: str, candidate: str) -> Spread | None:
+    """What a check adds."""
+    row = results.find("check", case, candidate)
+    return row.over if row else None
 
 
-def _cost(case: str = check.ONE, beside: str = "", times: float = 1) -> Callable[[Results], Found | None]:
+def _cost(beside: str, times: float = 1) -> Callable[[Results], Found | None]:
     """The cost of a check, at most that of another divided by `times`."""
 
     def read(results: Results) -> Found | None:
-        ours, theirs = (_over(results, "check", case, label) for label in (_OURS, beside))
+        ours, theirs = (_over(results, check.ONE, label) for label in (_OURS, beside))
         if ours is None or theirs is None:
             return None
-        text = f"{quantity(ours, 'us')}, {beside} {quantity(theirs, 'us')}"
-        return Found(f"{text}: {theirs / ours:.{0 if times > 1 else 1}f} times", ours <= theirs / times)
+        factor = theirs.median / ours.median
+        text = f"{spread_text(ours, 'us')} against {spread_text(theirs, 'us')}: {factor:.{0 if factor > 9.5 else 1}f} times less"
+        return Found(text, ours.median <= theirs.median / times)
 
     return read
 
 
 def _each_further(results: Results) -> Found | None:
-    one, eight = (_over(results, "check", case, _OURS) for case in (check.ONE, check.tensors(8)))
-    return None if one is None or eight is None else Found(quantity((eight - one) / 7, "us"), (eight - one) / 7 <= 0.2)
+    one, eight = (_over(results, case, _OURS) for case in (check.ONE, check.tensors(8)))
+    if one is None or eight is None:
+        return None
+    each = (eight.median - one.median) / 7
+    return Found(quantity(each, "us"), each <= 0.2)
 
 
 def _by_size(results: Results) -> Found | None:
-    small, large = (_over(results, "check", case, _OURS) for case in (check.ONE, check.LARGE))
+    small, large = (_over(results, case, _OURS) for case in (check.ONE, check.LARGE))
+    plain, grown = (_over(results, case, peers.ASSERTS.label) for case in (check.ONE, check.LARGE))
     if small is None or large is None:
         return None
-    by_hand = [_over(results, "check", case, peers.ASSERTS.label) for case in (check.ONE, check.LARGE)]
-    beside = f" (asserts by hand {by_hand[1] - by_hand[0]:+.2f} µs)" if None not in by_hand else ""
-    return Found(f"{large - small:+.2f} µs{beside}", large - small < 0.01)
+    more = large.median - small.median
+    beside = f" (asserts by hand {grown.median - plain.median:+.2f} µs)" if plain and grown else ""
+    return Found(f"{more:+.2f} µs{beside}", more < 0.01)
 
 
 def _ratio(question: str, case: str, most: float | None, candidate: str = _OURS) -> Callable[[Results], Found | None]:
@@ -114,14 +121,15 @@ def _ratios(
         if not ratios:
             return None
         held = most and all(row.ratio.median <= most or row.ratio.low <= 1 for row in rows if row.ratio)
-        return Found(f"{ratios[0]:.3f} to {ratios[-1]:.3f} in {len(ratios)} cases", held)
+        span = f"{ratios[0]:.3f} to {ratios[-1]:.3f} in {len(ratios)} cases" if len(ratios) > 1 else f"{ratios[0]:.3f}"
+        return Found(span, held)
 
     return read
 
 
 def _rows(results: Results, question: str, candidate: str) -> list[Row]:
     answer = results.answers.get(question)
-    return [row for row in answer.rows if row.candidate == candidate] if answer else []
+    return [row for row in answer.rows if row.candidate == candidate and row.clock != EVENTS] if answer else []
 
 
 def _figure(question: str, case: str, most: float | None, beside: str = "") -> Callable[[Results], Found | None]:
@@ -186,9 +194,9 @@ def _facts(pattern: str) -> Callable[[Results], Found | None]:
 
 _LINEAR, _EMBEDDING, _GRU = (str(case) for case in layers.SMALLEST)
 _LINES = (
-    Line("one tensor in, one out", "at most asserts by hand", "check", _cost(beside=peers.ASSERTS.label)),
-    Line("the same", "1/30 of jaxtyping + beartype", "check", _cost(beside=peers.JAXTYPING.label, times=30)),
-    Line("the same", "1/30 of dltype", "check", _cost(beside=peers.DLTYPE.label, times=30)),
+    Line("one tensor in, one out", "at most asserts by hand", "check", _cost(peers.ASSERTS.label)),
+    Line("the same", "1/30 of jaxtyping + beartype", "check", _cost(peers.JAXTYPING.label, times=30)),
+    Line("the same", "1/30 of dltype", "check", _cost(peers.DLTYPE.label, times=30)),
     Line("each further tensor", "at most 0.2 µs", "check", _each_further),
     Line(
         "sizes 64, 512, 768 in place of 2, 3, 4",
@@ -292,10 +300,15 @@ def section(cpu: Path, cuda: Path | None = None) -> str:
 
 
 def _heading(on_cpu: Results, cpu: Path, on_gpu: Results | None, cuda: Path | None) -> str:
-    text = f"Each figure is a row of {_link(cpu)}, under the question named beside it: {_conditions(on_cpu)}."
+    text = f"Each figure is a row of {_link(cpu)}, under the question that stands beside it: {_conditions(on_cpu)}."
     if on_gpu is None or cuda is None:
-        return f"{text}\nNo GPU run yet: its lines say so."
-    return f"{text}\nThe GPU's lines are from {_link(cuda)}: {_conditions(on_gpu)}."
+        gpu = "There was no GPU yet to measure on, and the GPU's lines say so."
+    else:
+        gpu = f"The GPU's lines are from {_link(cuda)}: {_conditions(on_gpu)}."
+    spread = "Medians; after ± stands half the distance between the quartiles."
+    return "\n".join(
+        textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in (f"{text} {spread}", gpu)
+    )
 
 
 def _conditions(results: Results) -> str:

@@ -18,6 +18,8 @@ CPU = "cpu"
 EVENTS = "cuda events"
 TIMERS = {WALL: time.perf_counter, CPU: time.process_time}
 _MOST_LOOPS = 1_000_000
+_WARM_UPS = 2
+"""Beyond the call that shows whether a candidate runs at all: the first compiles, the next may record a CUDA graph."""
 
 
 def nothing() -> None:
@@ -100,6 +102,8 @@ class Run:
             effort: Other repeats than the run's. Default: the run's.
         """
         self.say(case)
+        if self.on_gpu:
+            torch.cuda.empty_cache()
         runnable: list[Candidate] = []
         failures: dict[str, Absent] = {}
         for candidate in candidates:
@@ -125,7 +129,8 @@ class Run:
             if base is not None and label != baseline:
                 row.baseline = baseline
                 row.over = spread([value - other for value, other in zip(values, base, strict=True)])
-                row.ratio = spread([value / other for value, other in zip(values, base, strict=True)])
+                if all(base):  # where nothing runs on the GPU, no time passes between two events
+                    row.ratio = spread([value / other for value, other in zip(values, base, strict=True)])
             yield row
 
     def absent(self, case: str, absent: Absent) -> Row:
@@ -157,7 +162,8 @@ class _Block:
         statement = f"call({', '.join(names)})"
         timer = TIMERS.get(clock, time.perf_counter)
         self.timer = timeit.Timer(statement, timer=timer, globals={"call": candidate.call, **names})
-        self._warm_up()
+        for _ in range(_WARM_UPS):
+            self._warm_up()
         self.loops = self._loops_for(seconds)
 
     def repeat(self) -> None:

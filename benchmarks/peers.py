@@ -238,7 +238,7 @@ TYPEGUARD = Peer(
     _jaxtyping,
     _jaxtyped_over_typeguard,
     needs=("typeguard",),
-    note="two decorators: @jaxtyped(typechecker=None) over @typechecked",
+    note="as two decorators, `@jaxtyped(typechecker=None)` over `@typechecked`",
 )
 TYPEGUARD_INSIDE = Peer(
     "jaxtyped(typechecker=typeguard)", _jaxtyping, _jaxtyped("typeguard", "typechecked"), needs=("typeguard",)

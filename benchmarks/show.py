@@ -31,10 +31,14 @@ def _digits(value: float) -> str:
 
 
 def spread_text(spread: Spread | None, unit: str) -> str:
-    """The median, and half the distance between the quartiles."""
+    """The median, and half the distance between the quartiles: `0.31 ± 0.01 µs`."""
     if spread is None:
         return ""
-    return f"{quantity(spread.median, unit)} ± {quantity((spread.high - spread.low) / 2, unit)}"
+    half = (spread.high - spread.low) / 2
+    for scale, name in _SCALES.get(unit, ()):
+        if abs(spread.median) >= scale:
+            return f"{_digits(spread.median / scale)} ± {_digits(half / scale)} {name}"
+    return f"{_digits(spread.median)} ± {_digits(half)} {_NAMES.get(unit, unit)}".strip()
 
 
 def ratio_text(ratio: Spread | None) -> str:

@@ -5,6 +5,7 @@ from dimtyped._assert import assert_dims
 from dimtyped._config import configure
 from dimtyped._dims import Dim, DimSize, dims
 from dimtyped._errors import DeclarationError, DimensionError, StateError, TyingError, VocabularyError
+from dimtyped._packed import Packed
 from dimtyped._typed import typed
 from dimtyped._warnings import DimensionWarning
 from dimtyped.nn._retype import retype, untype
@@ -17,6 +18,7 @@ __all__ = [
     "DimSize",
     "DimensionError",
     "DimensionWarning",
+    "Packed",
     "StateError",
     "TyingError",
     "VocabularyError",

@@ -54,12 +54,16 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class ArrayHint:
-    """`Float[Tensor, "batch seq"]` as data. `dtypes` is None where every dtype fits."""
+    """`Float[Tensor, "batch seq"]` as data. `dtypes` is None where every dtype fits.
+
+    `packed` is `Packed[...]`: a PackedSequence with the shape of what it packs.
+    """
 
     annotation: Any
     array_type: type
     dtypes: frozenset[torch.dtype] | None
     axes: tuple[Axis, ...]
+    packed: bool = False
 
     @property
     def variadic(self) -> int | None:

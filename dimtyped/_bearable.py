@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
+import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
 
 def load() -> Callable[[Any, Any], bool]:
@@ -20,16 +20,25 @@ def is_bearable(value: Any, hint: Any) -> bool:
 
 
 def is_known(hint: Any) -> bool:
-    """Whether beartype can check this hint at all. It knows no `Self`, no `P.args`, no `TypeGuard` inside a hint.
-
-    Asking also keeps its warnings about the old names of `typing` from a user who calls us: it gives them once a hint.
-    """
+    """Whether beartype can check this hint at all. It knows no `Self`, no `P.args`, no `TypeGuard` inside a hint."""
     from beartype import roar  # noqa: PLC0415  # as above
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", roar.BeartypeDecorHintPep585DeprecationWarning)
-        try:
-            load()(None, hint)
-        except roar.BeartypeException:
-            return False
+    try:
+        load()(None, modern(hint))
+    except roar.BeartypeException:
+        return False
     return True
+
+
+def modern(hint: Any) -> Any:
+    """The hint without the old names of `typing`, `List[int]`: beartype would warn of them whoever calls us."""
+    origin, arguments = get_origin(hint), tuple(_modern_part(part) for part in get_args(hint))
+    if origin in (Union, types.UnionType):
+        return Union[arguments]  # noqa: UP007
+    if not isinstance(origin, type) or type(hint).__module__ not in ("typing", "types"):
+        return hint
+    return origin[arguments] if hasattr(hint, "__args__") else origin  # pyright: ignore[reportIndexIssue]  # a generic
+
+
+def _modern_part(part: Any) -> Any:
+    return [modern(inner) for inner in part] if isinstance(part, list) else modern(part)

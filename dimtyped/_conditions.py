@@ -69,6 +69,7 @@ class Writer:
         prefix: What every name of ours begins with, so that none is a parameter's.
         uses: How the tensor annotations use each name; one that only equal axes use needs no variable.
         joined: The `*name`s that broadcast somewhere, which a helper must join.
+        taken: The parameters' names: where one is Python's own, `len`, the source finds Python's under another.
         unchecked: For our own layers: how to call what is checked, for a tensor that torch takes and that has no shape.
     """
 
@@ -79,6 +80,7 @@ class Writer:
         joined: frozenset[str],
         keep_all: bool = False,
         unchecked: tuple[str, ...] = (),
+        taken: Collection[str] = (),
     ) -> None:
         self.prefix = prefix
         self.unchecked = unchecked
@@ -90,10 +92,12 @@ class Writer:
         self._uses = uses
         self._joined = joined
         self._keep_all = keep_all
+        self._taken = taken
         self._depth = 1
         self._loops = 0
         self._branches = 0
         self._counter = itertools.count()
+        self.isinstance, self.len, self.tuple = (self.python(name) for name in ("isinstance", "len", "tuple"))
 
     # Lines ------------------------------------------------------------------------------------------------------------
 
@@ -119,6 +123,10 @@ class Writer:
         name = f"{self.prefix}{kind}{len(self.constants)}"
         self.constants[name] = value
         return name
+
+    def python(self, name: str) -> str:
+        """The name under which the source finds one of Python's own functions or classes."""
+        return self.constant(getattr(builtins, name), "python") if name in self._taken else name
 
     def fresh(self, kind: str) -> str:
         """A variable that nothing else uses."""
@@ -173,9 +181,12 @@ class Writer:
             with self.block("try:"):
                 self.write(f"{verdict} = {condition}")
             error = self.fresh("error")
-            with self.block(f"except (NameError, {self.prefix}DeclarationError) as {error}:"):
+            declaration = f"({self.python('NameError')}, {self.prefix}DeclarationError)"
+            with self.block(f"except {declaration} as {error}:"):
                 self.write(f"raise {self.prefix}unevaluable({self.prefix}entry, {error}) from None")
-            with self.block("except Exception:"):  # such as a division by a size of 0: then no size fits
+            with self.block(
+                f"except {self.python('Exception')}:"
+            ):  # such as a division by a size of 0: then no size fits
                 self.write(f"{verdict} = False")
             condition = verdict
         elif self.unchecked and isinstance(hint, ArrayHint):
@@ -190,14 +201,14 @@ class Writer:
         verdict = self.fresh("fits")
         with self.block("try:"):
             self.write(f"{verdict} = {condition}")
-        with self.block("except RuntimeError:"):
+        with self.block(f"except {self.python('RuntimeError')}:"):
             with self.block(f"if not {self.prefix}is_ragged({value}):"):
                 self.write("raise")
             self.write(*self.unchecked)
         return verdict
 
     def _check_tuple(self, items: tuple[Hint, ...], value: str, fail: tuple[str, ...]) -> None:
-        with self.block(f"if not (isinstance({value}, tuple) and len({value}) == {len(items)}):"):
+        with self.block(f"if not ({self.isinstance}({value}, {self.tuple}) and {self.len}({value}) == {len(items)}):"):
             self.write(*fail)
         for index, item in enumerate(items):
             if not isinstance(item, AnythingHint):
@@ -233,23 +244,34 @@ class Writer:
     def _choose(self, options: tuple[Hint, ...], value: str, fail: tuple[str, ...], before: Names) -> None:
         found = self.fresh("found")
         self.write(f"{found} = False")
-        for option in options:
+        bindable = dict.fromkeys(name for option in options for name in _bound_names(option))
+        variables = "".join(f"{self.variable(name)}, " for name in bindable if self._is_open(name))
+        kept = self.fresh("kept")
+        if variables:
+            self.write(f"{kept} = ({variables})")
+        for index, option in enumerate(options):
             self.names = before.copy()
             with self.block(f"if not {found}:"), self.block(f"for {self.fresh('once')} in (0,):"):
+                if index and variables:  # what the option before has bound on its way to the failure
+                    self.write(f"{variables}= {kept}")
                 self.check(option, value, ("break",))
                 self.write(f"{found} = True")
         with self.block(f"if not {found}:"):
             self.write(*fail)
 
+    def _is_open(self, name: str) -> bool:
+        known = self._known(name)
+        return known is not None and known.maybe
+
     def _check_items(self, hint: ItemsHint, value: str, fail: tuple[str, ...]) -> None:
-        with self.block(f"if not isinstance({value}, {self.constant(hint.cls, 'class')}):"):
+        with self.block(f"if not {self.isinstance}({value}, {self.constant(hint.cls, 'class')}):"):
             self.write(*fail)
         collection = self.constant(Collection, "class")
-        values = f"({value} if isinstance({value}, {collection}) else ())" if hint.perhaps else value
+        values = f"({value} if {self.isinstance}({value}, {collection}) else ())" if hint.perhaps else value
         self._check_each(values, ((hint.item, self.fresh("item")),), fail)
 
     def _check_mapping(self, hint: MappingHint, value: str, fail: tuple[str, ...]) -> None:
-        with self.block(f"if not isinstance({value}, {self.constant(hint.cls, 'class')}):"):
+        with self.block(f"if not {self.isinstance}({value}, {self.constant(hint.cls, 'class')}):"):
             self.write(*fail)
         pairs = ((hint.key, self.fresh("key")), (hint.value, self.fresh("value")))
         self._check_each(f"{value}.items()", pairs, fail)
@@ -271,7 +293,7 @@ class Writer:
                 self.write(*fail)
 
     def _check_record(self, cls: type, fields: tuple[tuple[str, Hint], ...], value: str, fail: tuple[str, ...]) -> None:
-        with self.block(f"if not isinstance({value}, {self.constant(cls, 'class')}):"):
+        with self.block(f"if not {self.isinstance}({value}, {self.constant(cls, 'class')}):"):
             self.write(*fail)
         for name, hint in fields:
             if not isinstance(hint, AnythingHint):
@@ -290,7 +312,9 @@ class Writer:
                 return self._tensor_terms(hint, value, names)
             case ClassHint(cls=cls):
                 is_none = cls is type(None)
-                return [f"{value} is None" if is_none else f"isinstance({value}, {self.constant(cls, 'class')})"], []
+                return [
+                    f"{value} is None" if is_none else f"{self.isinstance}({value}, {self.constant(cls, 'class')})"
+                ], []
             case BeartypeHint(annotation=annotation):
                 bearable, wanted = self.constant(load(), "bearable"), self.constant(annotation, "hint")
                 traced = f"{self.prefix}bearable_traced({value}, {wanted}) if {self.prefix}is_tracing()"
@@ -303,7 +327,7 @@ class Writer:
     def _tuple_terms(
         self, items: tuple[Hint, ...], value: str, names: Names
     ) -> tuple[list[str], list[tuple[str, str]]]:
-        terms = [f"isinstance({value}, tuple)", f"len({value}) == {len(items)}"]
+        terms = [f"{self.isinstance}({value}, {self.tuple})", f"{self.len}({value}) == {len(items)}"]
         bindings: list[tuple[str, str]] = []
         for index, item in enumerate(items):
             if isinstance(item, ArrayHint):
@@ -318,21 +342,23 @@ class Writer:
     def _tensor_terms(
         self, hint: ArrayHint, value: str, names: Names, first: str = ""
     ) -> tuple[list[str], list[tuple[str, str]]]:
-        terms = [f"isinstance({first or value}, {self.constant(hint.array_type, 'class')})"]
+        terms = [f"{self.isinstance}({first or value}, {self.constant(hint.array_type, 'class')})"]
         if hint.dtypes is not None:
-            terms.append(f"{value}.dtype in {self.constant(hint.dtypes, 'dtypes')}")
-        if hint.axes in names.shapes:
-            return [*terms, f"{value}.shape == {names.shapes[hint.axes]}"], []
+            dtype = f"{value}.data.dtype" if hint.packed else f"{value}.dtype"
+            terms.append(f"{dtype} in {self.constant(hint.dtypes, 'dtypes')}")
+        whole = f"{self.prefix}packed_shape({value})" if hint.packed else f"{value}.shape"
+        if hint.axes in names.shapes and not hint.packed:
+            return [*terms, f"{whole} == {names.shapes[hint.axes]}"], []
         if len(hint.axes) == 1 and hint.axes[0] == Axis(Kind.ANY, "...", many=True):
             return terms, []
         shape = self.fresh("shape")
         many = hint.variadic
         if many is None:
-            terms.append(f"len({shape} := {value}.shape) == {len(hint.axes)}")
+            terms.append(f"{self.len}({shape} := {whole}) == {len(hint.axes)}")
         else:
-            terms.append(f"len({shape} := {value}.shape) >= {len(hint.axes) - 1}")
+            terms.append(f"{self.len}({shape} := {whole}) >= {len(hint.axes) - 1}")
         bindings = self._axis_terms(hint, shape, names, terms)
-        if _means_one_shape(hint.axes) and self._joined.isdisjoint(_runs(hint.axes)):
+        if not hint.packed and _means_one_shape(hint.axes) and self._joined.isdisjoint(_runs(hint.axes)):
             names.shapes[hint.axes] = shape
         return terms, bindings
 
@@ -342,7 +368,8 @@ class Writer:
         lead = count if many is None else many
         bindings: list[tuple[str, str]] = []
         for index, axis in enumerate(hint.axes[:lead]):
-            self._size_terms(axis, f"{shape}[{index}]", names, terms, bindings)
+            unknown = hint.packed and index == 0  # the batch of a PackedSequence may be None inside a trace
+            self._size_terms(axis, f"{shape}[{index}]", names, terms, bindings, unknown=unknown)
         if many is not None:
             for index in range(many + 1, count):
                 self._size_terms(hint.axes[index], f"{shape}[{index - count}]", names, terms, bindings)
@@ -350,30 +377,38 @@ class Writer:
         return bindings
 
     def _size_terms(
-        self, axis: Axis, size: str, names: Names, terms: list[str], bindings: list[tuple[str, str]]
+        self,
+        axis: Axis,
+        size: str,
+        names: Names,
+        terms: list[str],
+        bindings: list[tuple[str, str]],
+        *,
+        unknown: bool = False,
     ) -> None:
-        one = f"{size} == 1 or " if axis.broadcast else ""
+        one = _exceptions(size, unknown, axis.broadcast)
         if axis.kind is Kind.SIZE:
             terms.append(f"({one}{size} == {axis.size})" if one else f"{size} == {axis.size}")
         elif axis.kind is Kind.EXPRESSION:
             expression = self._expression(axis, names)
             terms.append(f"({one}{size} == ({expression}))" if one else f"{size} == ({expression})")
         elif axis.kind is Kind.NAME:
-            self._name_terms(axis, size, names, terms, bindings)
+            self._name_terms(axis, size, names, terms, bindings, unknown)
 
     def _name_terms(
-        self, axis: Axis, size: str, names: Names, terms: list[str], bindings: list[tuple[str, str]]
+        self, axis: Axis, size: str, names: Names, terms: list[str], bindings: list[tuple[str, str]], unknown: bool
     ) -> None:
         known = names.sizes.get(axis.name)
-        one = f"{size} == 1 or " if axis.broadcast else ""
+        one = _exceptions(size, unknown, axis.broadcast)
         if known is not None and not known.maybe:
             terms.append(f"({one}{size} == {known.source})" if one else f"{size} == {known.source}")
             return
         source = f"({size} if {size} != 1 else None)" if axis.broadcast else size
         if known is not None:
             terms.append(f"({one}{known.source} is None or {size} == {known.source})")
-            source = f"({source} if {known.source} is None else {known.source})" if axis.broadcast else size
-        names.sizes[axis.name] = Known(source, maybe=axis.broadcast)
+            maybe = axis.broadcast or unknown
+            source = f"({source} if {known.source} is None else {known.source})" if maybe else size
+        names.sizes[axis.name] = Known(source, maybe=axis.broadcast or unknown)
         if self._needs_variable(axis.name):
             bindings.append((axis.name, source))
 
@@ -415,7 +450,7 @@ class Writer:
         if not values:
             return source
         whole = self.constant(_WHOLE, "whole")
-        ints = " and ".join(f"isinstance(({name} := {path}), {whole})" for name, path in values)
+        ints = " and ".join(f"{self.isinstance}(({name} := {path}), {whole})" for name, path in values)
         paths = ", ".join(path for _, path in values)
         sizes = ", ".join(f"{name!r}: {known.source}" for name, known in names.sizes.items())
         text = self.constant(axis.name, "text")
@@ -425,8 +460,8 @@ class Writer:
         known = names.sizes.get(word)
         text = self.constant(axis.text, "text")
         if known is None:
-            if hasattr(builtins, word):  # not by its own name, which may be a parameter's
-                return self.constant(getattr(builtins, word), "builtin")
+            if hasattr(builtins, word):
+                return self.python(word)
             return f"{self.prefix}unbound({self.constant(word, 'name')}, {text})"
         if known.maybe:
             return f"{self.prefix}bound({known.source}, {self.constant(word, 'name')}, {text})"
@@ -452,18 +487,23 @@ class Writer:
             known[name.lstrip("*")] = Known(variable, known[name.lstrip("*")].maybe)
 
     def _open_branch(self, hints: tuple[Hint, ...]) -> Names:
-        """Before a block that may not run: gives each name that it may bind a value of None."""
+        """Before a block that may not run: a variable for each name that it may bind, None where nothing has yet."""
         before = self.names
         self._branches += 1
         self.names = before.copy()
         for name in dict.fromkeys(name for hint in hints for name in _bound_names(hint)):
-            known = self.names.runs if name.startswith("*") else self.names.sizes
-            if name.lstrip("*") not in known:
-                variable = self.variable(name)
-                self.write(f"{variable} = None")
-                before_known = before.runs if name.startswith("*") else before.sizes
-                before_known[name.lstrip("*")] = known[name.lstrip("*")] = Known(variable, maybe=True)
+            known = self._known(name)
+            variable = self.variable(name)
+            if known is None or (known.maybe and known.source != variable):
+                self.write(f"{variable} = {known.source if known is not None else None}")
+                for names in (before, self.names):
+                    (names.runs if name.startswith("*") else names.sizes)[name.lstrip("*")] = Known(
+                        variable, maybe=True
+                    )
         return self.names.copy()
+
+    def _known(self, name: str) -> Known | None:
+        return self.names.runs.get(name[1:]) if name.startswith("*") else self.names.sizes.get(name)
 
     def _close_branch(self, before: Names) -> None:
         """After it: what was unknown before is only maybe known now."""
@@ -502,6 +542,11 @@ def _uses_of(array: ArrayHint) -> set[str]:
     singles = {axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many}
     inside = set(free_names(array)) if any(axis.kind is Kind.EXPRESSION for axis in array.axes) else set[str]()
     return runs | singles | inside
+
+
+def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
+    """The sizes that fit whatever is wanted: one that nobody knows, and 1 where that broadcasts."""
+    return (f"{size} is None or " if unknown else "") + (f"{size} == 1 or " if broadcast else "")
 
 
 def _is_none(hint: Hint) -> bool:

@@ -13,6 +13,7 @@ import inspect
 import threading
 import types
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 MARK = "__dimtyped__"
 """The attribute of a wrapper that holds its entry."""
+_OUR_FILES = (str(Path(__file__).parent), "<dimtyped ")
 _one_at_a_time = threading.RLock()  # two threads whose first calls meet compile one after the other
 
 
@@ -158,6 +160,10 @@ class Entry:
         if code is None:
             self.call = self._by_reference()
         elif replace and isinstance(self.wrapper, types.FunctionType):
+            if (
+                f"{PREFIX}function" not in self.wrapper.__globals__
+            ):  # cloudpickle leaves out what the stub does not name
+                self.wrapper.__globals__.update(wrapper_globals(self))
             _become(self.wrapper, code)
             self.call = self.wrapper
         else:
@@ -516,6 +522,14 @@ def unevaluable(entry: Entry, error: Exception) -> DeclarationError:
     return told
 
 
+def theirs(error: BaseException) -> types.TracebackType | None:
+    """An error's traceback from the first frame on that is not ours."""
+    found = error.__traceback__
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(_OUR_FILES):
+        found = found.tb_next
+    return found
+
+
 # Wrappers -------------------------------------------------------------------------------------------------------------
 
 
@@ -595,6 +609,7 @@ def _reads_scope(cls: type[torch.nn.Module]) -> bool:
 
 _HELPERS: dict[str, Any] = {
     f"{PREFIX}Module": torch.nn.Module,
+    f"{PREFIX}ours": (DimensionError, DeclarationError),
     **{
         f"{PREFIX}{helper.__name__}": helper
         for helper in (
@@ -608,6 +623,7 @@ _HELPERS: dict[str, Any] = {
             ambiguous,
             rescue,
             unevaluable,
+            theirs,
         )
     },
 }
@@ -628,11 +644,17 @@ def _refuse(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any
     """Raises the error for a call that the reference engine has refused, unless it is not wrong after all."""
     values = _bound(entry, arguments, keywords)
     if is_wrong(entry, values, stage, result):
-        error = explain(entry, values, stage, result)
-        raise error if error.actual is not None else _blamed(entry, arguments, keywords, stage)
+        raise _explained(entry, arguments, keywords, stage, result)
     other = getattr(entry.other_form(values), MARK, None)
     if other is not None:
         _check_arguments(other, arguments, keywords)
+
+
+def _explained(
+    entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any
+) -> DimensionError:
+    error = explain(entry, _bound(entry, arguments, keywords), stage, result)
+    return error if error.actual is not None else _blamed(entry, arguments, keywords, stage)
 
 
 def _blamed(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str) -> DimensionError:
@@ -732,7 +754,11 @@ def _reference_coroutine(entry: Entry) -> Callable[..., Any]:
 def _reference_generator(entry: Entry) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
-        _check_arguments(entry, arguments, keywords)
+        if is_tracing():
+            entry.prepare_traced(*first(entry, arguments))
+            if entry.traced is not None:
+                return (yield from entry.traced(*arguments, **keywords))
+        entry.check_arguments(entry, arguments, keywords)
         _dt_shared = entry.lent_names(arguments, keywords)
         generator = entry.function(*arguments, **keywords)
         return (yield from _fast.drive(generator, lambda it: _check_result(entry, arguments, keywords, it, _dt_shared)))

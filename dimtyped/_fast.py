@@ -11,7 +11,7 @@ import inspect
 import itertools
 import linecache
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from dimtyped._bearable import is_bearable
 from dimtyped._conditions import Known, Writer, count_uses
 from dimtyped._errors import DeclarationError
 from dimtyped._hints import AnythingHint, ClassHint, Hint, Inexpressible, UnionHint, arrays_in
+from dimtyped._packed import packed_shape
 from dimtyped._scope import ATTRIBUTE, layout_names
 from dimtyped._signature import Flavour, Parameter, Signature, free_names
 from dimtyped._tracing import at_trace_time, is_tracing
@@ -111,7 +112,8 @@ class _Source:
         uses, joined = count_uses(hints)
         if shares:  # a run is then kept as `join` makes it, for any that `assert_dims` may join to it
             joined |= {axis.name for hint in hints for a in arrays_in(hint) for axis in a.axes if axis.many}
-        self.writer = Writer(PREFIX, uses, joined, keep_all=shares)
+        names = [parameter.name for parameter in signature.parameters]
+        self.writer = Writer(PREFIX, uses, joined, keep_all=shares, taken=names)
         self.writer.filled.update((p.name, self._or_default(p)) for p in signature.parameters if is_marked(p))
         self.call = f"{PREFIX}function({', '.join(_arguments(signature, self.writer.filled))})"
         self.lender: tuple[str, ...] = ()
@@ -162,11 +164,11 @@ class _Source:
         scope = f"{PREFIX}scope"
         with writer.block("try:"):
             writer.write(f"{scope} = {owner}.{ATTRIBUTE}")
-        with writer.block("except AttributeError:"):
+        with writer.block(f"except {writer.python('AttributeError')}:"):
             writer.write(f"{scope} = {PREFIX}missing_scope({owner})")
         with writer.block(f"if {scope}.layout != {layout!r}:"):
             writer.write(f"{PREFIX}variant = {PREFIX}prepare_variant({scope}.layout)")
-            self._leave(f"getattr({PREFIX}entry.variants, {PREFIX}variant)")
+            self._leave(f"{self.writer.python('getattr')}({PREFIX}entry.variants, {PREFIX}variant)")
         names = layout_names(layout)
         ambiguous = [name for name, word in zip(names, layout.split(), strict=True) if name != word]
         for name in (name for name in ambiguous if name in self.used):
@@ -182,10 +184,10 @@ class _Source:
                 writer.names.sizes[name] = Known(variable)
 
     def _look_for_scope(self, owner: str) -> None:
-        with self.writer.block(f"if isinstance({owner}, {PREFIX}Module):"):
+        with self.writer.block(f"if {self.writer.isinstance}({owner}, {PREFIX}Module):"):
             self.writer.write(f"{PREFIX}variant = {PREFIX}variant_for({PREFIX}entry, {owner})")
             with self.writer.block(f"if {PREFIX}variant is not None:"):
-                self._leave(f"getattr({PREFIX}entry.variants, {PREFIX}variant)")
+                self._leave(f"{self.writer.python('getattr')}({PREFIX}entry.variants, {PREFIX}variant)")
 
     # Arguments --------------------------------------------------------------------------------------------------------
 
@@ -228,7 +230,7 @@ class _Source:
         values = f"{self.entry}, {_tuple_of(self.signature)}, {stage!r}, {result}"
         wrong = f"if {PREFIX}is_wrong({values}): raise {PREFIX}explain({values})"
         if stage == "return":
-            return (wrong, f"return {result}")
+            return (wrong, "break" if self._yields else f"return {result}")
         arguments = ", ".join(_arguments(self.signature, {}))
         return (wrong, *_leaving(self.signature.flavour, f"{PREFIX}again({values})({arguments})"))
 
@@ -266,10 +268,8 @@ class _Source:
     def _call(self) -> None:
         call = self.call
         flavour, checks = self.signature.flavour, self.signature.checks_result
-        if flavour is Flavour.GENERATOR:
+        if self._yields:
             self._call_generator(call, checks)
-        elif flavour is Flavour.ASYNC_GENERATOR:
-            self._call_async_generator(call)
         elif self.rescued:
             self._call_rescued(call)
         elif not checks:
@@ -312,23 +312,24 @@ class _Source:
         self.writer.write(f"{variable} = {_sharing.VARIABLE}.get({name!r})")
         return Known(variable, maybe=True)
 
+    @property
+    def _yields(self) -> bool:
+        return self.signature.flavour in (Flavour.GENERATOR, Flavour.ASYNC_GENERATOR)
+
     def _call_generator(self, call: str, checks: bool) -> None:
-        if not checks:
-            self.writer.write(f"return (yield from {call})")
-            return
-        self._define_check()
-        self.writer.write(f"return (yield from {PREFIX}drive({call}, {PREFIX}check))")
+        if checks:
+            self.writer.write(*_forwarding(self.signature.flavour, call, self._item_lines()))
+        else:
+            self.writer.write(*_leaving(self.signature.flavour, call))
 
-    def _define_check(self) -> None:
-        """A function for each item, with variables of its own: what one item binds, the next does not find."""
-        self.writer.stage = "item_"
-        with self.writer.block(f"def {PREFIX}check({PREFIX}result):"):
-            self._check_result()
-            self.writer.write("pass")
-
-    def _call_async_generator(self, call: str) -> None:
-        self._define_check()
-        self.writer.write(*_forwarding(f"{PREFIX}Checked({call}, {PREFIX}check)"))
+    def _item_lines(self) -> list[str]:
+        """The check of each item, with variables of its own: what one item binds, the next does not find."""
+        writer = self.writer
+        before, writer.lines = writer.lines, []
+        writer.stage = "item_"
+        self._check_result()
+        lines, writer.lines = writer.lines, before
+        return [line.removeprefix("    ") for line in lines]
 
 
 # The wrapper's text ---------------------------------------------------------------------------------------------------
@@ -380,28 +381,43 @@ def _leaving(flavour: Flavour, call: str) -> tuple[str, ...]:
         case Flavour.GENERATOR:
             return (f"return (yield from {call})",)
         case Flavour.ASYNC_GENERATOR:
-            return (*_forwarding(call), "return")
+            return (*_forwarding(flavour, call), "return")
 
 
-def _forwarding(generator: str) -> tuple[str, ...]:
-    """What `yield from` would be if an async generator had it; `_typed._async_generator_stub` is the same."""
+def _forwarding(flavour: Flavour, call: str, check: Iterable[str] = ()) -> tuple[str, ...]:
+    """Runs a generator to its end, each item checked before it is handed on: `yield from`, were there one for both kinds.
+
+    `_typed._async_generator_stub` is the same.
+    """
+    is_async = flavour is Flavour.ASYNC_GENERATOR
+    do = f"await {PREFIX}generator.a" if is_async else f"{PREFIX}generator."
+    ended = (
+        ("except StopAsyncIteration:", "    pass")
+        if is_async
+        else (
+            f"except StopIteration as {PREFIX}stop:",
+            f"    return {PREFIX}stop.value",
+        )
+    )
     return (
-        f"{PREFIX}generator = {generator}",
+        f"{PREFIX}generator = {call}",
         "try:",
-        f"    {PREFIX}item = await {PREFIX}generator.asend(None)",
+        f"    {PREFIX}result = {do}send(None)",
         "    while True:",
+        f"        for {PREFIX}once in (0,):",
+        *(f"            {line}" for line in check),
+        "            pass",
         "        try:",
-        f"            {PREFIX}sent = yield {PREFIX}item",
+        f"            {PREFIX}sent = yield {PREFIX}result",
         "        except GeneratorExit:",
         "            raise",
         f"        except BaseException as {PREFIX}error:",
-        f"            {PREFIX}item = await {PREFIX}generator.athrow({PREFIX}error)",
+        f"            {PREFIX}result = {do}throw({PREFIX}error)",
         "        else:",
-        f"            {PREFIX}item = await {PREFIX}generator.asend({PREFIX}sent)",
-        "except StopAsyncIteration:",
-        "    pass",
+        f"            {PREFIX}result = {do}send({PREFIX}sent)",
+        *ended,
         "finally:",
-        f"    await {PREFIX}generator.aclose()",
+        f"    {do}close()",
     )
 
 
@@ -564,5 +580,5 @@ def is_ragged(value: Any) -> bool:
 
 HELPERS: dict[str, Any] = {f"{PREFIX}is_tracing": is_tracing, f"{PREFIX}AMBIGUOUS": _sharing.AMBIGUOUS} | {
     f"{PREFIX}{helper.__name__}": helper
-    for helper in (DeclarationError, is_ragged, join, evaluate, unbound, bound, drive, Checked, bearable_traced)
+    for helper in (DeclarationError, is_ragged, join, evaluate, unbound, bound, bearable_traced, packed_shape)
 }

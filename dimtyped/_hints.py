@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
+from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped._axes import ArrayHint, Axis, Kind, annotation_text, is_array_annotation, read_array
-from dimtyped._bearable import is_known
+from dimtyped._bearable import is_known, modern
 from dimtyped._errors import DeclarationError, with_fields
+from dimtyped._packed import is_packed
 
 _KNOWN_MODULES = ("builtins", "collections", "collections.abc")
 
@@ -124,6 +126,9 @@ def read_hint(annotation: Any, within: tuple[type, ...] = ()) -> Hint:
         return ClassHint(annotation, type(None))
     if is_array_annotation(annotation):
         return _read_tensor(annotation)
+    if is_packed(annotation):
+        inner = _read_tensor(annotation.array)
+        return dataclasses.replace(inner, annotation=annotation, array_type=PackedSequence, packed=True)
     if not mentions_tensors(annotation):
         return _read_plain(annotation)
     return _read_composite(annotation, within)
@@ -226,7 +231,7 @@ def _class_hint(cls: type, name: str, annotation: Any) -> Any:
 
 
 def _mentions(annotation: Any, seen: tuple[Any, ...]) -> bool:
-    if is_array_annotation(annotation) or _is_pytree(annotation):
+    if is_array_annotation(annotation) or is_packed(annotation) or _is_pytree(annotation):
         return True
     if any(annotation is other for other in seen):
         return False
@@ -265,7 +270,7 @@ def _read_plain(annotation: Any) -> Hint:
         return UnionHint(annotation, tuple(read_hint(option) for option in typing.get_args(annotation)))
     if isinstance(annotation, type) and not _needs_beartype(annotation):
         return ClassHint(annotation, annotation)
-    return BeartypeHint(annotation) if is_known(annotation) else AnythingHint(annotation)
+    return BeartypeHint(modern(annotation)) if is_known(annotation) else AnythingHint(annotation)
 
 
 def _needs_beartype(cls: type) -> bool:

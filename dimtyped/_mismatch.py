@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped._axes import Kind
 from dimtyped._bearable import is_bearable
@@ -30,6 +31,7 @@ from dimtyped._hints import (
     TupleHint,
     UnionHint,
 )
+from dimtyped._packed import packed_shape
 from dimtyped._signature import Signature
 
 
@@ -110,6 +112,7 @@ class Findings:
     """All that a call's check found, in order.
 
     `changed` holds what stands at a place instead of what the call gave; `renamed`, other names for a place's names.
+    `undecided` is what could not be told: expressions over names without a size, changed values that beartype would see.
     """
 
     bindings: dict[str, Binding] = field(default_factory=dict[str, Binding])
@@ -118,6 +121,7 @@ class Findings:
     paths: Mapping[str, Any] = field(default_factory=dict[str, Any])
     changed: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
     renamed: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    undecided: list[str] = field(default_factory=list[str])
     call: Call | None = None
 
     @property
@@ -150,7 +154,9 @@ class Findings:
                 if not issubclass(value.cls, cls):
                     self._wrong_type(hint, value, place)
             case BeartypeHint(annotation=annotation):
-                if value.is_at_hand and not is_bearable(value.value, annotation):
+                if not value.is_at_hand and any(is_within(place, changed) for changed in self.changed):
+                    self.undecided.append(place)
+                elif value.is_at_hand and not is_bearable(value.value, annotation):
                     self._wrong_type(hint, value, place)
             case UnionHint(options=options):
                 self._check_union(hint, options, value, place)
@@ -217,6 +223,7 @@ class Findings:
     # Tensors ----------------------------------------------------------------------------------------------------------
 
     def _check_tensor(self, hint: ArrayHint, value: Seen, place: str) -> None:
+        value = _unpacked(value) if hint.packed else value
         if value.shape is None or not issubclass(value.cls, hint.array_type):
             is_tensor = value.shape is not None
             expected = hint.array_type if is_tensor else hint.annotation
@@ -238,6 +245,8 @@ class Findings:
 
     def _check_axis(self, axis: Axis, index: int, hint: ArrayHint, value: Seen, place: str) -> None:
         size = (value.shape or ())[index]
+        if size == UNKNOWN:
+            return
         if axis.kind is Kind.ANY or (axis.broadcast and size == 1):
             return
         if (place, axis.name) in self.renamed:
@@ -248,6 +257,7 @@ class Findings:
         try:
             expected = self._expected(axis)
         except NameError:  # an expression before its names: where nothing else is wrong, the engine has said so
+            self.undecided.append(axis.text)
             return
         except Exception as error:  # noqa: BLE001
             why = f"{type(error).__name__}: {error}"
@@ -299,9 +309,30 @@ def axis_name(axis: Axis) -> str:
     return axis.label or axis.name or axis.text
 
 
+def is_within(place: str, outer: str) -> bool:
+    """Whether a place is another one, or a part of it: `hx[0]` of `hx`."""
+    return place == outer or place.startswith((f"{outer}[", f"{outer}."))
+
+
 def size_text(size: Any) -> str:
     """A size, or the sizes of a `*name`."""
     return shape_text(tuple(size)) if isinstance(size, tuple | torch.Size) else str(size)
+
+
+def _unpacked(value: Seen) -> Seen:
+    """A PackedSequence with the shape of what it packs."""
+    if not issubclass(value.cls, PackedSequence) or value.items is None:
+        return value
+    (_, data), (_, batch_sizes), (_, order), _ = value.items
+    batch: Any = order.shape[0] if order.shape is not None else UNKNOWN
+    if isinstance(value.value, PackedSequence):
+        batch = packed_shape(value.value)[0]
+    longest = (batch_sizes.shape or (0,))[0]
+    return dataclasses.replace(value, dtype=data.dtype, shape=(batch, longest, *(data.shape or ())[1:]))
+
+
+UNKNOWN = "?"
+"""The batch of a PackedSequence inside a trace, where only the values of a tensor tell it."""
 
 
 def _any_rank(hint: UnionHint, tried: list[Findings]) -> list[Mismatch]:

@@ -10,23 +10,28 @@ import collections.abc
 import inspect
 import itertools
 import re
+import traceback
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Union
 
 import jaxtyping
+import torch
 from beartype import beartype
 from beartype.door import is_bearable
 from beartype.vale import Is
 from jaxtyping import AnnotationError, jaxtyped
 
 from dimtyped._axes import Axis, Kind, is_array_annotation, parse_axes
-from dimtyped._bearable import is_known
+from dimtyped._bearable import is_known, modern
 from dimtyped._errors import DeclarationError, with_fields
 from dimtyped._hints import container_kind, holds_unpacked, mentions_tensors, record_fields, underlying
+from dimtyped._packed import Packed, is_packed
 from dimtyped._signature import Signature
 
+_SYMBOLIC: dict[Any, Any] = {int: int | torch.SymInt, float: float | torch.SymFloat}
+"""What stands for a plain number where a tracer that runs the code has made it a symbol."""
 _RESULT = "_dt_result"
 _numbers = itertools.count()
 _BLAMED = re.compile(r"typechecking parameter '(\w+)'")
@@ -84,9 +89,17 @@ class ReferenceCheck:
                 where=self._where,
                 hint="write an expression over names that a parameter before it binds or a module declares",
             ) from error
-        except jaxtyping.TypeCheckError:
+        except jaxtyping.TypeCheckError as error:
+            _release(error)
             return False
         return True
+
+
+def _release(error: BaseException | None) -> None:
+    """Frees what the frames of a caught error hold: errors of jaxtyping and beartype and their frames hold each other."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def filled(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...] = ()) -> Any:
@@ -94,8 +107,10 @@ def filled(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...] = 
     annotation = underlying(annotation)
     if is_array_annotation(annotation):
         return _filled_array(annotation, sizes)
+    if is_packed(annotation):
+        return Packed[_filled_array(annotation.array, sizes)]
     if not mentions_tensors(annotation):
-        return annotation if is_known(annotation) else Any
+        return _SYMBOLIC.get(annotation) or modern(annotation) if is_known(annotation) else Any
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return Annotated[(filled(arguments[0], sizes, within), *arguments[1:])]
@@ -119,9 +134,11 @@ def filled(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...] = 
 
 
 def _filled_record(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...]) -> Any:
+    if annotation in within:  # a record that holds its own kind: there it is checked by its class
+        return annotation
     around = (*within, annotation)
     fields = {name: filled(hint, sizes, around) for name, hint in record_fields(annotation).items()}
-    if not fields or annotation in within:
+    if not fields:
         return annotation
     fits = _validator(lambda record: all(is_bearable(getattr(record, name), hint) for name, hint in fields.items()))
     return Annotated[annotation, fits]

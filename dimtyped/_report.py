@@ -184,7 +184,10 @@ def dtype_text(dtype: Any) -> str:
 
 
 def _subject(place: str) -> str:
-    return "the result" if place == "return" else f"argument `{place}`"
+    if place == "return":
+        return "the result"
+    part = re.match(r"return\.?(?=\W)|return\.", place)
+    return f"`{place[part.end() :]}` of the result" if part else f"argument `{place}`"
 
 
 def _type_text(value: Seen) -> str:

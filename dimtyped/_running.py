@@ -6,13 +6,14 @@ import inspect
 import itertools
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from dimtyped._describe import Seen, look
+from dimtyped._frames import locals_of
 from dimtyped._mismatch import Call, size_text
 from dimtyped._signature import Parameter, Signature
 from dimtyped._tracing import traced_frame
@@ -25,10 +26,9 @@ _WRAPPERS = ("torch.nn.parallel.", "torch.distributed.")
 def running_modules() -> Iterator[torch.nn.Module]:
     """The modules whose methods are on the stack, outermost first."""
     found: list[torch.nn.Module] = []
-    for code, _, values in _frames():
-        first = values.get(code.co_varnames[0]) if code.co_argcount and code.co_varnames else None
-        if isinstance(first, torch.nn.Module):
-            found.append(_unwrapped(first))
+    for _, _, values in _frames(_is_of_method):
+        if isinstance(values.get("self"), torch.nn.Module):
+            found.append(_unwrapped(values["self"]))
     return reversed(found)
 
 
@@ -81,12 +81,26 @@ def traced_frames() -> Iterator[tuple[types.CodeType, Mapping[str, Any], Mapping
         frame = frame.f_back
 
 
-def _frames() -> Iterator[tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]]]:
-    """The code, globals and locals of each frame, innermost first; inside a trace, of the frames that it traces too."""
+def _frames(
+    wanted: Callable[[types.CodeType, Mapping[str, Any]], bool],
+) -> Iterator[tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]]]:
+    """The code, globals and locals of the wanted frames, innermost first; inside a trace, of those it traces too."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
-        yield traced_frame(frame) or (frame.f_code, frame.f_globals, frame.f_locals)
+        traced = traced_frame(frame)
+        code, names = traced[:2] if traced is not None else (frame.f_code, frame.f_globals)
+        if wanted(code, names):
+            yield traced or (code, names, locals_of(frame))
         frame = frame.f_back
+
+
+def _is_of_method(code: types.CodeType, _: Mapping[str, Any]) -> bool:
+    return code.co_argcount > 0 and code.co_varnames[0] == "self"
+
+
+def _is_ours(code: types.CodeType, names: Mapping[str, Any]) -> bool:
+    is_reference = code.co_name == "call" and names.get("__name__") == "dimtyped._entry"
+    return is_reference or (code.co_filename.startswith(_GENERATED) and not code.co_name.startswith("_dt_"))
 
 
 # Typed calls ----------------------------------------------------------------------------------------------------------
@@ -142,14 +156,17 @@ def _is_same(outer: tuple[Any, Mapping[str, Any]], inner: tuple[Any, Mapping[str
 def _typed_calls() -> Iterator[tuple[Any, Mapping[str, Any]]]:
     """Each frame of ours, nearest first: the entry of a generated check or of the reference engine, and its arguments."""
     entry: Any
-    for code, names, values in _frames():
-        if code.co_filename.startswith(_GENERATED) and not code.co_name.startswith("_dt_"):
-            entry = names.get("_dt_entry")
-        elif code.co_name == "call" and names.get("__name__") == "dimtyped._entry":
+    traced: Any = None
+    for _, names, values in _frames(_is_ours):
+        entry = names.get("_dt_entry")
+        if entry is not None:
+            traced = entry
+        else:  # the reference engine's
             entry = values.get("entry")
+            if entry is None or entry is traced:  # a trace follows the check that it has handed this call to
+                traced = None
+                continue
             values = inspect.signature(entry.function).bind(*values["arguments"], **values["keywords"]).arguments
-        else:
-            continue
         yield entry, {p.name: values[p.name] for p in entry.signature.parameters if p.name in values}
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from dimtyped._axes import Kind, names_in
 from dimtyped._errors import DeclarationError, with_fields
+from dimtyped._frames import locals_of
 from dimtyped._hints import (
     AnythingHint,
     ArrayHint,
@@ -172,7 +173,7 @@ def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], fr
         return {}
     found: dict[str, Any] = {}
     for around in _frames_around(function, frame):
-        here = around.f_locals
+        here = locals_of(around)
         found.update((name, here[name]) for name in missing - found.keys() if name in here)
         found.update((name, here[name]) for name in quoted - found.keys() if _is_hint(here.get(name)))
     return found

@@ -61,8 +61,9 @@ def eagerly(function: _F) -> _F:
 
 def traced_frame(frame: types.FrameType) -> tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]] | None:
     """What a frame of TorchDynamo's own traces: the code, its globals, and its locals as fake tensors and constants."""
-    translator: Any = frame.f_locals.get("self") if frame.f_code.co_name == "run" else None
-    if not type(translator).__module__.startswith("torch._dynamo") or not hasattr(translator, "symbolic_locals"):
+    is_dynamo = frame.f_code.co_name == "run" and frame.f_globals.get("__name__", "").startswith("torch._dynamo.")
+    translator: Any = frame.f_locals.get("self") if is_dynamo else None
+    if not hasattr(translator, "symbolic_locals"):
         return None
     return translator.f_code, translator.f_globals, _StandIns(translator.symbolic_locals)
 

@@ -235,24 +235,37 @@ def _looks_like_method(function: types.FunctionType) -> bool:
 
 
 def _stub(*args: Any, **kwargs: Any) -> Any:
-    _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
-    return _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
+    if _dt_is_tracing():  # type: ignore[name-defined]
+        _dt_prepare(*_dt_first(_dt_entry, args), False)  # type: ignore[name-defined]
+        return _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
+    try:
+        _dt_prepare(*_dt_first(_dt_entry, args), True)  # type: ignore[name-defined]
+        return _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
+    except _dt_ours as error:  # type: ignore[name-defined]  # so that this is the only frame of ours below the user's
+        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
 
 
 async def _coroutine_stub(*args: Any, **kwargs: Any) -> Any:
-    _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
-    return await _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
+    try:
+        _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
+        return await _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
+    except _dt_ours as error:  # type: ignore[name-defined]
+        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
 
 
 def _generator_stub(*args: Any, **kwargs: Any) -> Any:
-    _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
-    return (yield from _dt_entry.call(*args, **kwargs))  # type: ignore[name-defined]
+    try:
+        _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
+        return (yield from _dt_entry.call(*args, **kwargs))  # type: ignore[name-defined]
+    except _dt_ours as error:  # type: ignore[name-defined]
+        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
 
 
 async def _async_generator_stub(*args: Any, **kwargs: Any) -> Any:
-    _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
-    generator = _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
+    generator: Any = None
     try:
+        _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
+        generator = _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
         item = await generator.asend(None)
         while True:
             try:
@@ -265,8 +278,11 @@ async def _async_generator_stub(*args: Any, **kwargs: Any) -> Any:
                 item = await generator.asend(sent)
     except StopAsyncIteration:
         pass
+    except _dt_ours as error:  # type: ignore[name-defined]
+        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
     finally:
-        await generator.aclose()
+        if generator is not None:
+            await generator.aclose()
 
 
 _STUBS: dict[Flavour, Callable[..., Any]] = {

@@ -119,7 +119,7 @@ class OneOf:
     options: tuple[Any, ...]
 
     def annotation(self, declared: Mapping[str, int]) -> Any:
-        return Union[tuple(option.annotation(declared) for option in self.options)]  # noqa: UP007
+        return Union[tuple(option.annotation(declared) for option in self.options)]
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ plains = st.sampled_from(
         Plain(object, ("text",)),
         Plain(None, (None,)),
         Plain(int | None, (None, 4)),
-        Plain(Optional[str], (None, "text")),  # noqa: UP045
+        Plain(Optional[str], (None, "text")),
         Plain(list[int], ([], [4])),
         Plain(Literal["mean", "sum"], ("mean",)),
         Plain(Callable[..., Any], (len,)),

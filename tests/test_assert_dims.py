@@ -521,7 +521,7 @@ def test_configure_switches_it():
 
 
 def test_annotations_made_anew_at_each_call_leave_nothing_behind():
-    from dimtyped import _assert  # noqa: PLC0415  # its cache is looked at
+    from dimtyped import _assert  # its cache is looked at
 
     assert_dims([ones(2)], list[Float[Tensor, "some axes"]] | None | list[Float[Tensor, "axis"]])
     before = len(_assert._checks)

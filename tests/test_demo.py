@@ -19,7 +19,7 @@ def python(*arguments, **environment):
 
 def test_without_a_command_it_lists_them(capsys):
     assert main([]) == 0
-    assert re.search(r"^commands:\n +COMMAND\n +demo +train a typed model", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^ +demo +train a typed model", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_import_takes_nothing_of_the_demo():

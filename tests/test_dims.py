@@ -227,7 +227,7 @@ class TestDims:
     [
         (DimSize, True),
         (DimSize | None, True),
-        (Optional[DimSize], True),  # noqa: UP045
+        (Optional[DimSize], True),
         (None | DimSize, True),
         (Annotated[DimSize, "the width"], True),
         (int, False),

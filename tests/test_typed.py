@@ -62,11 +62,7 @@ class TestFunctions:
 
         assert add(f32(2, 3), f32(3)).shape == (2, 3)
         error = refused(add, f32(2, 3), f32(4))
-        assert (error.where, error.argument, error.dim) == (
-            "TestFunctions.test_names_agree_across_arguments",
-            "y",
-            "hidden",
-        ) or error.where == "add"
+        assert (error.where, error.argument, error.dim) == ("add", "y", "hidden")
         assert (error.expected, error.actual) == (3, 4)
         assert error.bindings == {"batch": 2, "hidden": 3}
         assert str(error).startswith("add: argument `y` does not fit: hidden is 4, must be 3\n")
@@ -88,9 +84,9 @@ class TestFunctions:
         [
             (f32(2), "it has 1 axis, must have 2", 2, 1),
             (f32(2, 3).int(), "its dtype is int32, must be a float dtype", "Float", "int32"),
-            (None, 'it is None, must be Float[Tensor, "n m"]', 'Float[Tensor, "n m"]', "None"),
-            (np.zeros((2, 3)), 'it is a ndarray, must be Float[Tensor, "n m"]', 'Float[Tensor, "n m"]', "ndarray"),
-            ([f32(2, 3)], 'it is a list, must be Float[Tensor, "n m"]', 'Float[Tensor, "n m"]', "list"),
+            (None, "it is None, must be a Tensor", 'Float[Tensor, "n m"]', "None"),
+            (np.zeros((2, 3)), "it is a ndarray, must be a Tensor", 'Float[Tensor, "n m"]', "ndarray"),
+            ([f32(2, 3)], "it is a list of 1, must be a Tensor", 'Float[Tensor, "n m"]', "list"),
         ],
         ids=["rank", "dtype", "none", "array", "list"],
     )
@@ -100,7 +96,7 @@ class TestFunctions:
 
         error = refused(f, value)
         assert str(error).splitlines()[0] == f"f: argument `x` does not fit: {problem}"
-        assert (error.argument, error.expected, error.actual) == ("x", expected, actual)
+        assert (error.where, error.argument, error.expected, error.actual) == ("f", "x", expected, actual)
 
     def test_what_is_no_tensor_is_checked_by_beartype(self):
         @typed
@@ -191,7 +187,7 @@ class TestParameters:
             return (a, b, c, args, d, e, kwargs)
 
         x = f32(2)
-        assert f(x, b=x, d=x) == (x, x, None, (), x, None, {}) or True
+        assert f(x, b=x, d=x)[2:4] == (None, ())
         a, b, c, args, d, e, kwargs = f(x, x, x, x, x, d=x, e=x, more=x)
         assert (len(args), list(kwargs)) == (2, ["more"])
         assert all(value is x for value in (a, b, c, *args, d, e, kwargs["more"]))
@@ -529,7 +525,9 @@ class TestContainers:
         assert refused(f, (f32(2), f32(2, 4))).argument == "x"
         assert refused(f, [f32(2), f32(2, 4), 4]).argument == "x"
         assert refused(f, (f32(2), f32(2, 4), "four")).argument == "x"
-        assert str(refused(f, (f32(2), f32(2, 4), 5))).startswith("f: the result")
+        assert str(refused(f, (f32(2), f32(2, 4), 5))).startswith(
+            "f: `[0]` of the result does not fit: m is 5, must be 4"
+        )
 
     @pytest.mark.parametrize("make", [list, tuple, deque], ids=["list", "tuple", "deque"])
     @pytest.mark.parametrize("place", range(4))
@@ -676,7 +674,7 @@ class TestOtherHints:
 
     def test_the_old_names_of_typing_warn_nobody(self):
         @typed
-        def f(x: List[Float[Tensor, "n"]], y: List[int], z: Union[List[str], None] = None): ...  # noqa: UP006, UP007
+        def f(x: List[Float[Tensor, "n"]], y: List[int], z: Union[List[str], None] = None): ...  # noqa: UP006
 
         f([f32(2)], [3])
         assert refused(f, [f32(2)], ["three"]).argument == "y"
@@ -983,6 +981,22 @@ class TestTwoEnginesInOrder:
             _config.mode() == "on"
         ):  # jaxtyping keeps what the first option has bound: only the fast engine is right here
             f(([f32(2)], "one"), f32(3))
+
+    def test_a_size_that_broadcasts_is_kept_from_one_argument_to_the_next(self):
+        """Found by reading: where nothing but equal axes used `n`, what the first tensor other than 1 gave was lost."""
+
+        @typed
+        def f(x: Float[Tensor, "#n"], *args: Float[Tensor, "#n"]): ...
+
+        @typed
+        def g(x: Float[Tensor, "#n"], y: Float[Tensor, "#n"] | None, z: Float[Tensor, "#n"]): ...
+
+        f(f32(1), f32(5), f32(1), f32(5))
+        assert str(refused(f, f32(1), f32(5), f32(6))).startswith(
+            "f: argument `args[1]` does not fit: n is 6, must be 5"
+        )
+        g(f32(1), None, f32(6))
+        assert refused(g, f32(1), f32(5), f32(6)).argument == "z"
 
     def test_an_error_names_the_default_s_neighbour_not_the_default(self):
         """A default is filled in only for the function: the diagnosis does not see it."""

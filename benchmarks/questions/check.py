@@ -21,6 +21,7 @@ from benchmarks.measure import Candidate, Run
 from benchmarks.peers import Subject
 from benchmarks.record import Row
 
+DEVICES = ("cpu",)
 ONE = "one tensor in, one out"
 LARGE = "sizes 64, 512, 768"
 _BESIDE = (peers.UNTYPED, peers.ASSERTS, peers.DIMTYPED, peers.JAXTYPING, peers.DLTYPE)

@@ -17,6 +17,7 @@ from benchmarks.measure import Absent, Candidate, Run
 from benchmarks.record import Row
 from benchmarks.workloads import workloads
 
+DEVICES = ("cpu",)
 FUNCTION = "a function of one tensor"
 
 

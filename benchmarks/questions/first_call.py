@@ -13,6 +13,7 @@ from benchmarks.machine import installed
 from benchmarks.measure import TIMERS, Absent, Run, spread
 from benchmarks.record import Row
 
+DEVICES = ("cpu",)
 DECORATION = "decoration"
 FIRST = "first call beyond later ones"
 _PEERS = (peers.DIMTYPED, peers.REFERENCE, *peers.OTHERS)

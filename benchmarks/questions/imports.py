@@ -14,6 +14,7 @@ from benchmarks.machine import installed
 from benchmarks.measure import TIMERS, Absent, Run, spread
 from benchmarks.record import Row
 
+DEVICES = ("cpu",)
 IMPORT = "import after torch"
 _STATEMENTS = {
     "dimtyped": "import dimtyped",

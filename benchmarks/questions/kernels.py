@@ -6,6 +6,7 @@ The profiler's list of what ran, `torch.cuda.set_sync_debug_mode("error")`, and 
 from __future__ import annotations
 
 import gc
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -73,7 +74,9 @@ def synchronises(work: Callable[[], Any]) -> str:
     """What waits for the GPU in the work, or nothing."""
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+        torch.cuda.set_sync_debug_mode("error")
     try:
         work()
     except RuntimeError as error:
@@ -84,12 +87,17 @@ def synchronises(work: Callable[[], Any]) -> str:
 
 
 def peak_of(workload: Workload, what: str, device: torch.device, *, typed: bool) -> float:
-    """The most megabytes of tensors at once, beyond what was there before the model."""
-    gc.collect()
-    torch.cuda.empty_cache()
-    before = torch.cuda.memory_allocated(device)
+    """The most megabytes that tensors asked for at once, beyond what was there before the model."""
+    work_of(workload, what, device, typed=False)()  # the libraries' own workspaces are allocated at their first call
+    before = _requested(device, "current")
     work = work_of(workload, what, device, typed=typed)
     torch.cuda.reset_peak_memory_stats(device)
     work()
     torch.cuda.synchronize()
-    return (torch.cuda.max_memory_allocated(device) - before) / _MB
+    return (_requested(device, "peak") - before) / _MB
+
+
+def _requested(device: torch.device, when: str) -> int:
+    """Bytes as asked for: what the allocator hands out depends on what it has cached."""
+    gc.collect()
+    return torch.cuda.memory_stats(device)[f"requested_bytes.all.{when}"]

@@ -135,4 +135,6 @@ def _own_module(run: Run, nn: Any) -> Candidate:
         def forward(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
             return x
 
-    return Candidate("untyped" if nn is plain_nn else "dimtyped", Own(8).to(run.device), (torch.zeros(1, 8),))
+    return Candidate(
+        "untyped" if nn is plain_nn else "dimtyped", Own(8).to(run.device), (torch.zeros(1, 8, device=run.device),)
+    )

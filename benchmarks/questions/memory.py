@@ -14,6 +14,7 @@ from benchmarks import peers
 from benchmarks.measure import Absent, Run
 from benchmarks.record import Row
 
+DEVICES = ("cpu",)
 _PEERS = (peers.DIMTYPED, peers.JAXTYPING, peers.DLTYPE)
 _MB = 1e6
 
@@ -32,7 +33,7 @@ def ask(run: Run) -> Iterator[Row]:
 
 def case(count: int) -> str:
     """The case of so many functions."""
-    return f"{count} functions, each called once"
+    return f"{count:,} functions, each called once"
 
 
 def _megabytes(peer: peers.Peer, count: int) -> float:

@@ -19,6 +19,7 @@ from benchmarks.measure import Absent, Run, first_line
 from benchmarks.record import Row
 from benchmarks.workloads import Workload, workloads
 
+DEVICES = ("cpu",)
 FULLGRAPH = "torch.compile(fullgraph=True)"
 _SCHEDULE = (4, 8, 3, 1, 4)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,10 +27,10 @@ def one_place(trial: Trial) -> Iterator[Mend]:
 
 def other_place(trial: Trial) -> Iterator[Mend]:
     """A value that fits by itself, but has given others' names the wrong sizes."""
-    for parameter in trial.call.signature.parameters:
-        value = trial.argument(parameter.name)
-        if value is not None and parameter.name not in trial.places and arrays_in(parameter.hint):
-            yield from (_mend(parameter.name, change) for change in axis_changes(trial, parameter.name, value))
+    for name in _tensor_parameters(trial):
+        value = trial.argument(name)
+        if value is not None and name not in trial.places:
+            yield from (_mend(name, change) for change in axis_changes(trial, name, value))
 
 
 def outvoted_place(trial: Trial) -> Iterator[Mend]:
@@ -43,9 +44,10 @@ def other_kind(trial: Trial) -> Iterator[Mend]:
     place = trial.places[0]
     value, array = value_at(trial, place), wanted_array(trial, place)
     kinds = {mismatch.kind for mismatch in trial.at(place)}
-    if value is None or array is None or array.dtypes is None or array.variadic is not None or "dtype" not in kinds:
+    if value is None or array is None or array.variadic is not None or not {"dtype"} < kinds:
         return
-    if len(kinds) > 1 and value.dtype is not None and value.dtype.is_floating_point and torch.int64 in array.dtypes:
+    is_float = value.dtype is not None and value.dtype.is_floating_point
+    if is_float and array.axes and array.dtypes is not None and torch.int64 in array.dtypes:
         wanted = Seen(value.cls, dtype=torch.int64, shape=tuple(known_size(trial, axis) or 1 for axis in array.axes))
         axes = ", ".join(axis.text for axis in array.axes)
         text = f"Give it token ids or other integers of ({axes}), not a float tensor such as a state."
@@ -54,9 +56,7 @@ def other_kind(trial: Trial) -> Iterator[Mend]:
 
 def swapped(trial: Trial) -> Iterator[Mend]:
     """Two arguments given the wrong way round."""
-    names = [
-        p.name for p in trial.call.signature.parameters if arrays_in(p.hint) and trial.argument(p.name) is not None
-    ]
+    names = _tensor_parameters(trial)
     wrong = {place.partition("[")[0].partition(".")[0] for place in trial.places}
     for left, right in itertools.combinations(names, 2):
         first, second = trial.argument(left), trial.argument(right)
@@ -99,6 +99,13 @@ def two_places(trial: Trial) -> Iterator[Mend]:
         code = {first: written(first, left), second: written(second, right)}
         text = f"`{code[first]}` and `{code[second]}` fit."
         yield Mend(text, code, {first: left.value, second: right.value})
+
+
+def _tensor_parameters(trial: Trial) -> list[str]:
+    """The parameters that take tensors and were given something, each as one value."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = (p for p in trial.call.signature.parameters if p.kind not in several and arrays_in(p.hint))
+    return [parameter.name for parameter in parameters if trial.argument(parameter.name) is not None]
 
 
 def _mend(place: str, change: Change) -> Mend:

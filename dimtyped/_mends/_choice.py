@@ -35,6 +35,6 @@ _UNTRIED = (
 
 def mend_of(trial: Trial) -> Mend | None:
     """The mend to show, or None where the pattern is not known."""
-    if not trial.mismatches or any(mismatch.kind in _UNTRIED for mismatch in trial.mismatches):
+    if not trial.call.signature.expressible or any(mismatch.kind in _UNTRIED for mismatch in trial.mismatches):
         return None
     return next((mend for propose in _PROPOSERS for mend in propose(trial) if trial.fits(mend)), None)

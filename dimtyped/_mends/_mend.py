@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from dimtyped._describe import Seen
 from dimtyped._hints import ArrayHint, Hint
-from dimtyped._mismatch import Binding, Call, Findings, Mismatch
+from dimtyped._mismatch import Binding, Call, Findings, Mismatch, is_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,13 @@ class Trial:
 
     def fits(self, mend: Mend) -> bool:
         """Whether the whole call fits once the mend is applied."""
-        return not self.call.check(mend.changes, mend.renamed).mismatches
+        found = self.call.check(mend.changes, mend.renamed)
+        return not found.mismatches and not found.undecided
 
     def fits_at(self, place: str, value: Seen) -> bool:
         """Whether a place fits once this value stands there."""
         found = self.call.check({place: value}).mismatches
-        return not any(_is_within(mismatch.place, place) for mismatch in found)
+        return not any(is_within(mismatch.place, place) for mismatch in found)
 
     def argument(self, name: str) -> Seen | None:
         """What was given for a parameter."""
@@ -103,25 +107,26 @@ class Trial:
 
 def subject(place: str) -> str:
     """How code speaks of a place: a result has no name of its own."""
-    return "result" if place == "return" else place
+    return f"result{place[len('return') :]}" if re.match(r"return\b", place) else place
 
 
 def sizes_of(value: Seen) -> tuple[int, ...] | None:
-    """The shape of a tensor whose sizes are all numbers; those of ragged ones are not."""
-    shape = value.shape
+    """The shape of a tensor whose sizes are all numbers; those of ragged ones are not. A PackedSequence has no such shape."""
+    shape = value.shape if value.items is None else None
     return shape if shape is not None and all(isinstance(size, int) for size in shape) else None  # type: ignore[return-value]  # checked here
 
 
 def reshaped(value: Seen, shape: tuple[int, ...]) -> Seen:
     """The same tensor in another shape."""
-    return Seen(value.cls, dtype=value.dtype, shape=shape)
+    return Seen(computed(value), dtype=value.dtype, shape=shape)
+
+
+def computed(value: Seen) -> type:
+    """The class of what is computed from a tensor: of a parameter, no parameter."""
+    return torch.Tensor if issubclass(value.cls, torch.nn.Parameter) else value.cls
 
 
 def wanted_array(trial: Trial, place: str) -> ArrayHint | None:
     """The annotation that a place comes nearest to, where it is a tensor's."""
     hint = trial.at(place)[0].hint if trial.at(place) else trial.hint(place)
     return hint if isinstance(hint, ArrayHint) else None
-
-
-def _is_within(place: str, outer: str) -> bool:
-    return place == outer or place.startswith((f"{outer}[", f"{outer}."))

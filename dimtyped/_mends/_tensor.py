@@ -13,10 +13,14 @@ import torch
 from dimtyped._axes import TORCH_DTYPES, Axis, Kind
 from dimtyped._describe import Seen
 from dimtyped._hints import ArrayHint, Hint, TupleHint, arrays_in
-from dimtyped._mends._mend import Trial, reshaped, sizes_of, subject, wanted_array
+from dimtyped._mends._mend import Trial, computed, reshaped, sizes_of, subject, wanted_array
 
 _MOST_AXES = 5  # beyond that an order of axes is no longer a guess that a reader can check
 _SHORT = (torch.float16, torch.bfloat16)
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+_FLOATS = (torch.float32, torch.float64, *_SHORT)
+_COMPLEX = (torch.complex64, torch.complex128)
+_USUAL = frozenset({torch.bool, *_INTEGERS, *_FLOATS, *_COMPLEX})  # torch converts, and copies, hardly any other
 _METHODS = {
     "long": torch.int64,
     "float": torch.float32,
@@ -159,12 +163,12 @@ def _casts(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
     if array.dtypes is None or value.dtype in array.dtypes or value.dtype is None:
         yield _kept(value)
         return
-    if value.dtype.is_complex:  # a cast would drop the imaginary part
+    if value.dtype.is_complex or value.dtype not in _USUAL:  # a cast would drop the imaginary part
         return
     named = [(f"{{}}.{method}()", dtype) for method, dtype in _METHODS.items() if dtype in array.dtypes]
-    others = sorted((str(dtype), dtype) for dtype in array.dtypes - set(_METHODS.values()))
+    others = sorted((str(dtype), dtype) for dtype in (array.dtypes & _USUAL) - set(_METHODS.values()))
     for code, dtype in (*named, *((f"{{}}.to({name})", dtype) for name, dtype in others))[:1]:
-        yield Change(code, _cast_text(trial, value.dtype, dtype), Seen(value.cls, dtype=dtype, shape=value.shape))
+        yield Change(code, _cast_text(trial, value.dtype, dtype), Seen(computed(value), dtype=dtype, shape=value.shape))
 
 
 def _makes_indices(before: Seen, after: Seen) -> bool:
@@ -248,7 +252,7 @@ def _wanted_rank(trial: Trial, array: ArrayHint) -> int:
 
 def _joins(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
     """Neighbouring axes that are to be one, as `heads` and `head_dim` are after attention; the last ones first."""
-    shape = sizes_of(value) or ()
+    shape = (sizes_of(value) or ()) if value.dtype in _USUAL else ()  # it may copy
     sizes = _declared_sizes(trial, array)
     for count, start in itertools.product(range(2, len(shape) + 1), reversed(range(len(shape)))):
         stop = start + count

@@ -5,9 +5,8 @@ What torch takes stays allowed, NumPy's ints and sizes of 0 among it; a bool is 
 
 from __future__ import annotations
 
-import inspect
 import traceback
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,12 +21,12 @@ _NEGATIVE = "negative dimension"
 _SIZE = "an int of 0 or more"
 
 
-def bound_arguments(signature: inspect.Signature, layer: Any, args: Any, kwargs: Any) -> Mapping[str, Any] | None:
-    """The arguments by name; None where they do not fit the signature, which Python itself says best."""
-    try:
-        return signature.bind(layer, *args, **kwargs).arguments
-    except TypeError:
+def named_arguments(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The arguments by name; None where they do not fit the parameters, which Python itself says best."""
+    given = dict(zip(names, args, strict=False))
+    if len(args) > len(names) or not kwargs.keys() <= set(names) or kwargs.keys() & given.keys():
         return None
+    return {**given, **kwargs}
 
 
 def check_sizes(where: str, names: Iterable[str], arguments: Mapping[str, Any]) -> None:
@@ -82,8 +81,7 @@ def _is_refusal(error: Exception) -> bool:
 
 def _refused(where: str, arguments: Mapping[str, Any], error: Exception) -> DeclarationError:
     words = str(error).splitlines()[0] if str(error) else type(error).__name__
-    given = {name: value for name, value in arguments.items() if name != "self"}
-    spoken_of = {name: value for name, value in given.items() if name.lower() in words.lower()} or given
+    spoken_of = {name: value for name, value in arguments.items() if name.lower() in words.lower()} or arguments
     values = ", ".join(f"{name}={_shown(value)}" for name, value in spoken_of.items())
     name, value = next(iter(spoken_of.items()), ("", None))
     return with_fields(

@@ -50,6 +50,11 @@ def is_following(module: torch.nn.Module, name: str) -> bool:
     return name in module.__dict__.get(SOURCES, ())
 
 
+def is_followed(source: torch.nn.Module) -> bool:
+    """Whether some weight of this module may be read by others."""
+    return bool(_followers) and source in _followers
+
+
 def followers_of(source: torch.nn.Module, source_name: str) -> list[tuple[torch.nn.Module, str]]:
     """The modules, and the names there, that read this weight."""
     found: list[tuple[torch.nn.Module, str]] = []

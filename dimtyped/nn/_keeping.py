@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 
 from dimtyped._tracing import is_tracing
 from dimtyped.nn._caller import calling_module
-from dimtyped.nn._following import followers_of, is_following, unfollow
+from dimtyped.nn._following import followers_of, is_followed, is_following, unfollow
 from dimtyped.nn._loading import Loading
-from dimtyped.nn._ties import adopt, let_follow, refuse_to_part, registered, tie_of
+from dimtyped.nn._ties import adopt, let_follow, put, refuse_to_part, registered, tie_of
 from dimtyped.nn._variants import variant
 
 
@@ -24,10 +27,13 @@ class KeepsTies(torch.nn.Module):
             unfollow(self, name)
         before = self._parameters.get(name)
         super().register_parameter(name, param)
+        after = self._parameters[name]
         registered(self, name, before, param)
-        registered(self, name, param, self._parameters[name], framework=True)  # a hook on registration may replace it
-        for follower, its_name in followers_of(self, name):
-            follower.register_parameter(its_name, self._parameters[name])
+        if after is not param:  # a hook on registration has replaced it
+            registered(self, name, param, after, framework=True)
+        if is_followed(self):
+            for follower, its_name in followers_of(self, name):
+                follower.register_parameter(its_name, after)
 
     def __delattr__(self, name: str) -> None:
         tie = None if is_tracing() else tie_of(self, name)
@@ -41,10 +47,16 @@ class KeepsTies(torch.nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         before = dict(self._parameters)
-        result = super()._apply(fn, recurse)
+        with _plain_ties_kept(self):
+            result = super()._apply(fn, recurse)
         for name, old in before.items():
             registered(self, name, old, self._parameters.get(name), framework=True)
         return result
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As torch's; a parameter that is tied in the model stays so."""
+        with _plain_ties_kept(self):
+            return super().load_state_dict(state_dict, strict, assign)
 
     def _load_from_state_dict(
         self,
@@ -61,6 +73,39 @@ class KeepsTies(torch.nn.Module):
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
         loading.finish(missing_keys)
+
+
+_outermost: ContextVar[bool] = ContextVar("_outermost", default=True)
+
+
+@contextmanager
+def _plain_ties_kept(root: torch.nn.Module) -> Generator[None]:
+    """While torch may replace parameters below a module: those that plain modules share come out as one again.
+
+    Modules that keep ties see to their own. This looks once, for the module whose method was called.
+    """
+    groups = _shared_by_plain(root) if _outermost.get() else []
+    token = _outermost.set(False)
+    try:
+        yield
+    finally:
+        _outermost.reset(token)
+        for places in groups:
+            source, name = next((place for place in places if isinstance(place[0], KeepsTies)), places[0])
+            for module, its_name in places:
+                put(module, its_name, source._parameters.get(name))
+
+
+def _shared_by_plain(root: torch.nn.Module) -> list[list[tuple[torch.nn.Module, str]]]:
+    """The places of each parameter with several, where one is on a module that does not keep ties itself."""
+    places: dict[int, list[tuple[torch.nn.Module, str]]] = {}
+    for module in root.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                places.setdefault(id(parameter), []).append((module, name))
+    return [
+        group for group in places.values() if len(group) > 1 and not all(isinstance(m, KeepsTies) for m, _ in group)
+    ]
 
 
 def keep_ties(module: torch.nn.Module) -> None:

@@ -5,7 +5,7 @@ the check before torch's own `forward`, the check of each assigned parameter, th
 of every error about it.
 """
 
-from __future__ import annotations
+from __future__ import annotations  # noqa: I001
 
 import functools
 import inspect
@@ -25,7 +25,7 @@ from dimtyped._signature import size_at
 from dimtyped._tracing import is_tracing
 from dimtyped._typed import entry_of, wrap
 from dimtyped.nn import _parameters, _ties
-from dimtyped.nn._arguments import bound_arguments, check_sizes, refusals_shown
+from dimtyped.nn._arguments import named_arguments, check_sizes, refusals_shown
 from dimtyped.nn._forms import Inputs
 from dimtyped.nn._keeping import KeepsTies
 from dimtyped.nn._refusals import REFUSALS, Rule, explained
@@ -239,7 +239,7 @@ def torch_class_of(cls: type[torch.nn.Module]) -> type[torch.nn.Module] | None:
 def has_own_forward(layer: Layer) -> bool:
     """Whether a call of the layer is what its contract says: no subclass by others has a `forward` of its own."""
     definer = next(base for base in type(layer).__mro__ if "forward" in vars(base))
-    return definer in _layers or definer.__module__.startswith("torch.nn.modules.")
+    return definer in _layers or definer.__module__.startswith(("torch.nn.modules.", "dimtyped.nn."))
 
 
 def reinstall() -> None:
@@ -291,18 +291,18 @@ def _dims_in(role: str, value: Any) -> list[tuple[str, Dim]]:
 def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
     """Torch's constructor, which never sees a Dim: torch keeps plain ints, and the names are noted beside them."""
     torch_init: Any = cls.__init__
-    signature = inspect.signature(torch_init)
+    names = tuple(inspect.signature(torch_init).parameters)[1:]
 
     @functools.wraps(torch_init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the class's
-        given = bound_arguments(signature, self, args, kwargs)
+        given = named_arguments(names, args, kwargs)
         if given is not None:
             check_arguments(cls, given)
         if given is not None and any(holds_dim(value) for value in given.values()):
             take_names(self, given)
             args = tuple(plain(value) for value in args)
             kwargs = {key: plain(value) for key, value in kwargs.items()}
-        with refusals_shown(cls.__name__, given, cls.contract.multiples):
+        with refusals_shown(cls.__name__, given, cls.contract.multiples), _parameters.made_by_torch(self):
             torch_init(self, *args, **kwargs)
         make_ready(self, cls)
 

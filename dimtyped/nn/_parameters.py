@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from dimtyped._describe import shape_text
 from dimtyped._errors import TyingError
@@ -18,6 +20,7 @@ from dimtyped.nn._ties import owner_of
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TORCHS_WORDS = re.compile(r"size mismatch for ([^:]+): copying a param")
+_MAKING = "_dim_making"
 _MARK = " in the checkpoint, "
 
 
@@ -29,10 +32,27 @@ def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> No
     Raises:
         TyingError: the shapes differ.
     """
+    if _MAKING in layer.__dict__ or (type(parameter) is not torch.nn.Parameter and is_lazy(parameter)):
+        return
+    held: torch.Tensor | None = layer._parameters.get(name)
+    if held is not None and held.shape == parameter.shape:  # as FSDP2 puts them, at each call
+        return
     expected = expected_shape(layer, name)
     if expected is None or tuple(parameter.shape) == expected or by_framework():
         return
     raise _wrong_shape(layer, name, parameter, expected)
+
+
+@contextmanager
+def made_by_torch(layer: Any) -> Generator[None]:
+    """While torch's constructor makes a layer's parameters, which have the shapes that it is given."""
+    outermost = _MAKING not in layer.__dict__
+    layer.__dict__[_MAKING] = True
+    try:
+        yield
+    finally:
+        if outermost:
+            del layer.__dict__[_MAKING]
 
 
 def expected_shape(layer: Any, name: str) -> tuple[int, ...] | None:

@@ -16,6 +16,7 @@ from dimtyped._typed import entry_of
 from dimtyped.nn._arguments import refusals_shown
 from dimtyped.nn._initial import PARTS, HasInitialState, State, initial_axes, take_initial
 from dimtyped.nn._layer import Layer, check_arguments, check_before, declares, make_ready, plain, take_names
+from dimtyped.nn._parameters import made_by_torch
 from dimtyped.nn._states import check_state_from
 
 _State = Shaped[Tensor, "layers batch state"]
@@ -118,7 +119,7 @@ def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # torch's n
 def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial: Any, **arguments: Any) -> None:
     check_arguments(type(layer), arguments)
     take_names(layer, arguments)
-    with refusals_shown(type(layer).__name__, arguments):
+    with refusals_shown(type(layer).__name__, arguments), made_by_torch(layer):
         torch_init(**{key: plain(value) for key, value in arguments.items()})
     if state_from is not None:
         check_state_from(layer, state_from)

@@ -13,6 +13,7 @@ from dimtyped._scope import short_text
 from dimtyped._typed import entry_of
 from dimtyped.nn._layer import Layer, typed_class_of
 from dimtyped.nn._retype import misfit_of, must_be_module
+from dimtyped.nn._ties import trouble_of
 
 _CONTAINERS = (
     torch.nn.Sequential,
@@ -91,6 +92,7 @@ def status(model: torch.nn.Module) -> Status:
 def _rows(model: torch.nn.Module) -> Iterator[Row]:
     for path, module in model.named_modules():
         state, why = _state_of(module)
+        why = "; ".join(filter(None, (why, trouble_of(module, model))))
         name = short_text(module) if isinstance(module, Layer) else type(module).__name__
         yield Row(path or "(model)", name, state, why)
 

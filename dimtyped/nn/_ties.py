@@ -17,7 +17,7 @@ import torch
 
 from dimtyped._errors import TyingError
 from dimtyped.nn._caller import by_framework, calling_module, sharded_together
-from dimtyped.nn._following import follow, followers_of
+from dimtyped.nn._following import SOURCES, follow, followers_of
 
 Place = tuple[torch.nn.Module, str]
 DECLARED = "_dim_declared_tie"
@@ -27,6 +27,8 @@ _TIES = "_dim_ties"
 
 class Tie:
     """The names of one parameter; of one name it is a tie too. A copy of a module makes its own ties anew."""
+
+    __slots__ = ("_key", "_places", "loading")
 
     def __init__(self) -> None:
         self.loading: Any = None
@@ -64,6 +66,12 @@ class Tie:
             if besides is None or module is not besides[0] or name != besides[1]
         )
 
+    def begin(self, module: torch.nn.Module, name: str, parameter: torch.Tensor) -> None:
+        """Takes the first place in."""
+        self._places.append((weakref.ref(module, self._forget), name))
+        self._key = id(parameter)
+        _by_id[self._key] = self
+
     def add(self, module: torch.nn.Module, name: str, parameter: torch.Tensor) -> None:
         """Takes one more place in, and lets go of those that hold something else by now."""
         for other, other_name in self.places():
@@ -79,6 +87,8 @@ class Tie:
         self._places = [place for place in self._places if place[0]() is not module or place[1] != name]
         if _ties_on(module).get(name) is self:
             module.__dict__[_TIES] = {key: tie for key, tie in _ties_on(module).items() if key != name}
+        if not self._places:
+            self._unlist()
 
     def rekey(self, parameter: torch.Tensor) -> None:
         """Stands for this parameter from now on."""
@@ -120,6 +130,30 @@ def share(module: torch.nn.Module, source: torch.nn.Module, name: str = "weight"
     else:
         registered(module, name, module._parameters.get(name), None, framework=False)
         follow(module, name, source, name)
+
+
+def trouble_of(module: torch.nn.Module, model: torch.nn.Module) -> str:
+    """What is wrong with a module's ties in a model; empty where nothing is.
+
+    A break past all assignment, as by writing to `_parameters`, is seen here.
+    """
+    for name, tie in _ties_on(module).items():
+        others = [f"{type(other).__name__}.{key}" for other, key in tie.others(module)]
+        if others and not tie.means(module._parameters.get(name)) and not followers_of(module, name):
+            return f"its {name} was tied to {', '.join(others)} and is no longer"
+    if module is not model and getattr(module, DECLARED, False) and not _has_partner(module, model):
+        return "its weight is declared to be another layer's, which is not in this model"
+    return ""
+
+
+def _has_partner(module: torch.nn.Module, model: torch.nn.Module) -> bool:
+    weight: torch.Tensor = getattr(module, "weight")  # noqa: B009  # a parameter, or what another module computes
+    followed: list[Place] = list(module.__dict__.get(SOURCES, {}).values())
+    sources = [source for source, _ in followed]
+    return any(
+        other is not module and (other in sources or any(p is weight for p in other._parameters.values()))
+        for other in model.modules()
+    )
 
 
 def owner_of(parameter: torch.Tensor) -> Place | None:
@@ -206,9 +240,9 @@ def _find(parameter: torch.Tensor | None, besides: Place | None = None) -> Tie |
 def _join(module: torch.nn.Module, name: str, parameter: torch.Tensor) -> None:
     tie = _find(parameter, (module, name))
     if tie is None:
-        tie = Tie()
-        tie.rekey(parameter)
-    tie.add(module, name, parameter)
+        Tie().begin(module, name, parameter)
+    else:
+        tie.add(module, name, parameter)
 
 
 def _replace(
@@ -227,17 +261,17 @@ def _replace(
     elif moves_all and (before is None or before.shape == after.shape):
         tie.rekey(after)
         for other, key in moved:
-            _put(other, key, after)
+            put(other, key, after)
     else:
         tie.remove(module, name)
         for other, key in moved:
             if getattr(other, DECLARED, False) and not getattr(module, DECLARED, False):
                 tie.remove(other, key)
-                _put(other, key, after)
+                put(other, key, after)
                 _join(other, key, after)
 
 
-def _put(module: Any, name: str, parameter: torch.Tensor) -> None:
+def put(module: Any, name: str, parameter: torch.Tensor | None) -> None:
     """Puts a parameter in another's place, past all that looks at an assignment."""
     module._parameters[name] = parameter
     if name in getattr(module, "_flat_weights_names", ()):  # the recurrent layers keep a list beside

@@ -200,7 +200,7 @@ def _leaves(parameter: Parameter, value: Any) -> list[Leaf]:
 
 
 def _solver(target: Target, values: Mapping[str, Any], sides: Sides) -> Solver:
-    return Solver(target.arrays, target.sizes, {**target.values, **values}, sides)
+    return Solver(target.arrays, {**target.sizes, **target.given}, {**target.values, **values}, sides)
 
 
 def _reads_arguments(target: Target) -> bool:

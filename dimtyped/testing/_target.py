@@ -22,7 +22,7 @@ from dimtyped._signature import Parameter, Signature, read_signature
 from dimtyped._typed import entry_of
 from dimtyped.nn._layer import Layer
 from dimtyped.testing._layers import forms_of, has_forms, sizes_of
-from dimtyped.testing._sizes import fixed_twice
+from dimtyped.testing._sizes import check_fixed, fixed_twice
 from dimtyped.testing._tensors import VOCABULARY, present
 
 _MANY_IDS = 4
@@ -44,6 +44,7 @@ class Target:
         is_enforced: Whether a call that does not fit is refused by us.
         labels: What errors call the names of a layer. Default: what the annotations do.
         is_only_form: Whether there is no other way of calling it. Default: True.
+        given: Sizes of other names, that inputs are to have. Default: none.
     """
 
     call: Callable[..., Any]
@@ -56,6 +57,7 @@ class Target:
     is_enforced: bool
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     is_only_form: bool = True
+    given: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
 
     @property
     def name(self) -> str:
@@ -208,7 +210,7 @@ def _with_sizes(target: Target, sizes: Mapping[str, int]) -> Target:
     for name, size in sizes.items():
         if target.sizes.get(name, size) != size:
             raise fixed_twice(name, target.sizes[name], target.name, size)
-    return dataclasses.replace(target, sizes={**target.sizes, **sizes})
+    return dataclasses.replace(target, given=check_fixed(sizes))
 
 
 def _place(module: torch.nn.Module | None) -> tuple[torch.device, torch.dtype]:

@@ -325,7 +325,7 @@ def test_what_is_replaced_is_a_subclass_of_the_same_name():
 
 
 def test_submodules_are_importable_as_torchs():
-    from dimtyped.nn import functional, init, utils  # noqa: PLC0415
+    from dimtyped.nn import functional, init, utils
 
     assert (functional, init, utils) == (torch.nn.functional, torch.nn.init, torch.nn.utils)
     assert importlib.import_module("dimtyped.nn").Parameter is torch.nn.Parameter

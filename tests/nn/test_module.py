@@ -99,7 +99,7 @@ class TestParameters:
         refuses(Defaults(), 2, 5)
         refuses(Defaults(5), 2, 4)
 
-    @pytest.mark.parametrize("optional", [DimSize | None, Optional[DimSize]], ids=str)  # noqa: UP045
+    @pytest.mark.parametrize("optional", [DimSize | None, Optional[DimSize]], ids=str)
     def test_optional_ones_declare_nothing_where_none_is_given(self, optional):
         class Maybe(Named):
             def __init__(self, hidden: optional = None):
@@ -148,7 +148,7 @@ class TestParameters:
             Head(4, 3, width=2)
 
     def test_the_signature_stays(self):
-        import inspect  # noqa: PLC0415
+        import inspect
 
         assert list(inspect.signature(Head).parameters) == ["hidden", "classes"]
         assert Head.__init__.__qualname__ == "Head.__init__"
@@ -876,7 +876,7 @@ def test_a_deep_copy_changes_apart():
 
 
 def test_a_model_in_a_subprocess_keeps_its_names():
-    import cloudpickle  # noqa: PLC0415
+    import cloudpickle
 
     class Local(Head):
         pass

@@ -156,7 +156,7 @@ def test_structured_pruning_that_changes_a_parametrised_shape_is_torchs() -> Non
 def test_lazy_layers() -> None:
     model = nn.Sequential(nn.LazyLinear(5), nn.ReLU(), nn.Linear(5, 2))
     assert model(torch.ones(3, 7)).shape == (3, 2)
-    assert type(model[0]) is torch.nn.Linear
+    assert isinstance(model[0], torch.nn.Linear)
 
 
 @pytest.mark.filterwarnings("ignore:.*quantiz:DeprecationWarning", "ignore:.*quantiz:UserWarning")

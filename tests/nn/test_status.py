@@ -35,7 +35,11 @@ def state_of(module: torch.nn.Module) -> tuple[str, str]:
     [
         (nn.Linear(2, 2), "checked", ""),
         (nn.GRU(2, 2), "checked", ""),
-        (nn.TiedDecoder(nn.Embedding(3, 2)), "checked", ""),
+        (
+            nn.TiedDecoder(nn.Embedding(3, 2)),
+            "checked",
+            "its weight is declared to be another layer's, which is not in this model",
+        ),
         (Annotated(), "checked", ""),
         (Bare(), "skipped", "forward is not annotated"),
         (torch.nn.Linear(2, 2), "skipped", "a plain torch layer; dimtyped.retype(model) types it"),

@@ -27,7 +27,7 @@ from tied_models import (
 )
 from torch.nn.utils import parametrizations, parametrize, prune, stateless
 
-from dimtyped import TyingError, nn, tie
+from dimtyped import TyingError, nn, retype, status, tie, untype
 from dimtyped.nn import _ties
 
 Way = Callable[[], torch.nn.Module]
@@ -493,6 +493,22 @@ def test_tied_to_another_embedding() -> None:
     assert_tied(model.to("meta"))
 
 
+def test_a_break_past_all_assignment_is_said_by_status(capsys: pytest.CaptureFixture[str]) -> None:
+    model = ByAssignment()
+    assert "tied" not in str(status(model))
+    keep_by_copy(model)
+    assert "its weight was tied to Embedding.weight and is no longer" in str(status(model))
+    assert "no longer" in capsys.readouterr().out
+
+
+def test_a_decoder_whose_embedding_was_replaced_is_said_by_status() -> None:
+    model = ByDecoder()
+    parametrizations.weight_norm(model.embedding)
+    assert "not in this model" not in str(status(model))
+    model.embedding = nn.Embedding(VOCAB, EMBED)
+    assert "its weight is declared to be another layer's, which is not in this model" in str(status(model))
+
+
 def test_no_tie_is_left_of_layers_that_are_gone() -> None:
     before = len(_ties._by_id)
     for _ in range(3):
@@ -569,12 +585,34 @@ def test_tie_to_a_parameter_of_a_users_module() -> None:
     assert model[0].weight is model[1].weight
 
 
-def test_retyped_ties_survive() -> None:
-    import dimtyped  # noqa: PLC0415  # its functions, beside dimtyped.nn above
+def test_a_plain_layer_in_a_module_of_ours() -> None:
+    """It cannot say what is done to it; the module around it looks."""
 
+    class Own(torch.nn.Linear):
+        pass
+
+    model = nn.Module()
+    model.out = Own(EMBED, VOCAB, bias=False)
+    model.inner = nn.Module()
+    model.inner.embedding = nn.Embedding(VOCAB, EMBED)
+    model.inner.plain = torch.nn.Linear(EMBED, VOCAB, bias=False)
+    model.out.weight = model.inner.plain.weight = model.inner.embedding.weight
+
+    def the_one() -> torch.Tensor:
+        assert model.out.weight is model.inner.plain.weight is model.inner.embedding.weight
+        return model.out.weight
+
+    model.to("meta").to_empty(device="cpu")
+    assert not the_one().is_meta
+    old = the_one()
+    model.load_state_dict(model.state_dict(), assign=True)
+    assert the_one() is not old
+
+
+def test_retyped_ties_survive() -> None:
     model = torch.nn.Sequential(torch.nn.Embedding(VOCAB, EMBED), torch.nn.Linear(EMBED, VOCAB))
     model[1].weight = model[0].weight
-    dimtyped.retype(model).to("meta").to_empty(device="cpu")
+    retype(model).to("meta").to_empty(device="cpu")
     assert model[0].weight is model[1].weight
-    dimtyped.untype(model)
+    untype(model)
     assert model[0].weight is model[1].weight

@@ -1,7 +1,5 @@
 """Models with one bug each, and their right twins: what `fuzz` must find, and what it must let pass."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +25,7 @@ class SqueezeAtBatchOne(nn.Module):
         super().__init__()
         self.bug, self.score = bug, nn.Linear(width, 1)
 
-    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, batch]:
+    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch"]:
         return self.score(x).squeeze() if self.bug else self.score(x).squeeze(-1)
 
 
@@ -172,7 +170,9 @@ class LastStepOfBoth(nn.Module):
         self.bug, self.embedding = bug, nn.Embedding(vocab, embed)
         self.gru = nn.GRU(embed, hidden, batch_first=True, bidirectional=True)
 
-    def forward(self, tokens: Int[Tensor, "batch seq"], lengths: Int[Tensor, batch]) -> Float[Tensor, "batch 2*hidden"]:
+    def forward(
+        self, tokens: Int[Tensor, "batch seq"], lengths: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch 2*hidden"]:
         embedded = self.embedding(tokens)
         if self.bug:
             return self.gru(embedded)[0][:, -1]
@@ -188,7 +188,7 @@ class AddedToAColumn(nn.Module):
         super().__init__()
         self.bug, self.out = bug, nn.Linear(width, 1)
 
-    def forward(self, x: Float[Tensor, "batch width"], bias: Float[Tensor, batch]) -> Float[Tensor, batch]:
+    def forward(self, x: Float[Tensor, "batch width"], bias: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
         column = self.out(x)
         return (bias + column).mean(1) if self.bug else bias + column.squeeze(1)
 

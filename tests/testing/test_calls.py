@@ -271,3 +271,11 @@ def test_bad_input_is_refused_with_what_to_write(strategy, thing, sizes, text):
     with pytest.raises(DeclarationError) as caught:
         strategy(thing, sizes=sizes)
     assert text in str(caught.value)
+
+
+def test_a_given_size_is_no_declaration_so_breaking_its_first_tensor_is_no_break():
+    @given(broken_calls(named, sizes={"batch": 2, "seq": 3}))
+    def check(broken):
+        assert (broken.argument, broken.kind) != ("x", "size")
+
+    check()

@@ -114,9 +114,7 @@ def wrong():
 def pytest_run(installed, tmp_path, test, *options):
     (tmp_path / "models.py").write_text(MODEL)
     (tmp_path / "test_it.py").write_text(textwrap.dedent(test))
-    return installed(
-        "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(tmp_path), *options
-    )
+    return installed("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(tmp_path), *options)
 
 
 def test_a_run_that_does_not_ask_is_not_changed(installed, tmp_path):
