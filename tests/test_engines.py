@@ -8,10 +8,11 @@ from typing import Any
 
 import jaxtyping
 import pytest
+import torch
 from beartype import beartype
 from hypothesis import HealthCheck, Phase, event, find, given, settings
-from jaxtyping import AnnotationError, jaxtyped
-from strategies import Case, Items, Record, Table, cases, inside
+from jaxtyping import AnnotationError, Float, jaxtyped
+from strategies import Array, Case, Items, Parameter, Record, Table, cases, inside
 
 from dimtyped import DeclarationError, DimensionError
 from dimtyped._conditions import Writer
@@ -143,3 +144,59 @@ def disagree(case: Case) -> bool:
     except Exception:  # noqa: BLE001
         return True
     return False
+
+
+# jaxtyping's own page on array annotations, a sentence a row: the axes of the arguments, the shapes given, and whether
+# they fit; None where the annotation itself is wrong. https://docs.kidger.site/jaxtyping/api/array/
+DOCUMENTED = [
+    pytest.param(["batch channels"], [(2, 3)], True, id="names"),
+    pytest.param(["batch channels"], [(2,)], False, id="names: rank"),
+    pytest.param(["dim1 dim2", "dim2 dim3", "dim1 dim3"], [(2, 3), (3, 4), (2, 4)], True, id="matmul"),
+    pytest.param(["dim1 dim2", "dim2 dim3", "dim1 dim3"], [(2, 3), (4, 4), (2, 4)], False, id="matmul: inner"),
+    pytest.param(["dim1 dim2", "dim2 dim3", "dim1 dim3"], [(2, 3), (3, 4), (2, 5)], False, id="matmul: outer"),
+    pytest.param(["3 4"], [(3, 4)], True, id="an int is a fixed size"),
+    pytest.param(["3 4"], [(3, 5)], False, id="an int is a fixed size: another"),
+    pytest.param(["foo bar", "foo"], [(2, 3), (2,)], True, id="a name matches across arguments"),
+    pytest.param(["foo bar", "foo"], [(2, 3), (3,)], False, id="a name matches across arguments: not"),
+    pytest.param(["dim-1", "dim"], [(2,), (3,)], None, id="an expression before its names"),
+    pytest.param(["dim", "dim-1"], [(3,), (2,)], True, id="an expression"),
+    pytest.param(["dim", "dim-1"], [(3,), (3,)], False, id="an expression: another size"),
+    pytest.param(["*batch", "*batch"], [(2, 3), (2, 3)], True, id="a star is several axes"),
+    pytest.param(["*batch", "*batch"], [(), ()], True, id="a star may be no axis"),
+    pytest.param(["*batch", "*batch"], [(2, 3), (2, 4)], False, id="a star must match"),
+    pytest.param(["*batch c", "*batch"], [(2, 3, 4), (2, 3)], True, id="a star beside an axis"),
+    pytest.param(["#foo", "#foo"], [(1,), (5,)], True, id="a hash takes 1"),
+    pytest.param(["#foo", "#foo"], [(4,), (5,)], False, id="a hash takes nothing else"),
+    pytest.param(["#foo", "foo"], [(1,), (5,)], True, id="a hash of 1 binds nothing"),
+    pytest.param(["foo", "#foo"], [(5,), (1,)], True, id="a hash after its name"),
+    pytest.param(["*#batch", "*#batch"], [(3, 1), (2, 1, 4)], True, id="hash and star broadcast"),
+    pytest.param(["*#batch", "*#batch"], [(3, 2), (4,)], False, id="hash and star: not together"),
+    pytest.param(["#*batch", "#*batch"], [(3, 1), (4,)], True, id="the modifiers in any order"),
+    pytest.param(["_ _"], [(2, 3)], True, id="an underscore takes any size"),
+    pytest.param(["_foo _foo"], [(2, 3)], True, id="an underscore disables the name after it"),
+    pytest.param(["_"], [(2, 3)], False, id="an underscore is one axis"),
+    pytest.param(["*_ c", "*_ c"], [(2, 3, 4), (4,)], True, id="underscore and star"),
+    pytest.param(["..."], [(2, 3, 4)], True, id="three dots take any axes"),
+    pytest.param(["... c", "c"], [(2, 3, 4), (4,)], True, id="three dots and an axis"),
+    pytest.param(["... c", "c"], [(), (4,)], False, id="three dots and an axis: none there"),
+    pytest.param(["rows=4 cols=3"], [(4, 3)], True, id="a size with a label"),
+    pytest.param(["rows=4 cols=3"], [(3, 3)], False, id="a size with a label: another"),
+    pytest.param(["rows=4 cols=3", "rows"], [(4, 3), (7,)], True, id="a label binds no name"),
+    pytest.param([""], [()], True, id="no axis is a scalar"),
+    pytest.param([""], [(1,)], False, id="no axis is no vector of one"),
+    pytest.param(["a b min(a,b)"], [(2, 3, 2)], True, id="a function of names"),
+    pytest.param(["a b min(a,b)"], [(2, 3, 3)], False, id="a function of names: another size"),
+    pytest.param(["?foo"], [(2,)], None, id="a question mark outside a tree"),
+]
+
+
+@ENGINES
+@pytest.mark.parametrize(("annotations", "shapes", "fits"), DOCUMENTED)
+def test_what_jaxtyping_documents(annotations, shapes, fits, reference):
+    given = [Array(Float, tuple(text.split())) for text in annotations]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [Parameter(f"x{index}", kind, hint) for index, hint in enumerate(given)]
+    case = Case(parameters, None, None, [torch.zeros(shape) for shape in shapes], {})
+    expected = {True: "accepted", False: "DimensionError", None: "DeclarationError"}[fits]
+    assert verdict(case, typed_by(case, reference=reference))[0] == expected
+    assert verdict(case, jaxtyped(case.function({}), typechecker=beartype))[0] == expected

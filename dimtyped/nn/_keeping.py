@@ -13,7 +13,8 @@ from dimtyped._tracing import is_tracing
 from dimtyped.nn._caller import calling_module
 from dimtyped.nn._following import followers_of, is_followed, is_following, unfollow
 from dimtyped.nn._loading import Loading
-from dimtyped.nn._ties import adopt, let_follow, put, refuse_to_part, registered, tie_of
+from dimtyped.nn._parting import let_follow, refuse_to_part
+from dimtyped.nn._ties import adopt, put, registered, tie_of
 from dimtyped.nn._variants import variant
 
 
@@ -92,8 +93,9 @@ def _plain_ties_kept(root: torch.nn.Module) -> Generator[None]:
         _outermost.reset(token)
         for places in groups:
             source, name = next((place for place in places if isinstance(place[0], KeepsTies)), places[0])
-            for module, its_name in places:
-                put(module, its_name, source._parameters.get(name))
+            kept = source._parameters.get(name)
+            for module, its_name in places if kept is not None else ():
+                put(module, its_name, kept)
 
 
 def _shared_by_plain(root: torch.nn.Module) -> list[list[tuple[torch.nn.Module, str]]]:

@@ -24,10 +24,11 @@ from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._signature import size_at
 from dimtyped._tracing import is_tracing
 from dimtyped._typed import entry_of, wrap
-from dimtyped.nn import _parameters, _ties
+from dimtyped.nn import _parameters
 from dimtyped.nn._arguments import named_arguments, check_sizes, refusals_shown
 from dimtyped.nn._forms import Inputs
 from dimtyped.nn._keeping import KeepsTies
+from dimtyped.nn._parting import computed
 from dimtyped.nn._refusals import REFUSALS, Rule, explained
 
 _L = TypeVar("_L", bound="type[Layer]")
@@ -86,7 +87,7 @@ class Layer(KeepsTies):
             _parameters.check_assignment(self, name, value)  # before torch drops what had this name
         super().__setattr__(name, value)
         if isinstance(value, Tensor) and not is_tracing() and name not in self._parameters:
-            _ties.computed(self, name)
+            computed(self, name)
 
     def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
         """As torch's; refuses a shape that is not the declared one."""

@@ -220,6 +220,10 @@ class GroupNorm(Layer, torch.nn.GroupNorm):
         TyingError: at the assignment of a parameter of the wrong shape.
     """
 
+    def extra_repr(self) -> str:
+        text = super().extra_repr()
+        return text.replace(f" {self.num_groups},", f" num_groups={self.num_groups},", 1) if self._dim_names else text
+
 
 # Over the last axes ---------------------------------------------------------------------------------------------------
 
@@ -250,7 +254,10 @@ def _other_axes(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
     """The axes before the last that do not fit, which torch alone looks at."""
     wanted = layer.normalized_shape
     argument = "x" if isinstance(layer, torch.nn.RMSNorm) else "input"
-    for axis in range(-min(len(wanted), input.dim()), -1):
+    if input.dim() < len(wanted):
+        yield Misfit(argument, None, "", len(wanted))
+        return
+    for axis in range(-len(wanted), -1):
         if input.shape[axis] != wanted[axis]:
             yield Misfit(argument, axis, axis_role("features", axis), wanted[axis])
 

@@ -12,8 +12,9 @@ from dimtyped import _config
 from dimtyped._scope import short_text
 from dimtyped._typed import entry_of
 from dimtyped.nn._layer import Layer, typed_class_of
+from dimtyped.nn._parting import trouble_of
 from dimtyped.nn._retype import misfit_of, must_be_module
-from dimtyped.nn._ties import trouble_of
+from dimtyped.nn._variants import made_of
 
 _CONTAINERS = (
     torch.nn.Sequential,
@@ -112,7 +113,7 @@ def _state_of(module: torch.nn.Module) -> tuple[str, str]:
 
 
 def _is_checked(module: torch.nn.Module) -> bool:
-    forward = type(module).forward
+    forward = made_of(type(module)).forward
     entry = entry_of(forward)
     return (entry is not None and entry.checks_tensors) or hasattr(forward, "_dim_entries")
 

@@ -8,16 +8,14 @@ refers to a parameter, not even weakly: `torch.utils.swap_tensors` refuses a ten
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
-from dimtyped._errors import TyingError
-from dimtyped.nn._caller import by_framework, calling_module, sharded_together
-from dimtyped.nn._following import SOURCES, follow, followers_of
+from dimtyped.nn._caller import by_framework
+from dimtyped.nn._following import follow
 
 Place = tuple[torch.nn.Module, str]
 DECLARED = "_dim_declared_tie"
@@ -80,13 +78,13 @@ class Tie:
         self._places.append((weakref.ref(module, self._forget), name))
         if len(self._places) > 1:
             for other, other_name in self.places():
-                other.__dict__[_TIES] = {**_ties_on(other), other_name: self}
+                other.__dict__[_TIES] = {**ties_on(other), other_name: self}
 
     def remove(self, module: torch.nn.Module, name: str) -> None:
         """Lets a place go."""
         self._places = [place for place in self._places if place[0]() is not module or place[1] != name]
-        if _ties_on(module).get(name) is self:
-            module.__dict__[_TIES] = {key: tie for key, tie in _ties_on(module).items() if key != name}
+        if ties_on(module).get(name) is self:
+            module.__dict__[_TIES] = {key: tie for key, tie in ties_on(module).items() if key != name}
         if not self._places:
             self._unlist()
 
@@ -118,7 +116,7 @@ def adopt(module: torch.nn.Module) -> None:
 
 def release(module: torch.nn.Module) -> None:
     """Lets go of a module that no longer keeps ties."""
-    for name, tie in _ties_on(module).items():
+    for name, tie in ties_on(module).items():
         tie.remove(module, name)
     module.__dict__.pop(_TIES, None)
 
@@ -132,30 +130,6 @@ def share(module: torch.nn.Module, source: torch.nn.Module, name: str = "weight"
         follow(module, name, source, name)
 
 
-def trouble_of(module: torch.nn.Module, model: torch.nn.Module) -> str:
-    """What is wrong with a module's ties in a model; empty where nothing is.
-
-    A break past all assignment, as by writing to `_parameters`, is seen here.
-    """
-    for name, tie in _ties_on(module).items():
-        others = [f"{type(other).__name__}.{key}" for other, key in tie.others(module)]
-        if others and not tie.means(module._parameters.get(name)) and not followers_of(module, name):
-            return f"its {name} was tied to {', '.join(others)} and is no longer"
-    if module is not model and getattr(module, DECLARED, False) and not _has_partner(module, model):
-        return "its weight is declared to be another layer's, which is not in this model"
-    return ""
-
-
-def _has_partner(module: torch.nn.Module, model: torch.nn.Module) -> bool:
-    weight: torch.Tensor = getattr(module, "weight")  # noqa: B009  # a parameter, or what another module computes
-    followed: list[Place] = list(module.__dict__.get(SOURCES, {}).values())
-    sources = [source for source, _ in followed]
-    return any(
-        other is not module and (other in sources or any(p is weight for p in other._parameters.values()))
-        for other in model.modules()
-    )
-
-
 def owner_of(parameter: torch.Tensor) -> Place | None:
     """The module that a parameter was first registered on, and its name there."""
     tie = _find(parameter)
@@ -164,7 +138,7 @@ def owner_of(parameter: torch.Tensor) -> Place | None:
 
 def tie_of(module: torch.nn.Module, name: str) -> Tie | None:
     """The tie of a parameter with several names; also once this place has lost the parameter."""
-    return _ties_on(module).get(name)
+    return ties_on(module).get(name)
 
 
 def registered(
@@ -195,39 +169,8 @@ def registered(
         _join(module, name, after)
 
 
-def refuse_to_part(module: torch.nn.Module, name: str) -> None:
-    """Refuses `fully_shard` of a part of a tie: FSDP2 then keeps two parameters, which it gathers at different times.
-
-    Raises:
-        TyingError: a layer with the same parameter is not in the call.
-    """
-    tie = tie_of(module, name)
-    if tie is None or not tie.means(module._parameters.get(name)) or (together := sharded_together()) is None:
-        return
-    left_out = [place for place in tie.others(module) if not any(place[0] is other for other in together)]
-    if left_out:
-        texts = [f"{type(other).__name__}.{other_name}" for other, other_name in left_out]
-        hint = "Shard them in one call, fully_shard([embedding, output]), or shard only the module that holds both."
-        error = TyingError(
-            f"fully_shard: {type(module).__name__}.{name} is tied to {', '.join(texts)}, "
-            f"which this call does not shard: that would part them\n\n  {hint}"
-        )
-        error.where, error.argument, error.hint = "fully_shard", "module", hint
-        raise error
-
-
-def computed(module: torch.nn.Module, name: str) -> None:
-    """A plain tensor now stands where a tied parameter was: weight norm, pruning or a weight drop computes it."""
-    tie = tie_of(module, name)
-    if tie is None or followers_of(module, name):
-        return
-    if calling_module().startswith("torch.nn.utils."):
-        let_follow(module, name, tie)
-    elif not by_framework():
-        _say_parted(module, name, tie, "is a plain tensor now")
-
-
-def _ties_on(module: torch.nn.Module) -> Mapping[str, Tie]:
+def ties_on(module: torch.nn.Module) -> Mapping[str, Tie]:
+    """The ties of a module's parameters, by the names there."""
     return module.__dict__.get(_TIES, {})
 
 
@@ -276,28 +219,3 @@ def put(module: Any, name: str, parameter: torch.Tensor | None) -> None:
     module._parameters[name] = parameter
     if name in getattr(module, "_flat_weights_names", ()):  # the recurrent layers keep a list beside
         module._flat_weights[module._flat_weights_names.index(name)] = parameter
-
-
-def let_follow(module: torch.nn.Module, name: str, tie: Tie) -> None:
-    """From now on the other names mean what this module computes.
-
-    An embedding runs before what is tied to it. A hook on another layer would compute its weight too late for the
-    embedding, so there only a parametrisation, which computes it whenever it is asked for, can be followed.
-    """
-    if not isinstance(module, torch.nn.Embedding) and calling_module() != "torch.nn.utils.parametrize":
-        _say_parted(module, name, tie, "is computed by a hook before each call now")
-        return
-    tie.remove(module, name)
-    for other, other_name in tie.others(module):
-        tie.remove(other, other_name)
-        follow(other, other_name, module, name)
-
-
-def _say_parted(module: torch.nn.Module, name: str, tie: Tie, why: str) -> None:
-    tie.remove(module, name)
-    others = ", ".join(f"{type(other).__name__}.{other_name}" for other, other_name in tie.others(module))
-    if others:
-        warnings.warn(
-            f"{type(module).__name__}.{name} {why}, so it is no longer tied to {others}, which keeps the parameter",
-            stacklevel=5,
-        )

@@ -24,6 +24,13 @@ def variant(maker: Callable[..., type], base: type, mixin: type, *key: Any, memb
     return _made[known]
 
 
+def made_of(cls: Any) -> Any:
+    """The class without what was added to it here."""
+    while "_dim_made_by" in vars(cls):
+        cls = vars(cls)["_dim_made_by"][1]
+    return cls
+
+
 def _reduce(module: Any, protocol: Any) -> tuple[Any, ...]:  # noqa: ARG001  # Python gives it
     return _instance, module._dim_made_by, module.__getstate__()
 

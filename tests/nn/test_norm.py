@@ -105,6 +105,23 @@ def test_an_axis_before_the_last_is_named():
     assert raised.value.dim == "channels"
 
 
+def test_too_few_axes_for_a_layer_norm():
+    with pytest.raises(DimensionError, match="it has 1 axis, must have at least 2"):
+        nn.LayerNorm((3, 4))(torch.rand(4))
+
+
+def test_the_groups_stay_in_the_repr():
+    (width,) = dims(width=64)
+    assert repr(nn.GroupNorm(8, width)) == "GroupNorm(width=64, num_groups=8, eps=1e-05, affine=True, bias=True)"
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")
+def test_ragged_tensors_are_torchs_to_judge():
+    ragged = torch.nested.nested_tensor([torch.rand(2, 4), torch.rand(3, 4)])
+    ours, theirs = nn.LayerNorm(4)(ragged), torch.nn.LayerNorm(4)(ragged)
+    assert all(torch.equal(our, their) for our, their in zip(ours.unbind(), theirs.unbind(), strict=True))
+
+
 def test_channels_that_the_groups_do_not_divide():
     with pytest.raises(DeclarationError, match="num_channels=5 is not divisible by num_groups=2"):
         nn.GroupNorm(2, 5)

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence
 
-from dimtyped import DeclarationError, DimensionError, StateError, TyingError, dims, nn
+from dimtyped import DeclarationError, DimensionError, StateError, TyingError, dims, nn, status
 
 CELLS = {"GRU": nn.GRU, "LSTM": nn.LSTM, "RNN": nn.RNN}
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -334,6 +334,15 @@ def test_one_that_is_fixed() -> None:
 def test_one_that_does_not_fit(make: Any, initial: Any, text: str) -> None:
     with pytest.raises(StateError, match=text):
         make(4, 6, initial=initial)
+
+
+def test_one_is_a_checked_layer() -> None:
+    layer = nn.GRU(4, 6, initial=torch.zeros(1, 6))
+    assert status(nn.Sequential(layer)).rows[1].state == "checked"
+    with pytest.raises(DimensionError, match="must be 4"):
+        layer(torch.ones(3, 2, 5))
+    with pytest.raises(DeclarationError, match="takes embed=4, but layer 0 gives out_features=3"):
+        nn.Sequential(nn.Linear(2, 3), layer)
 
 
 def test_one_compiles_as_the_layer_does() -> None:

@@ -59,6 +59,24 @@ def test_tied_from_the_start(way: Way) -> None:
     assert assert_tied(way()).shape == (VOCAB, EMBED)
 
 
+def test_a_projection_before_the_tied_output() -> None:
+    """A8."""
+    decoder = nn.TiedDecoder(nn.Embedding(VOCAB, EMBED), 9, project=True)
+    x = torch.randn(2, 5, 9)
+    expected = x @ decoder.projection.weight.T @ decoder.weight.T + decoder.bias
+    torch.testing.assert_close(decoder(x), expected)
+    assert {name: tuple(p.shape) for name, p in decoder.named_parameters()} == {
+        "weight": (VOCAB, EMBED),
+        "bias": (VOCAB,),
+        "projection.weight": (EMBED, 9),
+    }
+    text = r"Use nn.TiedDecoder\(embedding, 9, project=True\), which learns a map"
+    with pytest.raises(TyingError, match=text) as info:
+        nn.TiedDecoder(nn.Embedding(VOCAB, EMBED), 9)
+    error = info.value
+    assert (error.where, error.dim, error.expected, error.actual) == ("TiedDecoder", "hidden", EMBED, 9)
+
+
 # Copies ---------------------------------------------------------------------------------------------------------------
 
 
