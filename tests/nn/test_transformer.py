@@ -110,14 +110,13 @@ def test_a_stack_of_torchs_own_layers_is_checked_too():
 
 class OwnAttention(torch.nn.Module):
     batch_first = True
-    _qkv_same_embed_dim = True  # TransformerEncoder looks at both
 
     def forward(self, query, key, value, **options):
         return query, None
 
 
 def test_what_others_put_in_a_layer_is_theirs_to_know():
-    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
     layer.self_attn = OwnAttention()
     assert layer(torch.ones(3, 5, 8)).shape == (3, 5, 8)
     assert repr(layer).startswith("TransformerEncoderLayer(\n  (self_attn): OwnAttention()")
