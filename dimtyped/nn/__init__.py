@@ -1,6 +1,7 @@
 """All of `torch.nn`, the shape-bearing layers replaced by typed ones: `from dimtyped import nn`."""
 
-from torch.nn import *  # pyright: ignore[reportWildcardImportFromLibrary]  # noqa: F403  # what "all of torch.nn" means
+import typing as _typing  # not a name for those who star-import this
+
 from torch.nn import (
     attention as attention,
     functional as functional,
@@ -10,6 +11,11 @@ from torch.nn import (
     parameter as parameter,
     utils as utils,
 )
+
+if _typing.TYPE_CHECKING:  # mypy keeps to the first import of a name, so it must not see torch's Linear before ours
+    from dimtyped.nn._untouched import *  # noqa: F403
+else:
+    from torch.nn import *  # pyright: ignore[reportWildcardImportFromLibrary]  # noqa: F403  # what "all of torch.nn" means
 
 from dimtyped.nn._attention import MultiheadAttention as MultiheadAttention
 from dimtyped.nn._bilinear import Bilinear as Bilinear

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
@@ -79,6 +82,9 @@ class MultiheadAttention(Layer, torch.nn.MultiheadAttention):
         dimtyped.DeclarationError: MultiheadAttention: embed=128 is not divisible by num_heads=3
           Make embed a multiple of num_heads: 126 or 129.
     """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Tensor, Tensor | None]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
 
     @property
     def _dim_labels(self) -> dict[str, str]:

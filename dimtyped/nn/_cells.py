@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Optional
 
 import torch
 from jaxtyping import Shaped
@@ -92,3 +93,6 @@ class LSTMCell(Layer, torch.nn.LSTMCell):
         DimensionError: at a call whose input, h or c does not fit.
         TyingError: at the assignment of a parameter of the wrong shape.
     """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Tensor, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone

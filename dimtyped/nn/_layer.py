@@ -12,7 +12,7 @@ import inspect
 import types
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -81,6 +81,9 @@ class Layer(KeepsTies):
     contract: ClassVar[Contract]
     _dim_hooks: ClassVar[Mapping[str, Callable[..., Any]]] = {}
     """Torch's own argument checks that ours stand in for: the method's name, and what replaces it."""
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]  # torch's says Any; the few layers that give something else say so
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, torch.nn.Parameter):

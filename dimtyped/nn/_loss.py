@@ -7,7 +7,8 @@ for, a result larger than both, is refused.
 
 from __future__ import annotations
 
-from typing import Any, Union
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Union
 
 import torch
 from jaxtyping import AbstractDtype, Float, Shaped
@@ -275,6 +276,9 @@ class AdaptiveLogSoftmaxWithLoss(Layer, torch.nn.AdaptiveLogSoftmaxWithLoss):
     Raises:
         DimensionError: at a call that does not fit.
     """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # a named pair
 
 
 # Two or three items against each other --------------------------------------------------------------------------------

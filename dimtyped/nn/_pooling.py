@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Shaped
@@ -65,6 +65,9 @@ class MaxPool1d(Layer, torch.nn.MaxPool1d):
         DimensionError: at a call with more or fewer axes, or one that is too short for the window.
     """
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
 
 @declares(**_pool(2))
 class MaxPool2d(Layer, torch.nn.MaxPool2d):
@@ -76,6 +79,9 @@ class MaxPool2d(Layer, torch.nn.MaxPool2d):
         DimensionError: at a call with more or fewer axes, or one that is too short for the window.
     """
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
 
 @declares(**_pool(3))
 class MaxPool3d(Layer, torch.nn.MaxPool3d):
@@ -86,6 +92,9 @@ class MaxPool3d(Layer, torch.nn.MaxPool3d):
     Raises:
         DimensionError: at a call with more or fewer axes, or one that is too short for the window.
     """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
 
 
 @declares(**_pool(1))
@@ -164,6 +173,9 @@ class AdaptiveMaxPool1d(Layer, torch.nn.AdaptiveMaxPool1d):
         DimensionError: at a call with more or fewer axes.
     """
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
 
 @declares(**_adaptive(2))
 class AdaptiveMaxPool2d(Layer, torch.nn.AdaptiveMaxPool2d):
@@ -175,6 +187,9 @@ class AdaptiveMaxPool2d(Layer, torch.nn.AdaptiveMaxPool2d):
         DimensionError: at a call with more or fewer axes.
     """
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
 
 @declares(**_adaptive(3))
 class AdaptiveMaxPool3d(Layer, torch.nn.AdaptiveMaxPool3d):
@@ -185,6 +200,9 @@ class AdaptiveMaxPool3d(Layer, torch.nn.AdaptiveMaxPool3d):
     Raises:
         DimensionError: at a call with more or fewer axes.
     """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
 
 
 @declares(**_adaptive(1))
@@ -230,6 +248,9 @@ class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
         DimensionError: at a call with more or fewer axes.
     """
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
 
 @declares(**_adaptive(3))
 class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
@@ -240,6 +261,9 @@ class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
     Raises:
         DimensionError: at a call with more or fewer axes.
     """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
 
 
 # Back again -----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Shaped
@@ -142,6 +142,9 @@ class RNN(Recurrent, torch.nn.RNN):
         DimensionError: at a call that does not fit.
     """
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Any, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
+
     def __init__(
         self,
         input_size: int,
@@ -196,6 +199,9 @@ class GRU(Recurrent, torch.nn.GRU):
         GRU(embed=128 -> hidden=256, batch_first=True)
     """
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Any, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
+
     def __init__(
         self,
         input_size: int,
@@ -241,6 +247,9 @@ class LSTM(Recurrent, torch.nn.LSTM):
         StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
         DimensionError: at a call that does not fit.
     """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Any, tuple[Tensor, Tensor]]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
 
     def __init__(
         self,

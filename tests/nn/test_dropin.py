@@ -1,5 +1,6 @@
 """A typed layer in place of torch's: the same in everything that the code around it can see."""
 
+import ast
 import copy
 import importlib
 import inspect
@@ -7,6 +8,7 @@ import io
 import json
 import pickle
 import warnings
+from pathlib import Path
 
 import cloudpickle
 import pytest
@@ -314,6 +316,16 @@ def test_every_other_name_is_torchs_own():
     for name in PUBLIC:
         ours, theirs = getattr(nn, name), getattr(torch.nn, name)
         assert ours is theirs or issubclass(ours, theirs), name
+
+
+def test_static_checkers_see_every_class_of_torchs():
+    tree = ast.parse((Path(dimtyped.nn.__file__).parent / "_untouched.py").read_text())
+    seen = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    own = {
+        name for name in PUBLIC if isinstance(getattr(nn, name), type) and getattr(nn, name) is getattr(torch.nn, name)
+    }
+    assert own <= seen, "name it in dimtyped/nn/_untouched.py"
+    assert not {name for name in seen if name in PUBLIC and name not in own}, "it is replaced"
 
 
 def test_what_is_replaced_is_a_subclass_of_the_same_name():
