@@ -1,37 +1,39 @@
-"""The two entry points, as an installation has them: what they add, and that a run that does not ask is not changed."""
+"""The two entry points, in an installation: what they add, and that a run that does not ask is not changed."""
 
+import functools
 import os
 import re
+import site
 import subprocess
-import sys
 import textwrap
-import tomllib
+import venv
+import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.build import build_editable, build_wheel
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.fixture
-def installed(tmp_path):
-    """A folder with the project's entry points, as pip writes them, and a way to run Python there."""
-    points = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
-    info = tmp_path / "site" / "dimtyped_here-0.0.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dimtyped-here\nVersion: 0.0.0\n")
-    lines = [
-        line for group, named in points.items() for line in (f"[{group}]", *(f"{k} = {v}" for k, v in named.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+class Installation:
+    """A virtual environment with the project in it, as pip unpacks the wheel, and with what these tests run in."""
 
-    def run(*arguments, **variables):
-        path = os.pathsep.join([str(tmp_path / "site"), str(tmp_path), str(ROOT)])
-        environment = {**os.environ, "PYTHONPATH": path, **variables}
-        environment.pop("DIMTYPED", None)
+    def __init__(self, folder, build):
+        venv.create(folder)
+        self.python = next(folder.glob("[bS]*/python*"))
+        self.packages = next(folder.rglob("site-packages"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(ROOT)
+            wheel = folder / build(str(folder))
+        zipfile.ZipFile(wheel).extractall(self.packages)
+        (self.packages / "~others.pth").write_text("\n".join(site.getsitepackages()))
+
+    def run(self, folder, *arguments):
+        environment = {name: value for name, value in os.environ.items() if name not in ("DIMTYPED", "PYTHONPATH")}
         return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=tmp_path,
+            [self.python, *arguments],
+            cwd=folder,
             env=environment,
             capture_output=True,
             text=True,
@@ -39,7 +41,26 @@ def installed(tmp_path):
             check=False,
         )
 
-    return run
+
+@pytest.fixture(scope="module")
+def as_wheel(tmp_path_factory):
+    return Installation(tmp_path_factory.mktemp("wheel"), build_wheel)
+
+
+@pytest.fixture(scope="module")
+def as_editable(tmp_path_factory):
+    return Installation(tmp_path_factory.mktemp("editable"), build_editable)
+
+
+@pytest.fixture(params=["as_wheel", "as_editable"])
+def either(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def installed(as_wheel, tmp_path):
+    """Runs Python where the built wheel is installed."""
+    return lambda *arguments: as_wheel.run(tmp_path, *arguments)
 
 
 def python(installed, code):
@@ -48,9 +69,21 @@ def python(installed, code):
     return done.stdout
 
 
-def test_hypothesis_makes_tensors_of_an_annotation(installed):
+def test_the_wheel_holds_each_plugin_once_beside_the_package(as_wheel):
+    plugins = sorted(path.relative_to(as_wheel.packages) for path in as_wheel.packages.rglob("_dimtyped_*.py"))
+    assert [str(path) for path in plugins] == ["_dimtyped_hypothesis.py", "_dimtyped_pytest.py"]
+    assert not (as_wheel.packages / "dimtyped" / "testing" / "plugins").exists()
+
+
+def test_an_editable_installation_runs_the_files_of_the_checkout(as_editable, tmp_path):
+    code = "import _dimtyped_pytest, _dimtyped_hypothesis as h; print(_dimtyped_pytest.__file__, h.__file__, sep='\\n')"
+    found = as_editable.run(tmp_path, "-c", code).stdout.splitlines()
+    assert {Path(file).parent for file in found} == {ROOT / "dimtyped" / "testing" / "plugins"}
+
+
+def test_hypothesis_makes_tensors_of_an_annotation(either, tmp_path):
     assert python(
-        installed,
+        functools.partial(either.run, tmp_path),
         """
         import sys
         import hypothesis
@@ -117,16 +150,29 @@ def pytest_run(installed, tmp_path, test, *options):
     return installed("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(tmp_path), *options)
 
 
-def test_a_run_that_does_not_ask_is_not_changed(installed, tmp_path):
-    test = """
-        import os, sys
-        def test_it():
-            assert not {"torch", "dimtyped"} & sys.modules.keys()
-            assert "DIMTYPED" not in os.environ
-        """
-    done = pytest_run(installed, tmp_path, test, "-v")
+UNASKED = """
+    import os, sys
+    def test_it():
+        assert not {"torch", "dimtyped"} & sys.modules.keys()
+        assert "DIMTYPED" not in os.environ
+    """
+
+
+def test_a_run_that_does_not_ask_is_not_changed(either, tmp_path):
+    done = pytest_run(functools.partial(either.run, tmp_path), tmp_path, UNASKED, "-v")
     assert done.returncode == 0, done.stdout
+    assert "test_it.py::test_it PASSED" in done.stdout
     assert "dimtyped:" not in done.stdout
+
+
+def test_a_plugin_that_imports_the_package_would_be_noticed(installed, tmp_path):
+    source = (ROOT / "dimtyped" / "testing" / "plugins" / "_dimtyped_pytest.py").read_text(encoding="utf-8")
+    (tmp_path / "_dimtyped_pytest.py").write_text(
+        source.replace("import pytest\n", "import pytest\nimport dimtyped\n", 1)
+    )
+    done = pytest_run(installed, tmp_path, UNASKED, "-v")
+    assert done.returncode == 1
+    assert "test_it.py::test_it FAILED" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -159,20 +205,52 @@ def test_a_model_is_fuzzed_from_the_command_line(installed, tmp_path):
     assert "Write pkg.module:factory, where factory() makes a model." in done.stdout
 
 
+WARNS = """
+    import pytest
+    import torch
+    from dimtyped import nn, typed
+    from jaxtyping import Float
+    from torch import Tensor
+    from models import right
+    def test_fixture(dimtyped_fuzz):
+        dimtyped_fuzz(right(), max_examples=5)
+    def test_rows():
+        nn.Embedding.from_pretrained(torch.ones(3, 2), vocabulary=["a", "b"])
+    def test_name():
+        @typed
+        def add(x: Float[Tensor, "batch hidden"], y: Float[Tensor, "batch hiden"]): ...
+        add(torch.ones(1, 2), torch.ones(1, 3))
+    def test_tie():
+        embedding = nn.Embedding(5, 3)
+        torch.nn.utils.weight_norm(nn.TiedDecoder(embedding))
+    def test_of_another():
+        import warnings
+        warnings.warn("Embedding")
+    """
+
+
 def test_the_fixture_fuzzes_and_warnings_are_summed_up(installed, tmp_path):
-    test = """
-        import torch
-        from dimtyped import nn
-        from models import right
-        def test_it(dimtyped_fuzz):
-            dimtyped_fuzz(right(), max_examples=5)
-        def test_warning():
-            nn.Embedding.from_pretrained(torch.ones(3, 2), vocabulary=["a", "b"])
-        """
-    done = pytest_run(installed, tmp_path, test, "--dimtyped=on")
-    assert "2 passed" in done.stdout
-    assert "= dimtyped warnings =" in done.stdout
-    assert (
-        "test_it.py::test_warning: Embedding.from_pretrained: the vocabulary has 2 entries, the matrix 3 rows"
-        in done.stdout
+    done = pytest_run(installed, tmp_path, WARNS, "--dimtyped=on")
+    summary = done.stdout.partition("= dimtyped warnings =")[2]
+    assert [line.partition("::")[2] for line in summary.splitlines() if line.startswith("test_it.py")] == [
+        "test_rows: Embedding.from_pretrained: the vocabulary has 2 entries, the matrix 3 rows: "
+        "1 rows are never looked up and never train",
+        "test_name: add: `hiden` is used once in the annotations, so any size fits. Did you mean `hidden`, which the "
+        "annotations use once?",
+        "test_tie: TiedDecoder.weight is computed by a hook before each call now, so it is no longer tied to "
+        "Embedding.weight, which keeps the parameter",
+    ], done.stdout
+
+
+def test_warnings_are_not_summed_up_in_a_run_that_does_not_ask(installed, tmp_path):
+    assert "dimtyped warnings" not in pytest_run(installed, tmp_path, WARNS).stdout
+
+
+def test_the_options_reach_the_workers_of_xdist(installed, tmp_path):
+    (tmp_path / "models.py").write_text(MODEL)
+    (tmp_path / "test_it.py").write_text(
+        "from dimtyped import _config\ndef test_it():\n    assert _config.mode() == 'reference'\n"
     )
+    options = ("-p", "no:cacheprovider", "-n", "1", "--dimtyped=reference", "--dimtyped-fuzz=models:right")
+    done = installed("-m", "pytest", *options)
+    assert "2 passed" in done.stdout, done.stdout

@@ -1,7 +1,7 @@
 """Has hypothesis make tensors for `Float[Tensor, "batch seq"]`: `from_type`, `builds`, `@given(...)`.
 
-Hypothesis runs `register` when it is imported, by its entry point. This file is no part of the package `dimtyped`, so
-that neither that nor torch is imported then, nor ever in a run that makes no tensors.
+Hypothesis runs `register` when it is imported, by its entry point. This is installed beside the package `dimtyped`, not
+in it, so that neither that nor torch is imported then, nor ever in a run that makes no tensors.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """The pytest plugin: `--dimtyped=reference`, `--dimtyped-fuzz=pkg.module:factory`, and the fixture `dimtyped_fuzz`.
 
-Pytest loads this in every run where dimtyped is installed. A run that asks for nothing is not changed: neither torch
-nor dimtyped is imported, no line is printed.
+Pytest loads this in every run where dimtyped is installed, beside the package and not from it. A run that asks for
+nothing is not changed: neither torch nor dimtyped is imported, no line is printed.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,8 +23,9 @@ _ENGINES = {
     "values": "the fast engine checks, token ids too",
 }
 _VARIABLE = "DIMTYPED"
+# what dimtyped says by plain UserWarnings
+_OURS = re.compile(r"^Embedding\.from_pretrained: the vocabulary has | so it is no longer tied to ")
 _before = pytest.StashKey["str | None"]()
-_seen: list[str] = []  # pytest gives this hook no place of its run to keep things in
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -128,22 +130,29 @@ def _factory(spec: str) -> Callable[[], Any]:
 # Warnings -------------------------------------------------------------------------------------------------------------
 
 
-def pytest_warning_recorded(warning_message: Any, nodeid: str) -> None:
-    """Keeps what dimtyped warns of."""
-    if _is_ours(warning_message):
-        _seen.append(f"{nodeid or 'while collecting'}: {str(warning_message.message).splitlines()[0]}")
+def pytest_configure(config: pytest.Config) -> None:
+    """Has the warnings of dimtyped listed, in a run that has asked for dimtyped."""
+    if config.getoption("dimtyped") or config.getoption("dimtyped_fuzz"):
+        config.pluginmanager.register(_Summary(), "dimtyped-warnings")
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Lists the warnings of dimtyped, in a run that has asked for dimtyped."""
-    if _seen and (config.getoption("dimtyped") or config.getoption("dimtyped_fuzz")):
-        terminalreporter.section("dimtyped warnings")
-        for line in dict.fromkeys(_seen):
-            terminalreporter.line(line)
+class _Summary:
+    """What dimtyped warns of during a run, at its end."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def pytest_warning_recorded(self, warning_message: Any, nodeid: str) -> None:
+        if _is_ours(warning_message):
+            self.lines.append(f"{nodeid or 'while collecting'}: {str(warning_message.message).splitlines()[0]}")
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.lines:
+            terminalreporter.section("dimtyped warnings")
+            for line in dict.fromkeys(self.lines):
+                terminalreporter.line(line)
 
 
 def _is_ours(warning_message: Any) -> bool:
     category: type = warning_message.category
-    return category.__module__.partition(".")[0] == "dimtyped" or str(warning_message.message).startswith(
-        ("Embedding.from_pretrained: ", "StateBridge", "TiedDecoder")
-    )
+    return category.__module__.partition(".")[0] == "dimtyped" or bool(_OURS.search(str(warning_message.message)))
