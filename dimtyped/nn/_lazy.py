@@ -16,6 +16,8 @@ from dimtyped.nn._linear import Linear
 from dimtyped.nn._norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 
 _L = TypeVar("_L", bound="type[LazyLayer]")
+_typed: dict[type[torch.nn.Module], type[LazyLayer]] = {}
+"""Of each lazy class of torch's, the one that becomes typed."""
 
 
 class LazyLayer(torch.nn.Module):
@@ -57,6 +59,7 @@ def _becomes(typed: type[Layer]) -> Callable[[_L], _L]:
         cls.contract = typed.contract
         cls.cls_to_become = typed  # type: ignore[attr-defined]  # what torch's LazyModuleMixin reads
         cls.__init__ = _taking_dims(cls, typed)
+        _typed[_torch_class_of(cls)] = cls
         return cls
 
     return decorate
@@ -76,10 +79,37 @@ def _taking_dims(cls: type[LazyLayer], typed: type[Layer]) -> Callable[..., None
             kwargs = {key: plain(value) for key, value in kwargs.items()}
         torch_init(self, *args, **kwargs)
         if type(self) is cls:  # what torch.fx and quantisers know torch's layers by
-            self.__dict__["__module__"] = next(base for base in cls.__bases__ if base is not LazyLayer).__module__
+            self.__dict__["__module__"] = _torch_class_of(cls).__module__
         compile_checks(typed)
 
     return __init__
+
+
+def _torch_class_of(cls: type[LazyLayer]) -> type[torch.nn.Module]:
+    return next(base for base in cls.__bases__ if base is not LazyLayer)
+
+
+def is_plain_lazy(layer: torch.nn.Module) -> bool:
+    """Whether a layer is of exactly a lazy class of torch's."""
+    return type(layer) in _typed
+
+
+def retype_lazy(layer: torch.nn.Module) -> None:
+    """Makes a lazy layer of exactly a torch class one that becomes typed at its first call; leaves any other alone."""
+    lazy: Any = _typed.get(type(layer))
+    if lazy is not None:
+        layer.__dict__["__module__"] = type(layer).__module__
+        layer.__class__ = lazy
+        compile_checks(lazy.cls_to_become)
+
+
+def untype_lazy(layer: torch.nn.Module) -> None:
+    """The way back; leaves any other layer alone."""
+    cls: Any = type(layer)
+    if cls in _typed.values():
+        layer.__class__ = _torch_class_of(cls)
+        for name in ("__module__", ROLES):
+            layer.__dict__.pop(name, None)
 
 
 @_becomes(Linear)

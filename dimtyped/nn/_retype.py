@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 
 from dimtyped._describe import shape_text
 from dimtyped._dims import Dim
 from dimtyped._errors import DeclarationError, with_fields
-from dimtyped._scope import ATTRIBUTE, resync
+from dimtyped._scope import ATTRIBUTE, held_scope, is_scope, resync
 from dimtyped.nn._layer import ROLES, Layer, make_ready, torch_class_of, typed_class_of
+from dimtyped.nn._lazy import retype_lazy, untype_lazy
 from dimtyped.nn._parameters import expected_shape
 from dimtyped.nn._ties import adopt, release
 
 _M = TypeVar("_M", bound=torch.nn.Module)
+_COUNTS = ("heads", "layers")
+"""Sizes that count something: that one equals a width is no reason to call it so."""
+_CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
 def retype(model: _M, names: Mapping[str, int] | None = None) -> _M:
@@ -27,7 +31,8 @@ def retype(model: _M, names: Mapping[str, int] | None = None) -> _M:
     Args:
         model: Any module.
         names: Names for sizes, such as `{"embed": 768}`. A size of a layer that equals exactly one of them gets that
-            name; one that equals two of them gets none. Default: no names.
+            name; one that equals two of them gets none, nor does one that has a name already, or that is in a module which
+            declares that name with another size. Default: no names.
 
     Returns:
         The model.
@@ -43,10 +48,12 @@ def retype(model: _M, names: Mapping[str, int] | None = None) -> _M:
         )
     """
     must_be_module("retype", model)
-    dims = [Dim(name, size) for name, size in (names or {}).items()]
+    dims = _dims_of(names)
     for module in model.modules():
-        if retype_layer(module) and isinstance(module, Layer) and dims:
-            _name_sizes(module, dims)
+        if not retype_layer(module):
+            retype_lazy(module)
+    if dims:
+        _name_layers(model, dims)
     _read_scopes_again(model)
     return model
 
@@ -75,6 +82,7 @@ def untype(model: _M) -> _M:
             module.__dict__.pop(ROLES, None)
             module.__dict__.pop("__module__", None)
             release(module)
+        untype_lazy(module)
     _read_scopes_again(model)
     return model
 
@@ -91,25 +99,82 @@ def retype_layer(layer: torch.nn.Module) -> bool:
 
 
 def misfit_of(layer: torch.nn.Module) -> str | None:
-    """Why a plain layer cannot be typed: a parameter that its declared sizes contradict."""
+    """Why a plain layer cannot be typed: a size that it has lost, or a parameter that its declared sizes contradict."""
     typed = typed_class_of(type(layer))
     if typed is None:
         return None
     plain, layer.__class__ = layer.__class__, typed
     try:
-        for name, parameter in layer._parameters.items():
-            expected = expected_shape(layer, name) if parameter is not None else None
-            if parameter is not None and expected is not None and tuple(parameter.shape) != expected:
-                return f"its {name} is {shape_text(tuple(parameter.shape))}, declared {shape_text(expected)}"
+        return _lost_size(layer) or _wrong_parameter(layer)
     finally:
         layer.__class__ = plain
+
+
+def _lost_size(layer: Any) -> str | None:
+    for path in layer.contract.sizes.values():
+        attribute = path.partition(".")[0].partition("[")[0]
+        if not attribute.startswith("_") and attribute not in layer.__dict__:
+            return f"it has no `{attribute}`, which its declaration speaks of"
     return None
+
+
+def _wrong_parameter(layer: torch.nn.Module) -> str | None:
+    for name, parameter in layer._parameters.items():
+        expected = expected_shape(layer, name) if parameter is not None else None
+        if parameter is not None and expected is not None and tuple(parameter.shape) != expected:
+            return f"its {name} is {shape_text(tuple(parameter.shape))}, declared {shape_text(expected)}"
+    return None
+
+
+def _dims_of(names: Mapping[str, int] | None) -> list[Dim]:
+    if names is None:
+        return []
+    if not isinstance(names, Mapping):
+        raise with_fields(
+            DeclarationError(
+                f'retype() takes names for sizes as a mapping, {{"embed": 768}}, not {names!r} of type {type(names).__name__}'
+            ),
+            where="retype",
+            argument="names",
+            expected="a mapping of names to sizes",
+            actual=type(names).__name__,
+            hint='write {"embed": 768}',
+        )
+    return [Dim(name, size) for name, size in names.items()]
+
+
+def _name_layers(model: torch.nn.Module, dims: list[Dim]) -> None:
+    taken = _names_of_other_sizes(model, dims)
+    for module in model.modules():
+        if isinstance(module, Layer):
+            _name_sizes(module, [dim for dim in dims if dim.name not in taken.get(module, ())])
 
 
 def _name_sizes(layer: Layer, dims: list[Dim]) -> None:
     named = {role: [dim for dim in dims if dim == size] for role, size in layer._dim_sizes.items()}
-    found = {role: matches[0].name for role, matches in named.items() if len(matches) == 1}
-    layer.__dict__[ROLES] = {**found, **layer.__dict__.get(ROLES, {})}
+    found = {r: matches[0].name for r, matches in named.items() if len(matches) == 1 and r not in _COUNTS}
+    if found:
+        layer.__dict__[ROLES] = {**found, **layer.__dict__.get(ROLES, {})}
+
+
+def _names_of_other_sizes(model: torch.nn.Module, dims: list[Dim]) -> dict[torch.nn.Module, set[str]]:
+    """For each layer, the names that the module it is in declares with another size."""
+    taken: dict[torch.nn.Module, set[str]] = {}
+    for module in model.modules():
+        declared = held_scope(module).names if is_scope(module) else {}
+        others = {dim.name for dim in dims if declared.get(dim.name, dim) != dim}
+        if others:
+            for layer in _layers_in(module):
+                taken.setdefault(layer, set()).update(others)
+    return taken
+
+
+def _layers_in(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """What a module holds directly, or in containers."""
+    for child in module.children():
+        yield child
+        if isinstance(child, _CONTAINERS):
+            yield from _layers_in(child)
 
 
 def _read_scopes_again(model: torch.nn.Module) -> None:

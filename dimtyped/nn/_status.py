@@ -7,22 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch.nn.utils.parametrize import is_parametrized
 
 from dimtyped import _config
 from dimtyped._scope import short_text
 from dimtyped._typed import entry_of
 from dimtyped.nn._layer import Layer, typed_class_of
+from dimtyped.nn._lazy import LazyLayer, is_plain_lazy
 from dimtyped.nn._parting import trouble_of
 from dimtyped.nn._retype import misfit_of, must_be_module
+from dimtyped.nn._unchecked import reason_of
 from dimtyped.nn._variants import made_of
-
-_CONTAINERS = (
-    torch.nn.Sequential,
-    torch.nn.ModuleList,
-    torch.nn.ModuleDict,
-    torch.nn.ParameterList,
-    torch.nn.ParameterDict,
-)
 
 
 @dataclass(frozen=True)
@@ -99,15 +94,17 @@ def _rows(model: torch.nn.Module) -> Iterator[Row]:
 
 
 def _state_of(module: torch.nn.Module) -> tuple[str, str]:
+    if "forward" in module.__dict__:
+        return "skipped", "its forward was replaced on the instance; what that checks is not known here"
     if _is_checked(module):
         return "checked", ""
     if isinstance(module, Layer):
         if _config.mode() == "off":
             return "off", "DIMTYPED is off"
         return "skipped", "its own forward is not annotated"
-    if isinstance(module, _CONTAINERS) and type(module).forward in (kind.forward for kind in _CONTAINERS):
-        return "free", "passes its layers through"
-    if typed_class_of(type(module)) is not None:
+    if isinstance(module, LazyLayer):
+        return "skipped", "its sizes are not known yet; it is typed at its first call"
+    if typed_class_of(type(module)) is not None or is_plain_lazy(module):
         return "skipped", misfit_of(module) or "a plain torch layer; dimtyped.retype(model) types it"
     return _state_of_other(module)
 
@@ -120,9 +117,24 @@ def _is_checked(module: torch.nn.Module) -> bool:
 
 def _state_of_other(module: torch.nn.Module) -> tuple[str, str]:
     cls = type(module)
-    if cls.__module__.startswith("torch.nn.modules.") and not any(True for _ in module.parameters(recurse=False)):
-        return "free", "keeps shapes, or has no rule here"
+    known = reason_of(cls) or _reason_of_container(module)
+    if known is not None:
+        return known
     base = next((base for base in cls.__mro__[1:] if typed_class_of(base) is not None), None)
-    if base is not None:
-        return "skipped", f"a subclass of {base.__name__} by another: its contract is not ours to know"
-    return "skipped", "forward is not annotated"
+    if base is None:
+        return "skipped", "forward is not annotated"
+    if is_parametrized(module):
+        return (
+            "skipped",
+            f"a {base.__name__} whose parameters are computed; dimtyped.retype(model) types it before that",
+        )
+    return "skipped", f"a subclass of {base.__name__} by another: its contract is not ours to know"
+
+
+def _reason_of_container(module: torch.nn.Module) -> tuple[str, str] | None:
+    """A container of ours, or by another, that calls its layers as torch's does."""
+    base = next(
+        (base for base in (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict) if isinstance(module, base)),
+        None,
+    )
+    return reason_of(base) if base is not None and type(module).forward is base.forward else None

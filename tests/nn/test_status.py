@@ -44,12 +44,31 @@ def state_of(module: torch.nn.Module) -> tuple[str, str]:
         (Bare(), "skipped", "forward is not annotated"),
         (torch.nn.Linear(2, 2), "skipped", "a plain torch layer; dimtyped.retype(model) types it"),
         (Foreign(2, 2), "skipped", "a subclass of Linear by another: its contract is not ours to know"),
-        (torch.nn.ReLU(), "free", "keeps shapes, or has no rule here"),
+        (torch.nn.LazyLinear(2), "skipped", "a plain torch layer; dimtyped.retype(model) types it"),
+        (nn.LazyLinear(2), "skipped", "its sizes are not known yet; it is typed at its first call"),
+        (
+            torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2)),
+            "skipped",
+            "a Linear whose parameters are computed; dimtyped.retype(model) types it before that",
+        ),
+        (torch.nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "checked", ""),
+        (torch.nn.ReLU(), "free", "keeps its input's shape, whatever that is"),
+        (torch.nn.GLU(), "skipped", "halves an axis; torch alone checks that it can"),
+        (torch.nn.DataParallel(nn.Linear(2, 2)), "free", "passes its layers through"),
         (nn.Sequential(), "free", "passes its layers through"),
     ],
 )
 def test_each_module_is_told(module: torch.nn.Module, state: str, why: str) -> None:
     assert state_of(module) == (state, why)
+
+
+def test_a_forward_that_was_replaced_on_the_instance_is_not_called_checked() -> None:
+    layer = nn.Linear(2, 2)
+    layer.forward = lambda input: input  # type: ignore[method-assign]  # what hooks of other libraries do
+    assert state_of(layer) == (
+        "skipped",
+        "its forward was replaced on the instance; what that checks is not known here",
+    )
 
 
 def test_every_module_of_a_model_has_a_row() -> None:

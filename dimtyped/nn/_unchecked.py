@@ -1,0 +1,37 @@
+"""The modules of `torch.nn` that have no typed layer, and why: the words of `status`."""
+
+from __future__ import annotations
+
+import torch
+
+_FREE = {
+    "keeps its input's shape, whatever that is": (
+        "AlphaDropout CELU CrossMapLRN2d Dropout Dropout1d Dropout2d Dropout3d ELU FeatureAlphaDropout GELU Hardshrink "
+        "Hardsigmoid Hardswish Hardtanh Identity LeakyReLU LocalResponseNorm LogSigmoid LogSoftmax Mish PReLU RReLU ReLU ReLU6 "
+        "SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink Softsign Tanh Tanhshrink Threshold"
+    ),
+    "passes its layers through": "Sequential ModuleList ModuleDict ParameterList ParameterDict DataParallel DistributedDataParallel",
+    "never called: the attention around it takes its weight": "NonDynamicallyQuantizableLinear",
+}
+_LEFT_TO_TORCH = {
+    "widens any input by what it was told; torch alone checks that": (
+        "CircularPad1d CircularPad2d CircularPad3d ConstantPad1d ConstantPad2d ConstantPad3d ReflectionPad1d ReflectionPad2d "
+        "ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d ZeroPad1d ZeroPad2d ZeroPad3d"
+    ),
+    "halves an axis; torch alone checks that it can": "GLU",
+    "no rule is declared for it; torch alone checks it": (
+        "CosineSimilarity Fold LinearCrossEntropyLoss NLLLoss2d PairwiseDistance Unfold"
+    ),
+    "a base class of torch's, which computes nothing": "Container Module RNNBase RNNCellBase",
+}
+_REASONS = {
+    name: (state, why)
+    for state, reasons in (("free", _FREE), ("skipped", _LEFT_TO_TORCH))
+    for why, names in reasons.items()
+    for name in names.split()
+}
+
+
+def reason_of(cls: type[torch.nn.Module]) -> tuple[str, str] | None:
+    """The state of a module of exactly this class of torch's, and why; None where it is of another."""
+    return _REASONS.get(cls.__name__) if cls.__module__.startswith("torch.nn.") else None
