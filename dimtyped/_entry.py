@@ -92,7 +92,8 @@ class Entry:
         self.error = error
         self.rank_error = rank_error or error
         self.forms = dict(forms or {})
-        self.otherwise = tuple((_predicate(function, text), entry) for text, entry in (otherwise or {}).items())
+        self.otherwise = dict(otherwise or {})
+        self.rarer: tuple[tuple[Callable[..., bool], Entry | None], ...] = ()
         self.reads_scope = is_method and not self.is_layer
         self.call: Callable[..., Any] | None = None
         self.traced: Callable[..., Any] | None = None
@@ -227,6 +228,7 @@ class Entry:
 
     def _compile(self, layout: str | None) -> _fast.Compiled | None:
         """The fast check, or None where only the reference engine can decide."""
+        self._read_conditions()
         signature = self.signature
         if not signature.expressible:
             return None
@@ -260,11 +262,17 @@ class Entry:
         return made
 
     def _by_reference(self) -> Callable[..., Any]:
+        self._read_conditions()
         made = _REFERENCE_CALLS[flavour_of(self.function)](self)
         _sharing.register(made.__code__, self.bodies)
         return made
 
     # Forms ------------------------------------------------------------------------------------------------------------
+
+    def _read_conditions(self) -> None:
+        """Compiles the conditions of the rarer forms: here, since no trace can, and at import it would cost all layers."""
+        for entry in (self, *filter(None, self.forms.values())):
+            entry.rarer = tuple((_predicate(entry.function, text), other) for text, other in entry.otherwise.items())
 
     def form_of(self, values: tuple[Any, ...]) -> Entry | None:
         """What holds in this form of the call; None where torch alone decides."""
@@ -273,7 +281,7 @@ class Entry:
 
     def other_form(self, values: tuple[Any, ...]) -> Callable[..., Any] | None:
         """What decides instead of this check, which has failed."""
-        for holds, entry in self.otherwise:
+        for holds, entry in self.rarer:
             if holds(*values):
                 return entry.wrapper if entry is not None else self.call_unchecked
         return None

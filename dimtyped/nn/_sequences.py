@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Optional, Union
 
@@ -14,11 +15,13 @@ BATCH_FIRST, SEQUENCE_FIRST, UNBATCHED = "batch {} {}", "{} batch {}", "{} {}"
 """The layouts: where the length and the width stand."""
 
 
+@functools.cache  # an annotation is a class of its own, and the layers have many in common
 def sequence(layout: str, length: str, width: str = "embed") -> Any:
     """A sequence of vectors."""
     return Shaped[Tensor, layout.format(length, width)]
 
 
+@functools.cache
 def mask(layout: str, rows: str, columns: str) -> Any:
     """Which positions see which: one mask for all heads, or one for each."""
     heads = "heads" if layout == UNBATCHED else "batch*heads"
@@ -26,6 +29,7 @@ def mask(layout: str, rows: str, columns: str) -> Any:
     return Union[None, one, each]  # noqa: UP007  # pyright knows no | of these
 
 
+@functools.cache
 def padding(layout: str, length: str) -> Any:
     """Which positions are padding."""
     return Optional[Shaped[Tensor, length if layout == UNBATCHED else f"batch {length}"]]  # noqa: UP045  # as above
