@@ -8,8 +8,10 @@ the order in which jaxtyping checks: type, dtype, rank, leading axes, trailing a
 from __future__ import annotations
 
 import builtins
+import functools
 import itertools
 import keyword
+import operator
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Generator, Iterable, Mapping
@@ -163,8 +165,8 @@ class Writer:
     @contextmanager
     def loop(self, head: str, hint: Hint) -> Generator[None]:
         """A block that runs any number of times: what one turn binds, the next one finds."""
-        before = self._open_branch((hint,))
         self._loops += 1
+        before = self._open_branch((hint,))
         with self.block(head):
             yield
         self._loops -= 1
@@ -231,7 +233,7 @@ class Writer:
 
     def _choose_flat(self, options: tuple[Hint, ...], value: str, fail: tuple[str, ...], before: Names) -> None:
         head = "if"
-        for option in options:
+        for option in sorted(options, key=_is_none, reverse=True):  # None first: the cheapest to see, and no tensor
             self.names = before.copy()
             terms, bindings = self.terms(option, value, self.names)
             with self.block(f"{head} {' and '.join(terms)}:"):
@@ -476,8 +478,8 @@ class Writer:
     def _needs_variable(self, name: str) -> bool:
         """Whether its source is worth a variable, or would not be there any more where it is read."""
         if self._branches:
-            return self._keep_all or self._loops > 0 or self._uses[name].total() > 1
-        return len(self._uses[name]) > 1
+            return self._keep_all or self._loops > 0 or self._uses[name].most > 1
+        return len(self._uses[name].axes) > 1
 
     def _bind(self, bindings: list[tuple[str, str]]) -> None:
         for name, source in bindings:
@@ -492,6 +494,8 @@ class Writer:
         self._branches += 1
         self.names = before.copy()
         for name in dict.fromkeys(name for hint in hints for name in _bound_names(hint)):
+            if not self._needs_variable(name):
+                continue
             known = self._known(name)
             variable = self.variable(name)
             if known is None or (known.maybe and known.source != variable):
@@ -521,20 +525,44 @@ class Writer:
         return isinstance(hint, AnythingHint | ArrayHint | ClassHint | BeartypeHint)
 
 
-Uses: TypeAlias = Mapping[str, Counter[tuple[Axis, ...]]]
-"""For each name, how often the tensor annotations that use it say which axes. Equal axes are compared as one shape."""
+@dataclass(slots=True)
+class Use:
+    """How the tensor annotations use one name.
+
+    Attributes:
+        axes: The different axes that they have. Equal axes are compared as one shape.
+        most: In how many annotations of one call it may stand: of a union's options only one counts.
+    """
+
+    axes: set[tuple[Axis, ...]] = field(default_factory=set[tuple[Axis, ...]])
+    most: int = 0
 
 
-def count_uses(hints: Iterable[Hint]) -> tuple[Uses, frozenset[str]]:
+Uses: TypeAlias = Mapping[str, Use]
+
+
+def count_uses(hints: Collection[Hint]) -> tuple[Uses, frozenset[str]]:
     """How the tensor annotations use each name, and which `*name`s broadcast somewhere."""
-    uses: defaultdict[str, Counter[tuple[Axis, ...]]] = defaultdict(Counter)
+    uses: defaultdict[str, Use] = defaultdict(Use)
     joined: set[str] = set()
-    for hint in hints:
-        for array in arrays_in(hint):
-            joined.update(axis.name for axis in array.axes if axis.many and axis.broadcast)
-            for name in _uses_of(array):
-                uses[name][array.axes] += 1
+    for array in (array for hint in hints for array in arrays_in(hint)):
+        joined.update(axis.name for axis in array.axes if axis.many and axis.broadcast)
+        for name in _uses_of(array):
+            uses[name].axes.add(array.axes)
+    for name, count in sum(map(_most_uses, hints), Counter[str]()).items():
+        uses[name].most = count
     return uses, frozenset(joined)
+
+
+def _most_uses(hint: Hint) -> Counter[str]:
+    """In how many annotations of this hint each name stands at most, whichever option of a union holds."""
+    match hint:
+        case UnionHint(options=options):
+            return functools.reduce(operator.or_, map(_most_uses, options), Counter[str]())
+        case TupleHint(items=items):
+            return sum(map(_most_uses, items), Counter[str]())
+        case _:
+            return Counter(name for array in arrays_in(hint) for name in _uses_of(array))
 
 
 def _uses_of(array: ArrayHint) -> set[str]:

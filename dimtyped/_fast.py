@@ -106,6 +106,7 @@ class _Source:
         self.rescued = rescued
         self.may_own = may_own
         self.forms = forms
+        self.parts: dict[str, str] = {}
         self.entry = f"{PREFIX}entry"
         signatures = (signature, *(form for _, form in forms.values() if form is not None))
         hints = [hint for form in signatures for hint in form.hints]
@@ -149,15 +150,26 @@ class _Source:
         sizes = self.writer.names.sizes
         sizes.update((name, Known(str(size))) for name, size in self.signature.fixed.items())
         owner = self.signature.parameters[0].name if self.signature.parameters else ""
-        sizes.update(
-            (name, Known(f"{owner}.{attribute}"))
-            for name, attribute in self.signature.attributes.items()
-            if name in self.used
-        )
+        paths = {name: f"{owner}.{path}" for name, path in self.signature.attributes.items()}
+        self._read_parts(owner, paths)
+        sizes.update((name, Known(self._held(path))) for name, path in paths.items() if name in self.used)
         if self.layout is not None:
             self._read_scope(owner, self.layout)
         elif self.may_own:
             self._look_for_scope(owner)
+
+    def _read_parts(self, owner: str, paths: Mapping[str, str]) -> None:
+        """Reads a part of the layer that both the forms and the sizes are asked of, once."""
+        inner = dict.fromkeys(path.rpartition(".")[0] for path in paths.values())
+        for part in (part for part in inner if part != owner and any(part in condition for condition in self.forms)):
+            self.parts[part] = self.writer.fresh("part")
+            self.writer.write(f"{self.parts[part]} = {part}")
+
+    def _held(self, source: str) -> str:
+        """The same source over what is read already."""
+        for part, variable in self.parts.items():
+            source = source.replace(part, variable)
+        return source
 
     def _read_scope(self, owner: str, layout: str) -> None:
         writer = self.writer
@@ -195,7 +207,7 @@ class _Source:
         declared, head = self.writer.names, "if "
         for condition, (entry, signature) in self.forms.items():
             self.writer.names, self.entry = declared.copy(), self.writer.constant(entry, "entry")
-            with self.writer.block(f"{head}{condition}:" if condition else "else:"):
+            with self.writer.block(f"{head}{self._held(condition)}:" if condition else "else:"):
                 if signature is None:
                     self.writer.write("pass")
                 else:

@@ -58,7 +58,8 @@ class _OfAttention(Layer):
 
     @property
     def _dim_attention(self) -> torch.nn.MultiheadAttention | None:
-        return _attention_of(self)
+        found = self._modules.get("self_attn")  # read at each call: as in `_attention_of`, one call the less
+        return found if isinstance(found, torch.nn.MultiheadAttention) else None
 
     @property
     def _dim_sizes(self) -> dict[str, int]:
