@@ -5,8 +5,9 @@ What torch takes stays allowed, NumPy's ints and sizes of 0 among it; a bool is 
 
 from __future__ import annotations
 
+import numbers
 import traceback
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +19,29 @@ from dimtyped.nn._refusals import misdeclared
 
 _KINDS = (AssertionError, TypeError, ValueError, RuntimeError, ZeroDivisionError)
 _NEGATIVE = "negative dimension"
-_SIZE = "an int of 0 or more"
+COUNTS: Mapping[str, int | None] = {
+    "kernel_size": 1,
+    "stride": 1,
+    "dilation": 1,
+    "padding": 0,
+    "output_padding": 0,
+    "groups": 1,
+    "num_groups": 1,
+    "num_layers": 0,
+    "num_encoder_layers": 0,
+    "num_decoder_layers": 0,
+    "proj_size": 0,
+    "output_size": 0,
+    "size": 1,
+    "upscale_factor": 1,
+    "downscale_factor": 1,
+    "start_dim": None,
+    "end_dim": None,
+    "ignore_index": None,
+    "divisor_override": None,
+    "blank": 0,
+}
+"""Arguments that are ints and no dimension, and the least that any call of torch's runs; None where each int may do."""
 
 
 def named_arguments(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -35,22 +58,40 @@ def check_sizes(where: str, names: Iterable[str], arguments: Mapping[str, Any]) 
     Raises:
         DeclarationError: it names the argument and shows the value.
     """
-    for name in names:
+    check_counts(where, dict.fromkeys(names, 0), arguments)
+
+
+def check_counts(
+    where: str, least: Mapping[str, int | None], arguments: Mapping[str, Any], words: Collection[str] = ()
+) -> None:
+    """Refuses what is no int, or less than it may be; also inside a tuple. Some arguments may be a word instead.
+
+    Raises:
+        DeclarationError: it names the argument and shows the value.
+    """
+    for name, bound in least.items():
         value = arguments.get(name)
+        if isinstance(value, str) and name in words:
+            continue
         for item in value if isinstance(value, tuple | list) else (value,):
-            fault = _fault(item)
+            fault = _fault(item, bound)
             if fault:
-                raise wrong_argument(where, name, value, fault, f"give {_SIZE}", _SIZE)
+                wanted = "an int" if bound is None else f"an int of {bound} or more"
+                raise wrong_argument(where, name, value, fault, f"give {wanted}", wanted)
 
 
-def _fault(value: Any) -> str:
+def _fault(value: Any, least: int | None) -> str:
     if isinstance(value, bool):
         return "is a bool"
-    if isinstance(value, float | complex | str | bytes):
+    if _is_fraction_or_word(value):
         return f"is of type {type(value).__name__}"
-    if isinstance(value, torch.SymInt) or not hasattr(value, "__index__"):
-        return ""  # a trace's own size, or something that torch may know
-    return "is negative" if value < 0 else ""
+    if least is None or isinstance(value, torch.SymInt) or not hasattr(value, "__index__") or value >= least:
+        return ""  # also a trace's own size, or something that torch may know
+    return f"is less than {least}" if least else "is negative"
+
+
+def _is_fraction_or_word(value: object) -> bool:
+    return isinstance(value, str | bytes) or (isinstance(value, numbers.Number) and not hasattr(value, "__index__"))
 
 
 @contextmanager

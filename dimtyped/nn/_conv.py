@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
+from dimtyped.nn._arguments import COUNTS
 from dimtyped.nn._layer import Layer, declares
 from dimtyped.nn._refusals import Misfit
 from dimtyped.nn._spaces import space, space_names
 
 _SIZES = {"in_channels": "in_channels", "out_channels": "out_channels"}
 _FLOW = ("in_channels", "out_channels")
+_TRANSPOSED_COUNTS = {**COUNTS, "dilation": 0}  # which torch runs
 _MULTIPLES = {"in_channels": "groups", "out_channels": "groups"}
 
 
@@ -52,6 +54,7 @@ def _too_small(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
     flow=_FLOW,
     axis=-2,
     multiples=_MULTIPLES,
+    words=("padding",),
     refuses=_too_small,
 )
 class Conv1d(_Convolution, torch.nn.Conv1d):
@@ -79,6 +82,7 @@ class Conv1d(_Convolution, torch.nn.Conv1d):
     flow=_FLOW,
     axis=-3,
     multiples=_MULTIPLES,
+    words=("padding",),
     refuses=_too_small,
 )
 class Conv2d(_Convolution, torch.nn.Conv2d):
@@ -100,6 +104,7 @@ class Conv2d(_Convolution, torch.nn.Conv2d):
     flow=_FLOW,
     axis=-4,
     multiples=_MULTIPLES,
+    words=("padding",),
     refuses=_too_small,
 )
 class Conv3d(_Convolution, torch.nn.Conv3d):
@@ -121,6 +126,7 @@ class Conv3d(_Convolution, torch.nn.Conv3d):
     flow=_FLOW,
     axis=-2,
     multiples=_MULTIPLES,
+    counts=_TRANSPOSED_COUNTS,
 )
 class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
     """`torch.nn.ConvTranspose1d`, checked by name: `(batch, in_channels, length)`, or without batch.
@@ -141,6 +147,7 @@ class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
     flow=_FLOW,
     axis=-3,
     multiples=_MULTIPLES,
+    counts=_TRANSPOSED_COUNTS,
 )
 class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
     """`torch.nn.ConvTranspose2d`, checked by name: `(batch, in_channels, height, width)`, or without batch.
@@ -161,6 +168,7 @@ class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
     flow=_FLOW,
     axis=-4,
     multiples=_MULTIPLES,
+    counts=_TRANSPOSED_COUNTS,
 )
 class ConvTranspose3d(_Convolution, torch.nn.ConvTranspose3d):
     """`torch.nn.ConvTranspose3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch.

@@ -15,7 +15,7 @@ from dimtyped._dims import Dim
 from dimtyped._entry import Entry
 from dimtyped.nn._layer import Layer, check_before, declares, take_names
 from dimtyped.nn._resize import Resized, resized
-from dimtyped.nn._vocabulary import check_matrix, check_padding, check_weight, explain_index, rows_of
+from dimtyped.nn._vocabulary import check_embedding, check_matrix, explain_index, rows_of
 
 
 class TokenId(AbstractDtype):
@@ -147,9 +147,7 @@ class Embedding(Layer, torch.nn.Embedding):
 
     @classmethod
     def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
-        sizes = {"vocab": arguments.get("num_embeddings"), "embed": arguments.get("embedding_dim")}
-        check_padding(sizes["vocab"], arguments.get("padding_idx"))
-        check_weight(sizes, arguments.get("_weight"))
+        check_embedding(cls.__name__, arguments)
 
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 import torch
@@ -15,7 +15,7 @@ from dimtyped.nn._embedding import TokenId
 from dimtyped.nn._forms import has_axes
 from dimtyped.nn._layer import Layer, check_before, declares
 from dimtyped.nn._refusals import REFUSALS, explained
-from dimtyped.nn._vocabulary import explain_index
+from dimtyped.nn._vocabulary import check_embedding, explain_index
 
 
 def _explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
@@ -60,6 +60,10 @@ class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
         >>> nn.EmbeddingBag(vocab, embed)
         EmbeddingBag(vocab=10000 -> embed=128, mode='mean')
     """
+
+    @classmethod
+    def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        check_embedding(cls.__name__, arguments)
 
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:

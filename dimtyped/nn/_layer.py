@@ -25,7 +25,7 @@ from dimtyped._signature import size_at
 from dimtyped._tracing import is_tracing
 from dimtyped._typed import entry_of, wrap
 from dimtyped.nn import _parameters
-from dimtyped.nn._arguments import named_arguments, check_sizes, refusals_shown
+from dimtyped.nn._arguments import COUNTS, named_arguments, check_counts, check_sizes, refusals_shown
 from dimtyped.nn._forms import Inputs
 from dimtyped.nn._keeping import KeepsTies
 from dimtyped.nn._parting import computed
@@ -54,6 +54,8 @@ class Contract:
         keeps: The axes, counted from the end, that come out as they go in. Default: what `flow` says.
         arguments: The constructor arguments that hold a size under another name than its attribute's.
         multiples: The constructor arguments that must be multiples of another: `{"embed_dim": "num_heads"}`.
+        counts: The least that constructor arguments may be that are ints and no dimension, such as `stride`.
+        words: Those of them that may be a word instead, as in `padding="same"`.
         error: The kind of DimensionError, where torch raises something that code may catch.
         rank_error: The kind for too few or too many axes. Default: the same.
         refuses: What finds the reason of a refusal of torch's that the annotations cannot state.
@@ -70,6 +72,8 @@ class Contract:
     keeps: Collection[int] = ()
     arguments: Mapping[str, str] = field(default_factory=dict[str, str])
     multiples: Mapping[str, str] = field(default_factory=dict[str, str])
+    counts: Mapping[str, int | None] = field(default_factory=lambda: COUNTS)
+    words: Collection[str] = ()
     error: type[DimensionError] = DimensionError
     rank_error: type[DimensionError] | None = None
     refuses: Rule | None = None
@@ -228,6 +232,11 @@ def check_before(
     return wrapper
 
 
+def layer_classes() -> tuple[type[Layer], ...]:
+    """Every typed layer class, in the order in which they are declared."""
+    return tuple(_layers)
+
+
 def typed_class_of(cls: type[torch.nn.Module]) -> type[Layer] | None:
     """The typed class that stands for exactly this torch class, if there is one."""
     return next((typed for typed in _layers if typed.__name__ == cls.__name__ and cls in typed.__bases__), None)
@@ -317,6 +326,7 @@ def check_arguments(cls: Any, arguments: Mapping[str, Any]) -> None:
     """Refuses arguments that cannot work, before torch's constructor has drawn a weight."""
     contract = cls.contract
     check_sizes(cls.__name__, (*contract.sizes.values(), *contract.arguments), arguments)
+    check_counts(cls.__name__, contract.counts, arguments, contract.words)
     cls._dim_check_arguments(arguments)
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
+from dimtyped.nn._arguments import refusals_shown
 from dimtyped.nn._conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from dimtyped.nn._layer import ROLES, Contract, Layer, check_arguments, compile_checks, holds_dim, plain, take_names
 from dimtyped.nn._linear import Linear
@@ -71,13 +72,15 @@ def _taking_dims(cls: type[LazyLayer], typed: type[Layer]) -> Callable[..., None
 
     @functools.wraps(torch_init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        given = signature.bind(self, *args, **kwargs).arguments
+        given = dict(signature.bind(self, *args, **kwargs).arguments)
+        del given["self"]
         check_arguments(cls, given)
         if any(holds_dim(value) for value in given.values()):
             take_names(self, given)
             args = tuple(plain(value) for value in args)
             kwargs = {key: plain(value) for key, value in kwargs.items()}
-        torch_init(self, *args, **kwargs)
+        with refusals_shown(cls.__name__, given):
+            torch_init(self, *args, **kwargs)
         if type(self) is cls:  # what torch.fx and quantisers know torch's layers by
             self.__dict__["__module__"] = _torch_class_of(cls).__module__
         compile_checks(typed)

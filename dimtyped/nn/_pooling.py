@@ -12,6 +12,7 @@ from torch import Tensor
 from dimtyped._errors import DimensionIndexError
 from dimtyped.nn._forms import UNCHECKED
 from dimtyped.nn._layer import Layer, declares
+from dimtyped.nn._limits import too_small_for_fraction
 from dimtyped.nn._refusals import Misfit
 from dimtyped.nn._spaces import space, space_names
 
@@ -24,7 +25,8 @@ def _too_small(count: int) -> Any:
     """The axes that are too short for the window."""
 
     def rule(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
-        windows, pads = _each(layer.kernel_size, count), _each(getattr(layer, "padding", 0), count)
+        padding = 0 if isinstance(layer, torch.nn.AvgPool3d) else getattr(layer, "padding", 0)  # torch asks so of this one
+        windows, pads = _each(layer.kernel_size, count), _each(padding, count)
         dilations = _each(getattr(layer, "dilation", 1), count)
         for index, name in enumerate(space_names(count)):
             least = max(1, dilations[index] * (windows[index] - 1) + 1 - 2 * pads[index])
@@ -238,28 +240,28 @@ class AdaptiveAvgPool3d(Layer, torch.nn.AdaptiveAvgPool3d):
     """
 
 
-@declares(**_adaptive(2))
+@declares(**_adaptive(2), refuses=too_small_for_fraction)
 class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
     """`torch.nn.FractionalMaxPool2d` of `(batch, channels, height, width)`, or without batch.
 
     Args: as `torch.nn.FractionalMaxPool2d`.
 
     Raises:
-        DimensionError: at a call with more or fewer axes.
+        DimensionError: at a call with more or fewer axes, or one that is too short for the windows.
     """
 
     if TYPE_CHECKING:
         __call__: Callable[..., Any]  # with return_indices, a pair
 
 
-@declares(**_adaptive(3))
+@declares(**_adaptive(3), refuses=too_small_for_fraction)
 class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
     """`torch.nn.FractionalMaxPool3d` of `(batch, channels, depth, height, width)`, or without batch.
 
     Args: as `torch.nn.FractionalMaxPool3d`.
 
     Raises:
-        DimensionError: at a call with more or fewer axes.
+        DimensionError: at a call with more or fewer axes, or one that is too short for the windows.
     """
 
     if TYPE_CHECKING:
@@ -269,9 +271,11 @@ class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
 # Back again -----------------------------------------------------------------------------------------------------------
 
 _SAME = {"input": Shaped[Tensor, "*shape"], "indices": Shaped[Tensor, "*shape"]}
+_UNPOOLED = dict.fromkeys(("kernel_size", "stride", "padding"))
+"""They only tell the size that comes out where a call tells none."""
 
 
-@declares(inputs=_SAME, output=space(1, prefix="out_"), axis=-2, keeps=(-2,))
+@declares(inputs=_SAME, output=space(1, prefix="out_"), axis=-2, keeps=(-2,), counts=_UNPOOLED)
 class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
     """`torch.nn.MaxUnpool1d` of what a `MaxPool1d` gave, and its indices.
 
@@ -282,7 +286,7 @@ class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
     """
 
 
-@declares(inputs=_SAME, output=space(2, prefix="out_"), axis=-3, keeps=(-3,))
+@declares(inputs=_SAME, output=space(2, prefix="out_"), axis=-3, keeps=(-3,), counts=_UNPOOLED)
 class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
     """`torch.nn.MaxUnpool2d` of what a `MaxPool2d` gave, and its indices.
 
@@ -293,7 +297,7 @@ class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
     """
 
 
-@declares(inputs=_SAME, output=space(3, prefix="out_"), axis=-4, keeps=(-4,))
+@declares(inputs=_SAME, output=space(3, prefix="out_"), axis=-4, keeps=(-4,), counts=_UNPOOLED)
 class MaxUnpool3d(Layer, torch.nn.MaxUnpool3d):
     """`torch.nn.MaxUnpool3d` of what a `MaxPool3d` gave, and its indices.
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812  # its name everywhere
 from dimtyped._dims import Dim
 from dimtyped._errors import TyingError, with_fields
 from dimtyped._scope import short_repr
+from dimtyped.nn._arguments import check_sizes
 from dimtyped.nn._keeping import keep_ties
 from dimtyped.nn._layer import ROLES, Layer, compile_checks, declares
 from dimtyped.nn._linear import Linear
@@ -160,7 +161,8 @@ def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
 
 
 def _size(hidden: int) -> int:
-    return int(Dim("hidden", hidden))  # refuses what is no size
+    check_sizes("TiedDecoder", ["hidden"], {"hidden": hidden})
+    return int(hidden)
 
 
 def _names(embedding: torch.nn.Module, hidden: int | None) -> dict[str, str]:

@@ -182,6 +182,7 @@ class TransformerDecoder(_Stack, torch.nn.TransformerDecoder):
 
 @declares(
     sizes={"embed": "d_model", "heads": "nhead"},
+    arguments={"dim_feedforward": "feedforward"},
     forms={
         "not self._dim_is_whole": UNCHECKED,
         "self.batch_first": _transformer_inputs(BATCH_FIRST),

@@ -111,12 +111,18 @@ def _too_few_rows(shape: tuple[int, ...], entries: int, name: str) -> Declaratio
 # Arguments of the constructor -----------------------------------------------------------------------------------------
 
 
-def check_padding(vocab: Any, padding: Any) -> None:
-    """Refuses a padding index that is no row.
+def check_embedding(where: str, arguments: Mapping[str, Any]) -> None:
+    """Refuses a padding index that is no row, and a given weight that has not the declared rows and width.
 
     Raises:
-        DeclarationError: it is no int, or outside the vocabulary.
+        DeclarationError: the index is no int, or outside the vocabulary; of the weight it names the dimension.
     """
+    sizes = {"vocab": arguments.get("num_embeddings"), "embed": arguments.get("embedding_dim")}
+    _check_padding(where, sizes["vocab"], arguments.get("padding_idx"))
+    _check_weight(where, sizes, arguments.get("_weight"))
+
+
+def _check_padding(where: str, vocab: Any, padding: Any) -> None:
     if padding is None or not hasattr(vocab, "__index__"):
         return
     size, name = int(vocab), name_of(vocab) or "vocab"
@@ -127,15 +133,10 @@ def check_padding(vocab: Any, padding: Any) -> None:
         fault = f"is outside the vocabulary, {name}={size}"
     else:
         return
-    raise wrong_argument("Embedding", "padding_idx", padding, fault, f"give one of {wanted}, or None", wanted)
+    raise wrong_argument(where, "padding_idx", padding, fault, f"give one of {wanted}, or None", wanted)
 
 
-def check_weight(sizes: Mapping[str, Any], weight: Any) -> None:
-    """Refuses a given weight that has not the declared rows and width.
-
-    Raises:
-        DeclarationError: it names the dimension.
-    """
+def _check_weight(where: str, sizes: Mapping[str, Any], weight: Any) -> None:
     if not isinstance(weight, Tensor) or weight.dim() != len(sizes):
         return  # torch says what it takes
     for (role, declared), actual in zip(sizes.items(), weight.shape, strict=True):
@@ -143,7 +144,7 @@ def check_weight(sizes: Mapping[str, Any], weight: Any) -> None:
             name = declared.name if isinstance(declared, Dim) else role
             fault = f"does not fit: {name} is {actual} in it, must be {plain(declared)}"
             hint = f"give a matrix of the declared sizes, or make {name} {actual}"
-            error = wrong_argument("Embedding", "_weight", weight, fault, hint, plain(declared))
+            error = wrong_argument(where, "_weight", weight, fault, hint, plain(declared))
             raise with_fields(error, dim=name, actual=actual)
 
 
