@@ -88,6 +88,30 @@ def run_errors(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def add_layers(parser: argparse.ArgumentParser) -> None:
+    """What `layers` takes."""
+    parser.add_argument(
+        "--write",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="FOLDER",
+        help="bring the README's table in a checkout up to date instead (default: the current folder)",
+    )
+    parser.set_defaults(run=run_layers)
+
+
+def run_layers(chosen: argparse.Namespace) -> int:
+    """Shows what each layer takes and gives, and its parameters."""
+    from dimtyped import _contracts  # noqa: PLC0415  # what an import of this file need not load
+
+    if chosen.write is not None:
+        _contracts.write(chosen.write)
+    else:
+        print(*_contracts.shown(), sep="\n")
+    return 0
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
@@ -101,6 +125,10 @@ def _refuse(command: str, reason: str) -> int:
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "errors": ("every known kind of mistake: the code that makes it, and what dimtyped says", add_errors),
+    "layers": (
+        "every typed layer: what it takes and gives, and its parameters, by the names of their axes",
+        add_layers,
+    ),
     "demo": ("train a typed model on real text, see three mistakes caught, and what the checks cost", add_demo),
 }
 """Each command's name, what it does, and what adds its arguments and its `run`."""

@@ -31,6 +31,8 @@ _BATCH_FIRST = Shaped[Tensor, "batch seq embed"]
 _SEQ_FIRST = Shaped[Tensor, "seq batch embed"]
 _UNBATCHED = Shaped[Tensor, "seq embed"]
 _PACKED = Shaped[Tensor, "steps embed"]
+_OUTPUT = Shaped[Tensor, "batch seq directions*state"] | Shaped[Tensor, "seq directions*state"]
+_PAIR = tuple[_State, _Cell] | tuple[_FlatState, _FlatCell]
 
 
 def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:  # noqa: ARG001
@@ -128,7 +130,12 @@ def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial:
         take_initial(layer, initial)
 
 
-@declares(sizes=_SIZES, inputs={}, flow=("embed", "hidden"))
+@declares(
+    sizes=_SIZES,
+    inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _State | _FlatState | None},
+    output=tuple[_OUTPUT, _State | _FlatState],
+    flow=("embed", "hidden"),
+)
 class RNN(Recurrent, torch.nn.RNN):
     """`torch.nn.RNN`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`.
 
@@ -179,7 +186,12 @@ class RNN(Recurrent, torch.nn.RNN):
         )
 
 
-@declares(sizes=_SIZES, inputs={}, flow=("embed", "hidden"))
+@declares(
+    sizes=_SIZES,
+    inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _State | _FlatState | None},
+    output=tuple[_OUTPUT, _State | _FlatState],
+    flow=("embed", "hidden"),
+)
 class GRU(Recurrent, torch.nn.GRU):
     """`torch.nn.GRU`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`, to the same of hidden.
 
@@ -234,7 +246,12 @@ class GRU(Recurrent, torch.nn.GRU):
         )
 
 
-@declares(sizes=_SIZES, inputs={}, flow=("embed", "hidden"))
+@declares(
+    sizes=_SIZES,
+    inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _PAIR | None},
+    output=tuple[_OUTPUT, _PAIR],
+    flow=("embed", "hidden"),
+)
 class LSTM(Recurrent, torch.nn.LSTM):
     """`torch.nn.LSTM`, checked by name; its state is `(h, c)`, h of width `proj_size` where there is one.
 

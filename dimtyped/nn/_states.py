@@ -20,6 +20,7 @@ from dimtyped.nn._linear import Linear
 
 _H = Shaped[Tensor, "layers *batch hidden"]
 _C = Shaped[Tensor, "layers *batch cell"]
+_MAPPED = Shaped[Tensor, "target_layers *batch target_hidden"]
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,11 @@ class _Bridge(torch.nn.Module):
         return torch.cat([layers, layers[-1:].expand(missing, *layers.shape[1:])])
 
 
-@declares(sizes={"layers": "_dim_layers", "hidden": "_dim_hidden", "cell": "_dim_cell"}, inputs={})
+@declares(
+    sizes={"layers": "_dim_layers", "hidden": "_dim_hidden", "cell": "_dim_cell"},
+    inputs={"state": _H | tuple[_H, _C]},
+    output=_MAPPED | tuple[_MAPPED, _MAPPED],
+)
 class StateBridge(Layer, _Bridge):
     """A learned map from one recurrent layer's final state to another's first.
 
