@@ -10,45 +10,8 @@ import torch
 from dimtyped._errors import DeclarationError
 from dimtyped._scope import short_repr
 from dimtyped.nn._layer import Layer, has_own_forward
+from dimtyped.nn._unchecked import keeps_shape
 
-_KEEPS_SHAPE = (
-    torch.nn.Dropout,
-    torch.nn.Dropout1d,
-    torch.nn.Dropout2d,
-    torch.nn.Dropout3d,
-    torch.nn.AlphaDropout,
-    torch.nn.FeatureAlphaDropout,
-    torch.nn.Identity,
-    torch.nn.ReLU,
-    torch.nn.ReLU6,
-    torch.nn.LeakyReLU,
-    torch.nn.PReLU,
-    torch.nn.RReLU,
-    torch.nn.ELU,
-    torch.nn.CELU,
-    torch.nn.SELU,
-    torch.nn.GELU,
-    torch.nn.SiLU,
-    torch.nn.Mish,
-    torch.nn.Sigmoid,
-    torch.nn.LogSigmoid,
-    torch.nn.Hardsigmoid,
-    torch.nn.Tanh,
-    torch.nn.Hardtanh,
-    torch.nn.Hardswish,
-    torch.nn.Tanhshrink,
-    torch.nn.Hardshrink,
-    torch.nn.Softshrink,
-    torch.nn.Softplus,
-    torch.nn.Softsign,
-    torch.nn.Threshold,
-    torch.nn.Softmax,
-    torch.nn.Softmax2d,
-    torch.nn.LogSoftmax,
-    torch.nn.Softmin,
-    torch.nn.LocalResponseNorm,
-)
-"""Of exactly these classes; what others make of them may do anything."""
 _POOLS = ("MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool")
 _KEEPS_CHANNELS = {getattr(torch.nn, f"{pool}{n}d"): -n - 1 for pool in _POOLS for n in (1, 2, 3)}
 """The one axis that is sure to come out as it goes in."""
@@ -128,7 +91,7 @@ def _keeps(layer: torch.nn.Module | None, axis: int) -> bool:
         return False
     if isinstance(layer, Layer):
         return axis in layer.contract.keeps and has_own_forward(layer)
-    return type(layer) in _KEEPS_SHAPE or _KEEPS_CHANNELS.get(type(layer)) == axis
+    return keeps_shape(type(layer)) or _KEEPS_CHANNELS.get(type(layer)) == axis
 
 
 def _is_lookup(layer: Layer) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+_KEEPS = "keeps its input's shape, whatever that is"
 _FREE = {
-    "keeps its input's shape, whatever that is": (
+    _KEEPS: (
         "AlphaDropout CELU CrossMapLRN2d Dropout Dropout1d Dropout2d Dropout3d ELU FeatureAlphaDropout GELU Hardshrink "
         "Hardsigmoid Hardswish Hardtanh Identity LeakyReLU LocalResponseNorm LogSigmoid LogSoftmax Mish PReLU RReLU ReLU ReLU6 "
         "SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink Softsign Tanh Tanhshrink Threshold"
@@ -35,3 +36,8 @@ _REASONS = {
 def reason_of(cls: type[torch.nn.Module]) -> tuple[str, str] | None:
     """The state of a module of exactly this class of torch's, and why; None where it is of another."""
     return _REASONS.get(cls.__name__) if cls.__module__.startswith("torch.nn.") else None
+
+
+def keeps_shape(cls: type[torch.nn.Module]) -> bool:
+    """Whether what comes out of a module of exactly this class has the shape of what goes in."""
+    return reason_of(cls) == ("free", _KEEPS)
