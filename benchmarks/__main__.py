@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import dimtyped
-from benchmarks import compare, costs, machine, show
+from benchmarks import compare, machine, readme, show
 from benchmarks.measure import CPU, WALL, Run
 from benchmarks.record import RESULTS, Answer, Results
 
@@ -37,14 +37,17 @@ QUESTIONS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     console = Console()
     if options.compare:
         return _compare(console, *options.compare)
     if options.plots:
         return _plots(console, options.plots)
-    if options.readme:
-        costs.write_readme(*options.readme[:2])
+    if options.readme is not None:
+        if len(options.readme) > 2:
+            parser.error(f"--readme takes a CPU's file and a GPU's, not {len(options.readme)} files")
+        readme.write(*options.readme)
         return 0
     return _measure(console, options)
 
@@ -70,7 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--plots", type=Path, metavar="JSON", help="draws a results file anew")
     parser.add_argument(
-        "--readme", nargs="+", type=Path, metavar="JSON", help="writes README's section from a CPU and a GPU file"
+        "--readme",
+        nargs="*",
+        type=Path,
+        metavar="JSON",
+        help="writes README's section from a CPU and a GPU file; without any, that nothing is measured yet",
     )
     return parser
 
@@ -138,7 +145,7 @@ def _ask_all(
     console: Console, options: argparse.Namespace, device: torch.device, results: Results, path: Path
 ) -> list[str]:
     """Asks each question and saves its answer at once. Returns those that failed."""
-    names = [name for name in options.only or QUESTIONS if device.type in _devices(_question(name))]
+    names = [name for name in options.only or QUESTIONS if device.type in devices(name)]
     failed: list[str] = []
     columns = (TextColumn("{task.fields[name]:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("[dim]{task.description}"), console=console, transient=True) as progress:
@@ -168,8 +175,9 @@ def _question(name: str) -> types.ModuleType:
     return importlib.import_module(f"benchmarks.questions.{name}")
 
 
-def _devices(question: types.ModuleType) -> tuple[str, ...]:
-    return getattr(question, "DEVICES", ("cpu", "cuda"))
+def devices(question: str) -> tuple[str, ...]:
+    """Where the question is asked."""
+    return getattr(_question(question), "DEVICES", ("cpu", "cuda"))
 
 
 def _first_line(question: types.ModuleType) -> str:

@@ -1,25 +1,19 @@
-"""Writes README's section "What it costs" from results files: no figure in it comes from anywhere else."""
+"""What README's table says of results files: each line reads its rows, and judges them by what was to be reached."""
 
 from __future__ import annotations
 
-import os
 import re
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.measure import CPU, EVENTS
+from benchmarks.measure import EVENTS
 from benchmarks.questions import check, failing, first_call, imports, kernels, layers, memory, off, traces
 from benchmarks.record import MEASURED, Results, Row, Spread
 from benchmarks.show import quantity, spread_text
+from benchmarks.workloads import CONTROL
 
-ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
-BEGIN, END = "<!-- costs:begin -->", "<!-- costs:end -->"
-NOT_YET = "not measured yet"
-_OURS = "dimtyped"
+OURS = "dimtyped"
 _ROUNDS_TO_ONE = 1.005
 
 
@@ -65,7 +59,7 @@ def _cost(beside: str, times: float = 1) -> Callable[[Results], Found | None]:
     """The cost of a check, at most that of another divided by `times`."""
 
     def read(results: Results) -> Found | None:
-        ours, theirs = (_over(results, check.ONE, label) for label in (_OURS, beside))
+        ours, theirs = (_over(results, check.ONE, label) for label in (OURS, beside))
         if ours is None or theirs is None:
             return None
         factor = theirs.median / ours.median
@@ -76,7 +70,7 @@ def _cost(beside: str, times: float = 1) -> Callable[[Results], Found | None]:
 
 
 def _each_further(results: Results) -> Found | None:
-    one, eight = (_over(results, case, _OURS) for case in (check.ONE, check.tensors(8)))
+    one, eight = (_over(results, case, OURS) for case in (check.ONE, check.tensors(8)))
     if one is None or eight is None:
         return None
     each = (eight.median - one.median) / 7
@@ -84,7 +78,7 @@ def _each_further(results: Results) -> Found | None:
 
 
 def _by_size(results: Results) -> Found | None:
-    small, large = (_over(results, case, _OURS) for case in (check.ONE, check.LARGE))
+    small, large = (_over(results, case, OURS) for case in (check.ONE, check.LARGE))
     plain, grown = (_over(results, case, peers.ASSERTS.label) for case in (check.ONE, check.LARGE))
     if small is None or large is None:
         return None
@@ -93,38 +87,56 @@ def _by_size(results: Results) -> Found | None:
     return Found(f"{more:+.2f} µs{beside}", more < 0.01)
 
 
-def _ratio(question: str, case: str, most: float | None, candidate: str = _OURS) -> Callable[[Results], Found | None]:
+def _ratio(question: str, case: str, most: float | None, candidate: str = OURS) -> Callable[[Results], Found | None]:
     """A ratio to the untyped, at most `most`."""
 
     def read(results: Results) -> Found | None:
         row = results.find(question, case, candidate)
         if row is None or row.ratio is None:
             return None
-        return Found(_percent(row), None if most is None else row.ratio.median <= most)
+        return Found(percent(row), None if most is None else row.ratio.median <= most)
 
     return read
 
 
-def _percent(row: Row) -> str:
+def percent(row: Row) -> str:
+    """A ratio as what it is beyond the baseline: `+2.7% (±1.0)`."""
     assert row.ratio is not None
     return f"{(row.ratio.median - 1) * 100:+.1f}% (±{(row.ratio.high - row.ratio.low) * 50:.1f})"
 
 
 def _ratios(
-    question: str, pattern: str, most: float | None, candidate: str = _OURS
+    question: str, pattern: str, most: float | None, candidate: str = OURS
 ) -> Callable[[Results], Found | None]:
-    """The lowest and the highest ratio of the cases that match: each at most `most`, or not told from 1 by its quartiles."""
+    """The lowest and the highest ratio of the cases that match.
+
+    Each holds that is at most `most`, or whose quartiles do not tell it from another untyped model's.
+    """
 
     def read(results: Results) -> Found | None:
-        rows = [row for row in _rows(results, question, candidate) if row.ratio and re.search(pattern, row.case)]
-        ratios = sorted(row.ratio.median for row in rows if row.ratio)
+        ratios = _ratios_of(results, question, pattern, candidate)
         if not ratios:
             return None
-        held = most and all(row.ratio.median <= most or row.ratio.low <= 1 for row in rows if row.ratio)
-        span = f"{ratios[0]:.3f} to {ratios[-1]:.3f} in {len(ratios)} cases" if len(ratios) > 1 else f"{ratios[0]:.3f}"
-        return Found(span, held)
+        again = _ratios_of(results, question, pattern, CONTROL)
+        held = most and all(
+            ratio.median <= most or ratio.low <= (again[case].high if case in again else 1)
+            for case, ratio in ratios.items()
+        )
+        beside = f" (a second untyped one {_span(again)})" if again else ""
+        cases = "1 case" if len(ratios) == 1 else f"{len(ratios)} cases"
+        return Found(f"{_span(ratios)} in {cases}{beside}", held)
 
     return read
+
+
+def _ratios_of(results: Results, question: str, pattern: str, candidate: str) -> dict[str, Spread]:
+    rows = _rows(results, question, candidate)
+    return {row.case: row.ratio for row in rows if row.ratio and re.search(pattern, row.case)}
+
+
+def _span(ratios: Mapping[str, Spread]) -> str:
+    medians = sorted(ratio.median for ratio in ratios.values())
+    return f"{medians[0]:.3f} to {medians[-1]:.3f}" if len(medians) > 1 else f"{medians[0]:.3f}"
 
 
 def _rows(results: Results, question: str, candidate: str) -> list[Row]:
@@ -136,7 +148,7 @@ def _figure(question: str, case: str, most: float | None, beside: str = "") -> C
     """A figure that is related to nothing, at most `most`, with a peer's for comparison."""
 
     def read(results: Results) -> Found | None:
-        row, other = results.find(question, case, _OURS), results.find(question, case, beside)
+        row, other = results.find(question, case, OURS), results.find(question, case, beside)
         if row is None or (row.figure is None and row.value is None):
             return None
         text = quantity(_amount(row), row.unit)
@@ -147,6 +159,15 @@ def _figure(question: str, case: str, most: float | None, beside: str = "") -> C
     return read
 
 
+def _import(results: Results) -> Found | None:
+    """With what it is where the garbage collector goes through all of torch's objects in the meantime."""
+    found = _figure("imports", imports.IMPORT, 80, peers.JAXTYPING.label)(results)
+    row = results.find("imports", imports.UNCOLLECTED, OURS)
+    if found is None or row is None or row.figure is None:
+        return found
+    return Found(f"{found.text}; {quantity(row.figure.median, row.unit)} if a garbage collection is due", found.holds)
+
+
 def _amount(row: Row) -> float:
     return row.figure.median if row.figure else float(row.value or 0)
 
@@ -155,12 +176,15 @@ def _same_traces(results: Results) -> Found | None:
     """Never more than the untyped model's; fewer operations where torch's own argument checks are traced no more."""
     texts: list[str] = []
     held = True
-    for row in _rows(results, "traces", _OURS):
+    by_model: dict[str, list[tuple[Row, Row]]] = {}
+    for row in _rows(results, "traces", OURS):
         plain = results.find("traces", row.case, "untyped")
-        if plain is None or isinstance(row.value, bool | str | None) or isinstance(plain.value, bool | str | None):
-            continue
-        held = held and row.value <= plain.value
-        texts.append(f"{row.case.replace(':', '')} {row.value} of {plain.value}")
+        if plain is not None and row.case != traces.FULLGRAPH:
+            by_model.setdefault(row.case.partition(":")[0], []).append((row, plain))
+    for model, pairs in by_model.items():
+        ours, theirs = (", ".join(str(row.value) for row in rows) for rows in zip(*pairs, strict=True))
+        texts.append(f"{model} {ours} (untyped {theirs})")
+        held = held and all(_amount(row) <= _amount(plain) for row, plain in pairs)
     return Found("; ".join(texts), held) if texts else None
 
 
@@ -180,7 +204,7 @@ def _facts(pattern: str) -> Callable[[Results], Found | None]:
     """Facts of the question `kernels`: each must hold, or be what the untyped model's is."""
 
     def read(results: Results) -> Found | None:
-        rows = [row for row in _rows(results, "kernels", _OURS) if pattern in row.case]
+        rows = [row for row in _rows(results, "kernels", OURS) if pattern in row.case]
         if not rows:
             return None
         plain = {row.case: row.value for row in _rows(results, "kernels", "untyped")}
@@ -193,7 +217,8 @@ def _facts(pattern: str) -> Callable[[Results], Found | None]:
 # The lines ------------------------------------------------------------------------------------------------------------
 
 _LINEAR, _EMBEDDING, _GRU = (str(case) for case in layers.SMALLEST)
-_LINES = (
+_SMALL = "|".join(re.escape(str(case)) for case in layers.SMALL)
+LINES = (
     Line("one tensor in, one out", "at most asserts by hand", "check", _cost(peers.ASSERTS.label)),
     Line("the same", "1/30 of jaxtyping + beartype", "check", _cost(peers.JAXTYPING.label, times=30)),
     Line("the same", "1/30 of dltype", "check", _cost(peers.DLTYPE.label, times=30)),
@@ -209,9 +234,16 @@ _LINES = (
     Line(f"`{_EMBEDDING}`", "+10%", "layers", _ratio("layers", _EMBEDDING, 1.10)),
     Line(f"`{_GRU}`", "+2%", "layers", _ratio("layers", _GRU, 1.02)),
     Line(layers.TIED, "+8%", "layers", _ratio("layers", layers.TIED, 1.08)),
+    Line(
+        "each layer's smallest calls, times torch's",
+        "",
+        "layers",
+        _ratios("layers", _SMALL, None),
+    ),
     Line("training steps, times the untyped", "", "step", _ratios("step", "", None)),
+    Line("the same under autocast to bfloat16", "", "autocast", _ratios("autocast", "", None)),
     Line("greedy decode, batch 1, times the untyped", "", "decode", _ratios("decode", "batch 1$", None)),
-    Line("compiled: graphs, operations, breaks", "the untyped model's", "traces", _same_traces),
+    Line("compiled: graphs, operations, breaks", "at most the untyped model's", "traces", _same_traces),
     Line(
         "compiled: time of the models, times the untyped",
         "1.00",
@@ -222,7 +254,7 @@ _LINES = (
     Line("operators that a step or a decoding runs", "the untyped model's", "kernels", _facts(kernels.SAME)),
     Line("off", "identity", "off", _identity),
     Line("off: a training step, times the untyped", "1.00", "off", _ratios("off", "step", _ROUNDS_TO_ONE, off.OFF)),
-    Line("`import dimtyped` after torch", "at most 80 ms", "imports", _figure("imports", imports.IMPORT, 80)),
+    Line("`import dimtyped` after torch", "at most 80 ms", "imports", _import),
     Line(
         "decorating a function",
         "at most 50 µs",
@@ -271,133 +303,3 @@ _LINES = (
     Line("GPU: synchronisations", "none added", "kernels", _facts(kernels.SYNCS), gpu=True),
     Line("GPU: peak memory", "the untyped model's", "kernels", _facts(kernels.PEAK), gpu=True),
 )
-
-
-# The section ----------------------------------------------------------------------------------------------------------
-
-
-def section(cpu: Path, cuda: Path | None = None) -> str:
-    """The section's text.
-
-    Args:
-        cpu: The results of a run on the CPU.
-        cuda: Those of a run on a GPU. Default: none yet.
-    """
-    on_cpu, on_gpu = Results.load(cpu), Results.load(cuda) if cuda else None
-    parts = [
-        "## What it costs",
-        _heading(on_cpu, cpu, on_gpu, cuda),
-        "\n".join(_peer_table(on_cpu)),
-        _image(cpu, "check", "The cost of one check beside the peers, on a logarithmic axis"),
-        "\n".join(_reach_table(on_cpu, on_gpu)),
-        *_missed(on_cpu, on_gpu),
-        _image(cpu, "step", "The time of a training step, typed beside untyped, by batch size"),
-        "`python -m benchmarks` (extra `[bench]`) measures all this anew, `--quick` in under three minutes;\n"
-        "`python -m benchmarks --compare OLD.json NEW.json` says what got slower beyond its spread. The demo ends with what the\n"
-        "checks add to its own training step on your machine.",
-    ]
-    return "\n\n".join(parts)
-
-
-def _heading(on_cpu: Results, cpu: Path, on_gpu: Results | None, cuda: Path | None) -> str:
-    text = f"Each figure is a row of {_link(cpu)}, under the question that stands beside it: {_conditions(on_cpu)}."
-    if on_gpu is None or cuda is None:
-        gpu = "There was no GPU yet to measure on, and the GPU's lines say so."
-    else:
-        gpu = f"The GPU's lines are from {_link(cuda)}: {_conditions(on_gpu)}."
-    spread = "Medians; after ± stands half the distance between the quartiles."
-    return "\n".join(
-        textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in (f"{text} {spread}", gpu)
-    )
-
-
-def _conditions(results: Results) -> str:
-    seen = [answer.conditions for answer in results.answers.values()]
-    first = seen[0]
-    versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items() if name != _OURS)
-    dates = sorted({conditions["date"][:10] for conditions in seen})
-    device = first.get("gpu", first["cpu"])
-    threads = "1 thread" if first["threads"] == 1 else f"{first['threads']} threads"
-    rest = [f"Python {first['python']}", versions, " to ".join([dates[0], *dates[1:][-1:]])]
-    if first.get("clock") == CPU:
-        rest.append("CPU time of the process, as others used the machine")
-    if results.quick:
-        rest.append("a quick run")
-    return ", ".join([f"{results.machine} ({device})", threads, *rest])
-
-
-def _link(path: Path) -> str:
-    relative = Path(os.path.relpath(path.resolve(), ROOT)).as_posix()
-    return f"[`{relative}`]({relative})"
-
-
-def _image(cpu: Path, name: str, text: str) -> str:
-    relative = Path(os.path.relpath(cpu.resolve(), ROOT)).with_suffix("").as_posix()
-    return f"![{text}]({relative}-{name}.png)"
-
-
-def _peer_table(results: Results) -> Iterator[str]:
-    yield "| who checks | one call's check (`check`) | `torch.compile(fullgraph=True)` (`traces`) |"
-    yield "| --- | --- | --- |"
-    for peer in peers.ALL:
-        row, traced = (
-            results.find(*where, peer.label) for where in (("check", check.ONE), ("traces", traces.FULLGRAPH))
-        )
-        if peer.label != "untyped" and row is not None:
-            yield f"| {peer.label} | {_peer_cell(row)} | {_fullgraph_cell(traced)} |"
-
-
-def _peer_cell(row: Row) -> str:
-    if row.status != MEASURED or row.over is None:
-        return f"{row.status}{f': {row.note}' if row.note else ''}"
-    if row.ratio and row.ratio.low <= 1.05:
-        return "nothing"
-    return f"{quantity(row.over.median, 'us')}{f' ({row.note})' if row.note else ''}"
-
-
-def _fullgraph_cell(row: Row | None) -> str:
-    if row is None:
-        return NOT_YET
-    if row.status == MEASURED:
-        return "runs"
-    return row.status
-
-
-def _reach_table(on_cpu: Results, on_gpu: Results | None) -> Iterator[str]:
-    yield "| what | to reach | measured | | question |"
-    yield "| --- | --- | --- | --- | --- |"
-    for line in _LINES:
-        found = _found(line, on_cpu, on_gpu)
-        mark = {True: "reached", False: "**missed**", None: ""}[found.holds if found else None]
-        yield f"| {line.what} | {line.reach} | {found.text if found else NOT_YET} | {mark} | `{line.question}` |"
-
-
-def _found(line: Line, on_cpu: Results, on_gpu: Results | None) -> Found | None:
-    results = on_gpu if line.gpu else on_cpu
-    return line.read(results) if results is not None else None
-
-
-def _missed(on_cpu: Results, on_gpu: Results | None) -> Iterator[str]:
-    missed = [(line, found) for line in _LINES if (found := _found(line, on_cpu, on_gpu)) and found.holds is False]
-    if missed:
-        reasons = [
-            f"- {line.what}: {found.text}, to reach {line.reach}{f'; {line.why}' if line.why else ''}."
-            for line, found in missed
-        ]
-        yield "\n".join(["Missed:", "", *reasons])
-
-
-def write_readme(cpu: Path, cuda: Path | None = None, readme: Path = README) -> None:
-    """Puts the section between its markers, at the end of the file where it has none yet."""
-    text = readme.read_text(encoding="utf-8")
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n{section(cpu, cuda)}\n{END}{after}", encoding="utf-8")
-
-
-def sources_of(text: str) -> list[Path]:
-    """The results files that a section names, the CPU's first."""
-    named = dict.fromkeys(re.findall(r"\]\((benchmarks/results/[^)]+\.json)\)", text))
-    return [ROOT / name for name in named]

@@ -167,8 +167,11 @@ class _Block:
         self.loops = self._loops_for(seconds)
 
     def repeat(self) -> None:
-        """One more sample, by each clock."""
-        self._warm_up()
+        """One more sample, by each clock. What one call fills by itself is too long for cold caches to show."""
+        if self.loops > 1:
+            self._warm_up()
+        else:
+            self.candidate.enter()
         for clock, seconds in self._time(self.loops).items():
             self.samples.setdefault(clock, []).append(seconds / self.loops * 1e6)
 

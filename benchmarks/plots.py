@@ -8,13 +8,14 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.questions import check
 from benchmarks.record import Results, Row
 from benchmarks.show import quantity
 
 _OURS, _OTHERS, _INK = "#0b7a75", "#b8bfc6", "#30363d"
+_COLOURS = {"dimtyped": _OURS, "dimtyped, reference": "#8fc4bf"}
 _MODELS = {"seq2seq": "GRU seq2seq, attention, tied output", "gpt": "small GPT"}
 _STYLE = {
     "font.size": 11,
@@ -53,7 +54,7 @@ def _peers(results: Results) -> Figure | None:
     figure = Figure(figsize=(_WIDTH, 0.42 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
     costs = [row.over.median for row in rows]
-    colours = [_OURS if row.candidate == "dimtyped" else _OTHERS for row in rows]
+    colours = [_COLOURS.get(row.candidate, _OTHERS) for row in rows]
     axes.barh([row.candidate for row in rows], costs, color=colours, height=0.66)
     for place, cost in enumerate(costs):
         axes.annotate(quantity(cost, "us"), (cost, place), (6, 0), textcoords="offset points", va="center")
@@ -77,7 +78,9 @@ def _steps(results: Results) -> Figure | None:
         _draw_steps(panel, model, [row for row in rows if row.case.startswith(f"{model},")])
     panels[0].set_ylabel("ms a step (log scale)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
-    figure.suptitle("A training step, typed and untyped, and their ratio", x=0.01, ha="left", fontsize=12)
+    figure.suptitle(
+        "A training step, typed and untyped, and their ratio (thin lines: quartiles)", x=0.01, ha="left", fontsize=12
+    )
     return figure
 
 
@@ -114,7 +117,8 @@ def _draw_steps(axes: Any, model: str, rows: list[Row]) -> None:
 
 
 def _plain_ticks(axis: Any) -> None:
-    """`0.1, 1, 10` in place of powers."""
+    """`1, 2, 5, 10` in place of powers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

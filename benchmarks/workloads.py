@@ -12,6 +12,9 @@ import torch
 from benchmarks.measure import Absent, Candidate, Run, first_line
 from benchmarks.models.loading import model_class, switch_to
 
+CONTROL = "untyped, again"
+"""A second untyped model: how far two that are the same lie apart in this run."""
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -131,11 +134,19 @@ def workloads(run: Run) -> tuple[Workload, ...]:
 
 
 def versus(
-    make: Callable[[torch.nn.Module], Callable[[], Any]], workload: Workload, run: Run
+    make: Callable[[torch.nn.Module], Callable[[], Any]], workload: Workload, run: Run, *, control: bool = False
 ) -> Iterator[Candidate | Absent]:
-    """The same work with the untyped and with the typed model."""
+    """The same work with the untyped and with the typed model.
+
+    Args:
+        make: Makes the work of a model.
+        workload: The model.
+        run: Where it runs.
+        control: Whether a second untyped model is timed too. Default: False.
+    """
     switch_to("on")
-    for label, typed in (("untyped", False), ("dimtyped", True)):
+    labels = {"untyped": False, "dimtyped": True, **({CONTROL: False} if control else {})}
+    for label, typed in labels.items():
         try:
             work = make(workload.model(run.device, typed=typed))
         except Exception as error:  # noqa: BLE001  # that work cannot be captured or compiled is a result

@@ -18,4 +18,6 @@ def ask(run: Run) -> Iterator[Row]:
     for workload in workloads(run):
         batch = workload.batches[1]
         make = functools.partial(workload.step, batch=batch, device=run.device, autocast=True)
-        yield from run.compare(f"{workload.name}, batch {batch}", list(versus(make, workload, run)), effort=effort(run))
+        yield from run.compare(
+            f"{workload.name}, batch {batch}", list(versus(make, workload, run, control=True)), effort=effort(run)
+        )

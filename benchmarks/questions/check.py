@@ -48,7 +48,7 @@ def _grown(quick: bool) -> Iterator[tuple[str, Subject]]:
     for count in (1, 6) if quick else (1, 2, 4, 6, 8):
         names = [f"n{index}" for index in range(count)]
         axes = " ".join(names)
-        yield f"{count} names on one tensor", Subject((axes,), axes, dict.fromkeys(names, 2))
+        yield f"{count} name{'s' if count > 1 else ''} on one tensor", Subject((axes,), axes, dict.fromkeys(names, 2))
     yield LARGE, Subject((_AXES,), _AXES, {"batch": 64, "seq": 512, "embed": 768})
 
 

@@ -18,5 +18,5 @@ def ask(run: Run) -> Iterator[Row]:
     for workload in workloads(run):
         for batch in (1, workload.batches[-1]):
             make = functools.partial(workload.decode, batch=batch, device=run.device)
-            candidates = list(versus(make, workload, run))
+            candidates = list(versus(make, workload, run, control=True))
             yield from run.compare(f"{workload.name}, batch {batch}", candidates, effort=effort(run))

@@ -6,6 +6,7 @@ weighs. A layer that this version leaves as torch's is not listed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +62,7 @@ SMALLEST = (
     Case("GRU", (8, 8), (1, 1, 8), _FIRST),
 )
 _QUICK_CASES = (*SMALLEST, Case("Linear", (768, 3072), (512, 768)))
-_CASES = (
+CASES = (
     *_QUICK_CASES,
     Case("Linear", (8, 8), (1, 8)),
     Case("Linear", (768, 3072), (8, 768)),
@@ -88,13 +89,15 @@ _CASES = (
     Case("CrossEntropyLoss", (), (512, 4000), classes=4000),
     Case("MSELoss", (), (1, 8), copies=2),
 )
+SMALL = tuple(case for case in CASES if math.prod(case.shape) <= 256)
+"""Those whose own work is so little that a check weighs most."""
 TIED = "TiedDecoder beside torch's Linear, 128 to 1000, on (1, 128)"
 MODULE = "your own module: forward(batch, hidden) -> (batch, hidden)"
 
 
 def ask(run: Run) -> Iterator[Row]:
     switch_to("on")
-    for case in _QUICK_CASES if run.quick else _CASES:
+    for case in _QUICK_CASES if run.quick else CASES:
         theirs, ours = getattr(torch.nn, case.layer), getattr(dimtyped.nn, case.layer)
         if ours is not theirs:
             yield from _versus(run, str(case), theirs, ours, case)

@@ -15,7 +15,7 @@ from benchmarks.measure import Candidate, Run
 from benchmarks.models.loading import switch_to
 from benchmarks.questions.step import effort
 from benchmarks.record import Row
-from benchmarks.workloads import Workload, workloads
+from benchmarks.workloads import CONTROL, Workload, workloads
 
 OFF = peers.OFF.label
 FUNCTION = "typed(f) is f"
@@ -49,5 +49,6 @@ def _step(run: Run, workload: Workload) -> Iterator[Row]:
     candidates = [
         Candidate("untyped", workload.step(workload.model(run.device, typed=False), batch, run.device)),
         Candidate(OFF, workload.step(off, batch, run.device), enter=lambda: switch_to("off")),
+        Candidate(CONTROL, workload.step(workload.model(run.device, typed=False), batch, run.device)),
     ]
     yield from run.compare(f"{workload.name} training step, batch {batch}", candidates, effort=effort(run))

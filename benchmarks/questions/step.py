@@ -18,7 +18,7 @@ def ask(run: Run) -> Iterator[Row]:
     for workload in workloads(run):
         for batch in workload.batches:
             make = functools.partial(workload.step, batch=batch, device=run.device)
-            candidates = list(versus(make, workload, run))
+            candidates = list(versus(make, workload, run, control=True))
             yield from run.compare(case(workload.name, batch), candidates, effort=effort(run))
 
 
@@ -29,4 +29,4 @@ def case(model: str, batch: int) -> str:
 
 def effort(run: Run) -> Effort:
     """Longer blocks than for a call: a step varies more."""
-    return Effort(5, 0.02) if run.quick else Effort(21, 0.25)
+    return Effort(5, 0.02) if run.quick else Effort(21, 0.15)

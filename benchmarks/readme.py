@@ -1,0 +1,215 @@
+"""Writes README's section "What it costs" from results files: no figure in it comes from anywhere else."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import costs, peers
+from benchmarks.measure import CPU
+from benchmarks.questions import check, traces
+from benchmarks.record import MEASURED, Results, Row
+from benchmarks.show import quantity, spread_text
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+BEGIN, END = "<!-- costs:begin -->", "<!-- costs:end -->"
+NOT_YET = "not measured yet"
+_WIDTH = 120
+_NOTHING_MEASURED = """No full run's results are in the repository yet; until then every cell says so."""
+_HOW = """`python -m benchmarks` (extra `[bench]`) measures all this anew, with `--device cuda` on a GPU, with `--quick` in under
+three minutes; `python -m benchmarks --compare OLD.json NEW.json` says what got slower beyond its spread. The demo ends with
+what the checks add to its own training step on your machine."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A results file and what it holds; without a file, nothing."""
+
+    path: Path | None
+    results: Results
+
+    @classmethod
+    def of(cls, path: Path | None, device: str) -> Source:
+        """The file's.
+
+        Raises:
+            ValueError: it holds another device's results.
+        """
+        results = Results.load(path) if path else Results("", device)
+        if results.device != device:
+            raise ValueError(f"{path} holds results of {results.device!r}, wanted are those of {device!r}")
+        return cls(path, results)
+
+    @property
+    def relative(self) -> Path:
+        """The file as README names it."""
+        assert self.path is not None
+        return Path(os.path.relpath(self.path.resolve(), ROOT))
+
+    @property
+    def link(self) -> str:
+        """The file as a link."""
+        return f"[`{self.relative.as_posix()}`]({self.relative.as_posix()})"
+
+    def image(self, name: str, text: str) -> Iterator[str]:
+        """The plot that was drawn from the file, where there is one."""
+        if self.path:
+            yield f"![{text}]({self.relative.with_suffix('').as_posix()}-{name}.png)"
+
+
+def section(cpu: Path | None = None, cuda: Path | None = None) -> str:
+    """The section's text.
+
+    Args:
+        cpu: The results of a run on the CPU. Default: none yet.
+        cuda: Those of a run on a GPU. Default: none yet.
+
+    Raises:
+        ValueError: a file is no results file, or another device's.
+    """
+    on_cpu, on_gpu = Source.of(cpu, "cpu"), Source.of(cuda, "cuda")
+    parts = [
+        "## What it costs",
+        *_heading(on_cpu, on_gpu),
+        "\n".join(_peer_table(on_cpu.results)),
+        *on_cpu.image("check", "The cost of one check beside the peers, on a logarithmic axis"),
+        "\n".join(_reach_table(on_cpu.results, on_gpu.results)),
+        *_missed(on_cpu.results, on_gpu.results),
+        *on_cpu.image("step", "The time of a training step on the CPU, typed beside untyped, by batch size"),
+        *on_gpu.image("step", "The time of a training step on a GPU, typed beside untyped, by batch size"),
+        *_details(on_cpu.results),
+        _HOW,
+    ]
+    return "\n\n".join(parts)
+
+
+def _heading(on_cpu: Source, on_gpu: Source) -> Iterator[str]:
+    if on_cpu.path is None:
+        yield _NOTHING_MEASURED
+        return
+    text = (
+        f"Each figure is a row of {on_cpu.link}, under the question that stands beside it: {_conditions(on_cpu.results)}. "
+        "Medians; after ± stands half the distance between the quartiles. "
+    )
+    if on_gpu.path is None:
+        text += "There was no GPU yet to measure on, and the GPU's lines say so."
+    else:
+        text += f"The GPU's lines are from {on_gpu.link}: {_conditions(on_gpu.results)}."
+    yield textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _conditions(results: Results) -> str:
+    seen = [answer.conditions for answer in results.answers.values()]
+    first = seen[0]
+    versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items() if name != costs.OURS)
+    dates = sorted({conditions["date"][:10] for conditions in seen})
+    device = first.get("gpu", first["cpu"])
+    threads = "1 thread" if first["threads"] == 1 else f"{first['threads']} threads"
+    rest = [f"Python {first['python']}", versions, " to ".join([dates[0], *dates[1:][-1:]])]
+    if first.get("clock") == CPU:
+        rest.append("CPU time of the process, as others used the machine")
+    if results.quick:
+        rest.append("a quick run")
+    return ", ".join([f"{results.machine} ({device})", threads, *rest])
+
+
+# The tables -----------------------------------------------------------------------------------------------------------
+
+
+def _peer_table(results: Results) -> Iterator[str]:
+    yield "| who checks | one call's check (`check`) | `torch.compile(fullgraph=True)` (`traces`) |"
+    yield "| --- | --- | --- |"
+    for peer in peers.ALL:
+        if peer.label != "untyped":
+            cost = _peer_cell(results.find("check", check.ONE, peer.label))
+            yield f"| {peer.label} | {cost} | {_fullgraph_cell(results.find('traces', traces.FULLGRAPH, peer.label))} |"
+
+
+def _peer_cell(row: Row | None) -> str:
+    if row is None:
+        return NOT_YET
+    if row.status != MEASURED or row.over is None:
+        return f"{row.status}{f': {row.note}' if row.note else ''}"
+    if row.ratio and row.ratio.low <= 1.05:
+        return "nothing"
+    return f"{quantity(row.over.median, 'us')}{f' ({row.note})' if row.note else ''}"
+
+
+def _fullgraph_cell(row: Row | None) -> str:
+    if row is None:
+        return NOT_YET
+    return "runs" if row.status == MEASURED else row.status
+
+
+def _reach_table(on_cpu: Results, on_gpu: Results) -> Iterator[str]:
+    yield "| what | to reach | measured | | question |"
+    yield "| --- | --- | --- | --- | --- |"
+    for line in costs.LINES:
+        found = line.read(on_gpu if line.gpu else on_cpu)
+        mark = {True: "reached", False: "**missed**", None: ""}[found.holds if found else None]
+        yield f"| {line.what} | {line.reach} | {found.text if found else NOT_YET} | {mark} | `{line.question}` |"
+
+
+def _missed(on_cpu: Results, on_gpu: Results) -> Iterator[str]:
+    reasons = [
+        f"- {line.what}: {found.text}, to reach {line.reach}{f'; {line.why}' if line.why else ''}."
+        for line in costs.LINES
+        if (found := line.read(on_gpu if line.gpu else on_cpu)) and found.holds is False
+    ]
+    if reasons:
+        yield "\n".join(["Missed:", "", *reasons])
+
+
+def _details(results: Results) -> Iterator[str]:
+    """What the lines above sum up, folded: each layer's call, and the check of each kind of signature."""
+    layers = ["| layer (`layers`) | torch's | typed | |", "| --- | --- | --- | --- |"]
+    layers += [
+        f"| `{case}` | {spread_text(theirs.figure, theirs.unit)} | {spread_text(ours.figure, ours.unit)} | {costs.percent(ours)} |"
+        for case, (theirs, ours) in _side_by_side(results, "layers", "untyped", costs.OURS)
+    ]
+    signatures = [
+        f"| what is checked (`check`) | {costs.OURS} | {peers.JAXTYPING.label} |",
+        "| --- | --- | --- |",
+    ]
+    signatures += [
+        f"| {case} | {spread_text(ours.over, ours.unit)} | {spread_text(theirs.over, theirs.unit)} |"
+        for case, (ours, theirs) in _side_by_side(results, "check", costs.OURS, peers.JAXTYPING.label)
+    ]
+    for summary, table in (("Every layer's whole call", layers), ("Every kind of signature", signatures)):
+        if len(table) > 2:
+            yield "\n".join([f"<details><summary>{summary}</summary>", "", *table, "", "</details>"])
+
+
+def _side_by_side(results: Results, question: str, *candidates: str) -> Iterator[tuple[str, tuple[Row, ...]]]:
+    """The cases that all of these candidates were timed in."""
+    answer = results.answers.get(question)
+    for case, _ in itertools.groupby(answer.rows if answer else (), key=lambda row: row.case):
+        rows = [results.find(question, case, candidate) for candidate in candidates]
+        timed = tuple(row for row in rows if row and row.figure)
+        if len(timed) == len(candidates):
+            yield case, timed
+
+
+# The file -------------------------------------------------------------------------------------------------------------
+
+
+def write(cpu: Path | None = None, cuda: Path | None = None, readme: Path = README) -> None:
+    """Puts the section between its markers, at the end of the file where it has none yet."""
+    text = readme.read_text(encoding="utf-8")
+    if BEGIN not in text:
+        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    readme.write_text(f"{before}{BEGIN}\n{section(cpu, cuda)}\n{END}{after}", encoding="utf-8")
+
+
+def sources_of(text: str) -> list[Path]:
+    """The results files that a section names, the CPU's first."""
+    named = dict.fromkeys(re.findall(r"\]\((benchmarks/results/[^)]+\.json)\)", text))
+    return [ROOT / name for name in named]
