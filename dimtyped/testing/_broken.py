@@ -101,7 +101,8 @@ def drawn_broken(
 def _flaws(call: Call) -> Iterator[_Flaw]:
     known = set(call.target.sizes)
     for leaf in call.leaves:
-        yield from _flaws_of(leaf, call.target, known)
+        if leaf.path[0] not in call.target.unchecked:
+            yield from _flaws_of(leaf, call.target, known)
     bound = call.target.bound(call.args, call.kwargs)
     for parameter in call.target.parameters:
         if parameter.name in bound and isinstance(parameter.hint, ClassHint) and _tells_apart(parameter.hint):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dimtyped._axes import Kind
 from dimtyped._describe import shape_text
 from dimtyped._hints import AnythingHint, arrays_in
 from dimtyped._signature import Parameter
-from dimtyped.nn._layer import Layer
+from dimtyped.testing._layers import has_forms
 from dimtyped.testing._leaves import Leaf, leaves_of
 from dimtyped.testing._sizes import Sides, Sizes, Solver
 from dimtyped.testing._target import Target, targets_of
@@ -97,14 +98,14 @@ def calls(
 
 
 def drawn_calls(
-    thing: Any, sizes: Mapping[str, int] | None = None, sides: Sides | None = None
+    thing: Any, sizes: Mapping[str, int] | None = None, sides: Sides | None = None, *, takes: bool = True
 ) -> st.SearchStrategy[Call]:
-    """The same with what each call was made for."""
+    """The same with what each call was made for; of a layer only those that torch `takes`, unless that is False."""
     chosen = sides or Sides()
-    return st.one_of([_calls_of(target, chosen) for target in targets_of(thing, sizes)])
+    return st.one_of([_calls_of(target, chosen, takes=takes) for target in targets_of(thing, sizes)])
 
 
-def _calls_of(target: Target, sides: Sides) -> st.SearchStrategy[Call]:
+def _calls_of(target: Target, sides: Sides, *, takes: bool) -> st.SearchStrategy[Call]:
     solver = _solver(target, {}, sides) if not _reads_arguments(target) else None
     for parameter in target.parameters:
         if isinstance(parameter.hint, AnythingHint) and _is_needed(parameter):
@@ -113,7 +114,7 @@ def _calls_of(target: Target, sides: Sides) -> st.SearchStrategy[Call]:
     @st.composite
     def strategy(draw: st.DrawFn) -> Call:
         call = _drawn(draw, target, sides, solver)
-        if not target.accepts(call.args, call.kwargs) or _is_refused(call):
+        if not target.accepts(call.args, call.kwargs) or (takes and refusal_of(call) is not None):
             reject()
         return call
 
@@ -175,18 +176,27 @@ def _is_needed(parameter: Parameter) -> bool:
     return not parameter.has_default and parameter.kind not in _FREE
 
 
-def _is_refused(call: Call) -> bool:
-    """Whether torch refuses a call of a layer, as of an image smaller than the kernel, which no annotation states."""
-    layer = call.target.owner
-    if layer is None or layer is not call.target.call or not isinstance(layer, Layer):
-        return False
-    forward = inspect.unwrap(type(layer).forward)
+def refusal_of(call: Call) -> Exception | None:
+    """How torch refuses a call of a layer, as of an image smaller than the kernel, which no annotation states.
+
+    Layers in a row are asked all together: what the first takes, another may not.
+    """
+    layer, called = call.target.owner, call.target.call
+    if not isinstance(called, torch.nn.Module) or not has_forms(layer):
+        return None
+    is_row = isinstance(called, torch.nn.Sequential)
+    forward: Any = copy.deepcopy(called) if is_row else functools.partial(_torch_forward(layer), copy.deepcopy(layer))
     try:
         with torch.no_grad():
-            forward(copy.deepcopy(layer), *call.args, **call.kwargs)
-    except (RuntimeError, ValueError, AssertionError, IndexError):
-        return True
-    return False
+            forward(*call.args, **call.kwargs)
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+        return error
+    return None
+
+
+def _torch_forward(layer: torch.nn.Module) -> Any:
+    """Torch's own `forward`, without our check: what that refuses and torch takes is to be found."""
+    return inspect.unwrap(type(layer).forward)
 
 
 def _leaves(parameter: Parameter, value: Any) -> list[Leaf]:

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+_SPANS: dict[str, Callable[[Tensor], Tensor]] = {"": lambda made: made, "positive": torch.exp, "unit": torch.sigmoid}
 LAYOUTS = ("contiguous", "strided", "transposed", "expanded", "channels_last")
 
 
 @dataclass(frozen=True)
-class Fill:
-    """The numbers of a tensor: of a dtype, integers from `low` and below `high`.
+class Holds:
+    """What the numbers of one parameter must be: their dtype, integers `below` a size, floats in a `span` as of `Fill`."""
 
-    With `reaches`, the first one is the highest: of a padded batch's lengths one is the whole length.
+    dtype: torch.dtype | None = None
+    below: int | None = None
+    span: str = ""
+
+
+@dataclass(frozen=True)
+class Fill:
+    """The numbers of a tensor: of a dtype, integers from `low` and below `high`, floats in a span.
+
+    With `reaches`, the first one is the highest: of a padded batch's lengths one is the whole length. The `span` of
+    floats is "" for any, `positive` for numbers above 0, or `unit` for those between 0 and 1.
     """
 
     dtype: torch.dtype
     low: int = 0
     high: int = 4
     reaches: bool = False
+    span: str = ""
 
     def make(self, shape: tuple[int, ...], seed: int) -> Tensor:
         """Zeros, or the lowest, for seed 0, otherwise what the seed gives."""
@@ -28,7 +41,7 @@ class Fill:
         if self.dtype.is_floating_point or self.dtype.is_complex:
             wide = torch.complex128 if self.dtype.is_complex else torch.float64
             made = torch.randn(shape, generator=generator, dtype=wide) if seed else torch.zeros(shape, dtype=wide)
-            return made.to(self.dtype)
+            return _SPANS[self.span](made).to(self.dtype)
         low, high = self._bounds()
         made = torch.randint(low, high, shape, generator=generator) if seed else torch.full(shape, low)
         if self.reaches and made.numel():

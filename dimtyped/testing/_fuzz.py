@@ -19,7 +19,7 @@ from dimtyped._report import dtype_text
 from dimtyped.testing._broken import Broken, drawn_broken
 from dimtyped.testing._calls import Call, drawn_calls
 from dimtyped.testing._failure import chosen, line_of, search, telling
-from dimtyped.testing._independent import check_call, precise_twin, reject_missing
+from dimtyped.testing._independent import check_call, precise_twin, reject_missing, told_where_none_fits
 from dimtyped.testing._leaves import floats_in, mapped
 from dimtyped.testing._running import calm, differs, fresh, result_leaves, run, twin_of
 from dimtyped.testing._target import module_of, targets_of
@@ -83,15 +83,16 @@ def fuzz(
     """
     axes = _axes(function_or_module, independent)
     asked = _Asked(grad, finite, axes, causal, padding)
-    checks = {"right": _right(function_or_module, sizes, asked)}
-    if compile:
-        checks["compiled"] = _compiled(function_or_module, sizes, "aot_eager" if compile is True else compile)
-    if broken and _config.mode() != "off":
-        checks["broken"] = _wrong(function_or_module, sizes)
     options = {"grad": grad, "compile": compile, "finite": finite, "independent": independent, "causal": causal}
     line = line_of({**options, "padding": padding, "sizes": sizes})
-    for kind, check in chosen(checks, repeat).items():
-        search(check, kind, line, repeat, max_examples if kind == "right" else max(1, max_examples // _PART))
+    with told_where_none_fits(function_or_module, sizes):
+        checks = {"right": _right(function_or_module, sizes, asked)}
+        if compile:
+            checks["compiled"] = _compiled(function_or_module, sizes, "aot_eager" if compile is True else compile)
+        if broken and _config.mode() != "off":
+            checks["broken"] = _wrong(function_or_module, sizes)
+        for kind, check in chosen(checks, repeat).items():
+            search(check, kind, line, repeat, max_examples if kind == "right" else max(1, max_examples // _PART))
 
 
 def _axes(thing: Any, axes: Sequence[str] | None) -> tuple[str, ...]:

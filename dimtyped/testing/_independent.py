@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, find, given, settings, strategies as st
+from hypothesis.errors import NoSuchExample, Unsatisfiable
 
 from dimtyped._axes import Kind
+from dimtyped._errors import DeclarationError
 from dimtyped._hints import ArrayHint, arrays_in
-from dimtyped.testing._calls import Call, drawn_calls
+from dimtyped.testing._calls import Call, drawn_calls, refusal_of
 from dimtyped.testing._mixing import Probe, no_axis
 from dimtyped.testing._running import run, takes_double, twin_of
 from dimtyped.testing._target import module_of, targets_of
@@ -69,14 +72,45 @@ def independent(
     apart = axes or (() if causal or padding else ("batch",))
     for axis in (*apart, *([causal] if causal else [])):
         reject_missing(function_or_module, axis)
-    thing, double = precise_twin(function_or_module, sizes)
+    with told_where_none_fits(function_or_module, sizes):
+        thing, double = precise_twin(function_or_module, sizes)
 
-    @settings(max_examples=max_examples, **QUIET)
-    @given(drawn_calls(thing, sizes), st.integers(1, 99))
-    def check(call: Call, seed: int) -> None:
-        check_call(call, seed, apart, causal, padding, double=double)
+        @settings(max_examples=max_examples, **QUIET)
+        @given(drawn_calls(thing, sizes), st.integers(1, 99))
+        def check(call: Call, seed: int) -> None:
+            check_call(call, seed, apart, causal, padding, double=double)
 
-    without_notes(check)
+        without_notes(check)
+
+
+@contextmanager
+def told_where_none_fits(thing: Any, sizes: Mapping[str, int] | None) -> Generator[None]:
+    """Says why no call was found that a layer takes, where hypothesis only says that there was none.
+
+    Raises:
+        DeclarationError: with the smallest call that was refused, and how.
+    """
+    try:
+        yield
+    except Unsatisfiable:
+        raise _none_fits(thing, sizes) from None
+
+
+def _none_fits(thing: Any, sizes: Mapping[str, int] | None) -> DeclarationError:
+    tried = drawn_calls(twin_of(thing, double=False), sizes, takes=False)
+    try:
+        call = find(tried, lambda call: refusal_of(call) is not None, settings=settings(max_examples=_TRIED, **QUIET))
+    except (NoSuchExample, Unsatisfiable):
+        name = targets_of(thing)[0].name
+        return DeclarationError(
+            f"{name}: no call was found that fits the annotations together\n  Give sizes of names: sizes={{'seq': 8}}."
+        )
+    reason = str(refusal_of(call)).partition("\n")[0]
+    return DeclarationError(
+        f"{call.target.name}: no call was found that torch takes; the smallest is refused so: {reason}\n"
+        "  Give sizes of names: sizes={'height': 28}, or make it part of a module whose forward says what it takes, as in\n"
+        '  x: Float[Tensor, "batch 1 28 28"].'
+    )
 
 
 def without_notes(check: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ from dimtyped._hints import arrays_in
 from dimtyped._signature import Signature, read_signature
 from dimtyped.nn._layer import Contract, Layer, axis_role, has_own_forward
 from dimtyped.nn._states import StateBridge
+from dimtyped.testing._rare_forms import rare_forms
 
 _Annotations = Mapping[str, Any]
 _FEW = 2  # an axis that is not the layer's, where a form is tried
@@ -39,7 +40,7 @@ def forms_of(layer: Any) -> list[Signature]:
     elif isinstance(layer, torch.nn.LayerNorm | torch.nn.RMSNorm):
         found = [_normed(layer, next(iter(contract.inputs)))]
     else:
-        found = _declared(layer, forward)
+        found = rare_forms(layer) or _declared(layer, forward)
     return [read_signature(forward, annotations=form, attributes=contract.sizes) for form in found]
 
 
@@ -94,9 +95,13 @@ def _declared(layer: Layer, forward: Any) -> list[_Annotations]:
 
 def _result(layer: Layer, form: _Annotations, *, is_only: bool) -> _Annotations:
     """What comes out of a form; nothing where the contract tells of another form."""
-    output = layer.contract.output
+    output: Any = layer.contract.output
     if isinstance(layer, torch.nn.MultiheadAttention):
         return {"return": tuple[form["query"], Shaped[Tensor, "..."] | None]}
+    if getattr(layer, "reduction", "") == "none":
+        return {}
+    if getattr(layer, "return_indices", False):
+        output = tuple[output, output]
     is_any_form = is_only or typing.get_origin(output) in (typing.Union, types.UnionType)
     return {"return": output} if output is not None and is_any_form else {}
 

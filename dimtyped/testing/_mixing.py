@@ -17,10 +17,11 @@ from dimtyped._errors import DeclarationError
 from dimtyped.testing._blame import blame
 from dimtyped.testing._calls import Call, as_call
 from dimtyped.testing._leaves import Leaf, replaced
+from dimtyped.testing._lengths import padded_axis
 from dimtyped.testing._running import differs, result_leaves, run
 from dimtyped.testing._sizes import Sizes
 from dimtyped.testing._target import Target
-from dimtyped.testing._values import fill_of, padded_axis
+from dimtyped.testing._values import fill_of
 
 _PLACES = 4  # indices along the axis that are tried
 
@@ -201,7 +202,7 @@ class Padding:
             shape = [leaf.tensor.shape[index] for _, index in named]
             real = leaf.tensor.reshape(shape)
             return cls(parameter, names[0], names[1], ~real if "pad" in parameter else real)
-        along = padded_axis(call.target, leaf.hint) if leaf is not None and len(names) == 1 else ""
+        along = padded_axis(call.target, parameter, leaf.hint) if leaf is not None and len(names) == 1 else ""
         if leaf is None or not along:
             raise DeclarationError(
                 f"padding={parameter!r}: {call.target.name} has no such lengths or mask\n"

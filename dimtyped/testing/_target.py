@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from dimtyped import _config
 from dimtyped._errors import DeclarationError
@@ -20,8 +21,11 @@ from dimtyped._reference import ReferenceCheck
 from dimtyped._scope import scope_of
 from dimtyped._signature import Parameter, Signature, read_signature
 from dimtyped._typed import entry_of
-from dimtyped.nn._layer import Layer
+from dimtyped.nn._layer import Layer, typed_class_of
+from dimtyped.nn._states import StateBridge
+from dimtyped.testing._fill import Holds
 from dimtyped.testing._layers import forms_of, has_forms, sizes_of
+from dimtyped.testing._rare_forms import as_one, has_more_forms, held_by, unchecked_by
 from dimtyped.testing._sizes import check_fixed, fixed_twice
 from dimtyped.testing._tensors import VOCABULARY, present
 
@@ -45,6 +49,8 @@ class Target:
         labels: What errors call the names of a layer. Default: what the annotations do.
         is_only_form: Whether there is no other way of calling it. Default: True.
         given: Sizes of other names, that inputs are to have. Default: none.
+        holds: What the numbers of a parameter must be, where its annotation does not say. Default: nothing.
+        unchecked: Parameters for which inputs are made, and which nothing checks. Default: none.
     """
 
     call: Callable[..., Any]
@@ -58,6 +64,8 @@ class Target:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     is_only_form: bool = True
     given: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
+    holds: Mapping[str, Holds] = dataclasses.field(default_factory=dict[str, Holds])
+    unchecked: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -120,6 +128,7 @@ def targets_of(thing: Any, sizes: Mapping[str, int] | None = None) -> list[Targe
         )
     if isinstance(thing, torch.nn.Module) and hasattr(thing, _COMPILED):
         return [dataclasses.replace(target, call=thing) for target in targets_of(getattr(thing, _COMPILED), sizes)]
+    _reject_unready(thing)
     if isinstance(thing, torch.nn.Sequential) and len(thing):
         return [_of_sequence(thing, target) for target in targets_of(thing[0], sizes)]
     module, function = _parts(thing)
@@ -153,7 +162,7 @@ def _parts(thing: Any) -> tuple[torch.nn.Module | None, Any]:
 def _target(thing: Any, module: torch.nn.Module | None, function: Any) -> Target:
     entry = entry_of(function)
     signature = entry.signature if entry is not None else read_signature(function)
-    _reject_unannotated(signature)
+    _reject_unannotated(signature, module)
     declared = dict(signature.fixed) if module is None else {**scope_of(module).names, **signature.fixed}
     members = list(module.modules()) if module is not None else []
     tables = [member.num_embeddings for member in members if isinstance(member, torch.nn.Embedding)]
@@ -184,14 +193,38 @@ def _layer_targets(thing: Any, layer: torch.nn.Module) -> list[Target]:
             dtype=dtype,
             ids=getattr(layer, "num_embeddings", _MANY_IDS),
             is_enforced=isinstance(layer, Layer) and _config.mode() != "off",
-            labels=layer._dim_labels if isinstance(layer, Layer) else {},
-            is_only_form=len(forms) == 1,
+            labels=_labels(layer, signature),
+            is_only_form=len(forms) == 1 and not has_more_forms(layer),
+            holds=held_by(layer),
+            unchecked=unchecked_by(layer),
         )
         for signature in forms
     ]
 
 
-def _reject_unannotated(signature: Signature) -> None:
+def _labels(layer: torch.nn.Module, signature: Signature) -> Mapping[str, str]:
+    """What the layer's errors call the names of one of its forms."""
+    if as_one(layer):
+        arrays = [array for parameter in signature.parameters for array in arrays_in(parameter.hint)]
+        return {axis.name: "*shape" for array in arrays for axis in array.axes}
+    labels = layer._dim_labels if isinstance(layer, Layer) else {}
+    return {**labels, "batch": "*batch"} if isinstance(layer, StateBridge) else labels
+
+
+def _reject_unready(thing: Any) -> None:
+    """Refuses what cannot be called yet, or ever."""
+    name = type(thing).__name__
+    if (
+        isinstance(thing, torch.nn.Module)
+        and type(thing).forward is torch.nn.Module.forward
+        and "forward" not in vars(thing)
+    ):
+        raise DeclarationError(f"{name} has no forward, so it cannot be called\n  Give the module that holds it.")
+    if isinstance(thing, torch.nn.Module) and any(is_lazy(held) for held in thing.parameters(recurse=False)):
+        raise DeclarationError(f"{name} has no sizes yet\n  Call it once: its first input says what they are.")
+
+
+def _reject_unannotated(signature: Signature, module: torch.nn.Module | None) -> None:
     if not signature.expressible:
         raise DeclarationError(
             f"{signature.where}: inputs cannot be made for an annotation of jaxtyping's own, such as PyTree or `?name`\n"
@@ -200,6 +233,13 @@ def _reject_unannotated(signature: Signature) -> None:
     if not any(arrays_in(parameter.hint) for parameter in signature.parameters):
         names = [p.name for p in signature.parameters if p.name != "self"]
         example = f'{names[0] if names else "x"}: Float[Tensor, "batch seq"]'
+        if module is not None and type(module).__module__.startswith("torch."):
+            name = type(module).__name__
+            typed = f"Use dimtyped.nn.{name}, or dimtyped.retype(model)." if typed_class_of(type(module)) else ""
+            raise DeclarationError(
+                f"{name}: torch's own layer does not say which tensors it takes, so no inputs can be made\n  "
+                + (typed or f"Put it in a module of your own: def forward(self, {example}).")
+            )
         raise DeclarationError(
             f"{signature.where}: no annotation says which tensors it takes, so no inputs can be made\n  Write def "
             f"{signature.where.rpartition('.')[2]}({'self, ' if '.' in signature.where else ''}{example})."

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from dimtyped._axes import Kind
 from dimtyped._errors import DeclarationError
 from dimtyped._hints import (
     AnythingHint,
@@ -25,10 +24,11 @@ from dimtyped._hints import (
     UnionHint,
 )
 from dimtyped._signature import Parameter
-from dimtyped.testing._fill import Fill
+from dimtyped.testing._fill import Fill, Holds
+from dimtyped.testing._lengths import is_lengths, padded_axis
 from dimtyped.testing._sizes import Sides, Sizes, draw_shape
 from dimtyped.testing._target import Target
-from dimtyped.testing._tensors import draw_tensor
+from dimtyped.testing._tensors import VOCABULARY, draw_tensor
 
 _DTYPES = (
     torch.float32,
@@ -44,6 +44,7 @@ _DTYPES = (
     torch.int16,
     torch.complex128,
 )
+_ABOVE_ZERO = ("var", "variance", "variances", "std", "stddev", "sigma", "sigmas", "scale", "scales", "temperature")
 _ITEMS = 3
 _WIDTH = 3
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
@@ -94,30 +95,26 @@ def draw_value(world: World, parameter: Parameter, hint: Hint) -> Any:
 
 def fill_of(target: Target, sizes: Sizes, name: str, hint: ArrayHint) -> Fill:
     """What a tensor of a parameter may hold: lengths are at least 1 and fit, ids are in the vocabulary."""
-    dtypes = (target.dtype, *_DTYPES)
+    holds = target.holds.get(name, Holds())
+    dtypes = (holds.dtype or target.dtype, *_DTYPES)
     admitted = [dtype for dtype in dtypes if hint.dtypes is None or dtype in hint.dtypes]
     chosen = admitted[0] if admitted else min(hint.dtypes or (), key=str)
-    is_integer = not (chosen.is_floating_point or chosen.is_complex or chosen is torch.bool)
-    along = padded_axis(target, hint) if is_integer and is_lengths(name) else ""
+    if chosen.is_floating_point or chosen.is_complex or chosen is torch.bool:
+        return Fill(chosen, span=holds.span or span_of(name))
+    along = padded_axis(target, name, hint) if is_lengths(name) else ""
     if along:
-        return Fill(chosen, 1, sizes.singles[along] + 1, reaches=True)
-    return Fill(chosen, 0, target.ids)
+        longest = sizes.singles[along]
+        return Fill(chosen, min(1, longest), longest + 1, reaches=True)
+    classes = [size for name, size in sizes.singles.items() if name in VOCABULARY]
+    return Fill(chosen, 0, min([holds.below or target.ids, *classes]))
 
 
-def is_lengths(name: str) -> bool:
-    """Whether a parameter of this name holds the lengths of sequences."""
-    return "length" in name or name.rpartition("_")[2] in ("len", "lens")
-
-
-def padded_axis(target: Target, lengths: ArrayHint) -> str:
-    """The axis that lengths are along: the one after theirs in the first tensor that has theirs and one more."""
-    own = [axis.name for axis in lengths.axes]
-    for array in target.arrays:
-        names = [axis.name if axis.kind is Kind.NAME and not axis.many else "" for axis in array.axes]
-        for start in range(len(names) - len(own)):
-            if names[start : start + len(own)] == own and names[start + len(own)] not in ("", *target.sizes):
-                return names[start + len(own)]
-    return ""
+def span_of(name: str) -> str:
+    """Which floats a parameter of this name holds: a variance is above 0, a probability between 0 and 1."""
+    words = name.rstrip("_").split("_")
+    if any(word.startswith("prob") for word in words):
+        return "unit"
+    return "positive" if words[-1] in _ABOVE_ZERO else ""
 
 
 def plain_values(target: Target, sizes: Sizes, parameter: Parameter, hint: Hint) -> st.SearchStrategy[Any]:
