@@ -12,6 +12,7 @@ from torch import Tensor
 from dimtyped._errors import DimensionValueError, RankError
 from dimtyped.nn._forms import UNCHECKED
 from dimtyped.nn._layer import ALL_AXES, ROLES, Layer, axis_role, declares, make_ready
+from dimtyped.nn._limits import odd_groups, too_few_for_batch, too_few_in_space
 from dimtyped.nn._refusals import Misfit
 from dimtyped.nn._spaces import batched_space, space
 
@@ -42,6 +43,7 @@ class _OfChannels(Layer):
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
     rank_error=RankError,
+    refuses=too_few_for_batch,
 )
 class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
     """`torch.nn.BatchNorm1d`, checked by name: `(batch, channels)` or `(batch, channels, length)`.
@@ -64,6 +66,7 @@ class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
     axis=-3,
     keeps=ALL_AXES,
     rank_error=RankError,
+    refuses=too_few_for_batch,
 )
 class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d`, checked by name: `(batch, channels, height, width)`.
@@ -86,6 +89,7 @@ class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
     axis=-4,
     keeps=ALL_AXES,
     rank_error=RankError,
+    refuses=too_few_for_batch,
 )
 class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
     """`torch.nn.BatchNorm3d`, checked by name: `(batch, channels, depth, height, width)`.
@@ -106,6 +110,7 @@ class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
     rank_error=RankError,
+    refuses=too_few_for_batch,
 )
 class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
     """`torch.nn.SyncBatchNorm`, checked by name: `(batch, channels, ...)`.
@@ -139,6 +144,7 @@ class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
     keeps=ALL_AXES,
     error=DimensionValueError,
     rank_error=RankError,
+    refuses=too_few_in_space,
 )
 class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
     """`torch.nn.InstanceNorm1d`, checked by name: `(batch, channels, length)`, or without batch.
@@ -162,6 +168,7 @@ class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
     keeps=ALL_AXES,
     error=DimensionValueError,
     rank_error=RankError,
+    refuses=too_few_in_space,
 )
 class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
     """`torch.nn.InstanceNorm2d`, checked by name: `(batch, channels, height, width)`, or without batch.
@@ -185,6 +192,7 @@ class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
     keeps=ALL_AXES,
     error=DimensionValueError,
     rank_error=RankError,
+    refuses=too_few_in_space,
 )
 class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
     """`torch.nn.InstanceNorm3d`, checked by name: `(batch, channels, depth, height, width)`, or without batch.
@@ -203,11 +211,12 @@ class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
 @declares(
     sizes={"channels": "num_channels"},
     inputs={"input": _ANY},
-    otherwise={"not self.affine": UNCHECKED},
+    otherwise={"not self.affine": {"input": Shaped[Tensor, "batch _ ..."]}},
     output=_ANY,
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
     multiples={"num_channels": "num_groups"},
+    refuses=odd_groups,
 )
 class GroupNorm(Layer, torch.nn.GroupNorm):
     """`torch.nn.GroupNorm`, checked by name: `(batch, channels, ...)`.
