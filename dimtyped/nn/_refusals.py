@@ -56,12 +56,13 @@ def explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Except
 
 
 def _mismatch(misfit: Misfit, hint: Hint, value: Seen) -> Mismatch:
-    shape = value.shape or ()
+    shape = (len(value.items),) if value.items is not None else value.shape or ()  # a list of lengths has one axis
     shown = next((array for array in arrays_in(hint) if len(array.axes) == len(shape)), hint)
     if misfit.axis is None:
         return Mismatch(misfit.argument, "rank", shown, value, expected=misfit.expected, actual=len(shape))
     index = misfit.axis % len(shape)
-    return Mismatch(misfit.argument, "extent", shown, value, misfit.name, misfit.expected, shape[index], index)
+    place = index if value.is_tensor else None
+    return Mismatch(misfit.argument, "extent", shown, value, misfit.name, misfit.expected, shape[index], place)
 
 
 def misdeclared(where: str, multiples: Mapping[str, str], arguments: Mapping[str, Any]) -> DeclarationError | None:

@@ -81,7 +81,7 @@ class Call:
             shape[broken.axis] = size
         if isinstance(axes, Index):
             return torch.randint(0, axes.high, shape)
-        return torch.rand(shape, requires_grad=True)
+        return torch.rand(shape, requires_grad=at.argument != "target")  # some losses have no gradient of it
 
     def size_of(self, name: str) -> int:
         return int(eval(name, {}, self.sizes))
