@@ -1,7 +1,7 @@
 """Ties under DDP, FSDP and tensor parallelism: two processes on gloo run every scenario, each test reads one result.
 
 The processes have a time limit of their own. A scenario asserts identity, and that two steps of training give what
-they give in one process.
+they give in one process. Each that a tie survives is run once more with a tie that is kept by copy, and fails.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from tied_models import (
     ByTie,
     DecoderFirst,
     ThreeWay,
+    ThreeWayByAssignment,
     Tied,
     assert_tied,
-    keep_by_copy,
+    by_copy,
     tokens,
 )
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
@@ -46,8 +47,8 @@ pytestmark = [
 ]
 
 Scenario = Callable[[DeviceMesh], None]
-Way = type[Tied]
-WAYS: tuple[Way, ...] = (ByDecoder, ByTie, ByAssignment, DecoderFirst, ThreeWay)
+Way = Callable[[], Any]
+WAYS: tuple[Way, ...] = (ByDecoder, ByTie, ByAssignment, DecoderFirst, ThreeWay, ThreeWayByAssignment)
 
 
 # Scenarios, run by both processes -------------------------------------------------------------------------------------
@@ -147,12 +148,9 @@ def projection(mesh: DeviceMesh) -> None:
     assert_tied(model)
 
 
-def a_tie_kept_by_copy_is_told_from_a_tie(mesh: DeviceMesh) -> None:
-    model = ByDecoder()
-    keep_by_copy(model)
-    fully_shard(model, mesh=mesh)
+def fails_for_a_tie_kept_by_copy(mesh: DeviceMesh, scenario: Callable[[DeviceMesh, Way], None], way: Way) -> None:
     with pytest.raises(AssertionError):
-        assert_tied(model)
+        scenario(mesh, by_copy(way))
 
 
 def _rowwise() -> RowwiseParallel:
@@ -185,21 +183,29 @@ def _of(scenario: Callable[[DeviceMesh, Way], None], way: Way) -> Scenario:
     return lambda mesh: scenario(mesh, way)
 
 
-PER_WAY = (
+def _not_of(scenario: Callable[[DeviceMesh, Way], None], way: Way) -> Scenario:
+    return lambda mesh: fails_for_a_tie_kept_by_copy(mesh, scenario, way)
+
+
+SURVIVED = (
     ddp,
     fully_sharded,
     fully_sharded_in_one_group,
     fully_sharded_from_meta,
-    fully_sharding_one_half_is_refused,
     flat_sharded,
     tensor_parallel,
+)
+REFUSED = (
+    fully_sharding_one_half_is_refused,
     tensor_parallel_of_one_half_is_no_silent_break,
     tensor_parallel_in_two_directions_is_refused,
 )
 SCENARIOS: dict[str, Scenario] = {
-    **{f"{scenario.__name__}[{way.__name__}]": _of(scenario, way) for scenario in PER_WAY for way in WAYS},
+    **{
+        f"{scenario.__name__}[{way.__name__}]": _of(scenario, way) for scenario in (*SURVIVED, *REFUSED) for way in WAYS
+    },
+    **{f"not {scenario.__name__}[{way.__name__}]": _not_of(scenario, way) for scenario in SURVIVED for way in WAYS},
     "projection": projection,
-    "a_tie_kept_by_copy_is_told_from_a_tie": a_tie_kept_by_copy_is_told_from_a_tie,
 }
 
 
