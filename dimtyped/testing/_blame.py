@@ -12,10 +12,11 @@ from torch import Tensor
 
 from dimtyped.testing._calls import Call
 from dimtyped.testing._leaves import mapped
-from dimtyped.testing._running import run
+from dimtyped.testing._running import differs, run
 from dimtyped.testing._target import module_of
 
-Agrees = Callable[[Tensor, Tensor], bool]
+Agrees = Callable[[Tensor, Tensor], bool | None]
+"""Whether two tensors differ only as they may; None where a tensor does not have the axis that would tell."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ def blame(before: Call, after: Call, agrees: Agrees, *, double: bool) -> str:
         return ""
     entering = [_agree(a.inputs, b.inputs, agrees) for a, b in zip(first, second, strict=False)]
     leaving = [_agree(a.outputs, b.outputs, agrees) for a, b in zip(first, second, strict=False)]
+    if first and not first[-1].path:
+        entering[-1], leaving[-1] = True, False  # what is called: its result is known to be wrong
     index = next((i for i, (into, out) in enumerate(zip(entering, leaving, strict=False)) if into and not out), None)
     return _text(first, entering, leaving, index) if index is not None else ""
 
@@ -58,7 +61,13 @@ def _is_inside(record: _Record, outer: _Record) -> bool:
 
 
 def _agree(left: list[Tensor], right: list[Tensor], agrees: Agrees) -> bool:
-    return len(left) == len(right) and all(agrees(a, b) for a, b in zip(left, right, strict=False))
+    """Whether what can tell agrees; where nothing can, whether nothing has changed."""
+    if [a.shape for a in left] != [b.shape for b in right]:
+        return False
+    found = [agrees(a, b) for a, b in zip(left, right, strict=True)]
+    if all(verdict is None for verdict in found):
+        return not any(bool(differs(a, b).any()) for a, b in zip(left, right, strict=True))
+    return False not in found
 
 
 def _recorded(call: Call, *, double: bool) -> list[_Record]:

@@ -149,7 +149,8 @@ def _wrong_tensor(draw: st.DrawFn, call: Call, flaw: _Flaw, leaf: Leaf) -> torch
         return as_kind(leaf.tensor.detach().to(draw(st.sampled_from(_other_dtypes(leaf)))), leaf.hint.array_type)
     shape = list(leaf.tensor.shape)
     if flaw.kind == "rank":
-        wrong: list[list[int]] = [[1, *shape], *([shape[1:]] if shape else [])]
+        least = 2 if leaf.hint.packed else 0
+        wrong: list[list[int]] = [[1, *shape], *([shape[1:]] if len(shape) > least else [])]
         shape = draw(st.sampled_from(wrong))
     else:
         size = shape[flaw.index]

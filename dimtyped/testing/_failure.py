@@ -20,6 +20,7 @@ from dimtyped.testing._independent import QUIET
 from dimtyped.testing._mixing import MixedError
 
 _PLACE = "..."
+_SHOWN = 12  # numbers of a tensor that are printed
 _BLOB = re.compile(r"reproduce_failure\('([^']+)', b'([^']+)'\)")
 
 
@@ -117,10 +118,12 @@ def _inputs(call: Call, broken: Broken | None) -> Iterator[str]:
 
 
 def _notable(value: Any) -> str:
-    """What else matters of a tensor."""
+    """What else matters of a tensor: how it lies in memory, and a few ids, lengths or places of a mask."""
     if not isinstance(value, torch.Tensor):
         return ""
-    return "" if value.is_contiguous() else f", strides {tuple(value.stride())}"
+    strides = "" if value.is_contiguous() else f", strides {tuple(value.stride())}"
+    is_few = value.numel() <= _SHOWN and not (value.is_floating_point() or value.is_complex())
+    return f"{strides}  {value.tolist()}" if is_few else strides
 
 
 def _reason(error: Exception, name: str) -> str:

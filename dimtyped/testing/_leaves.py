@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped._axes import Kind
 from dimtyped._describe import look
@@ -23,13 +24,17 @@ from dimtyped._hints import (
     arrays_in,
 )
 from dimtyped._mismatch import Findings, placed
+from dimtyped.testing._packing import is_even, packed_again, padded
 
 Path = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One tensor at a path below a parameter or the result; `is_sure` where no other option of a union has tensors."""
+    """One tensor at a path below a parameter or the result; `is_sure` where no other option of a union has tensors.
+
+    A PackedSequence of sequences of one length is here as the padded tensor that it stands for.
+    """
 
     path: Path
     hint: ArrayHint
@@ -60,6 +65,8 @@ def leaves_of(hint: Hint, value: Any, path: Path, *, is_sure: bool = True) -> It
     match hint:
         case ArrayHint() if isinstance(value, Tensor):
             yield Leaf(path, hint, value, is_sure)
+        case ArrayHint(packed=True) if isinstance(value, PackedSequence) and is_even(value):
+            yield Leaf(path, hint, padded(value), is_sure)
         case UnionHint(options=options):
             fitting = next((option for option in options if fits(option, value)), None)
             if fitting is not None:
@@ -80,7 +87,8 @@ def fits(hint: Hint, value: Any) -> bool:
 def replaced(value: Any, path: Path, new: Any) -> Any:
     """The value with something else at a path below it."""
     if not path:
-        return new
+        is_padded = isinstance(value, PackedSequence) and isinstance(new, Tensor)
+        return packed_again(new) if is_padded else new
     step, rest = path[0], path[1:]
     if isinstance(value, dict):
         return {**value, step: replaced(value[step], rest, new)}

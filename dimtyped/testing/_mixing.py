@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,8 @@ class Probe:
         for leaf, wrong in _pairs(base, self._run(changed)):
             differing = padding.at_real(leaf, wrong)
             if bool(differing.any()):
-                raise self._past_lengths(padding, leaf, differing)
+                found = blame(self.call, changed, padding.has_kept, double=self.double)
+                raise self._past_lengths(padding, leaf, differing, found)
 
     def _size(self, axis: str) -> int:
         sizes = {leaf.tensor.shape[place] for leaf in self.call.leaves if (place := leaf.along(axis)) is not None}
@@ -173,10 +175,10 @@ class Probe:
         error.axis, error.changed, error.affected, error.where = axis, changed, affected, where
         return error
 
-    def _past_lengths(self, padding: Padding, leaf: Leaf, differing: Tensor) -> MixedError:
+    def _past_lengths(self, padding: Padding, leaf: Leaf, differing: Tensor, where: str) -> MixedError:
         place = tuple(int(index) for index in differing.nonzero()[0])
         text = f"what lies past `{padding.parameter}` changes the {leaf} at {shape_text(place)}, outside the padding"
-        return self._error(padding.axis, padding.first, place[0] if place else 0, text, "")
+        return self._error(padding.axis, padding.first, place[0] if place else 0, text, where)
 
 
 @dataclass(frozen=True)
@@ -227,14 +229,23 @@ class Padding:
         real = self._spread(leaf)
         return wrong if real is None else wrong & real
 
+    def has_kept(self, left: Tensor, right: Tensor) -> bool | None:
+        """Whether two tensors differ only in the padding; None where they have no axes of these sizes."""
+        pairs = itertools.permutations(range(left.dim()), 2)
+        places = [pair for pair in pairs if tuple(left.shape[place] for place in pair) == tuple(self.real.shape)]
+        wrong = differs(left, right)
+        return any(not bool((wrong & self._placed(left, *pair)).any()) for pair in places) if places else None
+
     def _spread(self, leaf: Leaf) -> Tensor | None:
         """`real` as wide as the tensor."""
         rows, columns = leaf.along(self.batch), leaf.along(self.axis)
-        if rows is None or columns is None:
-            return None
+        return None if rows is None or columns is None else self._placed(leaf.tensor, rows, columns)
+
+    def _placed(self, tensor: Tensor, rows: int, columns: int) -> Tensor:
+        """`real` as wide as a tensor that has its axes at these places."""
         real = self.real if rows < columns else self.real.T
-        shape = [size if place in (rows, columns) else 1 for place, size in enumerate(leaf.tensor.shape)]
-        return real.reshape(shape).expand(leaf.tensor.shape)
+        shape = [size if place in (rows, columns) else 1 for place, size in enumerate(tensor.shape)]
+        return real.reshape(shape).expand(tensor.shape)
 
 
 def _pairs(base: list[Leaf], after: list[Leaf]) -> Iterator[tuple[Leaf, Tensor]]:

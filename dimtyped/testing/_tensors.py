@@ -104,7 +104,9 @@ def draw_tensor(
 
 
 def as_kind(tensor: Tensor, kind: type) -> Tensor:
-    """The tensor as the class that an annotation wants."""
+    """The tensor as the class that an annotation wants; for a PackedSequence what is to be packed."""
+    if not issubclass(kind, Tensor):
+        return tensor
     if issubclass(kind, torch.nn.Parameter):
         trains = tensor.is_floating_point() or tensor.is_complex()
         return torch.nn.Parameter(tensor, requires_grad=trains)

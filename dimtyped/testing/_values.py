@@ -26,6 +26,7 @@ from dimtyped._hints import (
 from dimtyped._signature import Parameter
 from dimtyped.testing._fill import Fill, Holds
 from dimtyped.testing._lengths import is_lengths, padded_axis
+from dimtyped.testing._packing import draw_packed
 from dimtyped.testing._sizes import Sides, Sizes, draw_shape
 from dimtyped.testing._target import Target
 from dimtyped.testing._tensors import VOCABULARY, draw_tensor
@@ -76,6 +77,8 @@ def draw_value(world: World, parameter: Parameter, hint: Hint) -> Any:
         case ArrayHint():
             shape = draw_shape(draw, hint, world.sizes, world.sides)
             fill = fill_of(world.target, world.sizes, parameter.name, hint)
+            if hint.packed:
+                return draw_packed(draw, shape, fill, world.target.device)
             return draw_tensor(draw, hint, shape, fill, world.target.device)
         case UnionHint(options=options):
             return draw_value(world, parameter, draw(st.sampled_from(_none_first(options))))

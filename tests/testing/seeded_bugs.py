@@ -195,36 +195,112 @@ class AddedToAColumn(nn.Module):
 
 @dataclass(frozen=True)
 class Seeded:
-    """A bug: the model, its sizes, what `fuzz` is asked beside, and what its failure says."""
+    """A bug: what it is, the model and its sizes, what `fuzz` is asked beside, and what its failure says.
 
+    `smallest` are the names' sizes in the smallest inputs; of a bug that mixes, `mixes` is the axis and the two
+    indices that show it, and `begins` is where.
+    """
+
+    bug: str
     model: Any
     sizes: dict[str, int]
+    smallest: dict[str, int]
     says: str
+    mixes: tuple[str, int, int] | None = None
+    begins: str = ""
     options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return self.model.__name__
+        return self.bug
 
     def make(self, *, bug: bool) -> torch.nn.Module:
         torch.manual_seed(0)
         return self.model(**self.sizes, bug=bug)
 
 
+_ONE, _TWO = {"batch": 1, "seq": 1}, {"batch": 2, "seq": 1}
+_SIDES = {"embed": 3, "hidden": 4}
 BUGS = [
-    Seeded(HardCodedBatch, {"width": 4}, "batch"),
-    Seeded(SqueezeAtBatchOne, {"width": 4}, "batch=1"),
-    Seeded(SwappedAxes, {"embed": 3, "hidden": 4}, "batch is"),
-    Seeded(WrongMaskBroadcast, {"width": 4}, "batch"),
-    Seeded(OffByOneLength, {"vocab": 5, "embed": 3}, "seq is 0, must be 1"),
-    Seeded(DroppedLayerAxis, {"embed": 3, "hidden": 4}, "the result does not fit: it has 2 axes, must have 3"),
-    Seeded(MeanOverTheWrongAxis, {"width": 4}, "batch is"),
-    Seeded(EditInPlace, {"width": 4}, "`x` is edited in place"),
-    Seeded(DtypeLoss, {"width": 4}, "float16"),
-    Seeded(StateByView, {"embed": 3, "hidden": 4}, "axis `batch` mixes"),
-    Seeded(HeadsByView, {"width": 4}, "axis `seq` mixes", {"causal": "seq"}),
-    Seeded(SoftmaxOverTheBatch, {"width": 4}, "axis `batch` mixes"),
-    Seeded(PlacesAlongTheBatch, {"width": 4}, "its place along batch matters"),
-    Seeded(AttentionBatchSecond, {"width": 4}, "It begins in `attention`"),
-    Seeded(LastStepOfBoth, {"vocab": 5, "embed": 3, "hidden": 4}, "past `lengths`", {"padding": "lengths"}),
-    Seeded(AddedToAColumn, {"width": 4}, "axis `batch` mixes"),
+    Seeded("hard-coded batch", HardCodedBatch, {"width": 4}, _ONE, "the result does not fit: batch is 2, must be 1"),
+    Seeded("squeeze at batch 1", SqueezeAtBatchOne, {"width": 4}, {"batch": 1}, "it has 0 axes, must have 1"),
+    Seeded("swapped axes", SwappedAxes, _SIDES, {"batch": 1, "seq": 2}, "batch is 2, must be 1; seq is 1, must be 2"),
+    Seeded(
+        "wrong mask broadcast",
+        WrongMaskBroadcast,
+        {"width": 4},
+        {"batch": 2, "target": 1, "source": 1},
+        "the result does not fit: target is 2, must be 1",
+    ),
+    Seeded("off-by-one length", OffByOneLength, {"vocab": 5, "embed": 3}, _ONE, "seq is 0, must be 1"),
+    Seeded("dropped layer axis", DroppedLayerAxis, _SIDES, _ONE, "it has 2 axes, must have 3"),
+    Seeded(
+        "mean over the wrong axis", MeanOverTheWrongAxis, {"width": 4}, {"batch": 1, "seq": 2}, "batch is 2, must be 1"
+    ),
+    Seeded("in-place edit of the input", EditInPlace, {"width": 4}, {"batch": 1}, "`x` is edited in place"),
+    Seeded("dtype loss", DtypeLoss, {"width": 4}, {"batch": 1}, "float16, where the module and its inputs are float32"),
+    Seeded(
+        "h_n.view(batch, -1)",
+        StateByView,
+        _SIDES,
+        _TWO,
+        "changing only batch 0 of `x` changes batch 1 of the result",
+        ("batch", 0, 1),
+        "in the forward of StateByView itself, after `gru` and before `out`",
+    ),
+    Seeded(
+        "heads split by view without transpose",
+        HeadsByView,
+        {"width": 4},
+        {"batch": 1, "seq": 2},
+        "changing only seq 1 of `x` changes seq 0 of the result",
+        ("seq", 1, 0),
+        "in the forward of HeadsByView itself, after `query`",
+        {"causal": "seq"},
+    ),
+    Seeded(
+        "softmax over the batch",
+        SoftmaxOverTheBatch,
+        {"width": 4},
+        {"batch": 2},
+        "changing only batch 0 of `x` changes batch 1 of the result",
+        ("batch", 0, 1),
+        "in the forward of SoftmaxOverTheBatch itself, after `out`",
+    ),
+    Seeded(
+        "position table along the batch",
+        PlacesAlongTheBatch,
+        {"width": 4},
+        _TWO,
+        "batch 1 moved to place 0 gives another result there: its place along batch matters",
+        ("batch", 1, 0),
+        "in the forward of PlacesAlongTheBatch itself, after `places`",
+    ),
+    Seeded(
+        "batch_first forgotten in attention",
+        AttentionBatchSecond,
+        {"width": 4},
+        _TWO,
+        "changing only batch 0 of `x` changes batch 1 of the result",
+        ("batch", 0, 1),
+        "in `attention` (MultiheadAttention)",
+    ),
+    Seeded(
+        "a bidirectional out[:, -1]",
+        LastStepOfBoth,
+        {"vocab": 5, **_SIDES},
+        {"batch": 2, "seq": 2},
+        "what lies past `lengths` changes the result at (1, 0)",
+        ("seq", 1, 1),
+        "in `gru` (GRU)",
+        {"padding": "lengths"},
+    ),
+    Seeded(
+        "(batch,) + (batch, 1)",
+        AddedToAColumn,
+        {"width": 4},
+        {"batch": 2},
+        "changing only batch 0 of `bias` changes batch 1 of the result",
+        ("batch", 0, 1),
+        "in the forward of AddedToAColumn itself, after `out`",
+    ),
 ]

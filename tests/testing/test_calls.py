@@ -189,7 +189,7 @@ def test_a_strategy_that_never_draws_batch_one_is_noticed(monkeypatch):
 
 
 def test_fuzz_needs_batch_one():
-    squeezed = next(bug for bug in BUGS if str(bug) == "SqueezeAtBatchOne")
+    squeezed = next(bug for bug in BUGS if str(bug) == "squeeze at batch 1")
     with pytest.raises(AssertionError):
         fuzz(squeezed.make(bug=True), broken=False)
 

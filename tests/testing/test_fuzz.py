@@ -22,7 +22,21 @@ def failure(model, **options):
 
 @pytest.mark.parametrize("bug", BUGS, ids=str)
 def test_a_seeded_bug_is_found(bug):
-    assert bug.says in str(failure(bug.make(bug=True), **bug.options))
+    found = failure(bug.make(bug=True), **bug.options)
+    first = str(found).partition("\n")[0]
+    assert bug.says in first
+    assert found.sizes == bug.smallest
+    assert f" fails for {', '.join(f'{name}={size}' for name, size in bug.smallest.items())}: " in first
+    assert ("\n  It begins " in str(found)) == bool(bug.begins)
+    assert f"\n  It begins {bug.begins}" in str(found) or not bug.begins
+    assert "\n  To repeat it: fuzz(model, " in str(found)
+
+
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.mixes], ids=str)
+def test_a_bug_that_mixes_is_told_by_axis_and_two_indices(bug):
+    mixed = failure(bug.make(bug=True), **bug.options).__cause__
+    assert (mixed.axis, mixed.changed, mixed.affected) == bug.mixes
+    assert mixed.where.startswith(f"It begins {bug.begins}")
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=str)
@@ -30,12 +44,16 @@ def test_its_right_twin_passes(bug):
     fuzz(bug.make(bug=False), max_examples=15, **bug.options)
 
 
+def test_there_are_sixteen_bugs():
+    assert len({bug.model for bug in BUGS}) == len({bug.bug for bug in BUGS}) == 16
+
+
 def seeded(name):
     return next(bug for bug in BUGS if str(bug) == name)
 
 
 def test_a_failure_prints_the_smallest_inputs_by_name_and_size():
-    found = failure(seeded("SqueezeAtBatchOne").make(bug=True))
+    found = failure(seeded("squeeze at batch 1").make(bug=True))
     assert str(found).startswith(
         "SqueezeAtBatchOne fails for batch=1: DimensionError: SqueezeAtBatchOne.forward: the result does not fit"
     )
@@ -43,12 +61,24 @@ def test_a_failure_prints_the_smallest_inputs_by_name_and_size():
     assert found.sizes == {"batch": 1}
 
 
-def test_a_failure_prints_a_line_that_repeats_it():
-    model = seeded("SwappedAxes").make(bug=True)
-    found = failure(model)
-    repeat = re.search(r'fuzz\(model, repeat="(.*)"\)$', str(found))[1]
-    assert str(failure(model, repeat=repeat)) == str(found)
-    fuzz(seeded("SwappedAxes").make(bug=False), repeat=repeat)
+def test_a_failure_prints_a_few_ids_and_lengths():
+    bug = seeded("a bidirectional out[:, -1]")
+    text = str(failure(bug.make(bug=True), **bug.options))
+    assert "\n    tokens   int64 (2, 2)  [[0, 0], [0, 0]]\n    lengths  int64 (2,)  [2, 1]\n" in text
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=str)
+def test_a_failure_prints_a_line_that_repeats_it(bug, monkeypatch):
+    model = bug.make(bug=True)
+    found = failure(model, **bug.options)
+    line = str(found).rpartition("To repeat it: ")[2]
+    ran = []
+    monkeypatch.setattr(bug.model, "__call__", lambda self, *args: ran.append(1) or nn.Module.__call__(self, *args))
+    with pytest.raises(AssertionError) as again:
+        eval(line, {"fuzz": fuzz, "model": model})
+    assert str(again.value) == str(found)
+    assert len(ran) < 30  # that one example, not a search
+    eval(line, {"fuzz": fuzz, "model": bug.make(bug=False)})
 
 
 @pytest.mark.parametrize("name", MAKERS)
