@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch.nn.utils.rnn import PackedSequence
+
 from dimtyped._axes import Axis, Kind, annotation_text
 from dimtyped._describe import Seen, shape_text
 from dimtyped._hints import (
@@ -139,14 +141,19 @@ class Report:
     def _carets(self, mismatches: list[Mismatch]) -> str:
         """Carets below the sizes that do not fit, and what they must be."""
         value = mismatches[0].value
-        wrong = {m.axis: m for m in mismatches if m.kind == "size" and m.axis is not None}
+        wrong = {m.axis: m for m in mismatches if m.kind in ("size", "extent") and m.axis is not None}
         if not wrong or value.shape is None:
             return ""
         line = " " * (len(dtype_text(value.dtype)) + len(" ("))
         for index, size in enumerate(value.shape):
             line += ("^" if index in wrong else " ") * len(str(size)) + "  "
-        wanted = [f"{self.name(m.dim)} = {size_text(m.expected)}" for m in wrong.values() if not m.dim.isdigit()]
+        wanted = [self._wanted(m) for m in wrong.values() if not m.dim.isdigit()]
         return f"{line.rstrip()} {', '.join(wanted)}".rstrip()
+
+    def _wanted(self, mismatch: Mismatch) -> str:
+        """What a size must be: a number, or for what torch refuses perhaps a bound."""
+        is_bound = isinstance(mismatch.expected, str)
+        return f"{self.name(mismatch.dim)}{' ' if is_bound else ' = '}{size_text(mismatch.expected)}"
 
     # Where each size came from ----------------------------------------------------------------------------------------
 
@@ -159,7 +166,7 @@ class Report:
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
         """Each name involved, those that do not fit first; not those that the wrong value alone has bound."""
-        wrong = {mismatch.dim for mismatch in self.findings.mismatches}
+        wrong = {mismatch.dim for mismatch in self.findings.mismatches if mismatch.kind != "extent"}
         places = {mismatch.place for mismatch in self.findings.mismatches}
         known = {**self.findings.bindings, **{f"*{name}": b for name, b in self.findings.runs.items()}}
         involved = sorted(self._involved() & known.keys(), key=lambda name: (name not in wrong, [*known].index(name)))
@@ -192,7 +199,7 @@ def _subject(place: str) -> str:
 
 def _type_text(value: Seen) -> str:
     """What a value of a wrong kind is, in a few words: `a tuple of 2`."""
-    if value.items is not None:
+    if value.items is not None and not issubclass(value.cls, PackedSequence):
         return f"a {value.cls.__name__} of {len(value.items)}"
     return str(value) if value.text else f"a {value.cls.__name__}"
 

@@ -102,10 +102,11 @@ def two_places(trial: Trial) -> Iterator[Mend]:
 
 
 def _tensor_parameters(trial: Trial) -> list[str]:
-    """The parameters that take tensors and were given something, each as one value."""
+    """The parameters that take tensors and were given something other than None, each as one value."""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = (p for p in trial.call.signature.parameters if p.kind not in several and arrays_in(p.hint))
-    return [parameter.name for parameter in parameters if trial.argument(parameter.name) is not None]
+    given = ((parameter.name, trial.argument(parameter.name)) for parameter in parameters)
+    return [name for name, value in given if value is not None and value.cls is not type(None)]
 
 
 def _mend(place: str, change: Change) -> Mend:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from dimtyped._mends import _arguments, _layers, _recurrent
+from dimtyped._mends import _arguments, _layers, _packed, _recurrent
 from dimtyped._mends._mend import Mend, Trial
 
 _PROPOSERS: tuple[Callable[[Trial], Iterator[Mend]], ...] = (  # the surer of its cause, the earlier
@@ -18,6 +18,8 @@ _PROPOSERS: tuple[Callable[[Trial], Iterator[Mend]], ...] = (  # the surer of it
     _recurrent.smaller_batch,
     _layers.misspelt,
     _layers.repetition,
+    _packed.packing,
+    _packed.padding,
     _arguments.one_place,
     _arguments.other_kind,
     _arguments.all_alike,

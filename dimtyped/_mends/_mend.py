@@ -73,9 +73,22 @@ class Trial:
         return [mismatch for mismatch in self.mismatches if mismatch.place == place]
 
     def fits(self, mend: Mend) -> bool:
-        """Whether the whole call fits once the mend is applied."""
+        """Whether the whole call fits once the mend is applied, and torch too would take these sizes."""
         found = self.call.check(mend.changes, mend.renamed)
-        return not found.mismatches and not found.undecided
+        return not found.mismatches and not found.undecided and not self._is_refused(mend)
+
+    def _is_refused(self, mend: Mend) -> bool:
+        """Whether a layer of ours knows why torch refuses the mended sizes, or cannot tell without their values."""
+        rule = getattr(getattr(self.owner, "contract", None), "refuses", None)
+        if rule is None or not mend.changes:
+            return False
+        given = {name: _as_tensor(value) for name, value in self.call.values.items()}
+        given.update({name: _as_tensor(value) for name, value in mend.changes.items() if name in given})
+        values = [given.get(p.name, p.default) for p in self.call.signature.parameters]
+        try:
+            return any(True for _ in rule(self.owner, *values[1:]))
+        except (RuntimeError, NotImplementedError, IndexError, AttributeError, TypeError):
+            return True  # the rule reads what only a real tensor has
 
     def fits_at(self, place: str, value: Seen) -> bool:
         """Whether a place fits once this value stands there."""
@@ -124,6 +137,13 @@ def reshaped(value: Seen, shape: tuple[int, ...]) -> Seen:
 def computed(value: Seen) -> type:
     """The class of what is computed from a tensor: of a parameter, no parameter."""
     return torch.Tensor if issubclass(value.cls, torch.nn.Parameter) else value.cls
+
+
+def _as_tensor(value: Seen) -> Any:
+    """What a value would be, without its numbers where these are not at hand."""
+    if value.is_at_hand or sizes_of(value) is None:
+        return value.value
+    return torch.empty(sizes_of(value) or (), dtype=value.dtype, device="meta")
 
 
 def wanted_array(trial: Trial, place: str) -> ArrayHint | None:

@@ -76,7 +76,10 @@ def bridge(trial: Trial) -> Iterator[Mend]:
     argument = trial.places[0].partition("[")[0]
     value = trial.argument(argument)
     parts = _parts(value)
-    if value is None or not parts or any(part.dtype is None or not part.dtype.is_floating_point for part in parts):
+    is_input = isinstance(trial.owner, torch.nn.RNNBase) and argument != "hx"
+    if value is None or not parts or is_input:
+        return
+    if any(part.dtype is None or not part.dtype.is_floating_point for part in parts):
         return
     for path, target in _layers_in(trial.owner):
         made = _first_state(target, parts)

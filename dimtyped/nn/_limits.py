@@ -38,13 +38,14 @@ def odd_groups(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
 
 def too_small_for_fraction(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
     """The axes from which as many windows as are asked for cannot be drawn."""
-    windows = layer.kernel_size
     count = 3 if isinstance(layer, torch.nn.FractionalMaxPool3d) else 2
     for index, name in enumerate(space_names(count)):
-        window = windows if isinstance(windows, int) else windows[index]
         size = input.shape[index - count]
-        made = layer.output_size if layer.output_size is not None else layer.output_ratio
-        made = made[index] if isinstance(made, tuple | list) else made
-        least = window + (made if layer.output_size is not None else int(made * size)) - 1
+        made = _at(layer.output_size, index) if layer.output_size else int(_at(layer.output_ratio, index) * size)
+        least = _at(layer.kernel_size, index) + max(made, 1) - (count == 2)
         if size < least:
             yield Misfit("input", index - count, name, f"at least {least}")
+
+
+def _at(value: Any, index: int) -> Any:
+    return value[index] if isinstance(value, tuple | list) else value

@@ -1,0 +1,194 @@
+"""One dimension of a right call made wrong: the error names it, and what it proposes makes the call right again."""
+
+import inspect
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, event, given, settings, strategies as st
+from mending import assert_is_what_it_says, call, mended, recorded
+from test_module_db import REPLACED, Sample, by_name, fresh, samples
+from torch import Tensor
+
+from dimtyped import DimensionError, nn
+from dimtyped._axes import Kind
+from dimtyped._describe import look
+from dimtyped._hints import arrays_in
+from dimtyped._mends import Trial
+from dimtyped._mismatch import Mismatch
+from dimtyped._signature import Signature
+from dimtyped._typed import entry_of
+
+SIZES = range(1, 10)
+
+
+@dataclass(frozen=True)
+class Break:
+    """One axis of one tensor of a right call, and the size that it gets."""
+
+    name: str
+    sample: int
+    place: str
+    axis: int
+    size: int
+
+    @property
+    def source(self) -> Sample:
+        return ALL[self.name][self.sample]
+
+    def module(self) -> torch.nn.Module:
+        module = self.source.typed()
+        if self.name.startswith("Lazy"):  # the first call is what says its sizes
+            module(**self.right())
+        return module
+
+    def right(self) -> dict[str, Any]:
+        return right_call(self.source)
+
+    def wrong(self) -> dict[str, Any]:
+        arguments = self.right()
+        value = dict(tensors_in(arguments))[self.place]
+        shape = (*value.shape[: self.axis], self.size, *value.shape[self.axis + 1 :])
+        name, _, index = self.place.rstrip("]").partition("[")
+        broken = torch.zeros(shape, dtype=value.dtype)
+        if not index:
+            return {**arguments, name: broken}
+        items = list(arguments[name])
+        items[int(index)] = broken
+        return {**arguments, name: tuple(items)}
+
+
+def right_call(sample: Sample) -> dict[str, Any]:
+    inputs = sample.row.forward_input
+    bound = inspect.signature(sample.info.module_cls.forward).bind(None, *fresh(inputs.args), **fresh(inputs.kwargs))
+    return {name: value for name, value in bound.arguments.items() if name != "self"}
+
+
+def tensors_in(arguments: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Each tensor among the arguments, with its place."""
+    for name, value in arguments.items():
+        if isinstance(value, Tensor):
+            yield name, value
+        elif isinstance(value, tuple):
+            yield from ((f"{name}[{index}]", item) for index, item in enumerate(value) if isinstance(item, Tensor))
+
+
+def free(sample: Sample) -> Sample:
+    """The sample without random numbers for just its sizes, an argument that torch does not document."""
+    sample.row.constructor_input.kwargs.pop("_random_samples", None)
+    return sample
+
+
+def has_axes(sample: Sample) -> bool:
+    return any(value.dim() for _, value in tensors_in(right_call(sample)))
+
+
+ALL = {
+    by_name(info): [free(sample) for sample in samples(info, torch.float32, False) if has_axes(sample)]
+    for info in REPLACED
+}
+
+
+@st.composite
+def breaks(draw: st.DrawFn, name: str) -> Break:
+    index = draw(st.integers(0, len(ALL[name]) - 1))
+    places = [(place, value) for place, value in tensors_in(right_call(ALL[name][index])) if value.dim()]
+    place, value = draw(st.sampled_from(places))
+    axis = draw(st.integers(0, value.dim() - 1))
+    return Break(name, index, place, axis, draw(st.sampled_from([size for size in SIZES if size != value.shape[axis]])))
+
+
+def signature_of(module: Any, arguments: dict[str, Any]) -> Signature | None:
+    """What holds of a right call; None where nothing but torch does, and for the RNNs, which check inside of torch's."""
+    whole: Any = entry_of(type(module).forward)
+    if whole is None:
+        return None
+    given_values = {p.name: arguments.get(p.name, p.default) for p in whole.signature.parameters[1:]}
+    values = (module, *given_values.values())
+    usual = whole.form_of(values)
+    if usual is None or usual.explain_seen(module, tuple(look(v) for v in values), {}, "arguments", None) is None:
+        return usual and usual.signature
+    other = next(entry for holds, entry in usual.rarer if holds(*values))
+    return other and other.signature
+
+
+def names_at(signature: Signature | None, module: Any, arguments: dict[str, Any], at: Break) -> set[str]:
+    """What the layer's annotations call an axis of a right call; empty where they do not care."""
+    hint = (
+        next((p.hint for p in signature.parameters if p.name == at.place.partition("[")[0]), None)
+        if signature
+        else None
+    )
+    names, rank = set(), dict(tensors_in(arguments))[at.place].dim()
+    for array in arrays_in(hint) if hint is not None else ():
+        many = array.variadic
+        if len(array.axes) != rank if many is None else len(array.axes) - 1 > rank:
+            continue
+        index = at.axis if many is None or at.axis < many else max(many, at.axis - rank + len(array.axes))
+        found = array.axes[index]
+        if found.kind is not Kind.ANY:
+            label = module._dim_labels.get(found.name, found.label or found.name or found.text)
+            names.add(f"*{found.name}" if found.many else label)
+    return names
+
+
+def is_named(trial: Trial, at: Break, names: set[str]) -> bool:
+    """Whether the error says that this dimension is wrong: by its name, or by its very axis."""
+
+    def is_it(mismatch: Mismatch) -> bool:
+        is_there = mismatch.axis == at.axis and mismatch.place == at.place
+        return (
+            trial.label(mismatch.dim) in names or is_there or mismatch.place == "var"
+        )  # of any shape like the input's
+
+    return any(is_it(mismatch) for mismatch in trial.mismatches)
+
+
+def refusal(module: torch.nn.Module, arguments: dict[str, Any]) -> Exception | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, of a broadcast that it lets pass
+        try:
+            call(module.forward, arguments)
+        except Exception as error:  # noqa: BLE001  # torch raises what it likes
+            return error
+    return None
+
+
+def assert_it_is_named_and_mended(at: Break) -> None:
+    module, wrong = at.module(), at.wrong()
+    signature = signature_of(module, at.right())
+    with recorded() as found:
+        error = refusal(module, wrong)
+    if error is None:
+        event("legal")
+        return
+    if isinstance(module, torch.nn.RNNBase) and found:
+        signature = found[-1][0].call.signature
+    names = names_at(signature, module, at.right(), at)
+    assert isinstance(error, DimensionError) or not names, (at, error, names)
+    if not isinstance(error, DimensionError):
+        event("refused by torch alone, for what no annotation names")
+        return
+    trial, mend = found[-1]
+    assert is_named(trial, at, names), (at, error, names)
+    event("mended" if mend is not None else "no mend")
+    if mend is not None and mend.code and "(source," not in mend.text:  # a layer that the mend cannot know
+        assert_is_what_it_says(mend, {**wrong, "self": module})
+        assert refusal(module, mended(mend, wrong)) is None, (at, mend)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")  # torch's, of its own samples
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_the_error_names_it_and_its_mend_fits(name: str, data: st.DataObject) -> None:
+    assert_it_is_named_and_mended(data.draw(breaks(name)))
+
+
+def test_every_layer_is_among_them() -> None:
+    assert len(ALL) > 60
+    assert {"Linear", "Conv2d", "GRU", "MultiheadAttention", "CrossEntropyLoss", "LayerNorm"} <= set(ALL)
+    assert all(issubclass(getattr(nn, name), torch.nn.Module) for name in ALL)
