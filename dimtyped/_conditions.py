@@ -71,6 +71,7 @@ class Writer:
         prefix: What every name of ours begins with, so that none is a parameter's.
         uses: How the tensor annotations use each name; one that only equal axes use needs no variable.
         joined: The `*name`s that broadcast somewhere, which a helper must join.
+        keep_all: Whether every name must be at hand later on, though no annotation uses it again. Default: no.
         taken: The parameters' names: where one is Python's own, `len`, the source finds Python's under another.
         unchecked: For our own layers: how to call what is checked, for a tensor that torch takes and that has no shape.
     """
@@ -552,6 +553,16 @@ def count_uses(hints: Collection[Hint]) -> tuple[Uses, frozenset[str]]:
     for name, count in sum(map(_most_uses, hints), Counter[str]()).items():
         uses[name].most = count
     return uses, frozenset(joined)
+
+
+def reads_text(hints: Iterable[Hint]) -> bool:
+    """Whether an axis reads a value, `{self.width}`: it may be a text, `"seq+1"`, and need any name bound before it."""
+    return any(
+        axis.kind is Kind.EXPRESSION and "{" in axis.name
+        for hint in hints
+        for array in arrays_in(hint)
+        for axis in array.axes
+    )
 
 
 def _most_uses(hint: Hint) -> Counter[str]:

@@ -19,7 +19,7 @@ import torch
 
 from dimtyped import _sharing
 from dimtyped._bearable import is_bearable
-from dimtyped._conditions import Known, Writer, count_uses
+from dimtyped._conditions import Known, Writer, count_uses, reads_text
 from dimtyped._errors import DeclarationError
 from dimtyped._hints import AnythingHint, ClassHint, Hint, Inexpressible, UnionHint, arrays_in
 from dimtyped._packed import packed_shape
@@ -114,7 +114,7 @@ class _Source:
         if shares:  # a run is then kept as `join` makes it, for any that `assert_dims` may join to it
             joined |= {axis.name for hint in hints for a in arrays_in(hint) for axis in a.axes if axis.many}
         names = [parameter.name for parameter in signature.parameters]
-        self.writer = Writer(PREFIX, uses, joined, keep_all=shares, taken=names)
+        self.writer = Writer(PREFIX, uses, joined, keep_all=shares or reads_text(hints), taken=names)
         self.writer.filled.update((p.name, self._or_default(p)) for p in signature.parameters if is_marked(p))
         self.call = f"{PREFIX}function({', '.join(_arguments(signature, self.writer.filled))})"
         self.lender: tuple[str, ...] = ()

@@ -10,9 +10,9 @@ import jaxtyping
 import pytest
 import torch
 from beartype import beartype
-from hypothesis import HealthCheck, Phase, event, find, given, settings
-from jaxtyping import AnnotationError, Float, jaxtyped
-from strategies import Array, Case, Items, Parameter, Record, Table, cases, inside
+from hypothesis import HealthCheck, Phase, event, example, find, given, settings
+from jaxtyping import AnnotationError, Float, Int, jaxtyped
+from strategies import Array, Case, Items, OneOf, Owner, Parameter, Record, Table, cases, inside
 
 from dimtyped import DeclarationError, DimensionError
 from dimtyped._conditions import Writer
@@ -98,8 +98,25 @@ def agree(case: Case) -> None:
         assert verdict(case, raw)[0] == fast[0], fast[1]
 
 
+def method(hints: list[Any], arguments: list[Any], **attributes: Any) -> Case:
+    """A call of a method of a module with these attributes."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [Parameter(f"x{index}", kind, hint) for index, hint in enumerate(hints)]
+    owner = Owner({}, {"width": 0, "depth": 0, **attributes})
+    return Case(parameters, None, None, arguments, {}, owner=owner)
+
+
+# a text that `{...}` reads needs a name that only one option of a union bound, and no annotation uses
+READS_A_NAME = method(
+    [OneOf((Array(Float, ("c",)), Array(Int, ("...",)))), Array(Float, ("{self.width}",))],
+    [torch.zeros(2), torch.zeros(3)],
+    width="c+1",
+)
+
+
 @EFFORT
 @given(cases())
+@example(READS_A_NAME)
 def test_the_engines_and_jaxtyping_agree(case):
     agree(case)
 
