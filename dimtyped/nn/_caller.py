@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import types
-from typing import Any
+from typing import Any, NamedTuple
 
 _FRAMEWORKS = (
     "torch.",
@@ -22,7 +23,12 @@ _PLUMBING = ("__setattr__", "__delattr__", "register_parameter")
 
 def by_framework() -> bool:
     """Whether the code that assigns is torch's own or another framework's."""
-    return calling_module().startswith(_FRAMEWORKS)
+    return is_framework(calling_module())
+
+
+def is_framework(module: str) -> bool:
+    """Whether a Python module of this name is torch's own or another framework's."""
+    return module.startswith(_FRAMEWORKS)
 
 
 def calling_module() -> str:
@@ -40,6 +46,28 @@ def sharded_together() -> list[Any] | None:
             return [place.module, *place.shared_modules]
         frame = frame.f_back
     return None
+
+
+class Copying(NamedTuple):
+    """A `copy.deepcopy` at work: of what, what it was asked to copy at first, and the name of the module that asked."""
+
+    original: Any
+    whole: Any
+    by: str
+
+
+def copying() -> Copying | None:
+    """The `copy.deepcopy` that makes the module whose state is being set; None if none does."""
+    frame: types.FrameType | None = sys._getframe(1)
+    copies: list[types.FrameType] = []
+    while frame is not None:
+        if frame.f_code is copy.deepcopy.__code__:
+            copies.append(frame)
+        frame = frame.f_back
+    if not copies or copies[-1].f_back is None:
+        return None
+    asking = copies[-1].f_back.f_globals.get("__name__", "")
+    return Copying(copies[0].f_locals["x"], copies[-1].f_locals["x"], asking)
 
 
 def _calling_frame() -> types.FrameType | None:

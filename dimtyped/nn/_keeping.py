@@ -13,7 +13,7 @@ from dimtyped._tracing import is_tracing
 from dimtyped.nn._caller import calling_module
 from dimtyped.nn._following import followers_of, is_followed, is_following, unfollow
 from dimtyped.nn._loading import Loading
-from dimtyped.nn._parting import let_follow, refuse_to_part
+from dimtyped.nn._parting import copied, let_follow, refuse_to_part
 from dimtyped.nn._ties import adopt, put, registered, tie_of
 from dimtyped.nn._variants import variant
 
@@ -44,6 +44,7 @@ class KeepsTies(torch.nn.Module):
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
+        copied(self)
         adopt(self)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:

@@ -7,7 +7,7 @@ import warnings
 import torch
 
 from dimtyped._errors import TyingError
-from dimtyped.nn._caller import by_framework, calling_module, sharded_together
+from dimtyped.nn._caller import by_framework, calling_module, copying, is_framework, sharded_together
 from dimtyped.nn._following import SOURCES, follow, followers_of
 from dimtyped.nn._ties import DECLARED, Place, Tie, tie_of, ties_on
 
@@ -57,6 +57,22 @@ def let_follow(module: torch.nn.Module, name: str, tie: Tie) -> None:
     for other, other_name in tie.others(module):
         tie.remove(other, other_name)
         follow(other, other_name, module, name)
+
+
+def copied(module: torch.nn.Module) -> None:
+    """A framework may copy one half of a tie and train the copy, as peft's `modules_to_save` does: this says so."""
+    made = copying() if ties_on(module) else None
+    if made is None or not is_framework(made.by) or not isinstance(made.whole, torch.nn.Module):
+        return
+    inside = set(made.whole.modules())
+    for name, tie in ties_on(made.original).items():
+        left_out = [f"{type(other).__name__}.{key}" for other, key in tie.others(made.original) if other not in inside]
+        if left_out:
+            warnings.warn(
+                f"{made.by.partition('.')[0]} copies {type(module).__name__} without what its {name} is tied to, "
+                f"{', '.join(left_out)}: the copy has a {name} of its own",
+                stacklevel=2,
+            )
 
 
 def _say_parted(module: torch.nn.Module, name: str, tie: Tie, why: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch.nn.utils import parametrize, prune
 
-from dimtyped import TyingError, dims, nn, untype
+from dimtyped import DimensionError, TyingError, dims, nn, untype
 
 VOCAB, EMBED, HIDDEN = 10, 4, 6
 
@@ -196,45 +197,98 @@ def test_functional_transforms() -> None:
     assert torch.vmap(call, (0, 0, None))(parameters, buffers, torch.ones(2, 4)).shape == (3, 2, 6)
 
 
-def test_lora() -> None:
-    """The real peft: its layers wrap typed ones, train, merge and come off again."""
-    peft = pytest.importorskip("peft", reason="needs the extra [models]: peft brings transformers, some 200 MB")
+class Adapted(torch.nn.Module):
+    """What adapters are put into, of our layers or torch's: a tied model with a linear layer, a convolution and a GRU."""
 
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embedding = nn.Embedding(VOCAB, EMBED)
-            self.inner = nn.Linear(EMBED, EMBED)
-            self.out = nn.TiedDecoder(self.embedding)
+    def __init__(self, layers: Any = nn) -> None:
+        super().__init__()
+        self.embedding = layers.Embedding(VOCAB, EMBED)
+        self.inner, self.convolution = layers.Linear(EMBED, EMBED), layers.Conv1d(EMBED, EMBED, 1)
+        self.gru = layers.GRU(EMBED, EMBED, batch_first=True)
+        self.head = layers.Linear(EMBED, VOCAB)
+        self.head.weight = self.embedding.weight
 
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            return self.out(self.inner(self.embedding(tokens)))
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        hidden = self.gru(self.inner(self.embedding(tokens)))[0]
+        return self.head(self.convolution(hidden.transpose(1, 2)).transpose(1, 2))
 
-    torch.manual_seed(0)
+
+@pytest.fixture
+def peft() -> Any:
+    """The real one, imported where it is used: it takes seconds."""
+    import peft
+
+    return peft
+
+
+ADAPTERS: dict[str, Callable[[Any], Any]] = {
+    "LoRA": lambda peft: peft.LoraConfig(r=2, target_modules=["inner"], init_lora_weights=False),
+    "LoRA, all linear": lambda peft: peft.LoraConfig(r=2, target_modules="all-linear"),
+    "LoRA of a convolution": lambda peft: peft.LoraConfig(r=2, target_modules=["convolution"], init_lora_weights=False),
+    "DoRA": lambda peft: peft.LoraConfig(r=2, target_modules=["inner"], use_dora=True),
+    "IA3": lambda peft: peft.IA3Config(target_modules=["inner"], feedforward_modules=[]),
+    "OFT": lambda peft: peft.OFTConfig(oft_block_size=2, target_modules=["inner"]),
+    "LoHa": lambda peft: peft.LoHaConfig(r=2, target_modules=["inner"], init_weights=False),
+    "token rows": lambda peft: peft.LoraConfig(
+        r=2, target_modules=["inner"], trainable_token_indices={"embedding": [1]}
+    ),
+}
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_adapters_of_the_real_peft(adapter: str, peft: Any) -> None:
+    """They wrap typed layers, train, merge and come off again, and do so as with torch's; the tie is as before."""
+
+    def outputs(model: Adapted) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        adapted = peft.get_peft_model(model, ADAPTERS[adapter](peft))
+        optimizer = torch.optim.SGD((p for p in adapted.parameters() if p.requires_grad), lr=0.1)
+        found = [adapted(tokens)]
+        for _ in range(2):
+            found[-1].square().sum().backward()
+            optimizer.step()
+            found.append(adapted(tokens))
+        assert not torch.equal(found[0], found[-1])
+        return [*found, adapted.merge_and_unload()(tokens)]
+
     tokens = torch.arange(6).reshape(2, 3)
-    model = Model()
-    plain = model(tokens).detach()
-    adapted = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["inner"], init_lora_weights=False))
-    assert isinstance(model.inner, peft.tuners.lora.Linear)
-    assert isinstance(model.inner.base_layer, nn.Linear)
-    assert adapted(tokens).shape == (2, 3, VOCAB)
-    adapted(tokens).sum().backward()
-    assert model.inner.lora_A["default"].weight.grad is not None
-    assert model.out.weight is model.embedding.weight
-    trained = adapted(tokens).detach()
-    assert not torch.allclose(trained, plain)
-    merged = adapted.merge_and_unload()
-    torch.testing.assert_close(merged(tokens), trained)
-    assert type(merged.inner) is nn.Linear
+    model, plain = Adapted(), Adapted(torch.nn)
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(outputs(model), outputs(plain), rtol=0, atol=0)
+    assert (type(model.inner), type(model.convolution), type(model.head)) == (nn.Linear, nn.Conv1d, nn.Linear)
+    assert model.head.weight is model.embedding.weight
+    with pytest.raises(DimensionError, match="must be 4"):
+        model.inner(torch.ones(5))
 
 
-def test_lora_on_the_embedding_and_the_tied_output() -> None:
-    peft = pytest.importorskip("peft", reason="needs the extra [models]: peft brings transformers, some 200 MB")
-    embedding = nn.Embedding(VOCAB, EMBED)
-    model = nn.Sequential()
-    model.add_module("embedding", embedding)
-    model.add_module("out", nn.TiedDecoder(embedding))
-    adapted = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["embedding"]))
-    assert adapted.base_model.model.embedding.base_layer is embedding
-    assert adapted.base_model.model.out.weight is embedding.weight
-    assert adapted(torch.arange(3)).shape == (3, VOCAB)
+@pytest.mark.parametrize("target", ["embedding", "head"])
+def test_lora_on_either_half_of_a_tie(target: str, peft: Any) -> None:
+    model = Adapted()
+    weight = model.embedding.weight
+    adapted = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=[target]))
+    assert adapted(torch.arange(6).reshape(2, 3)).shape == (2, 3, VOCAB)
+    adapted.unload()
+    assert model.head.weight is model.embedding.weight is weight
+
+
+@pytest.mark.parametrize(
+    ("copied", "left"), [("head", "Linear .* Embedding.weight"), ("embedding", "Embedding .* Linear.weight")]
+)
+def test_a_copy_of_one_half_that_peft_makes_is_said(copied: str, left: str, peft: Any) -> None:
+    """`modules_to_save` trains a copy of the layer, which can no longer be the other's."""
+    copied_kind, other = left.split(" .* ")
+    text = f"peft copies {copied_kind} without what its weight is tied to, {other}: the copy has a weight of its own"
+    with pytest.warns(UserWarning, match=text):
+        peft.get_peft_model(Adapted(), peft.LoraConfig(target_modules=["inner"], modules_to_save=[copied]))
+
+
+def test_a_copy_that_a_user_or_a_framework_makes_of_both_is_not_spoken_of(peft: Any) -> None:
+    model = Adapted()
+    assert copy.deepcopy(model.head).weight is not model.head.weight
+    averaged = torch.optim.swa_utils.AveragedModel(model).module
+    assert averaged.head.weight is averaged.embedding.weight
+    whole = nn.Module()
+    whole.body, whole.other = model, nn.Linear(EMBED, EMBED)
+    adapted = peft.get_peft_model(whole, peft.LoraConfig(target_modules=["other"], modules_to_save=["body"]))
+    saved = adapted.base_model.model.body.modules_to_save.default
+    assert saved.head.weight is saved.embedding.weight
