@@ -92,6 +92,9 @@ def _compare(console: Console, old: Path, new: Path) -> int:
     if before.quick != after.quick:
         console.print("one of the files is a quick run: what both have in common is little")
     show.show_changes(console, changes, compared)
+    if alone := compare.unmatched(before, after):
+        counts = ", ".join(f"{count} of {question}" for question, count in alone.items())
+        console.print(f"only in {old}, so not compared: {counts}")
     return int(any(change.is_worse for change in changes))
 
 
@@ -152,6 +155,8 @@ def _ask_all(
         task = progress.add_task("", total=len(names), name="")
         for name in names:
             progress.update(task, name=name, description="")
+            if not console.is_terminal:  # where no bar can move
+                console.print(f"{name} ...")
             run = Run(device, options.quick, options.clock, name, lambda text: progress.update(task, description=text))
             try:
                 results.answers[name] = _ask(run)

@@ -8,6 +8,7 @@ only the ratios are compared.
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -43,6 +44,12 @@ def compare(old: Results, new: Results) -> tuple[list[Change], int]:
     elsewhere = (old.machine, old.device) != (new.machine, new.device)
     drifts = None if elsewhere else _drifts(old, new)
     return [change for pair in pairs for change in _changes(*pair, drifts)], len(pairs)
+
+
+def unmatched(old: Results, new: Results) -> dict[str, int]:
+    """How many of dimtyped's rows in `old` have no counterpart in `new`, by question."""
+    kept = {before.key for before, _ in _pairs(old, new)}
+    return dict(Counter(row.question for row in old.rows() if row.candidate.startswith(_OURS) and row.key not in kept))
 
 
 def _pairs(old: Results, new: Results) -> Iterator[tuple[Row, Row]]:

@@ -49,6 +49,12 @@ class Line:
 # Reading rows ---------------------------------------------------------------------------------------------------------
 
 
+def _unmeasured(row: Row) -> Found:
+    """What is said of a row that has no figure. That our own cannot run holds nothing up to what was promised."""
+    text = f"{row.candidate}: {row.status}{f', {row.note}' if row.note else ''}"
+    return Found(text, False if row.candidate.startswith(OURS) else None)
+
+
 def _over(results: Results, case: str, candidate: str) -> Spread | None:
     """What a check adds."""
     row = results.find("check", case, candidate)
@@ -59,6 +65,9 @@ def _cost(beside: str, times: float = 1) -> Callable[[Results], Found | None]:
     """The cost of a check, at most that of another divided by `times`."""
 
     def read(results: Results) -> Found | None:
+        for row in (results.find("check", check.ONE, label) for label in (OURS, beside)):
+            if row is not None and row.status != MEASURED:
+                return _unmeasured(row)
         ours, theirs = (_over(results, check.ONE, label) for label in (OURS, beside))
         if ours is None or theirs is None:
             return None
@@ -92,6 +101,8 @@ def _ratio(question: str, case: str, most: float | None, candidate: str = OURS) 
 
     def read(results: Results) -> Found | None:
         row = results.find(question, case, candidate)
+        if row is not None and row.status != MEASURED:
+            return _unmeasured(row)
         if row is None or row.ratio is None:
             return None
         return Found(percent(row), None if most is None else row.ratio.median <= most)
@@ -114,6 +125,10 @@ def _ratios(
     """
 
     def read(results: Results) -> Found | None:
+        rows = [row for row in _rows(results, question, candidate) if re.search(pattern, row.case)]
+        for row in rows:
+            if row.status != MEASURED:
+                return _unmeasured(row)
         ratios = _ratios_of(results, question, pattern, candidate)
         if not ratios:
             return None
@@ -149,6 +164,8 @@ def _figure(question: str, case: str, most: float | None, beside: str = "") -> C
 
     def read(results: Results) -> Found | None:
         row, other = results.find(question, case, OURS), results.find(question, case, beside)
+        if row is not None and row.status != MEASURED:
+            return _unmeasured(row)
         if row is None or (row.figure is None and row.value is None):
             return None
         text = quantity(_amount(row), row.unit)

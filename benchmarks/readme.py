@@ -23,8 +23,9 @@ NOT_YET = "not measured yet"
 _WIDTH = 120
 _NOTHING_MEASURED = """No full run's results are in the repository yet; until then every cell says so."""
 _HOW = """`python -m benchmarks` (extra `[bench]`) measures all this anew, with `--device cuda` on a GPU, with `--quick` in under
-three minutes; `python -m benchmarks --compare OLD.json NEW.json` says what got slower beyond its spread. The demo ends with
-what the checks add to its own training step on your machine."""
+three minutes; `python -m benchmarks --compare OLD.json NEW.json` says what got slower beyond its spread. `pytest -m gpu` shows
+that checks add no kernel, no synchronisation and no byte on a GPU; it skips where there is none, and fails there with
+`DIMTYPED_REQUIRE_GPU=1`. The demo ends with what the checks add to its own training step on your machine."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _conditions(results: Results) -> str:
     first = seen[0]
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items() if name != costs.OURS)
     dates = sorted({conditions["date"][:10] for conditions in seen})
-    device = first.get("gpu", first["cpu"])
+    device = f"{first['gpu']}, CUDA {first['cuda']}" if "gpu" in first else first["cpu"]
     threads = "1 thread" if first["threads"] == 1 else f"{first['threads']} threads"
     rest = [f"Python {first['python']}", versions, " to ".join([dates[0], *dates[1:][-1:]])]
     if first.get("clock") == CPU:

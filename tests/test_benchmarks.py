@@ -1,26 +1,40 @@
 """The benchmarks run, compare and draw; README's figures come from the committed results."""
 
+import importlib
 import json
+import math
 import os
 import platform
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
+import dimtyped
 from benchmarks import peers, readme
 from benchmarks.__main__ import QUESTIONS, devices, main
 from benchmarks.machine import label
 from benchmarks.measure import Absent, Candidate, Effort, Run, spread
+from benchmarks.questions import check, decode, kernels, layers
 from benchmarks.record import RESULTS, Answer, Results, Row, Spread
 from benchmarks.workloads import QUICK, Workload
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
+ONCE = Effort(repeats=2, seconds=1e-6)
+
+
+@pytest.fixture(autouse=True)
+def _mode_is_put_back() -> Iterator[None]:
+    before = dimtyped._config.mode()
+    yield
+    dimtyped.configure(before)
 
 
 def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -151,6 +165,11 @@ class TestCompare:
         with pytest.raises(ValueError, match="is no results file of format 1"):
             main(["--compare", str(tmp_path / "other.json"), str(tmp_path / "other.json")])
 
+    def test_what_only_the_old_file_has_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+        other = Row("failing", "a function", "dimtyped", unit="us", figure=Spread(1, 1, 1, 9))
+        assert self.compared(tmp_path, [result(0.4), other], result(0.4)) == 0
+        assert "so not compared: 1 of failing" in " ".join(capsys.readouterr().out.split())
+
 
 class TestPeers:
     @pytest.mark.parametrize("peer", peers.ALL, ids=lambda peer: peer.label)
@@ -182,6 +201,154 @@ class TestPeers:
         rows = Run(CPU, question="check").compare("one", [Candidate("untyped", int), Candidate("broken", fail)])
         found = {row.candidate: (row.status, row.note) for row in rows}
         assert found == {"untyped": ("measured", ""), "broken": ("cannot run", "RuntimeError: out of luck")}
+
+
+QUICK_ENOUGH = ("decode", "kernels", "off", "failing", "values", "autocast")
+
+
+class TestQuestions:
+    @pytest.fixture(autouse=True)
+    def _least_effort(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("benchmarks.measure.QUICK", Effort(2, 1e-5))
+        for question in ("step", "decode", "autocast", "off"):
+            monkeypatch.setattr(f"benchmarks.questions.{question}.effort", lambda run: Effort(2, 1e-5))
+
+    @pytest.mark.parametrize("question", QUICK_ENOUGH)
+    def test_each_row_of_ours_is_measured(self, question: str):
+        module = importlib.import_module(f"benchmarks.questions.{question}")
+        rows = list(module.ask(Run(CPU, quick=True, question=question)))
+        ours = [row for row in rows if row.candidate.startswith("dimtyped")]
+        assert ours
+        assert [row for row in ours if row.status != "measured"] == []
+        assert all(row.figure or row.value is not None for row in ours)
+        assert [row.case for row in ours if row.value is False] == []
+
+    @pytest.mark.parametrize("case", [case for case in layers.CASES if math.prod(case.shape) < 100_000], ids=str)
+    def test_each_layer_is_typed_and_gives_what_torch_gives(self, case: layers.Case):
+        made = [getattr(nn, case.layer) for nn in (torch.nn, dimtyped.nn)]
+        assert made[0] is not made[1]
+        torch.manual_seed(0)
+        inputs = case.inputs(CPU)
+        results = []
+        for make in made:
+            torch.manual_seed(1)
+            results.append(make(*case.arguments, **case.keywords).eval()(*inputs))
+        torch.testing.assert_close(*results, rtol=0, atol=0)
+
+    @pytest.mark.parametrize(
+        ("count", "expected"), [(1, "1 name on one tensor"), (2, "2 names on one tensor"), (8, "8 names on one tensor")]
+    )
+    def test_the_number_of_names_is_a_case(self, count: int, expected: str):
+        cases = dict(check._grown(quick=False))
+        assert len(cases[expected].sizes) == count
+
+
+class FakeEvent:
+    """Stands in for a CUDA event: notes when it was recorded, on the order that it is given."""
+
+    order: ClassVar[list[str]] = []
+
+    def __init__(self, *, enable_timing: bool) -> None:
+        assert enable_timing
+
+    def record(self) -> None:
+        self.order.append("record")
+        self.at = time.perf_counter()
+
+    def elapsed_time(self, end: "FakeEvent") -> float:
+        return (end.at - self.at) * 1e3
+
+
+class OnGpu(Run):
+    """A run that takes the GPU's paths."""
+
+    on_gpu = True
+
+
+class TestGpuPaths:
+    """What runs on a GPU, with torch's CUDA functions replaced: that the code is right where there is no GPU to show it."""
+
+    @pytest.fixture(autouse=True)
+    def cuda(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        FakeEvent.order = []
+        monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda: FakeEvent.order.append("synchronize"))
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+        return FakeEvent.order
+
+    def test_both_clocks_time_the_same_calls(self):
+        rows = list(OnGpu(CPU, question="x").compare("one", [Candidate("untyped", time.sleep, (1e-3,))], effort=ONCE))
+        assert [row.clock for row in rows] == ["wall", "cuda events"]
+        wall, events = (row.figure.median for row in rows if row.figure)
+        assert 1000 < events <= wall < 100_000
+
+    def test_the_gpu_is_idle_before_the_first_event_and_after_the_last(self, cuda: list[str]):
+        list(OnGpu(CPU).compare("one", [Candidate("untyped", cuda.append, ("call",))], effort=ONCE))
+        last = [index for index, what in enumerate(cuda) if what == "synchronize"][-2:]
+        assert cuda[last[0] : last[0] + 3] == ["synchronize", "record", "call"]
+        assert cuda[-3:] == ["call", "record", "synchronize"]
+
+    def test_an_idle_gpu_has_no_ratio(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(FakeEvent, "elapsed_time", lambda self, end: 0.0)
+        rows = list(OnGpu(CPU).compare("one", [Candidate("untyped", int), Candidate("dimtyped", int)], effort=ONCE))
+        found = {(row.candidate, row.clock): row.ratio for row in rows}
+        assert found["dimtyped", "cuda events"] is None
+        assert found["dimtyped", "wall"] is not None
+
+    def test_decoding_is_timed_by_both(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("benchmarks.questions.decode.effort", lambda run: ONCE)
+        rows = list(decode.ask(OnGpu(CPU, quick=True, question="decode")))
+        cases = {(row.case, row.candidate) for row in rows}
+        assert len(rows) == 2 * len(cases)
+        assert {"seq2seq, batch 1", "gpt, batch 8"} <= {case for case, _ in cases}
+
+    def test_an_added_operator_is_seen(self):
+        x = torch.ones(3)
+        once, twice = (kernels.kernels_of(work, CPU) for work in (x.neg, lambda: x.neg().neg()))
+        assert once == {"aten::neg": 1}
+        assert twice == {"aten::neg": 2}
+
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_synchronisation_is_forbidden_while_the_work_runs(self, fails: bool, monkeypatch: pytest.MonkeyPatch):
+        modes: list[Any] = [0]
+        monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: modes[-1])
+        monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+
+        def work() -> None:
+            modes.append("work")
+            if fails:
+                raise RuntimeError("called a synchronizing CUDA operation")
+
+        said = kernels.synchronises(work)
+        assert said == ("RuntimeError: called a synchronizing CUDA operation" if fails else "")
+        assert modes == [0, "error", "work", 0]
+
+    def test_the_peak_is_what_the_model_adds(self, monkeypatch: pytest.MonkeyPatch):
+        stats = {"requested_bytes.all.current": 2_000_000, "requested_bytes.all.peak": 9_000_000}
+        reset: list[torch.device] = []
+        monkeypatch.setattr(torch.cuda, "memory_stats", lambda device: stats)
+        monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset.append)
+        assert kernels.peak_of(QUICK[1], "decode", CPU, typed=True) == 7.0
+        assert reset == [CPU]
+
+    def test_without_a_gpu_nothing_is_written(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        assert main(["--device", "cuda", "--output", str(tmp_path / "none.json")]) == 2
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_is_asked_on_a_gpu(self):
+        asked = [name for name in QUESTIONS if "cuda" in devices(name)]
+        assert {"layers", "step", "decode", "compiled", "autocast", "cuda_graphs", "kernels", "values"} <= set(asked)
+
+    @pytest.mark.parametrize(("required", "code", "said"), [("0", 0, "skipped"), ("1", 1, "errors")])
+    def test_gpu_tests_skip_or_fail_without_one(self, required: str, code: int, said: str):
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "DIMTYPED_REQUIRE_GPU": required}
+        command = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/gpu", "-n0", "-rsE", "-p", "no:cacheprovider"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == code, done.stdout
+        assert re.search(rf"= \d+ {said} in ", done.stdout)
+        assert "torch.cuda.is_available() is False" in done.stdout
+        assert ("DIMTYPED_REQUIRE_GPU=1, but" in done.stdout) is (required == "1")
 
 
 class TestMeasuring:
@@ -278,6 +445,19 @@ class TestReadme:
         assert "| GPU: training steps of the seq2seq | +1% | 1.002 to 1.008 in 2 cases | reached | `step` |" in text
         assert "The GPU's lines are from" in text
         assert "some-cuda-step.png" in text
+
+    def test_what_cannot_run_says_so(self, tmp_path: Path):
+        broken = [
+            Row("layers", "Linear(128, 256) on (1, 128)", "dimtyped", status="cannot run", note="TypeError: no"),
+            Row("step", "gpt, batch 1", "dimtyped", status="cannot run", note="TypeError: no"),
+            Row("check", "one tensor in, one out", "dltype", status="not installed"),
+        ]
+        text = readme.section(self.results(tmp_path / "some-cpu.json", "cpu", *broken))
+        said = "dimtyped: cannot run, TypeError: no | **missed**"
+        assert f"| `Linear(128, 256) on (1, 128)` | +8% | {said} | `layers` |" in text
+        assert f"| training steps, times the untyped |  | {said} | `step` |" in text
+        assert "| the same | 1/30 of dltype | dltype: not installed |  | `check` |" in text
+        assert "| dltype | not installed | not measured yet |" in text
 
     def test_a_file_of_another_device(self, tmp_path: Path):
         with pytest.raises(ValueError, match="holds results of 'cpu', wanted are those of 'cuda'"):

@@ -60,14 +60,21 @@ def work_of(workload: Workload, what: str, device: torch.device, *, typed: bool)
 
 def kernels_of(work: Callable[[], Any], device: torch.device) -> Counter[str]:
     """How often each kernel, copy and fill ran on a GPU, by name; on the CPU, each of torch's operators."""
-    wanted = DeviceType.CUDA if device.type == "cuda" else DeviceType.CPU
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
-    with profile(activities=activities) as profiler:
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-    ran = (event for event in profiler.events() if event.device_type == wanted)
+    if device.type == "cuda":
+        _events(work, ProfilerActivity.CUDA)  # the first one of a process sets the GPU's tracer up, and may see less
+        ran = (event for event in _events(work, ProfilerActivity.CUDA) if event.device_type == DeviceType.CUDA)
+    else:
+        ran = (event for event in _events(work) if event.device_type == DeviceType.CPU)
     return Counter(event.name for event in ran if not event.is_user_annotation)  # spans such as the optimizer's
+
+
+def _events(work: Callable[[], Any], *more: ProfilerActivity) -> Any:
+    """What the profiler saw of the work, to its end on the GPU."""
+    with profile(activities=[ProfilerActivity.CPU, *more]) as profiler:
+        work()
+        if more:
+            torch.cuda.synchronize()
+    return profiler.events()
 
 
 def synchronises(work: Callable[[], Any]) -> str:
