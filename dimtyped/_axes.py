@@ -156,7 +156,7 @@ def _plain_names(annotation: Any) -> str:
     text = str(annotation)
     for array in _arrays_in(annotation):
         text = text.replace(f"{array.__module__}.{array.__name__}", annotation_text(array))
-    for prefix in ("typing.", "types.", "torch.", "jaxtyping.", "builtins."):
+    for prefix in ("typing.", "types.", "torch.", "jaxtyping.", "builtins.", "dimtyped."):
         text = text.replace(prefix, "")
     return text
 

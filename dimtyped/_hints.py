@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import PackedSequence
 from dimtyped._axes import ArrayHint, Axis, Kind, annotation_text, is_array_annotation, read_array
 from dimtyped._bearable import is_known, modern
 from dimtyped._errors import DeclarationError, with_fields
-from dimtyped._packed import is_packed
+from dimtyped._packed import Packed, is_packed
 
 _KNOWN_MODULES = ("builtins", "collections", "collections.abc")
 
@@ -142,12 +142,16 @@ def mentions_tensors(annotation: Any) -> bool:
 def underlying(annotation: Any) -> Any:
     """What a NewType, a `type` alias, an `InitVar` or a bounded TypeVar of tensors stands for; else the annotation."""
     inner = _alias_of(annotation)
+    if annotation is Packed:  # any PackedSequence
+        return inner
     if inner is annotation or not (isinstance(annotation, dataclasses.InitVar) or mentions_tensors(inner)):
         return annotation
     return underlying(inner)
 
 
 def _alias_of(annotation: Any) -> Any:
+    if annotation is Packed:
+        return PackedSequence
     match annotation:
         case typing.NewType(__supertype__=inner) | dataclasses.InitVar(type=inner):
             return inner

@@ -223,7 +223,7 @@ class Findings:
     # Tensors ----------------------------------------------------------------------------------------------------------
 
     def _check_tensor(self, hint: ArrayHint, value: Seen, place: str) -> None:
-        value = _unpacked(value) if hint.packed else value
+        value = unpacked(value) if hint.packed else value
         if value.shape is None or not issubclass(value.cls, hint.array_type):
             is_tensor = value.shape is not None
             expected = hint.array_type if is_tensor else hint.annotation
@@ -319,14 +319,15 @@ def size_text(size: Any) -> str:
     return shape_text(tuple(size)) if isinstance(size, tuple | torch.Size) else str(size)
 
 
-def _unpacked(value: Seen) -> Seen:
+def unpacked(value: Seen) -> Seen:
     """A PackedSequence with the shape of what it packs."""
     if not issubclass(value.cls, PackedSequence) or value.items is None:
         return value
     (_, data), (_, batch_sizes), (_, order), _ = value.items
     batch: Any = order.shape[0] if order.shape is not None else UNKNOWN
     if isinstance(value.value, PackedSequence):
-        batch = packed_shape(value.value)[0]
+        known = packed_shape(value.value)[0]
+        batch = UNKNOWN if known is None else known
     longest = (batch_sizes.shape or (0,))[0]
     return dataclasses.replace(value, dtype=data.dtype, shape=(batch, longest, *(data.shape or ())[1:]))
 

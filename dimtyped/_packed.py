@@ -22,7 +22,11 @@ class PackedType(type):
     dtype: Any
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, PackedSequence) and isinstance(_stand_in(instance), cls.array)
+        if not isinstance(instance, PackedSequence):
+            return False
+        batch, *rest = packed_shape(instance)
+        array = cls.array if batch is not None else _of_any_batch(cls.array)
+        return isinstance(torch.empty((batch or 0, *rest), dtype=instance.data.dtype, device="meta"), array)
 
 
 def is_packed(annotation: object) -> TypeGuard[PackedType]:
@@ -33,24 +37,31 @@ def is_packed(annotation: object) -> TypeGuard[PackedType]:
 def packed_shape(sequence: PackedSequence) -> tuple[Any, ...]:
     """The batch, the longest sequence, and the axes of a step.
 
-    The batch is None inside a trace, where only the values of `batch_sizes` tell it: for sequences that were sorted by hand.
+    The batch is None where only the values of `batch_sizes` tell it, and these are not there: for sequences that were
+    sorted by hand, inside a trace and among fake tensors.
     """
-    order, longest = sequence.sorted_indices, len(sequence.batch_sizes)
+    order, counts = sequence.sorted_indices, sequence.batch_sizes
     if order is not None:
-        return (order.shape[0], longest, *sequence.data.shape[1:])
-    if torch.compiler.is_compiling():
-        return (None, longest, *sequence.data.shape[1:])
-    return (int(sequence.batch_sizes[0]), longest, *sequence.data.shape[1:])
-
-
-def _stand_in(sequence: PackedSequence) -> torch.Tensor:
-    """A tensor of that shape without elements, for jaxtyping to look at."""
-    return torch.empty(packed_shape(sequence), dtype=sequence.data.dtype, device="meta")
+        return (order.shape[0], len(counts), *sequence.data.shape[1:])
+    if torch.compiler.is_compiling() or type(counts) is not torch.Tensor or counts.is_meta:
+        return (None, len(counts), *sequence.data.shape[1:])
+    return (int(counts[0]), len(counts), *sequence.data.shape[1:])
 
 
 @functools.lru_cache(maxsize=1024)
+def _of_any_batch(array: Any) -> Any:
+    return array.dtype[array.array_type, f"_ {array.dim_str.partition(' ')[2]}"]
+
+
 def _packed(array: Any) -> PackedType:
-    if not is_array_annotation(array) or not issubclass(array.array_type, torch.Tensor):
+    """The class of `Packed[array]`.
+
+    Raises:
+        DeclarationError: `array` is no annotation of a tensor with two axes or more.
+    """
+    if not (
+        is_array_annotation(array) and isinstance(array.array_type, type) and issubclass(array.array_type, torch.Tensor)
+    ):
         raise DeclarationError(
             f'Packed takes an annotation of a tensor, not {array!r}\n  Write Packed[Float[Tensor, "batch seq embed"]].'
         )
@@ -60,6 +71,11 @@ def _packed(array: Any) -> PackedType:
             f"{annotation_text(array)} has no axes for the batch and the longest sequence, which Packed begins with\n"
             '  Write Packed[Float[Tensor, "batch seq embed"]].'
         )
+    return _made(array)
+
+
+@functools.lru_cache(maxsize=1024)
+def _made(array: Any) -> PackedType:
     name = f"Packed[{annotation_text(array)}]"
     return PackedType(name, (), {"array": array, "dtype": array.dtype, "__module__": "dimtyped", "__qualname__": name})
 
@@ -83,7 +99,7 @@ else:
 
         `Packed[Float[Tensor, "batch seq embed"]]` takes what `pack_padded_sequence` and `pack_sequence` give. The dtype and
         the axes are checked and bound as those of the padded tensor with the batch first would be, whatever the order in
-        which it was packed. To a static checker it is `PackedSequence`.
+        which it was packed. To a static checker it is `PackedSequence`, and without brackets it is that for a call too.
 
         Under `torch.compile` the batch of sequences that were sorted by hand (`enforce_sorted=True`) is not looked at: only
         the values of a tensor tell it.

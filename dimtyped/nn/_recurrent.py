@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped._errors import RankError
+from dimtyped._packed import packed_shape
 from dimtyped._typed import entry_of
 from dimtyped.nn._arguments import refusals_shown
 from dimtyped.nn._initial import PARTS, HasInitialState, State, initial_axes, take_initial
 from dimtyped.nn._layer import Layer, check_arguments, check_before, declares, make_ready, plain, take_names
 from dimtyped.nn._parameters import made_by_torch
+from dimtyped.nn._refusals import Misfit
 from dimtyped.nn._states import check_state_from
 
 _State = Shaped[Tensor, "layers batch state"]
@@ -65,7 +67,9 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
                     return batch_first(self, input, hx) if self.batch_first else seq_first(self, input, hx)
                 return unbatched(self, input, hx) if rank == 2 else wrong_rank(self, input, hx)
             if isinstance(input, PackedSequence):
-                packed(self, input.data, hx, int(input.batch_sizes[0]))
+                batch = packed_shape(input)[0]
+                if batch is not None:  # else in a trace, which torch's own forward then leaves
+                    packed(self, input.data, hx, batch)
                 return torch_forward(self, input, hx)
             return seq_first(self, input, hx)
 
@@ -114,6 +118,13 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         return shapes.get(kind)
 
 
+def _no_steps(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
+    """A sequence of no steps."""
+    axis = 1 if layer.batch_first and input.dim() == 3 else 0
+    if input.shape[axis] == 0:
+        yield Misfit("input", axis, "seq", "at least 1")
+
+
 def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # torch's name
     """Stands for torch's `forward` in the check of a PackedSequence, whose batch is no axis of its data."""
 
@@ -135,6 +146,7 @@ def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial:
     inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _State | _FlatState | None},
     output=tuple[_OUTPUT, _State | _FlatState],
     flow=("embed", "hidden"),
+    refuses=_no_steps,
 )
 class RNN(Recurrent, torch.nn.RNN):
     """`torch.nn.RNN`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`.
@@ -191,6 +203,7 @@ class RNN(Recurrent, torch.nn.RNN):
     inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _State | _FlatState | None},
     output=tuple[_OUTPUT, _State | _FlatState],
     flow=("embed", "hidden"),
+    refuses=_no_steps,
 )
 class GRU(Recurrent, torch.nn.GRU):
     """`torch.nn.GRU`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`, to the same of hidden.
@@ -251,6 +264,7 @@ class GRU(Recurrent, torch.nn.GRU):
     inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _PAIR | None},
     output=tuple[_OUTPUT, _PAIR],
     flow=("embed", "hidden"),
+    refuses=_no_steps,
 )
 class LSTM(Recurrent, torch.nn.LSTM):
     """`torch.nn.LSTM`, checked by name; its state is `(h, c)`, h of width `proj_size` where there is one.
