@@ -49,10 +49,12 @@ class Line:
 # Reading rows ---------------------------------------------------------------------------------------------------------
 
 
-def _unmeasured(row: Row) -> Found:
-    """What is said of a row that has no figure. That our own cannot run holds nothing up to what was promised."""
+def _unmeasured(results: Results, row: Row) -> Found:
+    """What is said of a row that has no figure. That ours cannot run where the untyped can is a miss."""
+    untyped = results.find(row.question, row.case, "untyped")
+    is_ours = row.candidate.startswith(OURS) and (untyped is None or untyped.status == MEASURED)
     text = f"{row.candidate}: {row.status}{f', {row.note}' if row.note else ''}"
-    return Found(text, False if row.candidate.startswith(OURS) else None)
+    return Found(text, False if is_ours else None)
 
 
 def _over(results: Results, case: str, candidate: str) -> Spread | None:
@@ -67,7 +69,7 @@ def _cost(beside: str, times: float = 1) -> Callable[[Results], Found | None]:
     def read(results: Results) -> Found | None:
         for row in (results.find("check", check.ONE, label) for label in (OURS, beside)):
             if row is not None and row.status != MEASURED:
-                return _unmeasured(row)
+                return _unmeasured(results, row)
         ours, theirs = (_over(results, check.ONE, label) for label in (OURS, beside))
         if ours is None or theirs is None:
             return None
@@ -102,7 +104,7 @@ def _ratio(question: str, case: str, most: float | None, candidate: str = OURS) 
     def read(results: Results) -> Found | None:
         row = results.find(question, case, candidate)
         if row is not None and row.status != MEASURED:
-            return _unmeasured(row)
+            return _unmeasured(results, row)
         if row is None or row.ratio is None:
             return None
         return Found(percent(row), None if most is None else row.ratio.median <= most)
@@ -127,8 +129,8 @@ def _ratios(
     def read(results: Results) -> Found | None:
         rows = [row for row in _rows(results, question, candidate) if re.search(pattern, row.case)]
         for row in rows:
-            if row.status != MEASURED:
-                return _unmeasured(row)
+            if row.status != MEASURED and (found := _unmeasured(results, row)).holds is False:
+                return found
         ratios = _ratios_of(results, question, pattern, candidate)
         if not ratios:
             return None
@@ -165,7 +167,7 @@ def _figure(question: str, case: str, most: float | None, beside: str = "") -> C
     def read(results: Results) -> Found | None:
         row, other = results.find(question, case, OURS), results.find(question, case, beside)
         if row is not None and row.status != MEASURED:
-            return _unmeasured(row)
+            return _unmeasured(results, row)
         if row is None or (row.figure is None and row.value is None):
             return None
         text = quantity(_amount(row), row.unit)

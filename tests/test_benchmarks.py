@@ -1,5 +1,8 @@
 """The benchmarks run, compare and draw; README's figures come from the committed results."""
 
+import contextlib
+import functools
+import gc
 import importlib
 import json
 import math
@@ -9,6 +12,8 @@ import re
 import subprocess
 import sys
 import time
+import types
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +26,7 @@ from benchmarks import peers, readme
 from benchmarks.__main__ import QUESTIONS, devices, main
 from benchmarks.machine import label
 from benchmarks.measure import Absent, Candidate, Effort, Run, spread
-from benchmarks.questions import check, decode, kernels, layers
+from benchmarks.questions import check, cuda_graphs, decode, kernels, layers
 from benchmarks.record import RESULTS, Answer, Results, Row, Spread
 from benchmarks.workloads import QUICK, Workload
 
@@ -308,6 +313,24 @@ class TestGpuPaths:
         assert once == {"aten::neg": 1}
         assert twice == {"aten::neg": 2}
 
+    def test_a_captured_graph_keeps_the_model_that_it_reads(self, monkeypatch: pytest.MonkeyPatch):
+        stream = types.SimpleNamespace(wait_stream=lambda other: None)
+        graphs: list[str] = []
+        graph = types.SimpleNamespace(replay=lambda: graphs.append("replay"))
+        monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+        monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
+        monkeypatch.setattr(torch.cuda, "graph", contextlib.nullcontext)
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
+        model = torch.nn.Linear(2, 2)
+        alive = weakref.ref(model.weight)
+        replay = cuda_graphs.captured(torch.no_grad()(functools.partial(model, torch.zeros(1, 2))))
+        del model
+        gc.collect()
+        assert alive() is not None
+        assert replay().shape == (1, 2)
+        assert graphs == ["replay"]
+
     @pytest.mark.parametrize("fails", [False, True])
     def test_synchronisation_is_forbidden_while_the_work_runs(self, fails: bool, monkeypatch: pytest.MonkeyPatch):
         modes: list[Any] = [0]
@@ -458,6 +481,16 @@ class TestReadme:
         assert f"| training steps, times the untyped |  | {said} | `step` |" in text
         assert "| the same | 1/30 of dltype | dltype: not installed |  | `check` |" in text
         assert "| dltype | not installed | not measured yet |" in text
+
+    def test_what_the_untyped_model_cannot_run_either_is_no_miss(self, tmp_path: Path):
+        rows = [
+            Row("step", f"seq2seq, batch {batch}", candidate, status="cannot run", note="OutOfMemoryError: no")
+            for batch in (128, 512)
+            for candidate in ("untyped", "dimtyped")
+        ]
+        rows.append(Row("step", "seq2seq, batch 1", "dimtyped", ratio=Spread(1.002, 1.002, 1.002, 9)))
+        text = readme.section(None, self.results(tmp_path / "some-cuda.json", "cuda", *rows))
+        assert "| GPU: training steps of the seq2seq | +1% | 1.002 in 1 case | reached | `step` |" in text
 
     def test_a_file_of_another_device(self, tmp_path: Path):
         with pytest.raises(ValueError, match="holds results of 'cpu', wanted are those of 'cuda'"):

@@ -66,9 +66,13 @@ def _kinds() -> Iterator[tuple[str, Any, Any]]:
     yield "any dtype", Shaped[Tensor, "batch seq embed"], x
     yield "optional", Float[Tensor, "batch seq embed"] | None, x
     yield "union", Int[Tensor, "batch seq"] | Float[Tensor, "batch seq embed"], x
-    yield "list of four", list[Float[Tensor, "batch seq embed"]], [x, x, x, x]
+    yield "list of four, of which beartype looks at one", list[Float[Tensor, "batch seq embed"]], [x, x, x, x]
     yield "tuple of two", tuple[Float[Tensor, "batch seq embed"], Bool[Tensor, "batch"]], (x, torch.ones(2).bool())
-    yield "dict of two", dict[str, Float[Tensor, "batch seq embed"]], {"left": x, "right": x}
+    yield (
+        "dict of two, of which beartype looks at one",
+        dict[str, Float[Tensor, "batch seq embed"]],
+        {"left": x, "right": x},
+    )
     yield "no tensor: int", int, 3
 
 

@@ -43,7 +43,10 @@ def _forward(run: Run, workload: Workload, model: torch.nn.Module) -> Callable[[
 
 
 def captured(work: Callable[[], Any]) -> Callable[[], Any]:
-    """The work as a graph's replay; see torch's notes on CUDA graphs for the warm-up on a side stream."""
+    """The work as a graph's replay; see torch's notes on CUDA graphs for the warm-up on a side stream.
+
+    The replay keeps the work, for the graph reads the model's parameters where they lay when it was captured.
+    """
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -54,8 +57,9 @@ def captured(work: Callable[[], Any]) -> Callable[[], Any]:
     with torch.cuda.graph(graph):
         result = work()
 
-    def replay() -> Any:
-        graph.replay()
-        return result
+    return functools.partial(_replay, graph, result, work)
 
-    return replay
+
+def _replay(graph: torch.cuda.CUDAGraph, result: Any, _kept: Callable[[], Any]) -> Any:
+    graph.replay()
+    return result

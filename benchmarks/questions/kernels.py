@@ -40,7 +40,9 @@ def _facts(run: Run, workload: Workload, what: str) -> Iterator[Row]:
     case = f"{workload.name} {what}"
     for label, kernels in ran.items():
         yield run.fact(f"{case}: {'kernels and copies' if run.on_gpu else 'operators'}", label, sum(kernels.values()))
-    yield run.fact(f"{case}: {SAME}", "dimtyped", ran["dimtyped"] == ran["untyped"])
+    seen = bool(ran["untyped"])
+    note = "" if seen else "the profiler saw nothing run"
+    yield run.fact(f"{case}: {SAME}", "dimtyped", seen and ran["dimtyped"] == ran["untyped"], note=note)
     if not run.on_gpu:
         return
     for label in ran:
