@@ -26,6 +26,7 @@ from dimtyped._tracing import is_tracing
 from dimtyped._typed import entry_of, wrap
 from dimtyped.nn import _parameters
 from dimtyped.nn._arguments import COUNTS, named_arguments, check_counts, check_sizes, refusals_shown
+from dimtyped.nn._checkpoint import explain_sizes
 from dimtyped.nn._forms import Inputs
 from dimtyped.nn._keeping import KeepsTies
 from dimtyped.nn._parting import computed
@@ -115,7 +116,7 @@ class Layer(KeepsTies):
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
-        _parameters.explain_sizes(self, state_dict, prefix, error_msgs)
+        explain_sizes(self, state_dict, prefix, error_msgs, typed_class_of)
 
     def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
         """What a call does while torch.jit traces: torch's own `forward`, for each comparison of ours would be warned of."""

@@ -17,7 +17,7 @@ from dimtyped.nn._refusals import Misfit
 from dimtyped.nn._spaces import batched_space, space
 
 _CHANNELS = {"channels": "num_features"}
-_OF_CHANNELS = {"weight": "channels", "bias": "channels"}
+_OF_CHANNELS = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), "channels")
 _WITHOUT_SIZE = {"not (self.affine or self.track_running_stats)": UNCHECKED}
 """Without parameters and statistics torch uses no size: any number of channels is normalised."""
 _ANY = Shaped[Tensor, "batch channels ..."]

@@ -1,4 +1,4 @@
-"""The shapes of a layer's parameters: what may be assigned, and what a checkpoint must hold."""
+"""The shapes of a layer's parameters, and what may be assigned."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from dimtyped.nn._caller import by_framework
 from dimtyped.nn._ties import owner_of
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_TORCHS_WORDS = re.compile(r"size mismatch for ([^:]+): copying a param")
 _MAKING = "_dim_making"
-_MARK = " in the checkpoint, "
 
 
 def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> None:
@@ -82,49 +80,20 @@ def named_shape(layer: Any, name: str, shape: tuple[int, ...]) -> str:
     axes = layer._dim_parameter_axes(name)
     if axes is None or len(axes.split()) != len(shape):
         return shape_text(shape)
-    return f"({', '.join(f'{label}={size}' for label, size in zip(axis_labels(layer, axes), shape, strict=True))})"
+    labels = zip(axis_labels(layer, axes), shape, strict=True)
+    return f"({', '.join(str(size) if label.isdigit() else f'{label}={size}' for label, size in labels)})"
 
 
 def axis_labels(layer: Any, axes: str) -> list[str]:
     """The axes of a parameter by the names that the user gave; `kernel_height=3` is a size that only has a label."""
-    return [_label(layer, axis) for axis in axes.split()]
+    return [axis_label(layer, axis) for axis in axes.split()]
 
 
-def _label(layer: Any, axis: str) -> str:
+def axis_label(layer: Any, axis: str) -> str:
+    """One axis: `3*hidden`, by the name that the user gave."""
     name, is_size, _ = axis.partition("=")
     labels = layer._dim_labels
     return name if is_size else _NAME.sub(lambda found: labels.get(found[0], found[0]), name)
-
-
-def explain_sizes(layer: Any, state_dict: Any, prefix: str, error_msgs: list[str]) -> None:
-    """Adds the dimension's name to torch's own words on a checkpoint that does not fit."""
-    for index, message in enumerate(error_msgs):
-        found = _TORCHS_WORDS.match(message)
-        name = found[1].removeprefix(prefix) if found is not None and found[1].startswith(prefix) else ""
-        if name and "." not in name and _MARK not in message:
-            error_msgs[index] = message + _by_dimension(layer, name, tuple(state_dict[prefix + name].shape))
-
-
-def _by_dimension(layer: Any, name: str, saved: tuple[int, ...]) -> str:
-    """What differs: `vocab: 32001 in the checkpoint, 32000 in the model`."""
-    expected, axes = expected_shape(layer, name), layer._dim_parameter_axes(name)
-    if expected is None or len(expected) != len(saved):
-        return ""
-    wrong = [
-        _difference(layer, axis, have, want)
-        for axis, have, want in zip(axes.split(), saved, expected, strict=True)
-        if have != want
-    ]
-    turned = ". The checkpoint has it transposed" if saved == expected[::-1] and len(saved) == 2 else ""
-    return f"\n\t  {'; '.join(dict.fromkeys(wrong))}{turned}" if wrong else ""
-
-
-def _difference(layer: Any, axis: str, have: int, want: int) -> str:
-    """One axis; of `3*hidden`, hidden alone, as far as both sizes have the factor."""
-    factor, _, name = axis.partition("*")
-    if factor.isdigit() and name.isidentifier() and have % int(factor) == 0:
-        axis, have, want = name, have // int(factor), want // int(factor)
-    return f"{_label(layer, axis)}: {have}{_MARK}{want} in the model"
 
 
 def tying_error(layer: Any, embedding: Any, ours: tuple[int, ...], theirs: tuple[int, ...]) -> TyingError:

@@ -9,61 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from right_arguments import RIGHT, make
 
 from dimtyped import DeclarationError, Dim, DimSize, nn
 from dimtyped.nn import _layer, _lazy
 
-SPACES = (1, 2, 3)
-CONVOLUTION = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-RECURRENT = {"input_size": 2, "hidden_size": 3, "num_layers": 1}
-ENCODER_LAYER = {"d_model": 4, "nhead": 2, "dim_feedforward": 3}
-
-RIGHT: dict[str, dict[str, Any]] = {
-    "Linear": {"in_features": 2, "out_features": 3},
-    "LazyLinear": {"out_features": 3},
-    "Bilinear": {"in1_features": 2, "in2_features": 3, "out_features": 4},
-    "Embedding": {"num_embeddings": 5, "embedding_dim": 2, "padding_idx": 1},
-    "EmbeddingBag": {"num_embeddings": 5, "embedding_dim": 2, "padding_idx": 1},
-    "TiedDecoder": {"hidden": 3, "project": True},
-    "RNN": RECURRENT,
-    "GRU": RECURRENT,
-    "LSTM": {**RECURRENT, "proj_size": 2},
-    **{f"{kind}Cell": {"input_size": 2, "hidden_size": 3} for kind in ("RNN", "GRU", "LSTM")},
-    **{f"Conv{n}d": {"in_channels": 2, "out_channels": 2, **CONVOLUTION} for n in SPACES},
-    **{f"LazyConv{n}d": {"out_channels": 2, **CONVOLUTION} for n in SPACES},
-    **{f"ConvTranspose{n}d": {"in_channels": 2, "out_channels": 2, **CONVOLUTION, "output_padding": 0} for n in SPACES},
-    **{f"LazyConvTranspose{n}d": {"out_channels": 2, **CONVOLUTION, "output_padding": 0} for n in SPACES},
-    **{f"{kind}Norm{n}d": {"num_features": 2} for kind in ("Batch", "Instance") for n in SPACES},
-    **{f"Lazy{kind}Norm{n}d": {} for kind in ("Batch", "Instance") for n in SPACES},
-    "SyncBatchNorm": {"num_features": 2},
-    "GroupNorm": {"num_groups": 2, "num_channels": 4},
-    "LayerNorm": {"normalized_shape": 3},
-    "RMSNorm": {"normalized_shape": 3},
-    "MultiheadAttention": {"embed_dim": 4, "num_heads": 2, "kdim": 4, "vdim": 4},
-    "TransformerEncoderLayer": ENCODER_LAYER,
-    "TransformerDecoderLayer": ENCODER_LAYER,
-    "TransformerEncoder": {"num_layers": 1},
-    "TransformerDecoder": {"num_layers": 1},
-    "Transformer": {**ENCODER_LAYER, "num_encoder_layers": 1, "num_decoder_layers": 1},
-    "AdaptiveLogSoftmaxWithLoss": {"in_features": 4, "n_classes": 10, "cutoffs": [3]},
-    **{f"MaxPool{n}d": {"kernel_size": 2, "stride": 2, "padding": 0, "dilation": 1} for n in SPACES},
-    **{f"AvgPool{n}d": {"kernel_size": 2, "stride": 2, "padding": 0} for n in SPACES},
-    **{f"LPPool{n}d": {"norm_type": 2.0, "kernel_size": 2, "stride": 2} for n in SPACES},
-    **{f"Adaptive{kind}Pool{n}d": {"output_size": 2} for kind in ("Max", "Avg") for n in SPACES},
-    **{f"FractionalMaxPool{n}d": {"kernel_size": 2, "output_size": 2} for n in SPACES[1:]},
-    **{f"MaxUnpool{n}d": {"kernel_size": 2, "stride": 2, "padding": 0} for n in SPACES},
-    "Flatten": {"start_dim": 1, "end_dim": -1},
-    "PixelShuffle": {"upscale_factor": 2},
-    "PixelUnshuffle": {"downscale_factor": 2},
-    "ChannelShuffle": {"groups": 2},
-    "Upsample": {"size": 2},
-    "UpsamplingNearest2d": {"size": 2},
-    "UpsamplingBilinear2d": {"size": 2},
-    "CrossEntropyLoss": {"ignore_index": -100},
-    "NLLLoss": {"ignore_index": -100},
-    "CTCLoss": {"blank": 0},
-}
-"""For each layer arguments that it takes."""
 ANY_INT = {"padding_idx", "start_dim", "end_dim", "ignore_index"}
 """Arguments that are no sizes: a negative one, or zero, means something."""
 ARGUMENTS = [
@@ -74,17 +24,6 @@ ARGUMENTS = [
 ]
 every_argument = pytest.mark.parametrize(("kind", "name"), ARGUMENTS)
 lazily = pytest.mark.filterwarnings("ignore:Lazy modules are a new feature", "ignore:enable_nested_tensor is True")
-
-
-def make(namespace: Any, kind: str, **changed: Any) -> torch.nn.Module:
-    arguments = {**RIGHT[kind], **changed}
-    if "num_embeddings" in changed:  # the padding is to be one of the rows
-        arguments.pop("padding_idx")
-    if kind == "TiedDecoder":
-        return nn.TiedDecoder(nn.Embedding(4, 2), **arguments)
-    if kind in ("TransformerEncoder", "TransformerDecoder"):
-        return getattr(namespace, kind)(getattr(namespace, f"{kind}Layer")(4, 2, 3), **arguments)
-    return getattr(namespace, kind)(**arguments)
 
 
 def refusal(kind: str, name: str, value: Any) -> DeclarationError:
@@ -303,7 +242,7 @@ def test_pythons_and_torchs_other_errors_stay() -> None:
 
 
 def test_combinations_that_cannot_be() -> None:
-    for make, text in (
+    for layer, text in (
         (lambda: nn.MultiheadAttention(10, 3), "embed_dim=10 is not divisible by num_heads=3"),
         (lambda: nn.Conv2d(3, 4, 1, groups=2), "in_channels=3 is not divisible by groups=2"),
         (lambda: nn.LSTM(3, 4, proj_size=4), "given hidden_size=4, proj_size=4"),
@@ -311,7 +250,7 @@ def test_combinations_that_cannot_be() -> None:
         (lambda: nn.GRU(3, 4, dropout=1.5), "given dropout=1.5"),
     ):
         with pytest.raises(DeclarationError, match=text):
-            make()
+            layer()
 
 
 def test_a_refused_constructor_leaves_the_model_as_it_was() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import re
 from collections.abc import Callable
 
 import pytest
 import torch
+from right_arguments import WITH_PARAMETERS, affine, make
 
-from dimtyped import dims, nn
+from dimtyped import Dim, dims, nn
 
 
 class Model(nn.Module):
@@ -92,7 +95,7 @@ def test_a_tied_decoder_is_named_under_both_keys() -> None:
 def test_a_transposed_weight() -> None:
     text = refusal(nn.Linear(4, 6), {"weight": torch.zeros(4, 6), "bias": torch.zeros(6)})
     assert "out_features: 4 in the checkpoint, 6 in the model" in text
-    assert "The checkpoint has it transposed" in text
+    assert "the checkpoint has it transposed" in text
 
 
 @pytest.mark.parametrize("shape", [(6,), (6, 4, 1), ()], ids=str)
@@ -139,3 +142,67 @@ def test_torchs_checkpoints_both_ways(
     typed.load_state_dict(plain.state_dict())
     plain.load_state_dict(typed.state_dict())
     assert typed.state_dict().keys() == plain.state_dict().keys()
+
+
+# Every layer ----------------------------------------------------------------------------------------------------------
+
+
+def larger(layer: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A checkpoint of a layer whose sizes are twice as large."""
+    return {
+        key: torch.zeros(2 * value.shape[0], *value.shape[1:]) if value.dim() else value
+        for key, value in layer.state_dict().items()
+    }
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
+@pytest.mark.parametrize("kind", WITH_PARAMETERS)
+def test_each_key_of_each_kind_of_layer_is_named_by_dimension(kind: str) -> None:
+    model = torch.nn.ModuleDict({"layer": make(nn, kind, **affine(kind))})
+    text = refusal(model, larger(model))
+    keys = [key for key, value in model.state_dict().items() if value.dim()]
+    assert text.count("size mismatch for") == len(keys)
+    assert [key for key in keys if not is_told(text, key)] == []
+
+
+def is_told(text: str, key: str) -> bool:
+    """Whether what differs is said beneath the key, or by the path of its layer in the typed one around it."""
+    difference = r"[^\n:]+: \d+ in the checkpoint, \d+ in the model"
+    parts = key.split(".")[:-1]
+    paths = (re.escape(".".join(parts[start:])) for start in range(len(parts)))
+    places = [rf"\t  {path}    " for path in paths] + [rf"size mismatch for {re.escape(key)}:[^\n]*\n\t  "]
+    return any(re.search(place + difference, text) for place in places)
+
+
+def test_the_layers_that_torch_puts_into_one_are_named_by_their_path() -> None:
+    model = torch.nn.Sequential(nn.TransformerEncoderLayer(Dim("width", 4), 2, 6))
+    saved = torch.nn.Sequential(torch.nn.TransformerEncoderLayer(6, 2, 5)).state_dict()
+    lines = refusal(model, saved).splitlines()
+    assert lines[1:5] == [
+        "\tin TransformerEncoderLayer(width=4) of the model:",
+        "\t  self_attn    embed: 6 in the checkpoint, 4 in the model",
+        "\t  self_attn.out_proj    out_features: 6 in the checkpoint, 4 in the model; "
+        "in_features: 6 in the checkpoint, 4 in the model",
+        "\t  linear1    out_features: 5 in the checkpoint, 6 in the model; in_features: 6 in the checkpoint, 4 in the model",
+    ]
+
+
+def test_what_loads_itself_is_left_alone() -> None:
+    """A part that brings a checkpoint into its own shape before torch looks, as some models do."""
+
+    def narrow(state_dict: dict[str, torch.Tensor], prefix: str, *_: object) -> None:
+        state_dict[f"{prefix}weight"] = state_dict[f"{prefix}weight"][:6]
+        state_dict[f"{prefix}bias"] = state_dict[f"{prefix}bias"][:6]
+
+    class Own(torch.nn.Linear):
+        def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *rest: object) -> None:
+            narrow(state_dict, prefix)
+            super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    layer = nn.TransformerEncoderLayer(4, 2, 6)
+    saved = {key: torch.zeros(8, *v.shape[1:]) if "linear1" in key else v for key, v in layer.state_dict().items()}
+    hooked, own = copy.deepcopy(layer), copy.deepcopy(layer)
+    hooked.linear1.register_load_state_dict_pre_hook(lambda _, *given: narrow(*given))
+    hooked.load_state_dict(saved)
+    own.linear1 = Own(4, 6)
+    own.load_state_dict(saved)

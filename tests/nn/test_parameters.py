@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from right_arguments import WITH_PARAMETERS, affine, make
 from torch.nn.utils import parametrize, prune
 
 from dimtyped import DimensionError, TyingError, dims, nn, untype
@@ -68,6 +69,18 @@ LAYERS: dict[str, tuple[Callable[[], torch.nn.Module], str, tuple[int, ...], str
     "state gates": (lambda: nn.LSTM(4, 6), "weight_hh_l0", (24, 5), r"4\*hidden=24, hidden=5"),
     "second layer": (lambda: nn.RNN(4, 6, 2, bidirectional=True), "weight_ih_l1_reverse", (6, 6), r"2\*hidden=6"),
     "projection": (lambda: nn.LSTM(4, 6, proj_size=2), "weight_hr_l0", (6, 2), "proj=6, hidden=2"),
+    "width of the key": (
+        lambda: nn.MultiheadAttention(4, 2, kdim=3),
+        "k_proj_weight",
+        (4, 4),
+        r"\(embed=4, kdim=4\)\n    must be  \(embed=4, kdim=3\)",
+    ),
+    "bias of the key": (
+        lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True),
+        "bias_k",
+        (1, 1, 5),
+        r"\(1, 1, embed=5\)",
+    ),
     "decoder": (lambda: nn.TiedDecoder(nn.Embedding(10, 4), 6, project=True), "weight", (10, 6), "vocab=10, embed=6"),
 }
 
@@ -84,6 +97,36 @@ def test_wrong_shape_by_dimension_and_nothing_changed(
             assign(layer, name, parameter(*shape))
         assert all(after is before[key] for key, after in layer.named_parameters())
         assert all(after is was for after, was in zip(getattr(layer, "_flat_weights", ()), kept, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
+@pytest.mark.parametrize("kind", WITH_PARAMETERS)
+def test_each_parameter_of_each_kind_of_layer(kind: str) -> None:
+    """One axis too long, one axis more, no axis: refused by name, and the layer is as it was."""
+    layer = make(nn, kind, **affine(kind))
+    before = {**layer._parameters}
+    for name, held in before.items():
+        for shape in [] if held is None else _wrong_shapes(held.shape):
+            for assign in (setattr, type(layer).register_parameter):
+                with pytest.raises(
+                    TyingError, match=f"^{kind}.{name}: cannot be assigned a parameter of shape "
+                ) as info:
+                    assign(layer, name, parameter(*shape))
+                assert (info.value.expected, info.value.actual) == (tuple(held.shape), shape)
+                assert bool(info.value.dim) == (len(shape) == held.dim())
+                assert info.value.dim in str(info.value)
+        assert layer._parameters.keys() == before.keys()
+        assert all(layer._parameters[key] is value for key, value in before.items())
+        if held is not None:
+            fresh = parameter(*held.shape)
+            setattr(layer, name, fresh)
+            assert getattr(layer, name) is fresh
+            setattr(layer, name, held)
+
+
+def _wrong_shapes(shape: torch.Size) -> list[tuple[int, ...]]:
+    longer = [(*shape[:axis], shape[axis] + 1, *shape[axis + 1 :]) for axis in range(len(shape))]
+    return [*longer, (*shape, 1), ()]
 
 
 def test_a_refusal_leaves_a_plain_tensor_where_it_was() -> None:

@@ -303,7 +303,7 @@ def test_one_with_an_axis_for_the_batch() -> None:
     layer = nn.GRU(4, 6, num_layers=2, initial=torch.nn.Parameter(torch.randn(2, 1, 6)))
     torch.testing.assert_close(layer.initial_state(3)[:, 1], layer.initial_h[:, 0])
     assert layer.initial_state(None).shape == (2, 6)
-    with pytest.raises(TyingError, match=r"must be  \(layers=2, 1=1, hidden=6\)|must be  "):
+    with pytest.raises(TyingError, match=r"must be  \(layers=2, 1, hidden=6\)"):
         layer.initial_h = torch.nn.Parameter(torch.zeros(1, 1, 6))
 
 
