@@ -26,6 +26,7 @@ _FAMILIES = (
     *("_conv", "_pooling", "_norm", "_attention", "_transformer", "_shape", "_loss"),
 )
 """The files of the layers, in the order of the table."""
+_BUFFERS = ("running_mean", "running_var")
 _GROUPS = 7
 _SPACES = [space_names(count) for count in (1, 2, 3)]
 _SAMPLES: dict[str, Any] = {
@@ -127,10 +128,18 @@ def _argument(name: str, annotation: Any, others: list[Inputs]) -> str:
     hint = read_hint(annotation)
     known = {shape: 0 for form in others if name in form for shape in _shapes(read_hint(form[name]))}
     usual = _shapes(hint)
-    told = [sorted(each) for shape in usual for each in (shape, _without_batch(shape))]
-    more = [_shape_text(shape, ()) for shape in known if sorted(shape) not in told]
+    told = [each for shape in usual for each in (shape, _without_batch(shape))]
+    more = [_shape_text(shape, ()) for shape in known if not any(_is_like(shape, other) for other in told)]
     text = [] if _is_none(hint) else [_text(hint, known)]
     return f"{name}{'?' if _is_optional(hint) else ''} {' or '.join(dict.fromkeys([*text, *more]))}"
+
+
+def _is_like(shape: _Words, told: _Words) -> bool:
+    """Whether a shape is one that is told already: in another order of the axes, or with an axis that may have any size, or 1."""
+    if len(shape) != len(told):
+        return False
+    is_special = all(word in ("_", "1", other) for word, other in zip(shape, told, strict=True))
+    return is_special or sorted(shape) == sorted(told)
 
 
 def _gives(cls: type[Layer]) -> str:
@@ -212,7 +221,7 @@ def _spaced(words: _Words) -> _Words:
 
 def _parameters(cls: type[Layer]) -> tuple[str, ...]:
     contract: Contract = cls.contract
-    declared = dict(contract.parameters)
+    declared = {name: axes for name, axes in contract.parameters.items() if name not in _BUFFERS}
     if cls.__name__ in _SAMPLES:
         layer: Any = _SAMPLES[cls.__name__]()
         found = {name: layer._dim_parameter_axes(name) for name in layer._parameters}
