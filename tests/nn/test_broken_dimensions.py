@@ -210,7 +210,7 @@ OTHERS: dict[str, tuple[Callable[[], Any], dict[str, Tensor], dict[tuple[str, in
     "EmbeddingBag": (
         lambda: nn.EmbeddingBag(7, 3, mode="sum"),
         {"input": ids(2, 4), "per_sample_weights": torch.rand(2, 4)},
-        {("per_sample_weights", 0): "batch", ("per_sample_weights", 1): "seq"},
+        {("per_sample_weights", 0): "batch", ("per_sample_weights", 1): "tokens"},
     ),
     "TransformerDecoder": (
         lambda: nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2, 8, batch_first=True), 1),
