@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from benchmarks.record import MEASURED, Results, Row, Spread
 
 _OURS = "dimtyped"
-_FLOOR = 0.02
-"""A change below this part of the whole time is not told, however narrow the spreads: no two runs agree better."""
+_FLOOR, _OF_ITSELF, _LEAST = 0.02, 0.05, {"us": 0.01}
+"""A change is not told below this part of the whole time, this part of the figure, or this figure, however narrow the
+spreads: no two runs agree better. Where a process happens to place its code alone makes some nanoseconds a call."""
 _VALUE_FLOOR = {"MB": 0.1}
 
 
@@ -93,9 +94,11 @@ def _scaled(spread: Spread, factor: float) -> Spread:
 def _of_spreads(row: Row, what: str, old: Spread, new: Spread, whole: float) -> Iterator[Change]:
     """A change counts that is larger than both distances between quartiles together."""
     change = new.median - old.median
-    if abs(change) <= max(_FLOOR * whole, (old.high - old.low) + (new.high - new.low)):
+    is_ratio = what == "times baseline"
+    least = 0 if is_ratio else max(_OF_ITSELF * abs(old.median), _LEAST.get(row.unit, 0))
+    if abs(change) <= max(_FLOOR * whole, least, (old.high - old.low) + (new.high - new.low)):
         return
-    unit = "" if what == "times baseline" else f" {row.unit}"
+    unit = "" if is_ratio else f" {row.unit}"
     texts = [f"{spread.median:.4g} [{spread.low:.4g}, {spread.high:.4g}]{unit}" for spread in (old, new)]
     yield _change(row, what, *texts, worse=change > 0, words=("slower", "faster"))
 

@@ -76,11 +76,9 @@ def _steps(results: Results) -> Figure | None:
     panels = figure.subplots(1, len(models), squeeze=False)[0]
     for panel, model in zip(panels, models, strict=True):
         _draw_steps(panel, model, [row for row in rows if row.case.startswith(f"{model},")])
-    panels[0].set_ylabel("ms a step (log scale)")
+    panels[0].set_ylabel("ms a step, median and quartiles\n(log scale)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
-    figure.suptitle(
-        "A training step, typed and untyped, and their ratio (thin lines: quartiles)", x=0.01, ha="left", fontsize=12
-    )
+    figure.suptitle("A training step, typed and untyped, and their ratio", x=0.01, ha="left", fontsize=12)
     return figure
 
 

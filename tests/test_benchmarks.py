@@ -138,6 +138,15 @@ class TestCompare:
         assert self.compared(tmp_path, result(0.4, spread=0.6), result(1.4, spread=0.6)) == 0
         assert "0 worse beyond their spread, 0 better" in capsys.readouterr().out
 
+    @pytest.mark.parametrize(("old", "new", "code"), [(-0.002, 0.004, 0), (0.40, 0.415, 0), (0.40, 0.43, 1)])
+    def test_what_no_two_runs_agree_on_is_not_told(self, old: float, new: float, code: int, tmp_path: Path):
+        rows = [
+            Row("check", "one", "dimtyped", unit="us", figure=whole, over=Spread(over, over, over, 9))
+            for over in (old, new)
+            for whole in [Spread(over + 0.02, over + 0.02, over + 0.02, 9)]
+        ]
+        assert self.compared(tmp_path, *rows) == code
+
     def test_a_machine_that_is_slower_as_a_whole(self, tmp_path: Path):
         assert self.compared(tmp_path, [untyped(10), result(1)], [untyped(20), result(2)]) == 0
         assert self.compared(tmp_path, [untyped(10), result(1)], [untyped(20), result(4)]) == 1
