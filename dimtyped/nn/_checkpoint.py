@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dimtyped.nn._parameters import axis_label, expected_shape
+from dimtyped.nn._variants import seen_as
 
 _TORCHS_WORDS = re.compile(r"size mismatch for ([^:]+): copying a param")
 _MARK = " in the checkpoint, "
@@ -63,12 +64,8 @@ def _misfits(
 
 
 def _as_typed(layer: Any, typed: Any, name: str, saved: tuple[int, ...]) -> list[str]:
-    """What differs in a plain layer of torch's, which is looked at as the typed one that stands for it."""
-    plain, layer.__class__ = layer.__class__, typed
-    try:
+    with seen_as(layer, typed):
         return _differences(layer, name, saved)
-    finally:
-        layer.__class__ = plain
 
 
 def _differences(layer: Any, name: str, saved: tuple[int, ...]) -> list[str]:

@@ -15,6 +15,7 @@ from dimtyped.nn._layer import ROLES, Layer, make_ready, torch_class_of, typed_c
 from dimtyped.nn._lazy import retype_lazy, untype_lazy
 from dimtyped.nn._parameters import expected_shape
 from dimtyped.nn._ties import adopt, release
+from dimtyped.nn._variants import seen_as
 
 _M = TypeVar("_M", bound=torch.nn.Module)
 _COUNTS = ("heads", "layers")
@@ -103,11 +104,8 @@ def misfit_of(layer: torch.nn.Module) -> str | None:
     typed = typed_class_of(type(layer))
     if typed is None:
         return None
-    plain, layer.__class__ = layer.__class__, typed
-    try:
+    with seen_as(layer, typed):
         return _lost_size(layer) or _wrong_parameter(layer)
-    finally:
-        layer.__class__ = plain
 
 
 def _lost_size(layer: Any) -> str | None:

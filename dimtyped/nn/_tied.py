@@ -15,11 +15,12 @@ from dimtyped._errors import TyingError, with_fields
 from dimtyped._scope import short_repr
 from dimtyped.nn._arguments import check_sizes
 from dimtyped.nn._keeping import keep_ties
-from dimtyped.nn._layer import ROLES, Layer, compile_checks, declares
+from dimtyped.nn._layer import ROLES, Layer, compile_checks, declares, typed_class_of
 from dimtyped.nn._linear import Linear
 from dimtyped.nn._parameters import tying_error
 from dimtyped.nn._retype import retype_layer
 from dimtyped.nn._ties import DECLARED, share
+from dimtyped.nn._variants import seen_as
 
 _L = TypeVar("_L", bound=torch.nn.Module)
 
@@ -87,8 +88,6 @@ class TiedDecoder(Layer, _TiedOutput):
                 actual=type(embedding).__name__,
                 hint="give it the embedding layer itself, not its weight or its sizes",
             )
-        retype_layer(embedding)
-        keep_ties(embedding)
         self.embedding_dim = embedding.weight.shape[1]
         self.in_features = self.embedding_dim if hidden is None else _size(hidden)
         self.out_features = embedding.weight.shape[0]
@@ -96,6 +95,8 @@ class TiedDecoder(Layer, _TiedOutput):
         self.__dict__[DECLARED] = True
         if self.in_features != self.embedding_dim and not project:
             raise _wrong_width(self)
+        retype_layer(embedding)
+        keep_ties(embedding)
         of_weight: Any = {"device": embedding.weight.device, "dtype": embedding.weight.dtype}
         self.projection = Linear(self.in_features, self.embedding_dim, bias=False, **of_weight) if project else None
         share(self, embedding)
@@ -150,11 +151,13 @@ def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
                 actual=type(module).__name__,
                 hint="give it an output layer such as nn.Linear(embed, vocab), and the embedding",
             )
-        retype_layer(module)
-        keep_ties(module)
     theirs, ours = tuple(embedding.weight.shape), tuple(getattr(layer, "weight").shape)  # noqa: B009
     if theirs != ours:
-        raise tying_error(layer, embedding, ours, theirs)
+        with seen_as(layer, typed_class_of(type(layer))), seen_as(embedding, typed_class_of(type(embedding))):
+            raise tying_error(layer, embedding, ours, theirs)
+    for module in (layer, embedding):
+        retype_layer(module)
+        keep_ties(module)
     share(layer, embedding)
     layer.__dict__[DECLARED] = True
     return layer

@@ -5,7 +5,8 @@ A module of such a class copies and pickles: what is written down is how to make
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,6 +30,17 @@ def made_of(cls: Any) -> Any:
     while "_dim_made_by" in vars(cls):
         cls = vars(cls)["_dim_made_by"][1]
     return cls
+
+
+@contextmanager
+def seen_as(module: torch.nn.Module, cls: type[torch.nn.Module] | None) -> Generator[None]:
+    """While something looks at a plain layer as the typed one that stands for it; None leaves it as it is."""
+    plain = module.__class__
+    module.__class__ = cls or plain
+    try:
+        yield
+    finally:
+        module.__class__ = plain
 
 
 def _reduce(module: Any, protocol: Any) -> tuple[Any, ...]:  # noqa: ARG001  # Python gives it

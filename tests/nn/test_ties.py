@@ -27,7 +27,7 @@ from tied_models import (
 )
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from dimtyped import TyingError, nn, retype, status, tie, untype
+from dimtyped import DeclarationError, TyingError, nn, retype, status, tie, untype
 from dimtyped.nn import _ties
 
 Way = Callable[[], torch.nn.Module]
@@ -485,6 +485,24 @@ def test_tie_refuses_two_shapes() -> None:
         tie(layer, embedding)
     assert (info.value.where, info.value.expected, info.value.actual) == ("tie", (10, 4), (10, 8))
     assert layer.weight is weight
+
+
+def test_a_refused_tie_leaves_plain_layers_plain() -> None:
+    embedding, layer = torch.nn.Embedding(10, 4), torch.nn.Linear(8, 10)
+    weights = embedding.weight, layer.weight
+    for refused in (
+        lambda: tie(layer, embedding),
+        lambda: nn.TiedDecoder(embedding, 8),
+        lambda: nn.TiedDecoder(embedding, -1),
+    ):
+        with pytest.raises(DeclarationError):
+            refused()
+        assert (type(embedding), type(layer)) == (torch.nn.Embedding, torch.nn.Linear)
+        assert embedding.weight is weights[0]
+        assert layer.weight is weights[1]
+    text = r"Linear\(in_features=8 -> out_features=10\) and Embedding\(vocab=10 -> embed=4\) differ in shape: "
+    with pytest.raises(TyingError, match=text + r"\(out_features=10, in_features=8\) and \(vocab=10, embed=4\)"):
+        tie(layer, embedding)
 
 
 def test_tie_refuses_what_has_no_weight() -> None:
