@@ -63,7 +63,7 @@ def add_errors(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=Path(),
         metavar="FOLDER",
-        help="bring ERRORS.md and the README's table in a checkout up to date instead (default: the current folder)",
+        help="bring the README's table and appendix in a checkout up to date instead (default: the current folder)",
     )
     parser.set_defaults(run=run_errors)
 

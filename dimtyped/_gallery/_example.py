@@ -1,0 +1,96 @@
+"""One mistake: the code that makes it, what it leads to, and what is left of that once the advice is followed."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+PRELUDE = """\
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from dimtyped import Dim, DimSize, dims, nn, typed
+
+
+class Encoder(nn.Module):
+    def __init__(self, vocab: DimSize, embed: DimSize, hidden: DimSize, bidirectional: bool = False):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, embed)
+        self.gru = nn.GRU(embed, hidden, batch_first=True, bidirectional=bidirectional)
+
+    def forward(self, source: Int[Tensor, "batch source"]) -> Float[Tensor, "layers batch hidden"]:
+        return self.gru(self.embedding(source))[1]
+
+
+class Decoder(nn.Module):
+    def __init__(self, vocab: DimSize, embed: DimSize, hidden: DimSize):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, embed)
+        self.gru = nn.GRU(embed, hidden, batch_first=True)
+        self.out = nn.TiedDecoder(self.embedding, hidden, project=True)
+
+    def forward(
+        self, tokens: Int[Tensor, "batch seq"], state: Float[Tensor, "layers batch hidden"]
+    ) -> Float[Tensor, "batch seq vocab"]:
+        output, state = self.gru(self.embedding(tokens), state)
+        return self.out(output)
+
+
+tokens = torch.zeros(32, 10, dtype=torch.long)
+"""
+"""What the code of every example finds already there."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One mistake.
+
+    Args:
+        name: What `python -m dimtyped errors NAME` shows it by.
+        title: The mistake in words.
+        code: The lines that make it.
+        mend: A part of these lines, and what stands there once the error's advice is followed.
+    """
+
+    name: str
+    title: str
+    code: str
+    mend: tuple[str, str]
+
+    @property
+    def mended(self) -> str:
+        """The lines with the mend applied."""
+        return self.code.replace(*self.mend)
+
+    def outcome(self) -> Exception | Warning | None:
+        """What the code raises, or warns of."""
+        return _outcome(self.code, self.name)
+
+    def mended_outcome(self) -> Exception | Warning | None:
+        """The same of the mended code: nothing."""
+        return _outcome(self.mended, self.name)
+
+    def text(self) -> str:
+        """What a user sees."""
+        found = self.outcome()
+        return f"{_public_name(found)}: {found}"
+
+
+def _outcome(code: str, name: str) -> Exception | Warning | None:
+    names: dict[str, Any] = {"__name__": name}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            exec(compile(PRELUDE, "<gallery>", "exec"), names)
+            exec(compile(code, f"<{name}>", "exec"), names)
+        except Exception as error:  # noqa: BLE001  # whatever the mistake leads to is what is shown
+            return error
+    return next((warning.message for warning in caught if isinstance(warning.message, UserWarning)), None)
+
+
+def _public_name(found: Exception | Warning | None) -> str:
+    """The class that a user catches: our own kinds of it are no names to remember."""
+    public = (cls for cls in type(found).__mro__ if cls.__module__ in ("dimtyped", "builtins"))
+    return next(public, type(found)).__name__
