@@ -654,8 +654,9 @@ def _refuse(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any
     if is_wrong(entry, values, stage, result):
         raise _explained(entry, arguments, keywords, stage, result)
     other = getattr(entry.other_form(values), MARK, None)
-    if other is not None:
-        _check_arguments(other, arguments, keywords)
+    if other is not None:  # a default that holds in one form may be wrong in another: the fast engine hands it on too
+        given = (arguments, keywords) if any(value is _fast.MISSING for value in values) else (values, {})
+        _check_arguments(other, *given)
 
 
 def _explained(

@@ -228,7 +228,8 @@ def _wrapped(hint: str) -> list[str]:
 
 def _rank_words(mismatch: Mismatch) -> str:
     axes = "axis" if mismatch.actual == 1 else "axes"
-    least = "at least " if isinstance(mismatch.hint, ArrayHint) and mismatch.hint.variadic is not None else ""
+    is_open = isinstance(mismatch.hint, ArrayHint) and mismatch.hint.variadic is not None
+    least = "at least " if is_open and not isinstance(mismatch.expected, str) else ""  # "3 or 4": a layer's own words
     return f"it has {mismatch.actual} {axes}, must have {least}{mismatch.expected}"
 
 

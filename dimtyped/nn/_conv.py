@@ -47,6 +47,23 @@ def _too_small(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
             yield Misfit("input", axis, name, f"at least {least}")
 
 
+def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[Misfit]:  # torch's name
+    """The axes from which nothing would be left once the padding is cut off, and the wanted sizes that no padding makes."""
+    count = len(layer.kernel_size)
+    for index, name in enumerate(space_names(count)):
+        stride, kept = layer.stride[index], layer.dilation[index] * (layer.kernel_size[index] - 1) + 1
+        cut, size = 2 * layer.padding[index], input.shape[index - count]
+        added = 0 if output_size is not None else layer.output_padding[index]
+        least = max(1, 2 - (kept + added - cut + stride - 1) // stride)
+        if size < least:
+            yield Misfit("input", index - count, name, f"at least {least}")
+        elif output_size is not None and len(output_size) in (count, input.dim()):
+            shortest, wanted = (size - 1) * stride - cut + kept, output_size[index - count]
+            if not shortest <= wanted < shortest + stride:
+                expected = f"{shortest} to {shortest + stride - 1}"
+                yield Misfit("output_size", None, f"out_{name}", expected, int(wanted))
+
+
 @declares(
     sizes=_SIZES,
     inputs={"input": space(1, "in_channels")},
@@ -127,6 +144,7 @@ class Conv3d(_Convolution, torch.nn.Conv3d):
     axis=-2,
     multiples=_MULTIPLES,
     counts=_TRANSPOSED_COUNTS,
+    refuses=_too_small_transposed,
 )
 class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
     """`torch.nn.ConvTranspose1d`, checked by name: `(batch, in_channels, length)`, or without batch.
@@ -135,7 +153,8 @@ class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
 
     Raises:
         DeclarationError: at construction, channels that the groups do not divide.
-        DimensionError: at a call whose channels are others.
+        DimensionError: at a call whose channels are others, that is too small for the padding, or whose `output_size` no
+            padding makes.
         TyingError: at the assignment of a parameter of the wrong shape.
     """
 
@@ -148,6 +167,7 @@ class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
     axis=-3,
     multiples=_MULTIPLES,
     counts=_TRANSPOSED_COUNTS,
+    refuses=_too_small_transposed,
 )
 class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
     """`torch.nn.ConvTranspose2d`, checked by name: `(batch, in_channels, height, width)`, or without batch.
@@ -156,7 +176,8 @@ class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
 
     Raises:
         DeclarationError: at construction, channels that the groups do not divide.
-        DimensionError: at a call whose channels are others.
+        DimensionError: at a call whose channels are others, that is too small for the padding, or whose `output_size` no
+            padding makes.
         TyingError: at the assignment of a parameter of the wrong shape.
     """
 
@@ -169,6 +190,7 @@ class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
     axis=-4,
     multiples=_MULTIPLES,
     counts=_TRANSPOSED_COUNTS,
+    refuses=_too_small_transposed,
 )
 class ConvTranspose3d(_Convolution, torch.nn.ConvTranspose3d):
     """`torch.nn.ConvTranspose3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch.
@@ -177,6 +199,7 @@ class ConvTranspose3d(_Convolution, torch.nn.ConvTranspose3d):
 
     Raises:
         DeclarationError: at construction, channels that the groups do not divide.
-        DimensionError: at a call whose channels are others.
+        DimensionError: at a call whose channels are others, that is too small for the padding, or whose `output_size` no
+            padding makes.
         TyingError: at the assignment of a parameter of the wrong shape.
     """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Optional
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import AbstractDtype, Shaped
 from torch import Tensor
 
 from dimtyped._entry import Entry
@@ -14,8 +14,25 @@ from dimtyped._errors import DimensionValueError, VocabularyError
 from dimtyped.nn._embedding import TokenId
 from dimtyped.nn._forms import has_axes
 from dimtyped.nn._layer import Layer, check_before, declares
-from dimtyped.nn._refusals import REFUSALS, explained
+from dimtyped.nn._refusals import REFUSALS, Misfit, explained
 from dimtyped.nn._vocabulary import check_embedding, explain_index
+
+
+class BagId(AbstractDtype):
+    """The dtypes that torch takes beside offsets: it widens the narrower of the two."""
+
+    dtypes = ("int8", "int16", "int32", "int64", "uint8")
+
+
+BagId.__name__ = "Int"  # what errors call it
+
+
+def _no_bag(layer: Any, input: Any, offsets: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
+    """Bags of no ids, and no last offset where one is to be included."""
+    if input.dim() == 2 and input.shape[1] == 0:
+        yield Misfit("input", 1, "tokens", "at least 1")
+    if layer.include_last_offset and isinstance(offsets, Tensor) and len(offsets) == 0:
+        yield Misfit("offsets", 0, "bags", "at least 1")
 
 
 def _explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
@@ -34,7 +51,7 @@ def _explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Excep
     },
     otherwise={
         has_axes("input", 1): {
-            "input": TokenId[Tensor, "tokens"],
+            "input": BagId[Tensor, "tokens"],
             "offsets": Shaped[Tensor, "bags"],
             "per_sample_weights": Optional[Shaped[Tensor, "tokens"]],  # noqa: UP045
         }
@@ -43,6 +60,7 @@ def _explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Excep
     parameters={"weight": "vocab embed"},
     flow=("vocab", "embed"),
     error=DimensionValueError,
+    refuses=_no_bag,
 )
 class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
     """`torch.nn.EmbeddingBag`, checked by name: token ids `(batch, tokens)`, or `(tokens,)` and where each bag begins.

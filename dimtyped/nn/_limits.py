@@ -1,4 +1,4 @@
-"""Sizes that torch refuses for what no annotation can state: too few values to normalise, groups that do not come out even.
+"""Sizes that torch refuses for what no annotation can state: too few values to normalise, uneven groups, no values at all.
 
 Each is a rule of a contract (`refuses=`), looked at only once torch has raised.
 """
@@ -11,8 +11,19 @@ from typing import Any
 
 import torch
 
-from dimtyped.nn._refusals import Misfit
+from dimtyped.nn._refusals import Misfit, Rule
 from dimtyped.nn._spaces import space_names
+
+
+def empty(spaces: int) -> Rule:
+    """Channels or spatial axes of size 0: only a batch may have none."""
+
+    def rule(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # noqa: ARG001  # torch's name
+        for index, name in enumerate(("channels", *space_names(spaces))):
+            if input.shape[index - spaces - 1] == 0:
+                yield Misfit("input", index - spaces - 1, name, "at least 1")
+
+    return rule
 
 
 def too_few_for_batch(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
@@ -28,6 +39,8 @@ def too_few_in_space(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's nam
     takes_statistics = layer.training or not layer.track_running_stats
     if takes_statistics and math.prod(input.shape[-count:]) == 1:
         yield Misfit("input", -1, space_names(count)[-1], "at least 2 in training")
+    if input.dim() > count + 1 and input.shape[0] == 0:
+        yield Misfit("input", 0, "batch", "at least 1")
 
 
 def odd_groups(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name

@@ -10,7 +10,6 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from dimtyped._errors import DimensionValueError, RankError
-from dimtyped.nn._forms import UNCHECKED
 from dimtyped.nn._layer import ALL_AXES, ROLES, Layer, axis_role, declares, make_ready
 from dimtyped.nn._limits import odd_groups, too_few_for_batch, too_few_in_space
 from dimtyped.nn._refusals import Misfit
@@ -18,8 +17,13 @@ from dimtyped.nn._spaces import batched_space, space
 
 _CHANNELS = {"channels": "num_features"}
 _OF_CHANNELS = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), "channels")
-_WITHOUT_SIZE = {"not (self.affine or self.track_running_stats)": UNCHECKED}
-"""Without parameters and statistics torch uses no size: any number of channels is normalised."""
+
+
+def _without_size(form: Any) -> dict[str, Any]:
+    """Without parameters and statistics torch uses no size: any number of channels is normalised."""
+    return {"not (self.affine or self.track_running_stats)": {"input": form}}
+
+
 _ANY = Shaped[Tensor, "batch channels ..."]
 
 
@@ -38,7 +42,7 @@ class _OfChannels(Layer):
 @declares(
     sizes=_CHANNELS,
     inputs={"input": batched_space(1) | Shaped[Tensor, "batch channels"]},
-    otherwise=_WITHOUT_SIZE,
+    otherwise=_without_size(batched_space(1, "_") | Shaped[Tensor, "batch _"]),
     output=batched_space(1) | Shaped[Tensor, "batch channels"],
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
@@ -59,7 +63,7 @@ class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
 @declares(
     sizes=_CHANNELS,
     inputs={"input": batched_space(2)},
-    otherwise=_WITHOUT_SIZE,
+    otherwise=_without_size(batched_space(2, "_")),
     output=batched_space(2),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
@@ -82,7 +86,7 @@ class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
 @declares(
     sizes=_CHANNELS,
     inputs={"input": batched_space(3)},
-    otherwise=_WITHOUT_SIZE,
+    otherwise=_without_size(batched_space(3, "_")),
     output=batched_space(3),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
@@ -105,7 +109,7 @@ class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
 @declares(
     sizes=_CHANNELS,
     inputs={"input": _ANY},
-    otherwise=_WITHOUT_SIZE,
+    otherwise=_without_size(Shaped[Tensor, "batch _ ..."]),
     output=_ANY,
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
@@ -136,7 +140,7 @@ class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
 @declares(
     sizes=_CHANNELS,
     inputs={"input": space(1)},
-    otherwise=_WITHOUT_SIZE,
+    otherwise=_without_size(space(1, "_")),
     output=space(1),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
@@ -160,7 +164,7 @@ class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
 @declares(
     sizes=_CHANNELS,
     inputs={"input": space(2)},
-    otherwise=_WITHOUT_SIZE,
+    otherwise=_without_size(space(2, "_")),
     output=space(2),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
@@ -184,7 +188,7 @@ class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
 @declares(
     sizes=_CHANNELS,
     inputs={"input": space(3)},
-    otherwise=_WITHOUT_SIZE,
+    otherwise=_without_size(space(3, "_")),
     output=space(3),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),

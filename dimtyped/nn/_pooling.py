@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from dimtyped._errors import DimensionIndexError
 from dimtyped.nn._forms import UNCHECKED
 from dimtyped.nn._layer import Layer, declares
-from dimtyped.nn._limits import too_small_for_fraction
-from dimtyped.nn._refusals import Misfit
+from dimtyped.nn._limits import empty, too_small_for_fraction
+from dimtyped.nn._refusals import Misfit, Rule
 from dimtyped.nn._spaces import space, space_names
 
 
@@ -25,9 +25,12 @@ def _too_small(count: int) -> Any:
     """The axes that are too short for the window."""
 
     def rule(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
-        padding = 0 if isinstance(layer, torch.nn.AvgPool3d) else getattr(layer, "padding", 0)  # torch asks so of this one
+        # of this one torch asks the whole window, whatever the padding
+        padding = 0 if isinstance(layer, torch.nn.AvgPool3d) else getattr(layer, "padding", 0)
         windows, pads = _each(layer.kernel_size, count), _each(padding, count)
         dilations = _each(getattr(layer, "dilation", 1), count)
+        if input.shape[-count - 1] == 0:
+            yield Misfit("input", -count - 1, "channels", "at least 1")
         for index, name in enumerate(space_names(count)):
             least = max(1, dilations[index] * (windows[index] - 1) + 1 - 2 * pads[index])
             if input.shape[index - count] < least:
@@ -38,10 +41,10 @@ def _too_small(count: int) -> Any:
 
 def _pool(axes: int) -> dict[str, Any]:
     """The contract of a pool with a window."""
-    return _adaptive(axes) | {"refuses": _too_small(axes)}
+    return _adaptive(axes, refuses=_too_small(axes))
 
 
-def _adaptive(axes: int) -> dict[str, Any]:
+def _adaptive(axes: int, refuses: Rule | None = None) -> dict[str, Any]:
     """The contract of a pool that is told the size of what comes out."""
     return {
         "inputs": {"input": space(axes)},
@@ -49,12 +52,16 @@ def _adaptive(axes: int) -> dict[str, Any]:
         "axis": -axes - 1,
         "keeps": (-axes - 1,),
         "rank_error": DimensionIndexError,
+        "refuses": refuses or empty(axes),
     }
 
 
 def _to_one(axes: int) -> dict[str, Any]:
     """One value for each channel, which torch takes as a mean over the last axes, whatever stands before them."""
-    return {"otherwise": {f"self.output_size in (1, {(1,) * axes}, {[1] * axes})": UNCHECKED}}
+    one = f"self.output_size == 1 and input.dim() >= {axes}"
+    ones = f"self.output_size in ({(1,) * axes}, {[1] * axes}) and input.dim() > {axes}"  # of these torch wants one axis more
+    to_one = f"({one} or {ones})"
+    return {"otherwise": {f"isinstance(input, Tensor) and {to_one}": UNCHECKED}}
 
 
 @declares(**_pool(1))
@@ -240,7 +247,7 @@ class AdaptiveAvgPool3d(Layer, torch.nn.AdaptiveAvgPool3d):
     """
 
 
-@declares(**_adaptive(2), refuses=too_small_for_fraction)
+@declares(**_adaptive(2, refuses=too_small_for_fraction))
 class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
     """`torch.nn.FractionalMaxPool2d` of `(batch, channels, height, width)`, or without batch.
 
@@ -254,7 +261,7 @@ class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
         __call__: Callable[..., Any]  # with return_indices, a pair
 
 
-@declares(**_adaptive(3), refuses=too_small_for_fraction)
+@declares(**_adaptive(3, refuses=too_small_for_fraction))
 class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
     """`torch.nn.FractionalMaxPool3d` of `(batch, channels, depth, height, width)`, or without batch.
 
@@ -270,12 +277,19 @@ class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
 
 # Back again -----------------------------------------------------------------------------------------------------------
 
-_SAME = {"input": Shaped[Tensor, "*shape"], "indices": Shaped[Tensor, "*shape"]}
+_SAME = {"input": Shaped[Tensor, "*shape"], "indices": Int64[Tensor, "*shape"]}
 _UNPOOLED = dict.fromkeys(("kernel_size", "stride", "padding"))
 """They only tell the size that comes out where a call tells none."""
 
 
-@declares(inputs=_SAME, output=space(1, prefix="out_"), axis=-2, keeps=(-2,), counts=_UNPOOLED)
+@declares(
+    inputs=_SAME,
+    output=space(1, prefix="out_"),
+    axis=-2,
+    keeps=(-2,),
+    counts=_UNPOOLED,
+    refuses=empty(1),
+)
 class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
     """`torch.nn.MaxUnpool1d` of what a `MaxPool1d` gave, and its indices.
 
@@ -286,7 +300,14 @@ class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
     """
 
 
-@declares(inputs=_SAME, output=space(2, prefix="out_"), axis=-3, keeps=(-3,), counts=_UNPOOLED)
+@declares(
+    inputs=_SAME,
+    output=space(2, prefix="out_"),
+    axis=-3,
+    keeps=(-3,),
+    counts=_UNPOOLED,
+    refuses=empty(2),
+)
 class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
     """`torch.nn.MaxUnpool2d` of what a `MaxPool2d` gave, and its indices.
 
@@ -297,7 +318,14 @@ class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
     """
 
 
-@declares(inputs=_SAME, output=space(3, prefix="out_"), axis=-4, keeps=(-4,), counts=_UNPOOLED)
+@declares(
+    inputs=_SAME,
+    output=space(3, prefix="out_"),
+    axis=-4,
+    keeps=(-4,),
+    counts=_UNPOOLED,
+    refuses=empty(3),
+)
 class MaxUnpool3d(Layer, torch.nn.MaxUnpool3d):
     """`torch.nn.MaxUnpool3d` of what a `MaxPool3d` gave, and its indices.
 

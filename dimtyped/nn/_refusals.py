@@ -24,13 +24,14 @@ REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
 class Misfit(NamedTuple):
     """One size that torch refuses: of which argument, at which axis, by what name, and what it must be.
 
-    Without an axis it is the number of axes.
+    Without an axis it is the number of axes. `actual` is told where it is a value, and no size, that does not fit.
     """
 
     argument: str
     axis: int | None
     name: str
     expected: object
+    actual: object = None
 
 
 Rule = Callable[..., Iterator[Misfit]]
@@ -56,6 +57,8 @@ def explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Except
 
 
 def _mismatch(misfit: Misfit, hint: Hint, value: Seen) -> Mismatch:
+    if misfit.actual is not None:
+        return Mismatch(misfit.argument, "extent", hint, value, misfit.name, misfit.expected, misfit.actual)
     shape = (len(value.items),) if value.items is not None else value.shape or ()  # a list of lengths has one axis
     shown = next((array for array in arrays_in(hint) if len(array.axes) == len(shape)), hint)
     if misfit.axis is None:

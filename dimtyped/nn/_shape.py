@@ -11,6 +11,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from dimtyped.nn._layer import Layer, declares
+from dimtyped.nn._limits import empty
 from dimtyped.nn._refusals import Misfit
 
 _ANY = Shaped[Tensor, "..."]
@@ -131,6 +132,8 @@ def _has_wrong_rank(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
     ranks = sorted(told.intersection(_RANKS.get(layer.mode, (3, 4, 5))))
     if ranks and input.dim() not in ranks:
         yield Misfit("input", None, "", " or ".join(str(rank) for rank in ranks))
+    elif 3 <= input.dim() <= 5:
+        yield from empty(input.dim() - 2)(layer, input)
 
 
 @declares(inputs={"input": _ANY}, output=_ANY, refuses=_has_wrong_rank)

@@ -84,8 +84,8 @@ def test_an_input_too_short_for_its_padding_is_named(mode, least):
 
 
 def test_what_torch_refuses_for_another_reason_keeps_its_words():
-    with pytest.raises(ValueError, match="requested an output size"):
-        nn.ConvTranspose2d(3, 1, 3, stride=2)(torch.ones(1, 3, 4, 4), output_size=[20, 20])
+    with pytest.raises(ValueError, match="output_size must have"):
+        nn.ConvTranspose2d(3, 1, 3, stride=2)(torch.ones(1, 3, 4, 4), output_size=[20, 20, 20])
 
 
 def test_channels_that_the_groups_do_not_divide():
@@ -165,3 +165,50 @@ def test_a_dim_in_a_tuple_reaches_torch_as_an_int():
     (kernel,) = dims(kernel=3)
     layer = nn.Conv2d(1, 1, (kernel, 3))
     assert [type(size) for size in layer.kernel_size] == [int, int]
+
+
+class TestTransposedSpaces:
+    """What a transposed convolution cannot make: nothing at all, and a size that no output padding gives."""
+
+    @pytest.mark.parametrize(
+        ("options", "size", "least"),
+        [
+            ({"padding": 3, "stride": 2, "output_padding": 1}, 1, 3),
+            ({"padding": 3}, 3, 5),
+            ({}, 0, 1),
+        ],
+        ids=str,
+    )
+    @each_number_of_axes
+    def test_a_space_too_small_is_named_with_the_least_size(self, axes, options, size, least):
+        kind, name = f"ConvTranspose{axes}d", SPACE[axes].split()[-1]
+        inputs = torch.rand(2, 4, *(6,) * (axes - 1), size)
+        with pytest.raises(RuntimeError) as theirs:
+            getattr(torch.nn, kind)(4, 4, 3, **options)(inputs)
+        with pytest.raises(DimensionError, match=f"{name} is {size}, must be at least {least}") as ours:
+            getattr(nn, kind)(4, 4, 3, **options)(inputs)
+        assert isinstance(ours.value, theirs.type)
+        inputs = torch.rand(2, 4, *(6,) * (axes - 1), least)
+        assert getattr(nn, kind)(4, 4, 3, **options)(inputs).shape[-1] > 0
+
+    @each_number_of_axes
+    def test_a_wanted_size_that_no_padding_gives(self, axes):
+        kind, name = f"ConvTranspose{axes}d", SPACE[axes].split()[-1]
+        ours, theirs = (getattr(namespace, kind)(4, 4, 3, stride=2, padding=1) for namespace in (nn, torch.nn))
+        inputs = torch.rand(2, 4, *(6,) * axes)
+        for size in (11, 12):  # 2 * (6 - 1) - 2 + 3, and one more
+            assert ours(inputs, output_size=[size] * axes).shape[2:] == (size,) * axes
+        assert ours(inputs, output_size=[2, 4, *[12] * axes]).shape[2:] == (12,) * axes
+        with pytest.raises(ValueError, match="requested an output size of"):
+            theirs(inputs, output_size=[11] * (axes - 1) + [13])
+        with pytest.raises(
+            ValueError, match=f"argument `output_size` does not fit: out_{name} is 13, must be 11 to 12"
+        ) as error:
+            ours(inputs, output_size=[11] * (axes - 1) + [13])
+        assert isinstance(error.value, DimensionError)
+
+    def test_the_kernel_and_the_dilation_count(self):
+        layer = nn.ConvTranspose1d(2, 2, 4, stride=3, padding=4, dilation=2)
+        with pytest.raises(DimensionError, match="length is 1, must be at least 2"):
+            layer(torch.rand(1, 2, 1))
+        assert layer(torch.rand(1, 2, 2)).shape == (1, 2, 2)
