@@ -19,7 +19,6 @@ from dimtyped.nn._initial import PARTS, HasInitialState, State, initial_axes, ta
 from dimtyped.nn._layer import Layer, check_arguments, check_before, declares, make_ready, plain, take_names
 from dimtyped.nn._parameters import made_by_torch
 from dimtyped.nn._refusals import Misfit
-from dimtyped.nn._refusals import Misfit
 from dimtyped.nn._states import check_state_from
 
 _State = Shaped[Tensor, "layers batch state"]
@@ -117,13 +116,6 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
             "weight_hr": "state hidden",
         }
         return shapes.get(kind)
-
-
-def _no_steps(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
-    """A sequence of no steps."""
-    axis = 1 if layer.batch_first and input.dim() == 3 else 0
-    if input.shape[axis] == 0:
-        yield Misfit("input", axis, "seq", "at least 1")
 
 
 def _no_steps(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
