@@ -210,7 +210,7 @@ class WordModel(nn.Module):
         self.drop = nn.Dropout(0.2)
         self.encoder = nn.Embedding(vocab, embed)
         if kind in ("LSTM", "GRU"):
-            self.rnn = getattr(nn, kind)(embed, hidden, layers, dropout=0.2)
+            self.rnn = getattr(nn, kind)(embed, hidden, layers, dropout=0.2 if layers > 1 else 0)
         else:
             self.rnn = nn.RNN(embed, hidden, layers, nonlinearity=kind.partition("_")[2].lower(), dropout=0.2)
         self.decoder = nn.Linear(hidden, vocab)

@@ -40,24 +40,33 @@ def gpt2(layers: int = 2) -> torch.nn.Module:
     return hf.GPT2LMHeadModel(hf.GPT2Config(**VOCAB, n_positions=16, n_embd=16, n_layer=layers, n_head=2))
 
 
-def llama() -> torch.nn.Module:
-    config = hf.LlamaConfig(**SIZES, **VOCAB, num_hidden_layers=2, num_key_value_heads=1, max_position_embeddings=16)
+def llama(layers: int = 2) -> torch.nn.Module:
+    config = hf.LlamaConfig(
+        **SIZES, **VOCAB, num_hidden_layers=layers, num_key_value_heads=1, max_position_embeddings=16
+    )
     return hf.LlamaForCausalLM(config)
 
 
-def t5() -> torch.nn.Module:
+def t5(layers: int = 2) -> torch.nn.Module:
     config = hf.T5Config(
-        vocab_size=40, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, decoder_start_token_id=0, pad_token_id=0
+        vocab_size=40,
+        d_model=16,
+        d_kv=8,
+        d_ff=32,
+        num_layers=layers,
+        num_heads=2,
+        decoder_start_token_id=0,
+        pad_token_id=0,
     )
     return hf.T5ForConditionalGeneration(config)
 
 
-def whisper() -> torch.nn.Module:
+def whisper(layers: int = 2) -> torch.nn.Module:
     sizes = {"d_model": 16, "num_mel_bins": 8, "max_source_positions": 10, "max_target_positions": 12}
     parts = {
         f"{part}_{what}": count
         for part in ("encoder", "decoder")
-        for what, count in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 32))
+        for what, count in (("layers", layers), ("attention_heads", 2), ("ffn_dim", 32))
     }
     return hf.WhisperForConditionalGeneration(
         hf.WhisperConfig(**VOCAB, **sizes, **parts, decoder_start_token_id=1, suppress_tokens=None)
@@ -120,9 +129,15 @@ def images() -> dict[str, Any]:
 MODELS = [
     Model("bert", bert, padded, compiled=partial(bert, 1)),
     Model("gpt2", gpt2, text, compiled=partial(gpt2, 1)),
-    Model("llama", llama, text),
-    Model("t5", t5, text),
-    Model("whisper", whisper, sounds, left_alone={"WhisperPositionalEmbedding": of_another("Embedding")}),
+    Model("llama", llama, text, compiled=partial(llama, 1)),
+    Model("t5", t5, text, compiled=partial(t5, 1)),
+    Model(
+        "whisper",
+        whisper,
+        sounds,
+        left_alone={"WhisperPositionalEmbedding": of_another("Embedding")},
+        compiled=partial(whisper, 1),
+    ),
     Model("vit", vit, images, compiled=partial(vit, 1)),
     Model(
         "encodec",

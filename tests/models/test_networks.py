@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from networks import Block, Bottleneck, Gpt, ResNet, TransformerWordModel, Translator, VisionTransformer, WordModel
-from retyping import CompiledModels, Model, RetypedModels, of_another
+from retyping import CompiledModels, Model, RetypedModels, of_another, traced
 
 
 def images() -> dict[str, Any]:
@@ -27,6 +27,7 @@ WORD_MODELS = [
         f"word_language_model-{kind}{'-tied' if tied else ''}",
         partial(WordModel, kind, 20, 8, 8, 2, tied),
         given(tokens=partial(tokens, 6, 3)),
+        compiled=partial(WordModel, kind, 20, 8, 8, 1, tied) if kind == "LSTM" else None,
     )
     for kind, tied in [("LSTM", True), ("LSTM", False), ("GRU", True), ("RNN_TANH", False), ("RNN_RELU", True)]
 ]
@@ -57,6 +58,7 @@ MODELS = [
         "seq2seq",
         partial(Translator, 20, 6, 8),
         given(source=partial(tokens, 3, 5), lengths=lambda: torch.tensor([3, 5, 2]), target=partial(tokens, 3, 4)),
+        compiled=partial(Translator, 20, 6, 8),
     ),
 ]
 
@@ -70,3 +72,14 @@ class TestRetyped(RetypedModels):
 @pytest.mark.parametrize("model", [model for model in MODELS if model.compiled], ids=str)
 class TestCompiled(CompiledModels):
     pass
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
+def test_after_a_break_of_torchs_own_the_layers_inside_are_compiled_too() -> None:
+    """The encoder compares its mask, which no graph holds. Torch's layers then run as they are, ours are still traced."""
+    [model] = [model for model in MODELS if model.name == "word_language_model-transformer"]
+    plain, typed = model.twins()
+    inputs = model.inputs()
+    theirs, ours = traced(plain, inputs), traced(typed, inputs)
+    assert theirs.count == 2
+    assert [ours.ops[: len(theirs.ops) - 2], ours.ops[-2:]] == [theirs.ops[:-2], theirs.ops[-2:]]
