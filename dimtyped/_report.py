@@ -37,6 +37,7 @@ _PLACES = 3  # arguments told in full
 _NAMES = 6  # names whose origin is told
 _DTYPES = {
     "Bool": "bool",
+    "BoolOrFloat": "bool or a float dtype",
     "Int": "a signed integer dtype",
     "UInt": "an unsigned integer dtype",
     "Integer": "an integer dtype",

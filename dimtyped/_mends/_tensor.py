@@ -166,6 +166,7 @@ def _casts(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
     if value.dtype.is_complex or value.dtype not in _USUAL:  # a cast would drop the imaginary part
         return
     named = [(f"{{}}.{method}()", dtype) for method, dtype in _METHODS.items() if dtype in array.dtypes]
+    named.sort(key=lambda cast: cast[1] is not torch.bool)  # a mask of ints is one of 0 and 1
     others = sorted((str(dtype), dtype) for dtype in (array.dtypes & _USUAL) - set(_METHODS.values()))
     for code, dtype in (*named, *((f"{{}}.to({name})", dtype) for name, dtype in others))[:1]:
         yield Change(code, _cast_text(trial, value.dtype, dtype), Seen(computed(value), dtype=dtype, shape=value.shape))

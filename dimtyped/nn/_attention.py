@@ -15,6 +15,7 @@ from dimtyped.nn._layer import Layer, declares
 from dimtyped.nn._sequences import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rarer_forms, sequence
 
 _SELF = "value is key and key is query and self._qkv_same_embed_dim"
+_DROPS_MASK = "is_causal and key_padding_mask is None and not need_weights"
 
 
 def _inputs(layout: str) -> Inputs:
@@ -44,7 +45,7 @@ def _self_inputs(layout: str) -> Inputs:
         "self.batch_first": _inputs(BATCH_FIRST),
         "": _inputs(SEQUENCE_FIRST),
     },
-    otherwise=rarer_forms("query", "self.batch_first", "is_causal", _inputs, "attn_mask"),
+    otherwise=rarer_forms("query", "self.batch_first", _DROPS_MASK, _inputs, "attn_mask"),
     output=tuple[Shaped[Tensor, "batch target embed"], Shaped[Tensor, "batch target source"] | None],
     parameters={
         "in_proj_weight": "3*embed embed",

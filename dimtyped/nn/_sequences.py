@@ -6,13 +6,19 @@ import functools
 from collections.abc import Callable
 from typing import Any, Optional, Union
 
-from jaxtyping import Shaped
+from jaxtyping import AbstractDtype, Float, Shaped
 from torch import Tensor
 
 from dimtyped.nn._forms import Inputs, has_axes, without
 
 BATCH_FIRST, SEQUENCE_FIRST, UNBATCHED = "batch {} {}", "{} batch {}", "{} {}"
 """The layouts: where the length and the width stand."""
+
+
+class BoolOrFloat(AbstractDtype):
+    """The dtypes of a mask: what it hides, or what is added to the scores."""
+
+    dtypes = ("bool", *Float.dtypes)  # pyright: ignore[reportAttributeAccessIssue]  # to pyright it is Annotated
 
 
 @functools.cache  # an annotation is a class of its own, and the layers have many in common
@@ -25,14 +31,16 @@ def sequence(layout: str, length: str, width: str = "embed") -> Any:
 def mask(layout: str, rows: str, columns: str) -> Any:
     """Which positions see which: one mask for all heads, or one for each."""
     heads = "heads" if layout == UNBATCHED else "batch*heads"
-    one, each = Shaped[Tensor, f"{rows} {columns}"], Shaped[Tensor, f"{heads} {rows} {columns}"]
+    kind: Any = BoolOrFloat
+    one, each = kind[Tensor, f"{rows} {columns}"], kind[Tensor, f"{heads} {rows} {columns}"]
     return Union[None, one, each]  # noqa: UP007  # pyright knows no | of these
 
 
 @functools.cache
 def padding(layout: str, length: str) -> Any:
     """Which positions are padding."""
-    return Optional[Shaped[Tensor, length if layout == UNBATCHED else f"batch {length}"]]  # noqa: UP045  # as above
+    kind: Any = BoolOrFloat
+    return Optional[kind[Tensor, length if layout == UNBATCHED else f"batch {length}"]]  # noqa: UP045  # as above
 
 
 def rarer_forms(first: str, batch_first: str, causal: str, inputs: Callable[[str], Inputs], *masks: str) -> Any:

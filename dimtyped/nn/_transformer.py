@@ -18,7 +18,10 @@ from dimtyped.nn._sequences import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, r
 _SIZES = {"embed": "_dim_attention.embed_dim", "heads": "_dim_attention.num_heads"}
 _ARGUMENTS = {"d_model": "embed", "nhead": "heads", "dim_feedforward": "feedforward"}
 _BATCH_COMES_FIRST = "self._dim_attention.batch_first"
-_TARGET_IS_CAUSAL = "tgt_is_causal or memory_is_causal"
+_ENCODER_DROPS_MASK = "is_causal and src_key_padding_mask is None"
+_DECODER_DROPS_MASK = (
+    "(tgt_is_causal and tgt_key_padding_mask is None) or (memory_is_causal and memory_key_padding_mask is None)"
+)
 
 
 def _forms(inputs: Any) -> dict[str, Inputs | None]:
@@ -94,7 +97,7 @@ class _Stack(_OfAttention):
 @declares(
     sizes=_SIZES,
     forms=_forms(_encoder_inputs),
-    otherwise=rarer_forms("src", _BATCH_COMES_FIRST, "is_causal", _encoder_inputs, "src_mask"),
+    otherwise=rarer_forms("src", _BATCH_COMES_FIRST, _ENCODER_DROPS_MASK, _encoder_inputs, "src_mask"),
     output=sequence(BATCH_FIRST, "source"),
     flow=("embed", "embed"),
     arguments=_ARGUMENTS,
@@ -119,7 +122,7 @@ class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):
 @declares(
     sizes=_SIZES,
     forms=_forms(_decoder_inputs),
-    otherwise=rarer_forms("tgt", _BATCH_COMES_FIRST, _TARGET_IS_CAUSAL, _decoder_inputs, "tgt_mask", "memory_mask"),
+    otherwise=rarer_forms("tgt", _BATCH_COMES_FIRST, _DECODER_DROPS_MASK, _decoder_inputs, "tgt_mask", "memory_mask"),
     output=sequence(BATCH_FIRST, "target"),
     flow=("embed", "embed"),
     arguments=_ARGUMENTS,
@@ -147,7 +150,7 @@ class TransformerDecoderLayer(_OfAttention, torch.nn.TransformerDecoderLayer):
 @declares(
     sizes=_SIZES,
     forms=_forms(_encoder_inputs),
-    otherwise=rarer_forms("src", _BATCH_COMES_FIRST, "is_causal", _encoder_inputs, "mask"),
+    otherwise=rarer_forms("src", _BATCH_COMES_FIRST, _ENCODER_DROPS_MASK, _encoder_inputs, "mask"),
     output=sequence(BATCH_FIRST, "source"),
     flow=("embed", "embed"),
     error=DimensionAssertionError,
@@ -165,7 +168,7 @@ class TransformerEncoder(_Stack, torch.nn.TransformerEncoder):
 @declares(
     sizes=_SIZES,
     forms=_forms(_decoder_inputs),
-    otherwise=rarer_forms("tgt", _BATCH_COMES_FIRST, _TARGET_IS_CAUSAL, _decoder_inputs, "tgt_mask", "memory_mask"),
+    otherwise=rarer_forms("tgt", _BATCH_COMES_FIRST, _DECODER_DROPS_MASK, _decoder_inputs, "tgt_mask", "memory_mask"),
     output=sequence(BATCH_FIRST, "target"),
     flow=("embed", "embed"),
     error=DimensionAssertionError,
@@ -191,7 +194,7 @@ class TransformerDecoder(_Stack, torch.nn.TransformerDecoder):
     otherwise=rarer_forms(
         "src",
         "self.batch_first",
-        f"src_is_causal or {_TARGET_IS_CAUSAL}",
+        f"(src_is_causal and src_key_padding_mask is None) or {_DECODER_DROPS_MASK}",
         _transformer_inputs,
         "src_mask",
         "tgt_mask",

@@ -23,9 +23,9 @@ def attention_calls(draw: st.DrawFn) -> Call:
     arguments = {"embed_dim": sizes["embed"], "num_heads": heads, "batch_first": layout == "batch first"}
     key, value = "embed", "embed"
     if draw(st.booleans()):
-        key, value = "kdim", "vdim"
         sizes |= {"kdim": draw(SIZES), "vdim": draw(SIZES)}
         arguments |= {"kdim": sizes["kdim"], "vdim": sizes["vdim"]}
+        key, value = (name if sizes[name] != sizes["embed"] else "embed" for name in ("kdim", "vdim"))
     shapes = {
         "query": LAYOUTS[layout].format("target", "embed"),
         "key": LAYOUTS[layout].format("source", key),
@@ -122,6 +122,64 @@ def test_a_causal_call_drops_its_mask_as_torch_does():
     wrong = torch.rand(5, 3, 6)
     with pytest.raises(DimensionError, match="embed is 6, must be 8"):
         ours(wrong, wrong, wrong, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"need_weights": True}, {"key_padding_mask": torch.zeros(3, 5, dtype=torch.bool)}],
+    ids=["weights", "padding"],
+)
+def test_a_causal_call_that_uses_its_mask_has_it_checked(options):
+    """Torch drops a causal mask where it needs neither weights nor padding; where it uses it, it must fit."""
+    options = {"need_weights": False, "attn_mask": torch.zeros(9, 9, dtype=torch.bool), "is_causal": True} | options
+    sequence = torch.rand(5, 3, 8)
+    with pytest.raises(RuntimeError, match="shape"):
+        torch.nn.MultiheadAttention(8, 2)(sequence, sequence, sequence, **options)
+    with pytest.raises(DimensionError, match="argument `attn_mask` does not fit: source is 9, must be 5"):
+        nn.MultiheadAttention(8, 2)(sequence, sequence, sequence, **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64], ids=str)
+@pytest.mark.parametrize("argument", ["attn_mask", "key_padding_mask"])
+def test_a_mask_of_ints_is_told_to_be_bools(argument, dtype):
+    sequence, mask = torch.rand(5, 3, 8), torch.zeros((5, 5) if argument == "attn_mask" else (3, 5), dtype=dtype)
+    with pytest.raises(AssertionError, match="only bool and floating types"):
+        torch.nn.MultiheadAttention(8, 2)(sequence, sequence, sequence, **{argument: mask})
+    with pytest.raises(
+        AssertionError, match=f"argument `{argument}` does not fit: its dtype is .*, must be bool"
+    ) as error:
+        nn.MultiheadAttention(8, 2)(sequence, sequence, sequence, **{argument: mask})
+    assert error.value.hint == f"`{argument}.bool()` fits, True for all but 0."
+
+
+MASKS = {
+    "bool": torch.ones(5, 5).triu(1).bool(),
+    "float": torch.full((5, 5), -torch.inf).triu(1),
+    "for each head": torch.ones(5, 5).triu(1).bool().expand(6, 5, 5),
+    "float for each head": torch.full((5, 5), -torch.inf).triu(1).repeat(6, 1, 1),
+}
+PADDINGS = {"bool": torch.tensor([[False] * 4 + [True]] * 3), "float": torch.tensor([[0.0] * 4 + [-torch.inf]] * 3)}
+
+
+@pytest.mark.filterwarnings("ignore:Support for mismatched")  # a bool mask beside a float one, which torch still takes
+@pytest.mark.parametrize("weights", [{"need_weights": False}, {}, {"average_attn_weights": False}], ids=str)
+@pytest.mark.parametrize("padding", [None, *PADDINGS])
+@pytest.mark.parametrize("mask", [None, *MASKS])
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("options", [{}, {"add_bias_kv": True, "add_zero_attn": True}], ids=["", "bias and zero"])
+def test_every_legal_mask_gives_what_torch_gives(options, batch_first, mask, padding, weights):
+    ours, theirs = (
+        namespace.MultiheadAttention(8, 2, batch_first=batch_first, **options) for namespace in (nn, torch.nn)
+    )
+    ours.load_state_dict(theirs.state_dict())
+    sequence = torch.rand(3, 5, 8) if batch_first else torch.rand(5, 3, 8)
+    given = weights | {"attn_mask": MASKS.get(mask), "key_padding_mask": PADDINGS.get(padding)}
+    for training in (True, False):
+        with torch.set_grad_enabled(training):
+            results = [layer.train(training)(sequence, sequence, sequence, **given) for layer in (ours, theirs)]
+        assert torch.equal(results[0][0], results[1][0])
+        assert (results[0][1] is None) == (results[1][1] is None)
+        assert results[0][1] is None or torch.equal(results[0][1], results[1][1])
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
