@@ -214,6 +214,15 @@ def short_text(module: object) -> str:
     return str(text()) if callable(text) else short_repr(module)
 
 
+def given_text(value: object) -> str:
+    """What was given in a layer's place, without the values of a tensor: `'gru' of type str`, `a tensor of shape (3, 4)`."""
+    if isinstance(value, torch.Tensor):
+        return f"a {type(value).__name__} of shape {tuple(value.shape)}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"{short_repr(value)[:120]} of type {type(value).__name__}"
+
+
 def short_repr(module: object) -> str:
     """A module on one line."""
     return " ".join(repr(module).split())[:120] if isinstance(module, torch.nn.Module) else repr(module)

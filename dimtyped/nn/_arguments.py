@@ -19,6 +19,8 @@ from dimtyped.nn._refusals import misdeclared
 
 _KINDS = (AssertionError, TypeError, ValueError, RuntimeError, ZeroDivisionError)
 _NEGATIVE = "negative dimension"
+_SIZE = "an int of 0 or more"
+_WINDOW = ("kernel_size", "stride", "padding", "dilation", "output_padding")
 COUNTS: Mapping[str, int | None] = {
     "kernel_size": 1,
     "stride": 1,
@@ -73,16 +75,37 @@ def check_counts(
         value = arguments.get(name)
         if isinstance(value, str) and name in words:
             continue
-        for item in value if isinstance(value, tuple | list) else (value,):
+        several = isinstance(value, tuple | list)
+        for item in value if several else (value,):
             fault = _fault(item, bound)
             if fault:
                 wanted = "an int" if bound is None else f"an int of {bound} or more"
+                fault = f"holds {item!r}, which {fault}" if several else fault
                 raise wrong_argument(where, name, value, fault, f"give {wanted}", wanted)
+
+
+def check_lengths(where: str, axes: int, arguments: Mapping[str, Any], *, is_weight: bool) -> None:
+    """Refuses a window of other than one entry for each spatial axis; but for the kernel of a weight, one stands for all.
+
+    Raises:
+        DeclarationError: it names the argument and shows the value.
+    """
+    for name in _WINDOW:
+        value = arguments.get(name)
+        if not isinstance(value, tuple | list) or len(value) == axes:
+            continue
+        if len(value) > 1 or (len(value) == 0 and name != "stride") or (is_weight and name == "kernel_size"):
+            entries = "1 entry" if len(value) == 1 else f"{len(value)} entries"
+            wanted = f"an int or {axes} of them" if axes > 1 else "an int"
+            fault = f"has {entries}, for {axes} spatial {'axis' if axes == 1 else 'axes'}"
+            raise wrong_argument(where, name, value, fault, f"give {wanted}", wanted)
 
 
 def _fault(value: Any, least: int | None) -> str:
     if isinstance(value, bool):
         return "is a bool"
+    if isinstance(value, torch.Tensor):
+        return "" if _is_size(value) else "is no int"
     if _is_fraction_or_word(value):
         return f"is of type {type(value).__name__}"
     if least is None or isinstance(value, torch.SymInt) or not hasattr(value, "__index__") or value >= least:
@@ -94,9 +117,17 @@ def _is_fraction_or_word(value: object) -> bool:
     return isinstance(value, str | bytes) or (isinstance(value, numbers.Number) and not hasattr(value, "__index__"))
 
 
+def _is_size(value: torch.Tensor) -> bool:
+    """Whether torch takes the tensor for an int."""
+    return value.numel() == 1 and not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+
+
 @contextmanager
 def refusals_shown(
-    where: str, arguments: Mapping[str, Any] | None, multiples: Mapping[str, str] | None = None
+    where: str,
+    arguments: Mapping[str, Any] | None,
+    multiples: Mapping[str, str] | None = None,
+    sizes: Collection[str] = (),
 ) -> Generator[None]:
     """While torch's constructor runs: what it refuses is a DeclarationError that shows the values it speaks of.
 
@@ -110,7 +141,8 @@ def refusals_shown(
     except _KINDS as error:
         if arguments is None or not _is_refusal(error):
             raise
-        raise misdeclared(where, multiples or {}, arguments) or _refused(where, arguments, error) from error
+        known = misdeclared(where, multiples or {}, arguments) or _no_int(where, sizes, arguments)
+        raise known or _refused(where, arguments, error) from error
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -118,6 +150,15 @@ def _is_refusal(error: Exception) -> bool:
         return False
     frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     return frames[-1].startswith("torch.")
+
+
+def _no_int(where: str, sizes: Collection[str], arguments: Mapping[str, Any]) -> DeclarationError | None:
+    """The error for what torch refused as a size: None where one is needed, or a list."""
+    for name in sizes:
+        value = arguments.get(name, 0)
+        if not hasattr(value, "__index__"):
+            return wrong_argument(where, name, value, f"is of type {type(value).__name__}", f"give {_SIZE}", _SIZE)
+    return None
 
 
 def _refused(where: str, arguments: Mapping[str, Any], error: Exception) -> DeclarationError:

@@ -42,14 +42,17 @@ class HasInitialState(torch.nn.Module):
             torch.Size([4, 5, 16])
         """
         if batch is not None and (isinstance(batch, bool) or not hasattr(batch, "__index__") or batch < 0):
+            hint = "Give it input.shape[0], or [1] where batch_first is False."
             raise with_fields(
-                DeclarationError(f"initial_state: batch is {batch!r}, must be a size, an int of 0 or more, or None"),
+                DeclarationError(
+                    f"initial_state: batch is {batch!r}, must be a size, an int of 0 or more, or None\n\n  {hint}"
+                ),
                 where=f"{type(self).__name__}.initial_state",
                 argument="batch",
                 dim="batch",
                 expected="an int of 0 or more, or None",
                 actual=batch if isinstance(batch, bool | int | float | str) else repr(batch),
-                hint="give it input.shape[0], or [1] where batch_first is False",
+                hint=hint,
             )
         layer: Any = self
         of_weight: Any = layer._flat_weights[0]
@@ -146,11 +149,17 @@ def _check_part(layer: Any, part: Tensor, width: int, name: str) -> None:
     )
 
 
-def _error(layer: Any, text: str, dim: str, expected: object, actual: object) -> StateError:
-    error = StateError(f"{layer._dim_text()}: the argument `initial` does not fit: {text}")
+def _error(layer: Any, text: str, dim: str, expected: str | tuple[int, ...], actual: object) -> StateError:
+    wanted = (
+        expected
+        if isinstance(expected, str)
+        else f"a tensor of shape {shape_text(expected)}, which any batch starts from"
+    )
+    hint = f"Give it {wanted}."
+    error = StateError(f"{layer._dim_text()}: the argument `initial` does not fit: {text}\n\n  {hint}")
     error.where, error.argument, error.dim = type(layer).__name__, "initial", dim
     error.expected, error.actual = expected, actual
-    error.hint = f"give an initial state of {expected}" if isinstance(expected, str) else f"make it of shape {expected}"
+    error.hint = hint
     return error
 
 

@@ -25,7 +25,7 @@ from dimtyped._signature import size_at
 from dimtyped._tracing import is_tracing
 from dimtyped._typed import entry_of, wrap
 from dimtyped.nn import _parameters
-from dimtyped.nn._arguments import COUNTS, named_arguments, check_counts, check_sizes, refusals_shown
+from dimtyped.nn._arguments import COUNTS, named_arguments, check_counts, check_lengths, check_sizes, refusals_shown
 from dimtyped.nn._checkpoint import explain_sizes
 from dimtyped.nn._forms import Inputs
 from dimtyped.nn._keeping import KeepsTies
@@ -316,7 +316,9 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
             take_names(self, given)
             args = tuple(plain(value) for value in args)
             kwargs = {key: plain(value) for key, value in kwargs.items()}
-        with refusals_shown(cls.__name__, given, cls.contract.multiples), _parameters.made_by_torch(self):
+        contract = cls.contract
+        refusals = refusals_shown(cls.__name__, given, contract.multiples, contract.sizes.values())
+        with refusals, _parameters.made_by_torch(self):
             torch_init(self, *args, **kwargs)
         make_ready(self, cls)
 
@@ -328,6 +330,8 @@ def check_arguments(cls: Any, arguments: Mapping[str, Any]) -> None:
     contract = cls.contract
     check_sizes(cls.__name__, (*contract.sizes.values(), *contract.arguments), arguments)
     check_counts(cls.__name__, contract.counts, arguments, contract.words)
+    if "kernel_size" in arguments:
+        check_lengths(cls.__name__, -contract.axis - 1, arguments, is_weight=bool(contract.sizes))
     cls._dim_check_arguments(arguments)
 
 

@@ -148,6 +148,8 @@ def _assignment_hint(
         return f"Declare Embedding({shape[0]}, {shape[1]}), or give it a matrix of the declared shape."
     is_embedding = owner is not None and isinstance(owner[0], torch.nn.Embedding)
     if name != "weight" or not is_embedding or len(shape) != 2 or len(expected) != 2:
+        if len(shape) == 2 and shape == expected[::-1]:
+            return "It is transposed: give it nn.Parameter(matrix.T.contiguous())."
         return "Give it a parameter of the declared shape, or declare the layer with the sizes of this one."
     if shape[0] == expected[0]:
         return (

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from dimtyped._errors import RankError
 from dimtyped._packed import packed_shape
 from dimtyped._typed import entry_of
-from dimtyped.nn._arguments import refusals_shown
+from dimtyped.nn._arguments import COUNTS, refusals_shown
 from dimtyped.nn._initial import PARTS, HasInitialState, State, initial_axes, take_initial
 from dimtyped.nn._layer import Layer, check_arguments, check_before, declares, make_ready, plain, take_names
 from dimtyped.nn._parameters import made_by_torch
@@ -29,6 +29,7 @@ _FlatCell = Shaped[Tensor, "layers hidden"]
 _PackedCell = Shaped[Tensor, "layers batch={batch} hidden"]
 
 _SIZES = {"embed": "input_size", "hidden": "hidden_size", "state": "_dim_state", "layers": "_dim_layers"}
+_COUNTS = {**COUNTS, "num_layers": 1}
 _BATCH_FIRST = Shaped[Tensor, "batch seq embed"]
 _SEQ_FIRST = Shaped[Tensor, "seq batch embed"]
 _UNBATCHED = Shaped[Tensor, "seq embed"]
@@ -132,7 +133,8 @@ def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # torch's n
 def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial: Any, **arguments: Any) -> None:
     check_arguments(type(layer), arguments)
     take_names(layer, arguments)
-    with refusals_shown(type(layer).__name__, arguments), made_by_torch(layer):
+    sizes = ("input_size", "hidden_size", "num_layers")
+    with refusals_shown(type(layer).__name__, arguments, sizes=sizes), made_by_torch(layer):
         torch_init(**{key: plain(value) for key, value in arguments.items()})
     if state_from is not None:
         check_state_from(layer, state_from)
@@ -143,6 +145,7 @@ def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial:
 
 @declares(
     sizes=_SIZES,
+    counts=_COUNTS,
     inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _State | _FlatState | None},
     output=tuple[_OUTPUT, _State | _FlatState],
     flow=("embed", "hidden"),
@@ -200,6 +203,7 @@ class RNN(Recurrent, torch.nn.RNN):
 
 @declares(
     sizes=_SIZES,
+    counts=_COUNTS,
     inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _State | _FlatState | None},
     output=tuple[_OUTPUT, _State | _FlatState],
     flow=("embed", "hidden"),
@@ -261,6 +265,7 @@ class GRU(Recurrent, torch.nn.GRU):
 
 @declares(
     sizes=_SIZES,
+    counts=_COUNTS,
     inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _PAIR | None},
     output=tuple[_OUTPUT, _PAIR],
     flow=("embed", "hidden"),

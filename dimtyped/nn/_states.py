@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from dimtyped._errors import StateError
-from dimtyped._scope import short_repr
+from dimtyped._scope import given_text
 from dimtyped._typed import entry_of
 from dimtyped.nn._initial import State
 from dimtyped.nn._layer import Layer, check_before, declares, make_ready
@@ -56,7 +56,9 @@ def check_state_from(target: torch.nn.RNNBase, source: Any) -> None:
     hint = "Use nn.StateBridge(source, target), a learned map between the two states, or make them equal."
     error = StateError(
         f"{_text(target)} cannot start from the final state of {_text(source)}: {names} "
-        f"{'differs' if len(differences) == 1 else 'differ'}\n\n" + "\n".join(lines) + f"\n\n  {hint}"
+        f"{'differ' if len(differences) > 1 or names.endswith('s') else 'differs'}\n\n"
+        + "\n".join(lines)
+        + f"\n\n  {hint}"
     )
     error.where, error.argument, error.dim, error.hint = type(target).__name__, "state_from", differences[0][0], hint
     error.actual, error.expected = differences[0][1], differences[0][2]
@@ -70,12 +72,11 @@ def must_be_recurrent(argument: str, layer: object) -> None:
         StateError: it is no RNN, GRU or LSTM.
     """
     if not isinstance(layer, torch.nn.RNNBase):
-        error = StateError(
-            f"{argument} takes an RNN, a GRU or an LSTM, not {short_repr(layer)} of type {type(layer).__name__}"
-        )
+        hint = "Give it the recurrent layer itself, such as encoder.gru."
+        error = StateError(f"{argument} takes an RNN, a GRU or an LSTM, not {given_text(layer)}\n\n  {hint}")
         error.where, error.argument = "StateBridge" if argument != "state_from" else argument, argument
         error.expected, error.actual = "an RNN, a GRU or an LSTM", type(layer).__name__
-        error.hint = "give it the recurrent layer itself, such as encoder.gru"
+        error.hint = hint
         raise error
 
 
@@ -232,6 +233,9 @@ class StateBridge(Layer, _Bridge):
     @property
     def _dim_cell(self) -> int:
         return self.source.cell
+
+    def _dim_arrow(self) -> str:
+        return super()._dim_arrow().removesuffix(", cell=0")
 
     @property
     def _dim_labels(self) -> dict[str, str]:

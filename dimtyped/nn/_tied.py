@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812  # its name everywhere
 
 from dimtyped._dims import Dim
 from dimtyped._errors import TyingError, with_fields
-from dimtyped._scope import short_repr
+from dimtyped._scope import given_text
 from dimtyped.nn._arguments import check_sizes
 from dimtyped.nn._keeping import keep_ties
 from dimtyped.nn._layer import ROLES, Layer, compile_checks, declares, typed_class_of
@@ -78,15 +78,14 @@ class TiedDecoder(Layer, _TiedOutput):
     ) -> None:
         torch.nn.Module.__init__(self)  # a Linear's would draw a weight
         if not isinstance(embedding, torch.nn.Embedding):
+            hint = "Give it the embedding layer itself, not its weight or its sizes."
             raise with_fields(
-                TyingError(
-                    f"TiedDecoder takes an embedding, not {short_repr(embedding)} of type {type(embedding).__name__}"
-                ),
+                TyingError(f"TiedDecoder takes an embedding, not {given_text(embedding)}\n\n  {hint}"),
                 where="TiedDecoder",
                 argument="embedding",
                 expected="an nn.Embedding",
                 actual=type(embedding).__name__,
-                hint="give it the embedding layer itself, not its weight or its sizes",
+                hint=hint,
             )
         self.embedding_dim = embedding.weight.shape[1]
         self.in_features = self.embedding_dim if hidden is None else _size(hidden)
@@ -141,15 +140,14 @@ def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
     """
     for module in (layer, embedding):
         if not isinstance(getattr(module, "weight", None), Tensor):
+            hint = "Give it an output layer such as nn.Linear(embed, vocab), and the embedding."
             raise with_fields(
-                TyingError(
-                    f"tie() takes layers with a weight, not {short_repr(module)} of type {type(module).__name__}"
-                ),
+                TyingError(f"tie() takes layers with a weight, not {given_text(module)}\n\n  {hint}"),
                 where="tie",
                 argument="embedding" if module is embedding else "layer",
                 expected="a layer with a weight",
                 actual=type(module).__name__,
-                hint="give it an output layer such as nn.Linear(embed, vocab), and the embedding",
+                hint=hint,
             )
     theirs, ours = tuple(embedding.weight.shape), tuple(getattr(layer, "weight").shape)  # noqa: B009
     if theirs != ours:
@@ -182,6 +180,8 @@ def _wrong_width(layer: TiedDecoder) -> TyingError:
     hidden, embed = labels["hidden"], labels["embed"]
     call = f"nn.TiedDecoder(embedding, {layer.in_features}, project=True)"
     hint = f"Use {call}, which learns a map from {hidden} to {embed}."
+    if layer.in_features == layer.out_features and hidden in (labels["vocab"], "hidden"):
+        hint = f"Leave hidden out: it is the width of what comes in, and {labels['vocab']} comes out by itself."
     error = TyingError(
         f"TiedDecoder: {hidden} is {layer.in_features}, but the embedding's width is {embed}={layer.embedding_dim}: "
         "one weight cannot be both (vocab, embed) and (vocab, hidden)\n\n"

@@ -31,6 +31,18 @@ def check_matrix(matrix: Tensor, vocabulary: Any, embed: int | None) -> None:
     Warns:
         UserWarning: some rows belong to no entry.
     """
+    if not isinstance(matrix, Tensor):
+        hint = "Make it a tensor, as with torch.as_tensor(matrix)."
+        raise with_fields(
+            DeclarationError(
+                f"{_WHERE} takes a matrix (vocab, embed) as a tensor, not as a {type(matrix).__name__}\n  {hint}"
+            ),
+            where=_WHERE,
+            argument="embeddings",
+            expected="a tensor",
+            actual=type(matrix).__name__,
+            hint=hint,
+        )
     shape = tuple(matrix.shape)
     if len(shape) != 2:
         raise with_fields(
@@ -56,17 +68,17 @@ def _check_rows(shape: tuple[int, ...], vocabulary: Any) -> None:
     if entries < rows:
         warnings.warn(
             f"{_WHERE}: the vocabulary has {entries} entries, the matrix {rows} rows: "
-            f"{rows - entries} rows are never looked up and never train",
+            f"{_number(rows - entries, 'row is never looked up and never trains', 'rows are never looked up and never train')}",
             stacklevel=4,
         )
 
 
 def _entries(vocabulary: Any) -> int:
     """How many entries a vocabulary has: a size, or a mapping, a sequence or a tokenizer of them."""
-    if hasattr(vocabulary, "__index__") or isinstance(vocabulary, float | str | bytes):
+    if hasattr(vocabulary, "__index__"):
         check_sizes(_WHERE, ["vocabulary"], {"vocabulary": vocabulary})
         return int(vocabulary)
-    if not hasattr(vocabulary, "__len__"):
+    if not hasattr(vocabulary, "__len__") or isinstance(vocabulary, str | bytes):
         wanted = "the entries, a mapping of them to ids, or how many there are"
         fault = f"is of type {type(vocabulary).__name__}"
         raise wrong_argument(_WHERE, "vocabulary", vocabulary, fault, f"give it {wanted}", wanted)
@@ -74,6 +86,10 @@ def _entries(vocabulary: Any) -> int:
         known: Mapping[Any, Any] = vocabulary
         return max([len(known), *(value + 1 for value in known.values() if isinstance(value, int))])
     return len(vocabulary)
+
+
+def _number(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"
 
 
 def _wrong_width(shape: tuple[int, ...], embed: int) -> DeclarationError:
@@ -97,7 +113,7 @@ def _too_few_rows(shape: tuple[int, ...], entries: int, name: str) -> Declaratio
     return with_fields(
         DeclarationError(
             f"{_WHERE}: {name} is {entries}, but the matrix {shape_text(shape)} has {shape[0]} rows: "
-            f"{entries - shape[0]} entries have none\n  Add a row for each, or drop the entries."
+            f"{_number(entries - shape[0], 'entry has', 'entries have')} none\n  Add a row for each, or drop the entries."
         ),
         where=_WHERE,
         argument="vocabulary",

@@ -194,6 +194,40 @@ def test_each_of_several_is_looked_at(kind: str, name: str, value: Any) -> None:
     refusal(kind, name, value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "right", "wrong"),
+    [
+        ("Conv1d", "kernel_size", [(2,)], [(2, 2), ()]),
+        ("Conv2d", "kernel_size", [(2, 2)], [(2,), (2, 2, 2)]),
+        ("ConvTranspose2d", "kernel_size", [(2, 2)], [(2,)]),
+        ("Conv2d", "stride", [(1,), (1, 1)], [(1, 1, 1)]),
+        ("Conv2d", "dilation", [(1,), (1, 1)], [(1, 1, 1)]),
+        ("Conv2d", "padding", [(1,), (1, 1)], [(1, 1, 1)]),
+        ("Conv3d", "padding", [(1,), (1, 1, 1)], [(1, 1)]),
+        ("MaxPool2d", "kernel_size", [(2,), (2, 2)], [(2, 2, 2), ()]),
+        ("AvgPool3d", "stride", [(2,), (2, 2, 2), ()], [(2, 2)]),
+        ("MaxPool1d", "padding", [(0,)], [(0, 0), ()]),
+    ],
+)
+def test_a_window_has_an_entry_for_each_axis(kind: str, name: str, right: list[Any], wrong: list[Any]) -> None:
+    """Exactly those are refused that torch itself runs nowhere."""
+    values = torch.ones(2, 2, *[7] * int(kind[-2]))
+    for value in right:
+        assert make(nn, kind, **{name: value})(values).shape == make(torch.nn, kind, **{name: value})(values).shape
+    for value in wrong:
+        refusal(kind, name, value)
+        with pytest.raises((RuntimeError, TypeError, ValueError, IndexError)):
+            make(torch.nn, kind, **{name: value})(values)
+
+
+@pytest.mark.parametrize("value", [None, [3], torch.ones(3), torch.tensor(True), torch.tensor(2.5)], ids=str)
+def test_what_is_no_size_at_all(value: Any) -> None:
+    for make_layer in (lambda: nn.Linear(value, 2), lambda: nn.GRU(value, 2)):
+        with pytest.raises(DeclarationError, match=r"(in_features|input_size)=.* is (of type|no int)") as info:
+            make_layer()
+        assert info.value.argument in ("in_features", "input_size")
+
+
 def test_what_several_may_be() -> None:
     assert nn.AdaptiveAvgPool2d((None, 2))(torch.ones(1, 3, 5)).shape == (1, 3, 2)
     assert nn.Conv2d(2, 2, (1, 2), stride=[1, 2], padding=(0, 1))(torch.ones(2, 3, 4)).shape == (2, 3, 3)

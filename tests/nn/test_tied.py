@@ -74,10 +74,28 @@ def test_its_bias_is_drawn_within_a_linears_bounds():
     assert 0 < nn.TiedDecoder(nn.Embedding(9, 3)).bias.abs().max() <= 1 / 3**0.5
 
 
-@pytest.mark.parametrize("wrong", [None, torch.nn.Linear(3, 9), torch.ones(9, 3)], ids=["none", "a layer", "a tensor"])
-def test_takes_an_embedding(wrong):
-    with pytest.raises(TyingError, match="TiedDecoder takes an embedding"):
+@pytest.mark.parametrize("hidden", [9, *dims(words=9)], ids=repr)
+def test_the_vocabulary_given_for_the_width_of_what_comes_in(hidden):
+    with pytest.raises(TyingError, match=r"Leave hidden out: .*, and words comes out by itself\.$"):
+        nn.TiedDecoder(nn.Embedding(*dims(words=9, width=3)), hidden)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (None, "None of type NoneType"),
+        (torch.nn.Linear(3, 9), "Linear(in_features=3, out_features=9, bias=True) of type Linear"),
+        (torch.ones(9, 3), "a Tensor of shape (9, 3)"),
+        (nn.Embedding, "the class Embedding"),
+    ],
+    ids=["none", "a layer", "a tensor", "a class"],
+)
+def test_takes_an_embedding(wrong, text):
+    with pytest.raises(TyingError) as caught:
         nn.TiedDecoder(wrong)
+    assert str(caught.value).startswith(
+        f"TiedDecoder takes an embedding, not {text}\n\n  Give it the embedding layer itself"
+    )
 
 
 def test_a_plain_embedding_becomes_a_typed_one_in_place():

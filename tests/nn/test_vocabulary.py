@@ -64,7 +64,7 @@ def test_a_matrix_with_too_few_rows(vocabulary: Any, entries: int) -> None:
         nn.Embedding.from_pretrained(MATRIX, vocabulary=vocabulary)
     assert str(info.value) == (
         f"Embedding.from_pretrained: {name} is {entries}, but the matrix (4, 3) has 4 rows: "
-        f"{entries - 4} entries have none\n"
+        f"{entries - 4} {'entry has' if entries == 5 else 'entries have'} none\n"
         "  Add a row for each, or drop the entries."
     )
     assert (info.value.dim, info.value.expected, info.value.actual) == (name, entries, 4)
@@ -82,11 +82,15 @@ def test_a_matrix_of_another_width() -> None:
         nn.Embedding(5, 3, _weight=MATRIX)
     with pytest.raises(DeclarationError, match="takes a matrix"):
         nn.Embedding.from_pretrained(MATRIX[0])
+    for matrix in (MATRIX.tolist(), MATRIX.numpy()):
+        with pytest.raises(DeclarationError, match=f"as a tensor, not as a {type(matrix).__name__}") as info:
+            nn.Embedding.from_pretrained(matrix)
+        assert info.value.hint == "Make it a tensor, as with torch.as_tensor(matrix)."
 
 
 def test_fewer_words_than_rows_warns_with_the_count() -> None:
     """B2."""
-    text = r"the vocabulary has 3 entries, the matrix 4 rows: 1 rows are never looked up and never train"
+    text = r"the vocabulary has 3 entries, the matrix 4 rows: 1 row is never looked up and never trains"
     with pytest.warns(UserWarning, match=text) as caught:
         nn.Embedding.from_pretrained(MATRIX, vocabulary={"a": 0, "b": 1, "c": 2})
     assert caught[0].filename == __file__

@@ -234,7 +234,7 @@ def test_the_fixture_fuzzes_and_warnings_are_summed_up(installed, tmp_path):
     summary = done.stdout.partition("= dimtyped warnings =")[2]
     assert [line.partition("::")[2] for line in summary.splitlines() if line.startswith("test_it.py")] == [
         "test_rows: Embedding.from_pretrained: the vocabulary has 2 entries, the matrix 3 rows: "
-        "1 rows are never looked up and never train",
+        "1 row is never looked up and never trains",
         "test_name: add: `hiden` is used once in the annotations, so any size fits. Did you mean `hidden`, which the "
         "annotations use once?",
         "test_tie: TiedDecoder.weight is computed by a hook before each call now, so it is no longer tied to "
