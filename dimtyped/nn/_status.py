@@ -94,6 +94,10 @@ def _rows(model: torch.nn.Module) -> Iterator[Row]:
 
 
 def _state_of(module: torch.nn.Module) -> tuple[str, str]:
+    if isinstance(module, torch.jit.ScriptModule):
+        return "skipped", "TorchScript runs torch's own code of it, without checks"
+    if type(module).__module__.startswith("torch._dynamo."):
+        return "free", "compiles its module and passes it through"
     if "forward" in module.__dict__:
         return "skipped", "its forward was replaced on the instance; what that checks is not known here"
     if _is_checked(module):

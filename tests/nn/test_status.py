@@ -54,6 +54,7 @@ def state_of(module: torch.nn.Module) -> tuple[str, str]:
         (torch.nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "checked", ""),
         (torch.nn.ReLU(), "free", "keeps its input's shape, whatever that is"),
         (torch.nn.GLU(), "skipped", "halves an axis; torch alone checks that it can"),
+        (torch.compile(nn.Linear(2, 2), backend="eager"), "free", "compiles its module and passes it through"),
         (torch.nn.DataParallel(nn.Linear(2, 2)), "free", "passes its layers through"),
         (nn.Sequential(), "free", "passes its layers through"),
     ],
@@ -69,6 +70,12 @@ def test_a_forward_that_was_replaced_on_the_instance_is_not_called_checked() -> 
         "skipped",
         "its forward was replaced on the instance; what that checks is not known here",
     )
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
+def test_what_torchscript_runs_is_not_called_checked() -> None:
+    scripted = torch.jit.script(nn.Linear(2, 2))
+    assert state_of(scripted) == ("skipped", "TorchScript runs torch's own code of it, without checks")
 
 
 def test_every_module_of_a_model_has_a_row() -> None:
