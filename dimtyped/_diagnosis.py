@@ -81,10 +81,11 @@ def build_error(
     hint = mend.text if mend is not None else ""
     surroundings = _unless_it_fails(lambda: _surroundings(findings, where, mend, around), {"notes": ()})
     surroundings["notes"] = (*notes, *surroundings["notes"])
-    error = kind(str(Report(where, findings, labels, hint, **surroundings)))
+    report = Report(where, findings, labels, hint, **surroundings)
+    error = kind(str(report))
     error.where = where
     error.argument = first.place.partition("[")[0].partition(".")[0]
-    error.dim = labels.get(first.dim, first.dim)
+    error.dim = report.axes(first.hint) if first.kind == "rank" else labels.get(first.dim, first.dim)
     error.expected, error.actual = _plain(first.expected), _plain(first.actual)
     sizes = {labels.get(name, name): binding.size for name, binding in findings.bindings.items()}
     error.bindings = sizes | {f"*{name}": tuple(binding.size[1]) for name, binding in findings.runs.items()}

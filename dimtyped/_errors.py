@@ -6,7 +6,7 @@ text to the constructor and sets the fields on the instance, so that pickling ne
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from jaxtyping import TypeCheckError
 
@@ -17,7 +17,8 @@ class _Fields:
     Attributes:
         where: The function or method, with the layer's path inside its model: ``"Decoder.forward"``. Default: ``""``.
         argument: The argument that does not fit, or ``"return"``. Default: ``""``.
-        dim: The name of the dimension that does not fit. Default: ``""``.
+        dim: The name of the dimension that does not fit; empty where it is the dtype or the kind of value. With too few or
+            too many axes: those that are wanted, ``"batch seq"``. Default: ``""``.
         expected: What was declared or bound before. Default: ``None``.
         actual: What was found. Default: ``None``.
         bindings: Each name known at the failure, with its size. Default: empty.
@@ -45,7 +46,7 @@ class _Fields:
             'hidden'
         """
         fields = {name: _json_ready(getattr(self, name)) for name in _Fields.__annotations__}
-        return {"type": type(self).__name__, "message": str(self), **fields}
+        return {"type": type(self).__qualname__, "message": str(self), **fields}
 
 
 _E = TypeVar("_E", bound=Exception)
@@ -85,24 +86,50 @@ class VocabularyError(DimensionError, IndexError):
     __module__ = "dimtyped"
 
 
-class DimensionValueError(DimensionError, ValueError):
+class _Kind(DimensionError):  # noqa: N818  # never shown: its classes go by the name DimensionError
+    """What torch's own kind of exception is added to, one kind a class; to its user it is a DimensionError."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self).__name__, self.args, self.__dict__)  # by its own name, not the one it shows
+
+
+def _restored(name: str, arguments: tuple[Any, ...], fields: dict[str, Any]) -> Exception:
+    return with_fields(globals()[name](*arguments), **fields)
+
+
+class DimensionValueError(_Kind, ValueError):
     """A tensor does not fit a layer where torch raises ``ValueError``: InstanceNorm, the losses."""
+
+    __module__ = "dimtyped"
+    __qualname__ = "DimensionError"
 
 
 class RankError(DimensionValueError):
     """A tensor has too few or too many axes for a layer where torch raises ``ValueError``: the RNNs, the BatchNorms."""
 
+    __module__ = "dimtyped"
+    __qualname__ = "DimensionError"
 
-class DimensionIndexError(DimensionError, IndexError):
+
+class DimensionIndexError(_Kind, IndexError):
     """A tensor lacks an axis that a layer names by its number, where torch raises ``IndexError``: Flatten."""
 
+    __module__ = "dimtyped"
+    __qualname__ = "DimensionError"
 
-class DimensionNotImplementedError(DimensionError, NotImplementedError):
+
+class DimensionNotImplementedError(_Kind, NotImplementedError):
     """A tensor has too few or too many axes for a layer where torch raises ``NotImplementedError``: Upsample."""
 
+    __module__ = "dimtyped"
+    __qualname__ = "DimensionError"
 
-class DimensionAssertionError(DimensionError, AssertionError):
+
+class DimensionAssertionError(_Kind, AssertionError):
     """A tensor does not fit a layer where torch raises ``AssertionError``: MultiheadAttention."""
+
+    __module__ = "dimtyped"
+    __qualname__ = "DimensionError"
 
 
 class DeclarationError(_Fields, ValueError):

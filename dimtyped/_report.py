@@ -116,9 +116,13 @@ class Report:
         """An annotation as its user would write it, in the user's names."""
         text = annotation_text(hint.annotation)
         for array in arrays_in(hint) if self.labels else ():
-            axes = " ".join(self._axis_text(axis) for axis in array.axes)
-            text = text.replace(f'"{array.annotation.dim_str}"', f'"{axes}"')
+            text = text.replace(f'"{array.annotation.dim_str}"', f'"{self.axes(array)}"')
         return text
+
+    def axes(self, hint: Hint) -> str:
+        """The axes of an annotation, in the user's names: of the first tensor in it."""
+        first = next(iter(arrays_in(hint)), None)
+        return " ".join(self._axis_text(axis) for axis in first.axes) if first is not None else ""
 
     def _axis_text(self, axis: Axis) -> str:
         if axis.kind is Kind.EXPRESSION and axis.label:

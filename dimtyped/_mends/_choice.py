@@ -11,13 +11,17 @@ _PROPOSERS: tuple[Callable[[Trial], Iterator[Mend]], ...] = (  # the surer of it
     _arguments.swapped_kinds,
     _arguments.outvoted_place,
     _recurrent.pair,
+    _recurrent.one_step,
     _recurrent.state_order,
     _recurrent.batch_first,
+    _layers.sequence_first,
     _layers.class_axis,
+    _layers.one_hot,
     _layers.channel_axis,
     _recurrent.smaller_batch,
     _layers.misspelt,
     _layers.repetition,
+    _layers.lookup,
     _packed.packing,
     _packed.padding,
     _arguments.one_place,
@@ -37,6 +41,8 @@ _UNTRIED = (
 
 def mend_of(trial: Trial) -> Mend | None:
     """The mend to show, or None where the pattern is not known."""
+    if all(mismatch.kind == "extent" for mismatch in trial.mismatches):
+        return _layers.advice(trial)
     if not trial.call.signature.expressible or any(mismatch.kind in _UNTRIED for mismatch in trial.mismatches):
         return None
     return next((mend for propose in _PROPOSERS for mend in propose(trial) if trial.fits(mend)), None)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import torch
 
+from dimtyped._describe import Seen
 from dimtyped._mends._mend import Mend, Trial, reshaped, sizes_of
 from dimtyped._spelling import are_twins
 
 _INPUTS = ("input", "query", "key", "value", "src", "tgt", "memory")
 _CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+_NOTHING = Seen(type(None))
 _CONVOLUTIONS = {
     "Conv1d": 1,
     "Conv2d": 2,
@@ -33,6 +35,42 @@ def class_axis(trial: Trial) -> Iterator[Mend]:
     yield Mend(f"The classes are axis 1: `{code}` fits.", {"input": code}, {"input": moved})
 
 
+def one_hot(trial: Trial) -> Iterator[Mend]:
+    """A target with an axis of classes where the number of each class is wanted."""
+    given, target = trial.argument("input"), trial.argument("target")
+    if not isinstance(trial.owner, _CLASSIFIERS) or given is None or target is None or target.shape != given.shape:
+        return
+    axis = min(1, len(given.shape or ()) - 1)
+    code, shape = f"target.argmax({axis})", sizes_of(target) or ()
+    made = Seen(torch.Tensor, dtype=torch.int64, shape=(*shape[:axis], *shape[axis + 1 :]))
+    yield Mend(
+        f"Is `target` one-hot? The number of each class is wanted: `{code}` fits.", {"target": code}, {"target": made}
+    )
+
+
+def sequence_first(trial: Trial) -> Iterator[Mend]:
+    """Inputs with the batch first, for an attention or transformer layer that was made without `batch_first`."""
+    shapes = {name: sizes_of(trial.argument(name) or _NOTHING) or () for name in _INPUTS}
+    batched = {name: shape for name, shape in shapes.items() if len(shape) == 3}
+    if getattr(trial.owner, "batch_first", True) or isinstance(trial.owner, torch.nn.RNNBase) or not batched:
+        return
+    code = {name: f"{name}.permute(1, 0, 2)" for name in batched}
+    moved = {name: reshaped(trial.call.values[name], (b, a, c)) for name, (a, b, c) in batched.items()}
+    *first, last = (f"`{name}`" for name in batched)
+    told = f"{', '.join(first)} and {last}" if first else last
+    kind = type(trial.owner).__name__
+    yield Mend(f"Is the batch first in {told}? Then make this {kind}(..., batch_first=True).", code, moved)
+
+
+def lookup(trial: Trial) -> Iterator[Mend]:
+    """Integers where features are wanted: ids that no embedding has looked up."""
+    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    if shape and wrong.value.dtype in (torch.int64, torch.int32) and isinstance(wrong.expected, int):
+        made = Seen(torch.Tensor, dtype=torch.float32, shape=(*shape, wrong.expected))
+        text = f"If these are token ids, look them up first, in an nn.Embedding(vocab, {wrong.expected})."
+        yield Mend(text, {}, {wrong.place: made}, is_general=True, is_other_form=True)
+
+
 def channel_axis(trial: Trial) -> Iterator[Mend]:
     """Images with their channels last."""
     value = trial.argument("input")
@@ -44,7 +82,8 @@ def channel_axis(trial: Trial) -> Iterator[Mend]:
     order = (*range(lead), len(shape) - 1, *range(lead, len(shape) - 1))
     code = f"input.permute({', '.join(map(str, order))})"
     moved = reshaped(value, tuple(shape[index] for index in order))
-    yield Mend(f"The channels come before height and width: `{code}` fits.", {"input": code}, {"input": moved})
+    axes = ("the length", "height and width", "depth, height and width")[spatial - 1]
+    yield Mend(f"The channels come before {axes}: `{code}` fits.", {"input": code}, {"input": moved})
 
 
 def projection(trial: Trial) -> Iterator[Mend]:
@@ -91,6 +130,20 @@ def _maker(layer: torch.nn.Module, axis: int, have: int, want: int) -> str | Non
     if spatial is not None:
         return f"nn.Conv{spatial}d({have}, {want}, 1)"
     return f"nn.Linear({have}, {want})" if axis == -1 and have > 0 else None
+
+
+def advice(trial: Trial) -> Mend | None:
+    """What to do about a size that torch refuses; there is no other tensor to propose."""
+    wrong = trial.mismatches[0]
+    text = ""
+    if isinstance(trial.owner, (*_CLASSIFIERS, torch.nn.MultiMarginLoss)) and wrong.dim == "classes":
+        least = str(wrong.expected).rpartition(" ")[2]
+        text = f"Make the layer before this one give {least} classes; those in `target` count from 0."
+    elif wrong.dim == "batch" and "training" in str(wrong.expected):
+        text = "DataLoader(..., drop_last=True) leaves such a batch out; model.eval() needs no statistics of it."
+    elif hasattr(trial.owner, "kernel_size") and str(wrong.expected).startswith("at least"):
+        text = "It is smaller than the kernel: give a larger input, a smaller kernel_size or more padding."
+    return Mend(text, {}, {}, is_general=True) if text else None
 
 
 def misspelt(trial: Trial) -> Iterator[Mend]:

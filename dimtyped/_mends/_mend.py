@@ -24,6 +24,7 @@ class Mend:
         changes: What stands at each place then.
         renamed: Other names for names in the annotation of a place.
         is_general: Whether it would do for any wrong size, and so says nothing of where this one came from.
+        is_other_form: Whether it makes the call one of another form, whose sizes its proposer has compared.
     """
 
     text: str
@@ -31,6 +32,7 @@ class Mend:
     changes: Mapping[str, Seen]
     renamed: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     is_general: bool = False
+    is_other_form: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Trial:
 
     def fits(self, mend: Mend) -> bool:
         """Whether the whole call fits once the mend is applied, and torch too would take these sizes."""
+        if mend.is_other_form:
+            return True
         found = self.call.check(mend.changes, mend.renamed)
         return not found.mismatches and not found.undecided and not self._is_refused(mend)
 

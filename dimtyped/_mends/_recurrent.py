@@ -45,6 +45,21 @@ def batch_first(trial: Trial) -> Iterator[Mend]:
     yield Mend(text, {"input": "input.permute(1, 0, 2)"}, {"input": changed})
 
 
+def one_step(trial: Trial) -> Iterator[Mend]:
+    """One step of a batch, (batch, embed), which reads as one unbatched sequence; the state shows what it is."""
+    layer, value = trial.owner, trial.argument("input")
+    parts = _parts(trial.argument("hx"))
+    shape = sizes_of(value) if value is not None else None
+    if not isinstance(layer, torch.nn.RNNBase) or value is None or shape is None or len(shape) != 2:
+        return
+    if [sizes_of(part) for part in parts] == _state_shapes(layer, shape[0]) and shape[1] == layer.input_size:
+        axis = 1 if layer.batch_first else 0
+        code = f"input.unsqueeze({axis})"
+        changed = reshaped(value, (shape[0], 1, shape[1]) if axis else (1, *shape))
+        text = f"Without an axis `seq` it is one unbatched sequence: `{code}` makes it one step of a batch."
+        yield Mend(text, {"input": code}, {"input": changed}, is_other_form=True)
+
+
 def state_order(trial: Trial) -> Iterator[Mend]:
     """A state in batch-first order: `batch_first` does not move it."""
     layer = trial.owner
@@ -64,7 +79,7 @@ def smaller_batch(trial: Trial) -> Iterator[Mend]:
     if trial.is_outvoted or not _is_state(trial, wrong.value, want):
         return
     if have > want:
-        rule = "A smaller last batch? `{}` cuts the state to it, and DataLoader(..., drop_last=True) leaves it out."
+        rule = "A smaller last batch? `{}` cuts the state; DataLoader(..., drop_last=True) leaves it out."
         yield from _state_mends(trial, lambda part: _cut(part, want), f"[:, :{want}].contiguous()", rule, argument)
     elif isinstance(trial.owner, torch.nn.RNNBase):
         text = f"The state is another batch's: without `{argument}` this one starts from zeros."

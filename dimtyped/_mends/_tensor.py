@@ -205,6 +205,7 @@ def _reshapes(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
     yield from _joins(trial, array, value)
     yield from _splits(trial, array, value)
     yield from _repeats(trial, array, value)
+    yield from _means(trial, array, value)
 
 
 def _permutations(value: Seen) -> Iterator[Change]:
@@ -313,6 +314,28 @@ def _repeat(value: Seen, shape: tuple[int, ...], axis: int, wanted: int, code: s
         else "An axis is missing: `{}` repeats it along one."
     )
     return Change(f"{code}.expand({sizes})", text, reshaped(value, expanded))
+
+
+def _means(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+    """An axis too many, of a size that no reshaping takes away: a mean that was forgotten. Not where any axis would do."""
+    shape = sizes_of(value) or ()
+    if array.variadic is not None or len(shape) != len(array.axes) + 1 or value.dtype not in _FLOATS:
+        return
+    rests = {axis: shape[:axis] + shape[axis + 1 :] for axis in range(len(shape))}
+    fitting = [
+        axis
+        for axis, rest in rests.items()
+        if all(_may_be(trial, *pair) for pair in zip(array.axes, rest, strict=True))
+    ]
+    if len(fitting) == 1:
+        text = f"Axis {fitting[0]} is too many: was a mean over it forgotten, `{{}}`?"
+        yield Change(f"{{}}.mean({fitting[0]})", text, reshaped(value, rests[fitting[0]]))
+
+
+def _may_be(trial: Trial, axis: Axis, size: int) -> bool:
+    """Whether what is known of an axis allows this size."""
+    known = known_size(trial, axis)
+    return not known or known == size
 
 
 def known_size(trial: Trial, axis: Axis) -> int:

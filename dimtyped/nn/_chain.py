@@ -108,12 +108,15 @@ def _check_pair(container: torch.nn.Module, first: Link, second: Link) -> None:
     if given == taken:
         return
     name = type(container).__name__
+    spatial = {-2: "1d", -3: "2d", -4: "3d"}.get(second.axis, "")
+    between = f"nn.Conv{spatial}({given}, {taken}, 1)" if spatial else f"nn.Linear({given}, {taken})"
+    hint = f"Give both the same size, or put `{between}` between them."
     error = DeclarationError(
         f"{name}: layer {second.path} takes {take}={taken}, but layer {first.path} gives {give}={given}\n"
         f"    {first.path}: {short_repr(first.layer)}\n"
         f"    {second.path}: {short_repr(second.layer)}\n"
-        f"  Give both the same size, or put a Linear({given}, {taken}) between them."
+        f"  {hint}"
     )
     error.where, error.argument, error.dim, error.expected, error.actual = name, second.path, take, given, taken
-    error.hint = f"give both the same size, or put a Linear({given}, {taken}) between them"
+    error.bindings, error.hint = {give: given, take: taken}, hint
     raise error
