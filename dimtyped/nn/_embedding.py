@@ -27,14 +27,18 @@ class TokenId(AbstractDtype):
 TokenId.__name__ = "Int"  # what errors call it
 
 
-def _checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+class OutsideError(IndexError):
+    """Ids outside the vocabulary, found before the kernel ran."""
+
+
+def checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
     """Torch's `forward`, the ids looked at first where they can be."""
 
-    def forward(self: Any, input: Tensor) -> Tensor:  # torch's name
+    def forward(self: Any, input: Tensor, *rest: Any) -> Tensor:  # torch's name
         bounds = _bounds(input)
         if bounds is not None and (bounds[0] < 0 or bounds[1] >= rows_of(self)):
-            raise IndexError("index out of range in self")
-        return torch_forward(self, input)
+            raise OutsideError("index out of range in self")
+        return torch_forward(self, input, *rest)
 
     return functools.update_wrapper(forward, torch_forward, updated=())
 
@@ -152,7 +156,7 @@ class Embedding(Layer, torch.nn.Embedding):
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
         if _config.mode() == "values":
-            torch_forward = _checking_values(torch_forward)
+            torch_forward = checking_values(torch_forward)
         rescue = ((IndexError,), cls._dim_explain_index)
         return check_before(cls, torch_forward, cls.contract.inputs, rescue=rescue)
 

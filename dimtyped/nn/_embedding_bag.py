@@ -9,9 +9,10 @@ import torch
 from jaxtyping import AbstractDtype, Shaped
 from torch import Tensor
 
+from dimtyped import _config
 from dimtyped._entry import Entry
 from dimtyped._errors import DimensionValueError, VocabularyError
-from dimtyped.nn._embedding import TokenId
+from dimtyped.nn._embedding import OutsideError, TokenId, checking_values
 from dimtyped.nn._forms import has_axes
 from dimtyped.nn._layer import Layer, check_before, declares
 from dimtyped.nn._refusals import REFUSALS, Misfit, explained
@@ -37,8 +38,11 @@ def _no_bag(layer: Any, input: Any, offsets: Any, *_: Any) -> Iterator[Misfit]: 
 
 def _explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
     """The ids first: torch's own words for one outside the vocabulary are not about ids."""
-    on_cpu = isinstance(values[1], Tensor) and values[1].is_cpu  # a GPU has no more to say once it has refused one
-    found = explain_index(values[0], values[1], error) if on_cpu else error
+    ids = values[1]
+    is_readable = isinstance(ids, Tensor) and (
+        ids.is_cpu or isinstance(error, OutsideError)
+    )  # not once a kernel has failed
+    found = explain_index(values[0], ids, error) if is_readable else error
     return found if isinstance(found, VocabularyError) else explained(entry, values, error)
 
 
@@ -69,7 +73,8 @@ class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
 
     Raises:
         DimensionError: at a call that does not fit; also a ValueError, as torch's.
-        VocabularyError: at a call with an id outside the vocabulary, where torch's own error can be explained.
+        VocabularyError: at a call with an id outside the vocabulary. On the CPU torch's own error is explained;
+            with `DIMTYPED=values` the ids are checked before the kernel, which costs a GPU one synchronisation.
         TyingError: at the assignment of a weight that is not `(vocab, embed)`.
 
     Example:
@@ -85,4 +90,6 @@ class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
 
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+        if _config.mode() == "values":
+            torch_forward = checking_values(torch_forward)
         return check_before(cls, torch_forward, cls.contract.inputs, rescue=(REFUSALS, _explained))

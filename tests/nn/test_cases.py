@@ -206,6 +206,22 @@ def test_b4_pretrained_and_frozen():
     assert layer(ids(2, 3)).shape == (2, 3, 8)
 
 
+def test_b5_another_vocabulary_at_inference_than_at_training():
+    embedding = nn.Embedding(*dims(vocab=32_000, embed=4))
+    model = nn.ModuleDict({"embedding": embedding, "out": nn.TiedDecoder(embedding)})
+    plain = torch.nn.Embedding(32_001, 4)
+    with pytest.raises(RuntimeError) as caught:
+        model.load_state_dict({"embedding.weight": plain.weight, "out.bias": torch.zeros(32_001)})
+    text = str(caught.value)
+    assert text.startswith("Error(s) in loading state_dict for ModuleDict:")
+    assert "size mismatch for embedding.weight: copying a param with shape torch.Size([32001, 4])" in text
+    assert text.count("vocab: 32001 in the checkpoint, 32000 in the model") == 2
+    embedding, (out,) = embedding.resized(32_001)  # the mend
+    model = nn.ModuleDict({"embedding": embedding, "out": out})
+    model.load_state_dict({"embedding.weight": plain.weight, "out.bias": torch.zeros(32_001)})
+    assert torch.equal(model["out"].weight, plain.weight)
+
+
 def test_b6_off_by_one():
     with pytest.raises(VocabularyError, match="one too many") as caught:
         Encoder(1000, 128, 256)(torch.tensor([[1, 1000]]))
@@ -394,3 +410,25 @@ class TestE2:
         with pytest.raises(DimensionError) as caught:
             Block(128)(floats(2, 128))
         assert (caught.value.dim, caught.value.expected, caught.value.actual) == ("2*embed", 256, 128)
+
+
+@pytest.mark.parametrize("heads", [3, 5, 0, -2, 2.0, True], ids=repr)
+def test_e4_a_width_that_the_heads_do_not_divide(heads):
+    (embed,) = dims(embed=128)
+    for make, name in (
+        (lambda: nn.MultiheadAttention(embed, heads), "num_heads"),
+        (lambda: nn.TransformerEncoderLayer(embed, heads), "nhead"),
+        (lambda: nn.Transformer(embed, heads), "nhead"),
+    ):
+        with pytest.raises(DeclarationError, match=f"{name}={heads!r}") as caught:
+            make()
+        assert not isinstance(caught.value, AssertionError | TypeError)
+    assert nn.MultiheadAttention(embed, 4)(*[floats(5, 2, 128)] * 3)[0].shape == (5, 2, 128)
+
+
+def test_e4_the_mend_is_the_next_multiple():
+    with pytest.raises(DeclarationError, match="embed=128 is not divisible by num_heads=3") as caught:
+        nn.MultiheadAttention(*dims(embed=128), 3)
+    error = caught.value
+    assert (error.dim, error.actual) == ("embed", 128)
+    assert error.hint == "Make embed a multiple of num_heads: 126 or 129."

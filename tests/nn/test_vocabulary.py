@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import torch
 from hypothesis import given, strategies as st
 from tied_models import WAYS, assert_tied
 
-from dimtyped import DeclarationError, Dim, DimSize, VocabularyError, dims, nn, tie
+import dimtyped
+from dimtyped import DeclarationError, Dim, DimSize, VocabularyError, _config, dims, nn, tie
 
 MATRIX = torch.arange(12.0).reshape(4, 3)
 
@@ -146,6 +147,37 @@ def test_off_by_one() -> None:
     """B6."""
     with pytest.raises(VocabularyError, match="one too many: was the padding or unknown token counted. Make vocab 11"):
         nn.Embedding(10, 4)(torch.tensor([10]))
+
+
+@pytest.fixture
+def values_mode() -> Iterator[None]:
+    before = _config.mode()
+    dimtyped.configure("values")
+    yield
+    dimtyped.configure(before)
+
+
+@pytest.mark.usefixtures("values_mode")
+@pytest.mark.parametrize("kind", ["Embedding", "EmbeddingBag"])
+def test_with_values_the_ids_are_looked_at_before_the_kernel(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = getattr(nn, kind)(*dims(vocab=10, embed=4))
+    assert layer(torch.tensor([[0, 9]])).isfinite().all()
+    kernel = "embedding" if kind == "Embedding" else "embedding_bag"
+    monkeypatch.setattr(f"torch.nn.modules.sparse.F.{kernel}", lambda *_, **__: pytest.fail("the kernel has run"))
+    text = rf"{kind}.forward: argument `input` has 2 token ids outside the vocabulary: 10, 12, must be 0 to 9"
+    with pytest.raises(VocabularyError, match=text):
+        layer(torch.tensor([[1, 12], [10, 3]]))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.usefixtures("values_mode")
+@pytest.mark.parametrize("kind", ["Embedding", "EmbeddingBag"])
+def test_with_values_a_gpu_goes_on_after_an_id_outside(kind: str) -> None:
+    layer = getattr(nn, kind)(10, 4, device="cuda")
+    with pytest.raises(VocabularyError, match="1 token id outside the vocabulary: 10"):
+        layer(torch.tensor([[1, 10]], device="cuda"))
+    assert layer(torch.tensor([[1, 9]], device="cuda")).isfinite().all()
 
 
 # Resized --------------------------------------------------------------------------------------------------------------
