@@ -267,7 +267,7 @@ LINES = (
         "compiled: time of the models, times the untyped",
         "1.00",
         "compiled",
-        _ratios("compiled", "forward|step", _ROUNDS_TO_ONE),
+        _ratios("compiled", "forward|decode|step", _ROUNDS_TO_ONE),
         why="a check becomes guards, which cost some microseconds a compiled call however large the model",
     ),
     Line("operators that a step or a decoding runs", "the untyped model's", "kernels", _facts(kernels.SAME)),
@@ -307,7 +307,7 @@ LINES = (
         "GPU: compiled, CUDA graphs too",
         "1.00",
         "compiled",
-        _ratios("compiled", "forward|step", _ROUNDS_TO_ONE),
+        _ratios("compiled", "forward|decode|step", _ROUNDS_TO_ONE),
         gpu=True,
     ),
     Line(

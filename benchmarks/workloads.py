@@ -52,11 +52,17 @@ class Workload:
         return (tokens, tokens) if self.name == "seq2seq" else (tokens,)
 
     def step(
-        self, model: torch.nn.Module, batch: int, device: torch.device, *, autocast: bool = False
+        self,
+        model: torch.nn.Module,
+        batch: int,
+        device: torch.device,
+        *,
+        autocast: bool = False,
+        capturable: bool = False,
     ) -> Callable[[], Any]:
         """A training step: forward, loss, backward, AdamW. Returns the loss."""
         inputs, targets = self.inputs(batch, device), self.tokens(batch, self.length, device)
-        return training_step(model, inputs, targets.flatten(), autocast=autocast)
+        return training_step(model, inputs, targets.flatten(), autocast=autocast, capturable=capturable)
 
     def decode(self, model: Any, batch: int, device: torch.device) -> Callable[[], torch.Tensor]:
         """Greedy decoding."""
@@ -70,10 +76,23 @@ class Workload:
 
 
 def training_step(
-    model: Any, inputs: tuple[torch.Tensor, ...], targets: torch.Tensor, *, autocast: bool = False
+    model: Any,
+    inputs: tuple[torch.Tensor, ...],
+    targets: torch.Tensor,
+    *,
+    autocast: bool = False,
+    capturable: bool = False,
 ) -> Callable[[], torch.Tensor]:
-    """Forward, loss, backward and AdamW as a function of nothing."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    """Forward, loss, backward and AdamW as a function of nothing.
+
+    Args:
+        model: Takes the inputs, gives logits.
+        inputs: What it takes.
+        targets: The tokens that it is to give.
+        autocast: Whether in bfloat16 where autocast says so. Default: False.
+        capturable: Whether the optimizer's step is to be captured in a CUDA graph. Default: False.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, capturable=capturable)
     kind = targets.device.type
 
     def step() -> torch.Tensor:

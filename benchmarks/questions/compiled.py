@@ -57,7 +57,7 @@ def _model(run: Run, workload: Workload, mode: str) -> Iterator[Row]:
     """Batch 1, where what is around the kernels weighs most, and a training step."""
     works: list[tuple[str, int, _Make]] = [("forward", workload.batches[0], _forward)]
     if mode == "default" and not run.quick:
-        works.append(("training step", workload.batches[1], _step))
+        works += [("decode", workload.batches[0], _decode), ("training step", workload.batches[1], _step)]
     for what, batch, make in works:
         torch._dynamo.reset()
         candidates = list(versus(functools.partial(make, run, workload, mode, batch), workload, run))
@@ -73,6 +73,13 @@ def _forward(run: Run, workload: Workload, mode: str, batch: int, model: torch.n
         return compiled(*inputs)
 
     return forward
+
+
+def _decode(run: Run, workload: Workload, mode: str, batch: int, model: Any) -> Callable[[], Any]:
+    """What a decoding calls is compiled, so its guards are evaluated at each token."""
+    for part in (model.encoder, model.decoder) if workload.name == "seq2seq" else (model,):
+        part.compile(mode=mode, dynamic=True)
+    return workload.decode(model, batch, run.device)
 
 
 def _step(run: Run, workload: Workload, mode: str, batch: int, model: torch.nn.Module) -> Callable[[], Any]:

@@ -22,18 +22,25 @@ _WARM_UPS = 3
 
 def ask(run: Run) -> Iterator[Row]:
     for workload in workloads(run):
-        for what, make in (("decode", _decode), ("forward", _forward)):
-            captured = functools.partial(make, run, workload)
-            candidates = list(versus(captured, workload, run))
-            yield from run.compare(f"{workload.name} {what}, batch 1", candidates, effort=effort(run))
+        for what, batch, make in (
+            ("decode", 1, _decode),
+            ("forward", 1, _forward),
+            ("training step", workload.batches[1], _step),
+        ):
+            candidates = list(versus(functools.partial(make, run, workload, batch), workload, run))
+            yield from run.compare(f"{workload.name} {what}, batch {batch}", candidates, effort=effort(run))
 
 
-def _decode(run: Run, workload: Workload, model: torch.nn.Module) -> Callable[[], Any]:
-    return captured(workload.decode(model, 1, run.device))
+def _decode(run: Run, workload: Workload, batch: int, model: torch.nn.Module) -> Callable[[], Any]:
+    return captured(workload.decode(model, batch, run.device))
 
 
-def _forward(run: Run, workload: Workload, model: torch.nn.Module) -> Callable[[], Any]:
-    inputs = workload.inputs(1, run.device)
+def _step(run: Run, workload: Workload, batch: int, model: torch.nn.Module) -> Callable[[], Any]:
+    return captured(workload.step(model, batch, run.device, capturable=True))
+
+
+def _forward(run: Run, workload: Workload, batch: int, model: torch.nn.Module) -> Callable[[], Any]:
+    inputs = workload.inputs(batch, run.device)
 
     @torch.no_grad()
     def forward() -> Any:
