@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,12 +21,22 @@ Agrees = Callable[[Tensor, Tensor], bool | None]
 
 @dataclass(frozen=True)
 class _Record:
-    """One call of a submodule: what went in and what came out."""
+    """One call of a submodule: what went in and what came out, in whose forward, and when it began."""
 
     path: str
     kind: str
     inputs: list[Tensor]
     outputs: list[Tensor]
+    caller: str
+    start: int
+
+
+class _Begun(NamedTuple):
+    """A call of a submodule that has not ended, after how many others it began."""
+
+    path: str
+    start: int
+    inputs: list[Tensor]
 
 
 def blame(before: Call, after: Call, agrees: Agrees, *, double: bool) -> str:
@@ -49,15 +59,24 @@ def _text(records: list[_Record], entering: list[bool], leaving: list[bool], ind
         return ""
     if not inside:
         return f"It begins in `{found.path}` ({found.kind}): what goes in is apart, what comes out is not."
-    last = next((records[i].path for i in reversed(inside) if entering[i] and leaving[i]), "")
-    next_one = next((records[i].path for i in inside if not entering[i]), "")
-    places = [*([f"after `{last}`"] if last else []), *([f"before `{next_one}`"] if next_one else [])]
+    next_one = next((i for i in inside if not entering[i]), None)
+    kept = [i for i in inside if entering[i] and leaving[i] and (next_one is None or i < next_one)]
+    last = records[kept[-1]].path if kept else ""
+    following = records[next_one].path if next_one is not None else ""
     name = f"`{found.path}` ({found.kind})" if found.path else found.kind
-    return f"It begins in the forward of {name} itself, {' and '.join(places) or 'not in a submodule'}."
+    return f"It begins in the forward of {name} itself, {_between(last, following)}."
+
+
+def _between(last: str, following: str) -> str:
+    if last and last == following:
+        return f"between two calls of `{last}`"
+    places = [*([f"after `{last}`"] if last else []), *([f"before `{following}`"] if following else [])]
+    return " and ".join(places) or "not in a submodule"
 
 
 def _is_inside(record: _Record, outer: _Record) -> bool:
-    return record.path != outer.path and (not outer.path or record.path.startswith(f"{outer.path}."))
+    """Whether the outer's own forward made this call."""
+    return record.start > outer.start and record.caller == outer.path
 
 
 def _agree(left: list[Tensor], right: list[Tensor], agrees: Agrees) -> bool:
@@ -82,23 +101,26 @@ def _recorded(call: Call, *, double: bool) -> list[_Record]:
 @contextmanager
 def _watched(module: torch.nn.Module | None, records: list[_Record]) -> Generator[None]:
     handles: list[Any] = []
+    running: list[_Begun] = []
     try:
         for path, member in module.named_modules() if module is not None else ():
-            handles += _watch(path, member, records)
+            handles += _watch(path, member, records, running)
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _watch(path: str, member: torch.nn.Module, records: list[_Record]) -> list[Any]:
-    waiting: list[list[Tensor]] = []
+def _watch(path: str, member: torch.nn.Module, records: list[_Record], running: list[_Begun]) -> list[Any]:
+    """Hooks on one submodule. `running` are the calls that have begun and not ended, the innermost last."""
 
     def before(_: Any, args: Any, kwargs: Any) -> None:
-        waiting.append(_tensors_in((args, kwargs)))
+        running.append(_Begun(path, len(records) + len(running), _tensors_in((args, kwargs))))
 
     def after(_: Any, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG001  # what torch gives a hook
-        records.append(_Record(path, type(member).__name__, waiting.pop(), _tensors_in(output)))
+        begun = running.pop()
+        caller = running[-1].path if running else ""
+        records.append(_Record(path, type(member).__name__, begun.inputs, _tensors_in(output), caller, begun.start))
 
     return [
         member.register_forward_pre_hook(before, with_kwargs=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -179,7 +180,7 @@ def _is_needed(parameter: Parameter) -> bool:
 def refusal_of(call: Call) -> Exception | None:
     """How torch refuses a call of a layer, as of an image smaller than the kernel, which no annotation states.
 
-    Layers in a row are asked all together: what the first takes, another may not.
+    Layers in a row are asked all together: what the first takes, another may not. What torch warns of, it takes.
     """
     layer, called = call.target.owner, call.target.call
     if not isinstance(called, torch.nn.Module) or not has_forms(layer):
@@ -187,7 +188,8 @@ def refusal_of(call: Call) -> Exception | None:
     is_row = isinstance(called, torch.nn.Sequential)
     forward: Any = copy.deepcopy(called) if is_row else functools.partial(_torch_forward(layer), copy.deepcopy(layer))
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             forward(*call.args, **call.kwargs)
     except (RuntimeError, ValueError, AssertionError, IndexError) as error:
         return error

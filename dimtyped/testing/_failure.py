@@ -9,15 +9,16 @@ from typing import Any
 
 import hypothesis
 import torch
-from hypothesis import reproduce_failure, settings
+from hypothesis import reject, reproduce_failure, settings
 from hypothesis.errors import DidNotReproduce
 
 from dimtyped._describe import look
 from dimtyped._errors import DeclarationError
 from dimtyped.testing._broken import Broken
 from dimtyped.testing._calls import Call
-from dimtyped.testing._independent import QUIET
+from dimtyped.testing._domain import ONLY_COUNTED, is_too_small
 from dimtyped.testing._mixing import MixedError
+from dimtyped.testing._running import QUIET
 
 _PLACE = "..."
 _SHOWN = 12  # numbers of a tensor that are printed
@@ -32,10 +33,12 @@ class FuzzError(AssertionError):
 
 @contextmanager
 def telling(call: Call, broken: Broken | None = None) -> Generator[None]:
-    """Gives whatever a call raises our text, with the inputs in it."""
+    """Gives whatever a call raises our text, with the inputs in it. Gives up on a call that the model is not meant for."""
     try:
         yield
     except Exception as error:  # whatever a user's module raises
+        if is_too_small(call, error):
+            reject()
         sizes = {name: size for name, size in call.sizes.items() if name not in call.target.sizes}
         found = ", ".join(f"{name}={size}" for name, size in sizes.items())
         reason = _reason(error, call.target.name)
@@ -43,6 +46,7 @@ def telling(call: Call, broken: Broken | None = None) -> Generator[None]:
             f"{call.target.name} fails{f' for {found}' if found else ''}: {_first_line(reason)}\n\n"
             + "\n".join(_inputs(call, broken))
             + _rest(reason)
+            + ("" if broken else _other_sizes(error, sizes))
         )
         failure.sizes = sizes
         raise failure from error
@@ -124,6 +128,15 @@ def _notable(value: Any) -> str:
     strides = "" if value.is_contiguous() else f", strides {tuple(value.stride())}"
     is_few = value.numel() <= _SHOWN and not (value.is_floating_point() or value.is_complex())
     return f"{strides}  {value.tolist()}" if is_few else strides
+
+
+def _other_sizes(error: Exception, sizes: Mapping[str, int]) -> str:
+    """What to write where a model is right to raise: for a longer sequence than it has places, a smaller image."""
+    is_finding = isinstance(error, AssertionError) or getattr(error, "argument", "") == "return"
+    free = ", ".join(f"{name!r}: ..." for name in sizes if name not in ONLY_COUNTED)
+    if is_finding or not free:
+        return ""
+    return f"\n\n  If it is not meant for these sizes, give those that it is meant for: sizes={{{free}}}."
 
 
 def _reason(error: Exception, name: str) -> str:

@@ -18,8 +18,9 @@ from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._report import dtype_text
 from dimtyped.testing._broken import Broken, drawn_broken
 from dimtyped.testing._calls import Call, drawn_calls
+from dimtyped.testing._domain import told_where_none_fits
 from dimtyped.testing._failure import chosen, line_of, search, telling
-from dimtyped.testing._independent import check_call, precise_twin, reject_missing, told_where_none_fits
+from dimtyped.testing._independent import check_call, precise_twin, reject_missing
 from dimtyped.testing._leaves import floats_in, mapped
 from dimtyped.testing._running import calm, differs, fresh, result_leaves, run, twin_of
 from dimtyped.testing._target import module_of, targets_of

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, find, given, settings, strategies as st
-from hypothesis.errors import NoSuchExample, Unsatisfiable
+from hypothesis import given, settings, strategies as st
+from hypothesis.errors import UnsatisfiedAssumption
 
 from dimtyped._axes import Kind
-from dimtyped._errors import DeclarationError
 from dimtyped._hints import ArrayHint, arrays_in
-from dimtyped.testing._calls import Call, drawn_calls, refusal_of
+from dimtyped.testing._calls import Call, drawn_calls
+from dimtyped.testing._domain import meant, told_where_none_fits
 from dimtyped.testing._mixing import Probe, no_axis
 from dimtyped.testing._packing import holds_uneven
-from dimtyped.testing._running import run, takes_double, twin_of
+from dimtyped.testing._running import QUIET, run, takes_double, twin_of
 from dimtyped.testing._target import module_of, targets_of
 
 _TRIED = 5
-QUIET: dict[str, Any] = {
-    "deadline": None,
-    "database": None,
-    "derandomize": True,
-    "report_multiple_bugs": False,
-    "suppress_health_check": list(HealthCheck),
-    "phases": (Phase.explicit, Phase.generate, Phase.shrink),
-}
 
 
 def independent(
@@ -79,39 +70,10 @@ def independent(
         @settings(max_examples=max_examples, **QUIET)
         @given(drawn_calls(thing, sizes), st.integers(1, 99))
         def check(call: Call, seed: int) -> None:
-            check_call(call, seed, apart, causal, padding, double=double)
+            with meant(call):
+                check_call(call, seed, apart, causal, padding, double=double)
 
         without_notes(check)
-
-
-@contextmanager
-def told_where_none_fits(thing: Any, sizes: Mapping[str, int] | None) -> Generator[None]:
-    """Says why no call was found that a layer takes, where hypothesis only says that there was none.
-
-    Raises:
-        DeclarationError: with the smallest call that was refused, and how.
-    """
-    try:
-        yield
-    except Unsatisfiable:
-        raise _none_fits(thing, sizes) from None
-
-
-def _none_fits(thing: Any, sizes: Mapping[str, int] | None) -> DeclarationError:
-    tried = drawn_calls(twin_of(thing, double=False), sizes, takes=False)
-    try:
-        call = find(tried, lambda call: refusal_of(call) is not None, settings=settings(max_examples=_TRIED, **QUIET))
-    except (NoSuchExample, Unsatisfiable):
-        name = targets_of(thing)[0].name
-        return DeclarationError(
-            f"{name}: no call was found that fits the annotations together\n  Give sizes of names: sizes={{'seq': 8}}."
-        )
-    reason = str(refusal_of(call)).partition("\n")[0]
-    return DeclarationError(
-        f"{call.target.name}: no call was found that torch takes; the smallest is refused so: {reason}\n"
-        "  Give sizes of names: sizes={'height': 28}, or make it part of a module whose forward says what it takes, as in\n"
-        '  x: Float[Tensor, "batch 1 28 28"].'
-    )
 
 
 def without_notes(check: Callable[[], None]) -> None:
@@ -140,7 +102,10 @@ def _runs_in_double(twin: Any, sizes: Mapping[str, int] | None) -> bool:
     @given(drawn_calls(twin, sizes))
     def check(call: Call) -> None:
         try:
-            run(call, double=True)
+            with meant(call):
+                run(call, double=True)
+        except UnsatisfiedAssumption:
+            raise
         except Exception:  # noqa: BLE001  # a user's own code; what fails in single precision too is found there
             return
         ran.append(True)

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from dimtyped._axes import Kind
 from dimtyped._hints import arrays_in
 from dimtyped._signature import Signature, read_signature
-from dimtyped.nn._layer import Contract, Layer, axis_role, has_own_forward
+from dimtyped.nn._layer import ALL_AXES, Contract, Layer, axis_role, has_own_forward
 from dimtyped.nn._states import StateBridge
 from dimtyped.testing._rare_forms import rare_forms
 
@@ -95,6 +95,8 @@ def _declared(layer: Layer, forward: Any) -> list[_Annotations]:
 
 def _result(layer: Layer, form: _Annotations, *, is_only: bool) -> _Annotations:
     """What comes out of a form; nothing where the contract tells of another form."""
+    if layer.contract.keeps is ALL_AXES:
+        return {"return": next(iter(form.values()))}
     output: Any = layer.contract.output
     if isinstance(layer, torch.nn.MultiheadAttention):
         return {"return": tuple[form["query"], Shaped[Tensor, "..."] | None]}

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from hypothesis import HealthCheck, Phase
 from torch import Tensor
 
 from dimtyped._hints import ArrayHint, arrays_in
@@ -18,6 +19,15 @@ from dimtyped.testing._target import module_of, targets_of
 
 _TOLERANCES = {torch.float64: (1e-7, 1e-9), torch.complex128: (1e-7, 1e-9)}
 _ROUGH = (1e-3, 1e-4)
+QUIET: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "derandomize": True,
+    "report_multiple_bugs": False,
+    "suppress_health_check": list(HealthCheck),
+    "phases": (Phase.explicit, Phase.generate, Phase.shrink),
+}
+"""How a search runs that we make ourselves, not a user by `@given`: the same each time, and with our own text alone."""
 
 
 def twin_of(thing: Any, *, double: bool) -> Any:
