@@ -93,4 +93,4 @@ def _outcome(code: str, name: str) -> Exception | Warning | None:
 def _public_name(found: Exception | Warning | None) -> str:
     """The class that a user catches: our own kinds of it are no names to remember."""
     public = (cls for cls in type(found).__mro__ if cls.__module__ in ("dimtyped", "builtins"))
-    return next(public, type(found)).__name__
+    return next(public, type(found)).__qualname__

@@ -1,0 +1,98 @@
+"""The gallery of mistakes: each error's advice, followed, makes the code run, and the README shows what is said today."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dimtyped
+from dimtyped import _config, _gallery
+from dimtyped.__main__ import main
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+FIELDS = {"type", "message", "where", "argument", "dim", "expected", "actual", "bindings", "hint"}
+LINES = 15
+EXAMPLES = _gallery.examples()
+every_example = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+
+
+@pytest.fixture(autouse=True)
+def mode_as_before():
+    """The command switches the checks on."""
+    before = _config.mode()
+    yield
+    _config.configure(before)
+
+
+@every_example
+def test_the_mistake_is_found_and_the_advice_followed_it_is_gone(example):
+    assert example.mended != example.code
+    assert example.outcome() is not None
+    assert example.mended_outcome() is None
+
+
+@every_example
+def test_its_text_is_short_plain_and_names_a_class_that_a_user_knows(example):
+    text = example.text()
+    assert len(text.splitlines()) <= LINES
+    assert all(character.isprintable() or character in "\n\t" for character in text)  # no colour
+    name = text.partition(":")[0]
+    assert name in ("RuntimeError", "UserWarning") or hasattr(dimtyped, name)
+
+
+@every_example
+def test_its_data_is_json_with_every_field(example):
+    found = example.outcome()
+    if isinstance(found, Warning) or type(found) is RuntimeError:
+        pytest.skip("a warning, and torch's own error of a checkpoint, have no fields")
+    data = found.to_dict()
+    assert json.loads(json.dumps(data)) == data
+    assert data.keys() == FIELDS
+    assert data["message"] == str(found)
+    assert data["where"]
+
+
+def test_the_readme_shows_what_is_said_today():
+    assert _gallery.updated(README) == README, "bring it up to date: python -m dimtyped errors --write"
+
+
+def test_a_readme_that_does_not_is_noticed_and_the_command_brings_it_up_to_date(tmp_path):
+    wrong = README.replace("embed is 100, must be 128", "embed is 101, must be 128")
+    assert wrong.count("embed is 101") > 1
+    assert _gallery.updated(wrong) != wrong
+    (tmp_path / "README.md").write_text(wrong, encoding="utf-8")
+    assert main(["errors", "--write", str(tmp_path)]) == 0
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == README
+
+
+def test_the_command_prints_every_example(capsys):
+    assert main(["errors"]) == 0
+    printed = capsys.readouterr().out
+    for example in EXAMPLES.values():
+        assert f"{example.title} ({example.name})\n" in printed
+        assert example.text() in printed
+
+
+def test_the_command_prints_one(capsys):
+    assert main(["errors", "class-axis"]) == 0
+    assert capsys.readouterr().out == _gallery.shown(EXAMPLES["class-axis"])
+
+
+def test_a_name_that_is_none_is_refused_with_those_that_are_near(capsys):
+    assert main(["errors", "class-axes"]) == 2
+    assert "there is no example 'class-axes'; did you mean class-axis" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["on", "off", "reference", "values"])
+def test_it_is_shown_in_every_mode(mode):
+    shown = subprocess.run(
+        [sys.executable, "-m", "dimtyped", "errors", "width"],
+        env={**os.environ, "DIMTYPED": mode},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (shown.returncode, shown.stdout) == (0, _gallery.shown(EXAMPLES["width"]))
