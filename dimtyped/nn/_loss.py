@@ -37,7 +37,8 @@ def _of_one_element(first: str) -> dict[str, Inputs | None]:
 
 
 def _target_is_larger(first: str) -> dict[str, Inputs | None]:
-    condition = _both_are(first, "target", f"{first}.numel() < target.numel()")
+    repeated = f"target.shape[target.dim() - {first}.dim() :] == {first}.shape"
+    condition = _both_are(first, "target", f"({first}.numel() < target.numel() or {repeated})")
     return {condition: {first: _LESS, "target": _SHAPE}}
 
 
