@@ -55,6 +55,13 @@ def test_its_data_is_json_with_every_field(example):
     assert data["where"]
 
 
+@pytest.fixture
+def default_engine():
+    """An expression over an unknown name is told in jaxtyping's words by the other one."""
+    _config.configure("on")
+
+
+@pytest.mark.usefixtures("default_engine")
 def test_the_readme_shows_what_is_said_today():
     assert _gallery.updated(README) == README, "bring it up to date: python -m dimtyped errors --write"
 
@@ -68,6 +75,7 @@ def test_a_readme_that_does_not_is_noticed_and_the_command_brings_it_up_to_date(
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == README
 
 
+@pytest.mark.usefixtures("default_engine")
 def test_the_command_prints_every_example(capsys):
     assert main(["errors"]) == 0
     printed = capsys.readouterr().out
