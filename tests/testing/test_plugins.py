@@ -147,7 +147,8 @@ def wrong():
 def pytest_run(installed, tmp_path, test, *options):
     (tmp_path / "models.py").write_text(MODEL)
     (tmp_path / "test_it.py").write_text(textwrap.dedent(test))
-    return installed("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(tmp_path), *options)
+    others = ("no:cacheprovider", "no:xdist", "no:torchtyping")  # torchtyping's imports torch
+    return installed("-m", "pytest", *(f"-p{each}" for each in others), "--rootdir", str(tmp_path), *options)
 
 
 UNASKED = """
