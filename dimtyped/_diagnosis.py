@@ -104,7 +104,9 @@ def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[Ar
     if call is None:
         return None
     outer = {name: size for call_around in reversed(around) for name, size in call_around.sizes.items()}
-    meaning = next((claim.name for _, claim in _meanings(findings)), "")
+    meaning = next((claim.name for _, claim in _meanings(findings)), "") or next(
+        (name for name, _ in _both_directions(findings)), ""
+    )
     return mend_of(Trial(call, findings, labels, root_of(call.owner), outer, meaning))
 
 
@@ -170,6 +172,28 @@ def _other_meanings(findings: Findings) -> Iterator[str]:
     """What the wrong size is the size of, where just one name of the module around has it."""
     for holder, claim in _meanings(findings):
         yield f"{claim.size} is {claim.name}, declared by {owner_text(holder, claim)}"
+    for name, path in _both_directions(findings):
+        yield f"{findings.mismatches[0].actual} is {name}: {path} is bidirectional"
+
+
+def _both_directions(findings: Findings) -> Iterator[tuple[str, str]]:
+    """What two directions are called and whose they are, where one recurrent layer gives just the wrong size."""
+    owner = findings.call.owner if findings.call is not None else None
+    wrong = findings.mismatches[0]
+    root = root_of(owner)
+    if not isinstance(owner, torch.nn.Module) or wrong.kind != "size" or root is None or any(_meanings(findings)):
+        return
+    found = [
+        (name, layer)
+        for name, layer in root.named_modules()
+        if isinstance(layer, torch.nn.RNNBase) and layer.bidirectional and layer is not owner
+        if 2 * (layer.proj_size or layer.hidden_size) == wrong.actual
+    ]
+    if len(found) == 1:
+        ((name, layer),) = found
+        labels: Mapping[str, str] = getattr(layer, "_dim_labels", {})
+        role = "proj" if layer.proj_size else "hidden"
+        yield f"2*{labels.get(role, role)}", f"{type(root).__name__}.{name}"
 
 
 def _meanings(findings: Findings) -> Iterator[tuple[torch.nn.Module, Claim]]:

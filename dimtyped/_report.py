@@ -93,7 +93,8 @@ class Report:
     # What does not fit ------------------------------------------------------------------------------------------------
 
     def _problems(self, place: str) -> str:
-        return "; ".join(self.problem(mismatch) for mismatch in self.findings.mismatches if mismatch.place == place)
+        told = (self.problem(mismatch) for mismatch in self.findings.mismatches if mismatch.place == place)
+        return "; ".join(dict.fromkeys(told))
 
     def problem(self, mismatch: Mismatch) -> str:
         """One mismatch in a few words: `hidden is 128, must be 256`."""
@@ -152,7 +153,7 @@ class Report:
         line = " " * (len(dtype_text(value.dtype)) + len(" ("))
         for index, size in enumerate(value.shape):
             line += ("^" if index in wrong else " ") * len(str(size)) + "  "
-        wanted = [self._wanted(m) for m in wrong.values() if not m.dim.isdigit()]
+        wanted = dict.fromkeys(self._wanted(m) for m in wrong.values() if not m.dim.isdigit())
         return f"{line.rstrip()} {', '.join(wanted)}".rstrip()
 
     def _wanted(self, mismatch: Mismatch) -> str:

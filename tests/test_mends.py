@@ -1,5 +1,6 @@
 """No false mend: what an error proposes, applied to the call, makes it fit."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -148,6 +149,8 @@ ONE_OF_EACH = [
     (gru, (ones(5, 2, 8), (ones(1, 2, 16),) * 2), "hx[0]", "takes h alone"),
     (lstm, (ones(5, 2, 8), ones(1, 2, 16)), "(hx, torch.zeros_like(hx))", "a pair (h, c)"),
     (gru, (ones(5, 2, 8), ones(1, 2, 16, dtype=torch.float64)), "hx.float()", "NumPy makes float64"),
+    (gru, (ones(5, 8), ones(1, 1, 16)), "hx.squeeze(1)", "`input` has no axis for the batch, so the state has none"),
+    (lstm, (ones(5, 8), (ones(1, 1, 16),) * 2), "tuple(part.squeeze(1) for part in hx)", "`input` has no axis for the batch"),
 ]  # fmt: skip
 
 
@@ -162,6 +165,87 @@ def test_it_is_proposed_and_applied_it_fits(function: Any, values: tuple[Any, ..
     assert error.value.hint == mend.text
     forward = function.forward if isinstance(function, torch.nn.Module) else function
     call(forward, mended(mend, arguments_of(forward, *values)))
+
+
+class Classifier(nn.Module):
+    """Flattens its feature map, of (batch, 16, 4, 4), in a way that is given."""
+
+    def __init__(self, flatten: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.conv, self.out, self.flatten = nn.Conv2d(1, 16, 3), nn.Linear(256, 10), flatten
+
+    def forward(self, images: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 10"]:
+        return self.out(self.flatten(self.conv(images)))
+
+
+def test_a_batch_that_was_flattened_too() -> None:
+    text = re.escape("The batch of 8 is flattened too: `input.unflatten(0, (8, 256))` fits; flatten(1) keeps it apart.")
+    with pytest.raises(DimensionError, match=text), recorded() as found:
+        Classifier(torch.flatten)(ones(8, 1, 6, 6))
+    assert_is_what_it_says(found[-1][1], {"input": ones(8 * 256)})
+    Classifier(lambda x: x.flatten(1))(ones(8, 1, 6, 6))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Classifier(lambda x: x.view(-1, 256))(ones(8, 1, 14, 14)),
+        lambda: nn.CrossEntropyLoss()(ones(72, 10), ids(8)),
+    ],
+    ids=["the result", "the loss"],
+)
+def test_another_axis_in_the_batch(call: Callable[[], Any]) -> None:
+    text = re.escape("72 is 9 times 8: has a view(-1, ...) put another axis into the batch? flatten(1) keeps the batch")
+    with pytest.raises(DimensionError, match=text):
+        call()
+    with pytest.raises(DimensionError, match="batch is 8, must be 12") as error:  # by no whole factor
+        nn.CrossEntropyLoss()(ones(12, 10), ids(8))
+    assert error.value.hint == ""
+
+
+class Tagged(nn.Module):
+    """A tagger over a bidirectional LSTM, its output layer of a width that is given."""
+
+    def __init__(self, embed: DimSize, hidden: DimSize, tags: DimSize, *, width: int, given: int):
+        super().__init__()
+        self.lstm = nn.LSTM(embed, hidden, batch_first=True, bidirectional=True)
+        self.out, self.given = nn.Linear(width * hidden, tags), given
+
+    def forward(self, x: Float[Tensor, "batch seq embed"]) -> Tensor:
+        outputs, (h, _) = self.lstm(x)
+        return self.out((outputs, h)[self.given])
+
+
+def test_both_directions_of_an_output_are_named() -> None:
+    with pytest.raises(DimensionError, match=r"24 is 2\*hidden: Tagged.lstm is bidirectional") as error:
+        Tagged(8, 12, 5, width=1, given=0)(ones(6, 9, 8))
+    assert error.value.hint == "Make this layer with 2*hidden=24, or put `nn.Linear(24, 12)` before it."
+    Tagged(8, 12, 5, width=2, given=0)(ones(6, 9, 8))
+
+
+def test_a_final_state_where_both_directions_are_wanted() -> None:
+    model = Tagged(8, 12, 5, width=2, given=1)
+    with recorded() as found, pytest.raises(DimensionError, match="the final state of the bidirectional `lstm`"):
+        model(ones(6, 9, 8))
+    _, mend = found[-1]
+    assert mend.code == {"input": "torch.cat([input[-2], input[-1]], -1)"}
+    model.out(**mended(mend, {"input": model.lstm(ones(6, 9, 8))[1][0]}))
+
+
+def test_a_part_that_was_to_be_joined_with_another() -> None:
+    class Step(nn.Module):
+        def __init__(self, embed: DimSize, context: DimSize):
+            super().__init__()
+            self.embedding, self.gru = nn.Embedding(9, embed), nn.GRU(embed + context, 5)
+
+        def forward(self, ids: Int[Tensor, "seq batch"], context: Float[Tensor, "seq batch context"] | None) -> None:
+            words = self.embedding(ids)
+            self.gru(words if context is None else torch.cat([words, context], -1))
+
+    with pytest.raises(DimensionError) as error:
+        Step(3, 4)(ids(2, 6), None)
+    assert error.value.hint == "It is `embed` alone: join it with `context` first, by torch.cat over this axis."
+    Step(3, 4)(ids(2, 6), ones(2, 6, 4))
 
 
 def test_a_result_is_mended_too() -> None:

@@ -12,6 +12,7 @@ _PROPOSERS: tuple[Callable[[Trial], Iterator[Mend]], ...] = (  # the surer of it
     _arguments.outvoted_place,
     _recurrent.pair,
     _recurrent.one_step,
+    _recurrent.unbatched_state,
     _recurrent.state_order,
     _recurrent.batch_first,
     _layers.sequence_first,
@@ -19,6 +20,9 @@ _PROPOSERS: tuple[Callable[[Trial], Iterator[Mend]], ...] = (  # the surer of it
     _layers.one_hot,
     _layers.channel_axis,
     _recurrent.smaller_batch,
+    _recurrent.both_directions,
+    _layers.flat_batch,
+    _layers.concatenation,
     _layers.misspelt,
     _layers.repetition,
     _layers.lookup,
@@ -31,6 +35,7 @@ _PROPOSERS: tuple[Callable[[Trial], Iterator[Mend]], ...] = (  # the surer of it
     _arguments.swapped,
     _arguments.two_places,
     _arguments.other_place,
+    _layers.folded_batch,
     _layers.projection,
 )
 _UNTRIED = (

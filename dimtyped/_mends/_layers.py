@@ -98,6 +98,51 @@ def projection(trial: Trial) -> Iterator[Mend]:
         yield Mend(text, {wrong.place: f"{made}({wrong.place})"}, {wrong.place: changed}, is_general=True)
 
 
+def flat_batch(trial: Trial) -> Iterator[Mend]:
+    """A feature map of which the batch was flattened too; the calls around know the batch."""
+    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    if len(shape) != 1 or not wrong.expected or shape[0] % wrong.expected:
+        return
+    batch = shape[0] // wrong.expected
+    if batch > 1 and batch in trial.outer.values():
+        code = f"{wrong.place}.unflatten(0, ({batch}, {wrong.expected}))"
+        text = f"The batch of {batch} is flattened too: `{code}` fits; flatten(1) keeps it apart."
+        changed = reshaped(wrong.value, (batch, wrong.expected))
+        yield Mend(text, {wrong.place: code}, {wrong.place: changed})
+
+
+def concatenation(trial: Trial) -> Iterator[Mend]:
+    """A part of what the layer takes, as the embedding alone where it takes `embed+context`."""
+    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    whole = trial.label(wrong.dim)
+    if wrong.axis is None or not shape or not set("()*/-").isdisjoint(whole):
+        return
+    parts = whole.split("+")
+    if len(parts) > 1 and trial.meaning in parts:
+        parts.remove(trial.meaning)
+        changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
+        text = f"It is `{trial.meaning}` alone: join it with `{'+'.join(parts)}` first, by torch.cat over this axis."
+        yield Mend(text, {}, {wrong.place: changed}, is_other_form=True)
+
+
+def folded_batch(trial: Trial) -> Iterator[Mend]:
+    """More results than the batch has, by a whole factor: another axis went into it, as view(-1, ...) makes it."""
+    wrong, owner = trial.mismatches[0], trial.owner
+    is_result = wrong.place == "return" and isinstance(owner, torch.nn.Module)
+    is_loss = isinstance(owner, torch.nn.modules.loss._Loss) and wrong.place == "target"
+    sizes = (wrong.actual, wrong.expected) if is_result else (wrong.expected, wrong.actual)
+    is_sized = wrong.kind == "size" and wrong.axis == 0 and all(isinstance(size, int) and size > 1 for size in sizes)
+    if len(trial.mismatches) != 1 or not (is_result or is_loss) or not is_sized or sizes[0] % sizes[1]:
+        return
+    text = (
+        f"{sizes[0]} is {sizes[0] // sizes[1]} times {sizes[1]}: has a view(-1, ...) put another axis into the batch? "
+        "flatten(1) keeps the batch as it is."
+    )
+    shape = sizes_of(wrong.value) or (0,)
+    changed = reshaped(wrong.value, (wrong.expected, *shape[1:]))
+    yield Mend(text, {}, {wrong.place: changed}, is_general=True)
+
+
 def repetition(trial: Trial) -> Iterator[Mend]:
     """One channel for a layer of several."""
     wrong, shape = trial.mismatches[0], _shape_of_input(trial)

@@ -60,6 +60,31 @@ def one_step(trial: Trial) -> Iterator[Mend]:
         yield Mend(text, {"input": code}, {"input": changed}, is_other_form=True)
 
 
+def unbatched_state(trial: Trial) -> Iterator[Mend]:
+    """A state with an axis for the batch, for an input without one."""
+    value = trial.argument("input")
+    if isinstance(trial.owner, torch.nn.RNNBase) and value is not None and len(sizes_of(value) or ()) == 2:
+        rule = "`input` has no axis for the batch, so the state has none: `{}` fits."
+        yield from _state_mends(trial, lambda part: _without_batch(part), "squeeze(1)", rule)
+
+
+def both_directions(trial: Trial) -> Iterator[Mend]:
+    """The final state of a bidirectional layer, for a layer that is as wide as both directions."""
+    wrong, shape = trial.mismatches[0], sizes_of(trial.mismatches[0].value) or ()
+    if wrong.kind != "size" or len(shape) != 3 or wrong.axis != 2 or isinstance(trial.owner, torch.nn.RNNBase):
+        return
+    found = _source_of(trial, (wrong.value,), is_part=True)
+    if found is None or not found[1].bidirectional or wrong.expected != 2 * shape[2]:
+        return
+    code = f"torch.cat([{wrong.place}[-2], {wrong.place}[-1]], -1)"
+    text = (
+        f"It is the final state of the bidirectional `{found[0]}`: `{code}` joins its last layer's directions; "
+        "the outputs of all steps are what it returns first."
+    )
+    changed = Seen(wrong.value.cls, dtype=wrong.value.dtype, shape=(shape[1], 2 * shape[2]))
+    yield Mend(text, {wrong.place: code}, {wrong.place: changed})
+
+
 def state_order(trial: Trial) -> Iterator[Mend]:
     """A state in batch-first order: `batch_first` does not move it."""
     layer = trial.owner
@@ -136,6 +161,11 @@ def _swap_front(value: Seen) -> Seen | None:
     return reshaped(value, (shape[1], shape[0], shape[2])) if shape is not None and len(shape) == 3 else None
 
 
+def _without_batch(value: Seen) -> Seen | None:
+    shape = sizes_of(value) or ()
+    return reshaped(value, (shape[0], shape[2])) if len(shape) == 3 and shape[1] == 1 else None
+
+
 def _cut(value: Seen, size: int) -> Seen | None:
     shape = sizes_of(value)
     return reshaped(value, (shape[0], size, *shape[2:])) if shape is not None and len(shape) == 3 else None
@@ -186,11 +216,12 @@ def _first_state(target: torch.nn.RNNBase, parts: tuple[Seen, ...]) -> Seen | No
     return made[0] if len(made) == 1 else Seen(tuple, items=tuple(enumerate(made)))
 
 
-def _source_of(trial: Trial, parts: tuple[Seen, ...]) -> tuple[str, torch.nn.RNNBase] | None:
-    """The layer of the running model whose final state this is, where just one can be."""
+def _source_of(trial: Trial, parts: tuple[Seen, ...], *, is_part: bool = False) -> tuple[str, torch.nn.RNNBase] | None:
+    """The layer of the running model whose final state this is, or its first part, where just one can be."""
     shapes = [sizes_of(part) or () for part in parts]
     batch = shapes[0][1:-1]
-    found = [(path, layer) for path, layer in _layers_in(trial.root) if _state_shapes(layer, *batch) == shapes]
+    states = [(path, layer, _state_shapes(layer, *batch)) for path, layer in _layers_in(trial.root)]
+    found = [(path, layer) for path, layer, of in states if (of[: len(shapes)] if is_part else of) == shapes]
     return found[0] if len(found) == 1 else None
 
 

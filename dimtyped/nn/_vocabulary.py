@@ -16,6 +16,7 @@ from dimtyped._errors import DeclarationError, VocabularyError, with_fields
 from dimtyped.nn._arguments import check_sizes, wrong_argument
 
 _SHOWN = 5
+_FEWEST_PLACES = 4  # shorter rows that count up may be tokens
 _WHERE = "Embedding.from_pretrained"
 
 
@@ -181,7 +182,7 @@ def explain_index(layer: Any, ids: Tensor, error: Exception) -> Exception:
     bad = torch.unique(ids[outside])
     low, high = int(bad.min()), int(bad.max())
     where, vocab = _running.layer_path(layer), layer._dim_labels["vocab"]
-    hint = _vocabulary_hint(low, high, size, vocab)
+    hint = _position_hint(high, size, vocab) if _are_positions(ids) else _vocabulary_hint(low, high, size, vocab)
     return with_fields(
         VocabularyError(f"{_what_is_outside(where, ids, outside, bad, size)}{_whose(layer, vocab, size)}\n\n  {hint}"),
         where=where,
@@ -216,6 +217,17 @@ def _vocabulary_hint(low: int, high: int, size: int, vocab: str) -> str:
         asked = "was the padding or unknown token counted?"
         return f"The largest id is {vocab} itself, one too many: {asked} Make {vocab} {size + 1}."
     return f"The ids need {vocab} of at least {high + 1}: was another tokenizer used than the model was made for?"
+
+
+def _are_positions(ids: Tensor) -> bool:
+    """Whether every row counts up from 0, as the places in a sequence do and hardly any tokens."""
+    count = ids.shape[-1] if ids.dim() else 0
+    return count >= _FEWEST_PLACES and bool((ids == torch.arange(count, device=ids.device)).all())
+
+
+def _position_hint(high: int, size: int, vocab: str) -> str:
+    counted = f"They count up from 0, as positions do: the sequence has {high + 1}."
+    return f"{counted} Cut it to {vocab}, {size}, or make {vocab} {high + 1}."
 
 
 def _listed(items: Sequence[Any], count: int | None = None) -> str:

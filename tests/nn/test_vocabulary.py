@@ -149,6 +149,18 @@ def test_off_by_one() -> None:
         nn.Embedding(10, 4)(torch.tensor([10]))
 
 
+def test_positions_past_the_last_one() -> None:
+    places = nn.Embedding(*dims(context=16, embed=4))
+    with pytest.raises(VocabularyError) as info:
+        places(torch.arange(18).expand(2, -1))
+    assert (
+        info.value.hint
+        == "They count up from 0, as positions do: the sequence has 18. Cut it to context, 16, or make context 18."
+    )
+    with pytest.raises(VocabularyError, match="The ids need context of at least 18"):
+        places(torch.arange(17, -1, -1))
+
+
 @pytest.fixture
 def values_mode() -> Iterator[None]:
     before = _config.mode()
