@@ -224,8 +224,13 @@ def given_text(value: object) -> str:
 
 
 def short_repr(module: object) -> str:
-    """A module on one line."""
-    return " ".join(repr(module).split())[:120] if isinstance(module, torch.nn.Module) else repr(module)
+    """A module on one line; of one that holds others, its own sizes alone."""
+    if not isinstance(module, torch.nn.Module):
+        return repr(module)
+    if next(module.children(), None) is not None:
+        text = getattr(module, "_dim_text", None)
+        return str(text()) if callable(text) else f"{type(module).__name__}(...)"
+    return " ".join(repr(module).split())[:120]
 
 
 def _merged(module: torch.nn.Module, key: str, new: list[Claim], gone: Iterable[Claim] = ()) -> tuple[Claim, ...]:

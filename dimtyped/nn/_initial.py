@@ -41,7 +41,8 @@ class HasInitialState(torch.nn.Module):
             >>> nn.GRU(8, 16, num_layers=2, bidirectional=True).initial_state(batch=5).shape
             torch.Size([4, 5, 16])
         """
-        if batch is not None and (isinstance(batch, bool) or not hasattr(batch, "__index__") or batch < 0):
+        is_size = isinstance(batch, int) or hasattr(batch, "__index__")  # a trace cannot ask a symbol for an attribute
+        if batch is not None and (isinstance(batch, bool) or not is_size or batch < 0):
             hint = "Give it input.shape[0], or [1] where batch_first is False."
             raise with_fields(
                 DeclarationError(

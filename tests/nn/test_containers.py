@@ -97,6 +97,12 @@ def test_inner_layers_are_named_by_their_path() -> None:
         nn.Sequential(OrderedDict([("body", first()), ("tail", nn.Sequential(inner))]))
 
 
+def test_a_layer_that_holds_others_is_told_by_its_own_sizes() -> None:
+    with pytest.raises(DeclarationError) as info:
+        nn.Sequential(nn.TransformerEncoderLayer(4, 2), nn.Linear(5, 2))
+    assert "    0: TransformerEncoderLayer(embed=4)\n    1: Linear(in_features=5, " in str(info.value)
+
+
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "append": lambda seq: seq.append(second()),
     "insert": lambda seq: seq.insert(1, second()),

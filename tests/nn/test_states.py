@@ -251,6 +251,19 @@ def test_initial_state_of_no_size(batch: Any) -> None:
         nn.GRU(4, 6).initial_state(batch)
 
 
+@pytest.mark.parametrize("is_learned", [False, True])
+def test_initial_state_of_a_batch_whose_size_a_trace_does_not_know(is_learned: bool) -> None:
+    layer = nn.GRU(4, 6, initial=torch.ones(1, 6) if is_learned else None)
+
+    def begin(x: Tensor) -> Tensor:
+        return layer.initial_state(x.shape[0]) + x.sum()
+
+    with torch._dynamo.config.patch(allow_rnn=True):
+        compiled = torch.compile(begin, backend="eager", fullgraph=True, dynamic=True)
+        for batch in (2, 3, 7):
+            torch.testing.assert_close(compiled(torch.ones(batch, 2)), begin(torch.ones(batch, 2)))
+
+
 # A learned initial state ----------------------------------------------------------------------------------------------
 
 
