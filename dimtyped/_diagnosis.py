@@ -86,7 +86,8 @@ def build_error(
     error.where = where
     error.argument = first.place.partition("[")[0].partition(".")[0]
     error.dim = report.axes(first.hint) if first.kind == "rank" else labels.get(first.dim, first.dim)
-    error.expected, error.actual = _plain(first.expected), _plain(first.actual)
+    error.expected = report.wanted(first) if first.kind in ("type", "dtype") else _plain(first.expected)
+    error.actual = _plain(first.actual)
     sizes = {labels.get(name, name): binding.size for name, binding in findings.bindings.items()}
     error.bindings = sizes | {f"*{name}": tuple(binding.size[1]) for name, binding in findings.runs.items()}
     error.hint = hint

@@ -508,6 +508,7 @@ def ambiguous(entry: Entry, owner: torch.nn.Module, name: str) -> DeclarationErr
     )
     error.where, error.dim = entry.signature.where, name
     error.hint = f"use another name, or declare `{name}` on {type(owner).__name__} itself"
+    error.expected, error.actual = "one size", sizes_text(owner, name)
     return error
 
 
@@ -525,7 +526,7 @@ def unevaluable(entry: Entry, error: Exception) -> DeclarationError:
     text = wrong.args[0].partition("\n")[0] + f"\n  Did you mean `{twin}`?" if twin else wrong.args[0]
     told = DeclarationError(f"{entry.signature.where}: {text}")
     told.where, told.argument = entry.signature.where, entry.place_of(str(wrong.actual))
-    told.dim, told.actual = wrong.dim, wrong.actual
+    told.dim, told.expected, told.actual = wrong.dim, wrong.expected, wrong.actual
     told.hint = f"did you mean `{twin}`?" if twin else wrong.hint
     return told
 

@@ -504,7 +504,7 @@ def unbound(name: str, axis: str) -> Any:
         f"the axis `{axis}` uses `{name}`, which no parameter before it binds and no module declares\n"
         f"  Put a tensor with an axis named `{name}` before it, or declare `{name}` as a DimSize."
     )
-    error.dim, error.actual = name, axis
+    error.dim, error.expected, error.actual = name, "names bound before it, or declared", axis
     error.hint = f"put a tensor with an axis named `{name}` before it, or declare `{name}` as a DimSize"
     raise error
 
@@ -521,6 +521,7 @@ def unevaluable(where: str, error: Exception) -> DeclarationError:
         return error
     wrong = DeclarationError(f"{where}: an axis cannot be evaluated: {type(error).__name__}: {error}")
     wrong.where, wrong.actual = where, f"{type(error).__name__}: {error}"
+    wrong.expected = "a size"
     wrong.hint = "write an expression over names that a parameter before it binds or a module declares"
     return wrong
 

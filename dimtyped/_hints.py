@@ -229,6 +229,7 @@ def _class_hint(cls: type, name: str, annotation: Any) -> Any:
             ),
             where=cls.__qualname__,
             argument=name,
+            expected="an annotation that can be resolved",
             actual=str(annotation),
             hint="import or define every name that it uses before the first call",
         ) from error

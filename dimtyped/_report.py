@@ -110,6 +110,12 @@ class Report:
             case _:
                 return f"{self._axis(mismatch)} is {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"
 
+    def wanted(self, mismatch: Mismatch) -> str:
+        """What kind of value or dtype there must be, as data: the annotation, or the dtypes where they are few."""
+        if mismatch.kind == "type":
+            return self.annotation(mismatch.hint)
+        return _few_dtypes(mismatch) or str(mismatch.expected)
+
     def _axis(self, mismatch: Mismatch) -> str:
         return f"axis {mismatch.axis}" if mismatch.dim.isdigit() else self.name(mismatch.dim)
 
@@ -239,11 +245,14 @@ def _rank_words(mismatch: Mismatch) -> str:
     return f"it has {mismatch.actual} {axes}, must have {least}{mismatch.expected}"
 
 
+def _few_dtypes(mismatch: Mismatch) -> str:
+    """The dtypes that are taken, where these are one or two: `int32 or int64`."""
+    dtypes = mismatch.hint.dtypes if isinstance(mismatch.hint, ArrayHint) else None
+    return " or ".join(sorted(map(dtype_text, dtypes))) if dtypes is not None and 0 < len(dtypes) <= 2 else ""
+
+
 def _dtype_words(mismatch: Mismatch) -> str:
-    hint = mismatch.hint
-    if isinstance(hint, ArrayHint) and hint.dtypes is not None and 0 < len(hint.dtypes) <= 2:
-        return " or ".join(sorted(dtype_text(dtype) for dtype in hint.dtypes))
-    return _DTYPES.get(mismatch.expected, f"a {mismatch.expected} dtype")
+    return _few_dtypes(mismatch) or _DTYPES.get(mismatch.expected, f"a {mismatch.expected} dtype")
 
 
 def _origin(binding: Binding) -> str:

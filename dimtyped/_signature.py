@@ -235,6 +235,7 @@ def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], 
                 "  Import or define every name that it uses before the first call."
             ),
             where=where,
+            expected="annotations that can be resolved",
             actual=texts,
             hint="import or define every name that it uses before the first call",
         ) from error

@@ -15,6 +15,7 @@ from dimtyped.__main__ import main
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 FIELDS = {"type", "message", "where", "argument", "dim", "expected", "actual", "bindings", "hint"}
 LINES = 15
+WITHOUT_SIZES = {"ambiguous", "unknown-name", "unresolved", "bad-size"}  # no name has one yet
 EXAMPLES = _gallery.examples()
 every_example = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
 
@@ -53,6 +54,12 @@ def test_its_data_is_json_with_every_field(example):
     assert data.keys() == FIELDS
     assert data["message"] == str(found)
     assert data["where"]
+    assert data["hint"]
+    assert data["actual"] is not None
+    assert data["expected"] is not None
+    assert data["bindings"] or example.name in WITHOUT_SIZES
+    assert all(isinstance(size, int | list) for size in data["bindings"].values())
+    assert "jaxtyping" not in str(data)
 
 
 @pytest.fixture

@@ -106,7 +106,8 @@ def tying_error(layer: Any, embedding: Any, ours: tuple[int, ...], theirs: tuple
     error.where, error.argument, error.hint, error.expected, error.actual = "tie", "layer", hint, theirs, ours
     wrong = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
     if wrong is not None and hasattr(layer, "_dim_labels"):
-        error.dim = axis_labels(layer, layer._dim_parameter_axes("weight"))[wrong]
+        labels = axis_labels(layer, layer._dim_parameter_axes("weight"))
+        error.dim, error.bindings = labels[wrong], _bindings(labels, ours)
     return error
 
 
@@ -137,8 +138,13 @@ def _wrong_shape(layer: Any, name: str, parameter: torch.nn.Parameter, expected:
     wrong = [i for i, (a, b) in enumerate(zip(shape, expected, strict=True)) if a != b] if same_rank else []
     error.where, error.argument, error.hint = where, name, hint
     error.dim = labels[wrong[0]] if wrong else ""
-    error.expected, error.actual = expected, shape
+    error.expected, error.actual, error.bindings = expected, shape, _bindings(labels, expected)
     return error
+
+
+def _bindings(labels: list[str], sizes: tuple[int, ...]) -> dict[str, int]:
+    """What is declared of each axis that has a name."""
+    return {label: size for label, size in zip(labels, sizes, strict=False) if not label.isdigit()}
 
 
 def _assignment_hint(

@@ -85,4 +85,5 @@ def _not_divisible(where: str, whole: tuple[str, int], part: tuple[str, int]) ->
     error = DeclarationError(f"{where}: {name}={int(size)} is not divisible by {part_name}={int(parts)}\n  {hint}")
     error.where, error.argument, error.dim, error.hint = where, whole[0], name, hint
     error.expected, error.actual = f"a multiple of {int(parts)}", int(size)
+    error.bindings = {name: int(size), part_name: int(parts)}
     return error

@@ -62,6 +62,7 @@ def check_state_from(target: torch.nn.RNNBase, source: Any) -> None:
     )
     error.where, error.argument, error.dim, error.hint = type(target).__name__, "state_from", differences[0][0], hint
     error.actual, error.expected = differences[0][1], differences[0][2]
+    error.bindings = {name: ours for name, _, ours in differences if isinstance(ours, int)}
     raise error
 
 

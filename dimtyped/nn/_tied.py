@@ -191,4 +191,5 @@ def _wrong_width(layer: TiedDecoder) -> TyingError:
     )
     error.where, error.argument, error.dim, error.hint = "TiedDecoder", "hidden", hidden, hint
     error.expected, error.actual = layer.embedding_dim, layer.in_features
+    error.bindings = {labels["vocab"]: layer.out_features, embed: layer.embedding_dim}
     return error

@@ -106,6 +106,7 @@ def _wrong_width(shape: tuple[int, ...], embed: int) -> DeclarationError:
         dim=name,
         expected=plain(embed),
         actual=shape[1],
+        bindings={name: plain(embed)},
         hint=hint,
     )
 
@@ -121,6 +122,7 @@ def _too_few_rows(shape: tuple[int, ...], entries: int, name: str) -> Declaratio
         dim=name,
         expected=entries,
         actual=shape[0],
+        bindings={name: entries},
         hint="add a row for each, or drop the entries",
     )
 
