@@ -23,7 +23,7 @@ _Words: TypeAlias = tuple[str, ...]
 _BEGIN, _END = "<!-- layers:begin -->", "<!-- layers:end -->"
 _FAMILIES = (
     *("_linear", "_bilinear", "_embedding", "_embedding_bag", "_tied", "_recurrent", "_cells", "_states"),
-    *("_conv", "_pooling", "_norm", "_attention", "_transformer", "_shape", "_loss"),
+    *("_conv", "_pooling", "_norm", "_attention", "_transformer", "_shape", "_loss", "_linear_loss"),
 )
 """The files of the layers, in the order of the table."""
 _BUFFERS = ("running_mean", "running_var")
@@ -121,7 +121,7 @@ def _usual_form(contract: Contract) -> Inputs:
     """Of the forms of a call, the one with the batch first; the only one, mostly."""
     forms = contract.forms.items()
     first = (form for condition, form in forms if condition.endswith("batch_first") and " " not in condition)
-    return next(first, None) or contract.inputs
+    return next(first, None) or contract.inputs or contract.forms.get("") or {}
 
 
 def _argument(name: str, annotation: Any, others: list[Inputs]) -> str:

@@ -47,6 +47,7 @@ from dimtyped.nn._lazy import (
     LazyLinear as LazyLinear,
 )
 from dimtyped.nn._linear import Linear as Linear
+from dimtyped.nn._linear_loss import *  # noqa: F403  # what this torch has of it
 from dimtyped.nn._loss import (
     AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss,
     BCELoss as BCELoss,

@@ -239,10 +239,11 @@ class ClassIndex(AbstractDtype):
 
 
 _Indices: Any = ClassIndex
-_ONE: Any = Union[_Indices[Tensor, ""], _Indices[Tensor, "1"]]  # noqa: UP007  # pyright knows no | of these
+ONE_CLASS: Any = Union[_Indices[Tensor, ""], _Indices[Tensor, "1"]]  # noqa: UP007  # pyright knows no | of these
+"""The class of an input without batch."""
 _INDICES: Inputs = {"input": Shaped[Tensor, "batch classes"], "target": ClassIndex[Tensor, "batch"]}
 _RARER_INDICES: dict[str, Inputs | None] = {
-    has_axes("input", 1): {"input": Shaped[Tensor, "classes"], "target": _ONE},
+    has_axes("input", 1): {"input": Shaped[Tensor, "classes"], "target": ONE_CLASS},
     "isinstance(input, Tensor) and input.dim() > 2": {
         "input": Shaped[Tensor, "batch classes *place"],
         "target": ClassIndex[Tensor, "batch *place"],

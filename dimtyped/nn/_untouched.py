@@ -30,7 +30,6 @@ from torch.nn import (
     Hardtanh as Hardtanh,
     Identity as Identity,
     LeakyReLU as LeakyReLU,
-    LinearCrossEntropyLoss as LinearCrossEntropyLoss,
     LinearCrossEntropyOptions as LinearCrossEntropyOptions,
     LocalResponseNorm as LocalResponseNorm,
     LogSigmoid as LogSigmoid,

@@ -55,6 +55,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "CrossEntropyLoss": {"ignore_index": -100},
     "NLLLoss": {"ignore_index": -100},
     "CTCLoss": {"blank": 0},
+    "LinearCrossEntropyLoss": {"in_features": 4, "num_classes": 5},
 }
 """For each layer arguments that it takes."""
 

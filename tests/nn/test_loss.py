@@ -1,5 +1,7 @@
 """Losses: which targets fit a prediction, and which broadcasting is meant."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -312,6 +314,75 @@ class TestTargets:
         target = torch.full(shape, -1).index_fill(-1, torch.tensor(0), 2)
         assert_equal_to_torch("MultiLabelMarginLoss", {}, floats(*shape), target)
         assert refused(nn.MultiLabelMarginLoss(), floats(*shape), target[..., :2]).dim == "*shape"
+
+
+@pytest.mark.skipif(not hasattr(torch.nn, "LinearCrossEntropyLoss"), reason="this torch has none")
+class TestLinearCrossEntropy:
+    """The classes are those of the layer; the places are its `out_features`."""
+
+    @staticmethod
+    def make(namespace: Any, **options: Any) -> Any:
+        torch.manual_seed(0)
+        return namespace.LinearCrossEntropyLoss(3, 5, **options)
+
+    @pytest.mark.parametrize("places", [(), (4, 2)], ids=str)
+    @pytest.mark.parametrize("options", [{}, {"bias": True}, {"reduction": "none"}, {"label_smoothing": 0.1}], ids=str)
+    def test_is_torchs_bit_for_bit(self, places, options):
+        ours, theirs = (self.make(namespace, out_features=places, **options) for namespace in (nn, torch.nn))
+        assert list(ours.state_dict()) == list(theirs.state_dict())
+        for target in (ids(6, *places, high=5), ids(6, *places, high=5).byte(), floats(6, 5, *places).softmax(1)):
+            if target.dtype != torch.uint8 or not (places or "label_smoothing" in options):  # which torch refuses
+                assert torch.equal(ours(floats(6, 3), target), theirs(floats(6, 3), target))
+
+    @pytest.mark.parametrize(
+        "target", [ids(high=5), ids(1, high=5), floats(5).softmax(0)], ids=["class", "[class]", "p"]
+    )
+    def test_without_batch(self, target):
+        assert torch.equal(self.make(nn)(floats(3), target), self.make(torch.nn)(floats(3), target))
+
+    def test_in_chunks(self):
+        options = {"options": torch.nn.LinearCrossEntropyOptions()}
+        results = [self.make(namespace, **options)(floats(6, 3), ids(6, high=5)) for namespace in (nn, torch.nn)]
+        assert torch.equal(*results)
+
+    @pytest.mark.parametrize(
+        ("places", "given", "target", "wrong"),
+        [
+            ((), (6, 4), ids(6, high=5), "argument `input` does not fit: hidden is 4, must be 3"),
+            ((), (6, 2, 3), ids(6, high=5), "argument `input` does not fit: it has 3 axes, must have 2"),
+            ((), (6, 3), ids(4, high=5), "argument `target` does not fit: batch is 4, must be 6"),
+            ((), (6, 3), ids(6, 1, high=5), "argument `target` does not fit: it has 2 axes, must have 1"),
+            ((), (6, 3), floats(6, 4), "argument `target` does not fit: vocab is 4, must be 5"),
+            ((), (3,), floats(4), "argument `target` does not fit: vocab is 4, must be 5"),
+            ((2,), (6, 3), ids(6, 1, high=5), "argument `target` does not fit: axis 1 is 1, must be 2"),
+            ((2,), (6, 3), floats(6, 5, 1), "argument `target` does not fit: axis 2 is 1, must be 2"),
+            ((2,), (6, 3), ids(6, high=5), "argument `target` does not fit: it has 1 axis, must have 2"),
+            ((2,), (3,), ids(high=5), "argument `input` does not fit: it has 1 axis, must have 2"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(self, places, given, target, wrong):
+        plain = torch.nn.LinearCrossEntropyLoss(3, 5, out_features=places)
+        with pytest.raises((RuntimeError, ValueError)) as theirs:
+            plain(floats(*given), target)
+        hidden, vocab = dims(hidden=3, vocab=5)
+        with pytest.raises(DimensionError, match=wrong) as ours:
+            nn.LinearCrossEntropyLoss(hidden, vocab, out_features=places)(floats(*given), target)
+        assert isinstance(ours.value, theirs.type)
+
+    def test_a_class_past_the_last_is_torchs_to_say(self):
+        with pytest.raises(IndexError, match="Target 5 is out of bounds"):
+            self.make(nn)(floats(6, 3), torch.full((6,), 5))
+
+
+def test_a_torch_without_the_linear_cross_entropy_has_the_rest():
+    code = """
+import torch
+vars(torch.nn).pop("LinearCrossEntropyLoss", None)
+from dimtyped import nn
+assert not hasattr(nn, "LinearCrossEntropyLoss")
+nn.CrossEntropyLoss()(torch.rand(4, 5), torch.zeros(4).long())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 class TestAdaptiveSoftmax:

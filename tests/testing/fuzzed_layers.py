@@ -122,6 +122,10 @@ MAKERS: dict[str, list[Callable[[], Any]]] = {
     "MultiLabelMarginLoss": [nn.MultiLabelMarginLoss],
     "CrossEntropyLoss": [nn.CrossEntropyLoss, lambda: nn.CrossEntropyLoss(reduction="none")],
     "NLLLoss": [nn.NLLLoss],
+    "LinearCrossEntropyLoss": [
+        lambda: nn.LinearCrossEntropyLoss(3, 5),
+        lambda: nn.LinearCrossEntropyLoss(3, 5, reduction="none"),
+    ],
     "MultiMarginLoss": [nn.MultiMarginLoss],
     "AdaptiveLogSoftmaxWithLoss": [lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 6, [2, 4], div_value=2)],
     "CosineEmbeddingLoss": [nn.CosineEmbeddingLoss],
