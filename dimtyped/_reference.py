@@ -87,6 +87,8 @@ class ReferenceCheck:
             raise with_fields(
                 DeclarationError(f"{self._where}: {error}"),
                 where=self._where,
+                expected="names bound before it, or declared",
+                actual=str(error),
                 hint="write an expression over names that a parameter before it binds or a module declares",
             ) from error
         except jaxtyping.TypeCheckError as error:

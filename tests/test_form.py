@@ -89,6 +89,16 @@ def test_pytest_shows_every_line(tmp_path):
     assert lines == [f"dimtyped.DimensionError: {first}", *(line.strip() for line in rest)]
 
 
+@each_kind
+def test_ipython_shows_every_line(raising, kind, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    shell = pytest.importorskip("IPython.core.interactiveshell", reason="no extra of ours installs IPython")
+    shell.InteractiveShell(colors="nocolor", user_ns={"raising": raising}).run_cell("raising()")
+    shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    first, *rest = text_of(raising).splitlines()
+    assert shown[-1 - len(rest) :] == [f"{kind.__name__}: {first}", *rest]
+
+
 def test_no_class_renders_itself():
     """IPython asks an exception for `_render_traceback_`: none has one, so that it shows what it shows of any other."""
     for kind in RAISING.values():
