@@ -10,15 +10,17 @@ from torch import Tensor
 
 _SPANS: dict[str, Callable[[Tensor], Tensor]] = {"": lambda made: made, "positive": torch.exp, "unit": torch.sigmoid}
 LAYOUTS = ("contiguous", "strided", "transposed", "expanded", "channels_last")
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 @dataclass(frozen=True)
 class Holds:
-    """What the numbers of one parameter must be: their dtype, integers `below` a size, floats in a `span` as of `Fill`."""
+    """What the numbers of one parameter must be: their dtype, integers `below` a size, `span` and `once` as of `Fill`."""
 
     dtype: torch.dtype | None = None
     below: int | None = None
     span: str = ""
+    once: int = 0
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Fill:
     """The numbers of a tensor: of a dtype, integers from `low` and below `high`, floats in a span.
 
     With `reaches`, the first one is the highest: of a padded batch's lengths one is the whole length. The `span` of
-    floats is "" for any, `positive` for numbers above 0, or `unit` for those between 0 and 1.
+    floats is "" for any, `positive` for numbers above 0, or `unit` for those between 0 and 1. Over the last `once` axes
+    together each integer stands once.
     """
 
     dtype: torch.dtype
@@ -34,6 +37,7 @@ class Fill:
     high: int = 4
     reaches: bool = False
     span: str = ""
+    once: int = 0
 
     def make(self, shape: tuple[int, ...], seed: int) -> Tensor:
         """Zeros, or the lowest, for seed 0, otherwise what the seed gives."""
@@ -42,11 +46,20 @@ class Fill:
             wide = torch.complex128 if self.dtype.is_complex else torch.float64
             made = torch.randn(shape, generator=generator, dtype=wide) if seed else torch.zeros(shape, dtype=wide)
             return _SPANS[self.span](made).to(self.dtype)
+        if self.once:
+            return self._permuted(shape, generator, is_plain=not seed).to(self.dtype)
         low, high = self._bounds()
         made = torch.randint(low, high, shape, generator=generator) if seed else torch.full(shape, low)
         if self.reaches and made.numel():
             made.view(-1)[0] = high - 1
         return made.to(self.dtype)
+
+    def _permuted(self, shape: tuple[int, ...], generator: torch.Generator, *, is_plain: bool) -> Tensor:
+        """Over the last axes the places 0, 1, 2 and so on; plain ones in order."""
+        split = max(len(shape) - self.once, 0)
+        rows, count = torch.Size(shape[:split]).numel(), torch.Size(shape[split:]).numel()
+        keys = torch.rand(rows, count, generator=generator)
+        return (torch.arange(count).expand(rows, count) if is_plain else keys.argsort(dim=1)).reshape(shape)
 
     def _bounds(self) -> tuple[int, int]:
         if self.dtype is torch.bool:
@@ -62,7 +75,7 @@ def layouts_of(shape: tuple[int, ...]) -> list[str]:
         "strided": bool(shape),
         "transposed": len(shape) > 1,
         "expanded": bool(shape),
-        "channels_last": len(shape) == 4,
+        "channels_last": len(shape) in _CHANNELS_LAST,
     }
     return [layout for layout in LAYOUTS if possible[layout]]
 
@@ -78,6 +91,6 @@ def laid_out(tensor: Tensor, layout: str) -> Tensor:
         case "expanded":
             return tensor[:1].clone().expand_as(tensor) if len(tensor) else tensor
         case "channels_last":
-            return tensor.contiguous(memory_format=torch.channels_last)
+            return tensor.contiguous(memory_format=_CHANNELS_LAST[tensor.dim()])
         case _:
             return tensor

@@ -20,7 +20,7 @@ from dimtyped.testing._broken import Broken, drawn_broken
 from dimtyped.testing._calls import Call, drawn_calls
 from dimtyped.testing._domain import told_where_none_fits
 from dimtyped.testing._failure import chosen, line_of, search, telling
-from dimtyped.testing._independent import check_call, precise_twin, reject_missing
+from dimtyped.testing._independent import check_call, precise_twin, reject_untold
 from dimtyped.testing._leaves import floats_in, mapped
 from dimtyped.testing._running import calm, differs, fresh, result_leaves, run, twin_of
 from dimtyped.testing._target import module_of, targets_of
@@ -75,7 +75,7 @@ def fuzz(
     Raises:
         AssertionError: the module fails. It prints the smallest inputs found, by name and size, and a line that
             repeats it.
-        DeclarationError: no inputs can be made from the annotations.
+        DeclarationError: no inputs can be made from the annotations, or these have no such axis or padding.
 
     Example:
         >>> from dimtyped import nn
@@ -83,6 +83,7 @@ def fuzz(
         >>> fuzz(nn.GRU(3, 4), max_examples=10)
     """
     axes = _axes(function_or_module, independent)
+    reject_untold(function_or_module, axes, causal, padding)
     asked = _Asked(grad, finite, axes, causal, padding)
     options = {"grad": grad, "compile": compile, "finite": finite, "independent": independent, "causal": causal}
     line = line_of({**options, "padding": padding, "sizes": sizes})
@@ -98,13 +99,12 @@ def fuzz(
 
 def _axes(thing: Any, axes: Sequence[str] | None) -> tuple[str, ...]:
     if axes is not None:
-        for axis in axes:
-            reject_missing(thing, axis)
         return tuple(axes)
     try:
-        return _axes(thing, _DEFAULT)
+        reject_untold(thing, _DEFAULT, None, None)
     except DeclarationError:
         return ()
+    return _DEFAULT
 
 
 # The three kinds of check ---------------------------------------------------------------------------------------------

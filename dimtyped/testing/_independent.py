@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hypothesis import given, settings, strategies as st
 from hypothesis.errors import UnsatisfiedAssumption
 
 from dimtyped._axes import Kind
+from dimtyped._errors import DeclarationError
 from dimtyped._hints import ArrayHint, arrays_in
 from dimtyped.testing._calls import Call, drawn_calls
 from dimtyped.testing._domain import meant, told_where_none_fits
-from dimtyped.testing._mixing import Probe, no_axis
+from dimtyped.testing._mixing import Probe, no_axis, tells_padding
 from dimtyped.testing._packing import holds_uneven
 from dimtyped.testing._running import QUIET, run, takes_double, twin_of
 from dimtyped.testing._target import module_of, targets_of
@@ -62,8 +63,7 @@ def independent(
             x            Float[Tensor, "batch width"]  (2, 1)
     """
     apart = axes or (() if causal or padding else ("batch",))
-    for axis in (*apart, *([causal] if causal else [])):
-        reject_missing(function_or_module, axis)
+    reject_untold(function_or_module, apart, causal, padding)
     with told_where_none_fits(function_or_module, sizes):
         thing, double = precise_twin(function_or_module, sizes)
 
@@ -123,6 +123,22 @@ def reject_missing(thing: Any, axis: str) -> None:
     ):
         if not any(has):
             raise no_axis(targets[0], axis, what)
+
+
+def reject_untold(thing: Any, axes: Sequence[str], causal: str | None, padding: str | None) -> None:
+    """Says what of the axes and of the padding to be tested the annotations do not have.
+
+    Raises:
+        DeclarationError: there is such.
+    """
+    for axis in (*axes, *([causal] if causal else [])):
+        reject_missing(thing, axis)
+    targets = targets_of(thing)
+    if padding is not None and not any(tells_padding(target, padding) for target in targets):
+        raise DeclarationError(
+            f"padding={padding!r}: {targets[0].name} has no such lengths or mask\n"
+            '  Name a parameter such as lengths: Int[Tensor, "batch"], or mask: Bool[Tensor, "batch seq"].'
+        )
 
 
 def _names(name: str, arrays: tuple[ArrayHint, ...]) -> bool:

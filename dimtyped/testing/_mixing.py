@@ -15,6 +15,7 @@ from torch import Tensor
 from dimtyped._axes import Kind, names_in
 from dimtyped._describe import shape_text
 from dimtyped._errors import DeclarationError
+from dimtyped._hints import ArrayHint, UnionHint
 from dimtyped.testing._blame import blame
 from dimtyped.testing._calls import Call, as_call
 from dimtyped.testing._leaves import Leaf, replaced
@@ -65,7 +66,9 @@ class Probe:
             self._check_change(axis, index, base, set(range(index, size)), f"changing only {axis} {index}")
 
     def check_padding(self, parameter: str) -> None:
-        """Raises where what lies past the lengths changes anything before."""
+        """Raises where what lies past the lengths changes anything before. A call that does not give them has no padding."""
+        if all(leaf.path != (parameter,) for leaf in self.call.leaves):
+            return
         padding = Padding.of(self.call, parameter)
         base = self._run(self.call)
         changed = self._changed(lambda leaf, other: padding.put(leaf, other))
@@ -201,24 +204,15 @@ class Padding:
 
     @classmethod
     def of(cls, call: Call, parameter: str) -> Padding:
-        """What a call's lengths or mask say. A mask is True where the sequence is real, unless `pad` is in its name.
-
-        Raises:
-            DeclarationError: the parameter is neither.
-        """
-        leaf = next((leaf for leaf in call.leaves if leaf.path == (parameter,)), None)
-        named = [(axis.name, index) for axis, index in leaf.axes if axis.kind is Kind.NAME] if leaf is not None else []
+        """What a call's lengths or mask say. A mask is True where the sequence is real, unless `pad` is in its name."""
+        leaf = next(leaf for leaf in call.leaves if leaf.path == (parameter,))
+        named = [(axis.name, index) for axis, index in leaf.axes if axis.kind is Kind.NAME]
         names = [name for name, _ in named]
-        if leaf is not None and leaf.tensor.dtype is torch.bool and len(names) == 2:
+        if leaf.tensor.dtype is torch.bool:
             shape = [leaf.tensor.shape[index] for _, index in named]
             real = leaf.tensor.reshape(shape)
             return cls(parameter, names[0], names[1], ~real if "pad" in parameter else real)
-        along = padded_axis(call.target, parameter, leaf.hint) if leaf is not None and len(names) == 1 else ""
-        if leaf is None or not along:
-            raise DeclarationError(
-                f"padding={parameter!r}: {call.target.name} has no such lengths or mask\n"
-                '  Name a parameter such as lengths: Int[Tensor, "batch"], or mask: Bool[Tensor, "batch seq"].'
-            )
+        along = padded_axis(call.target, parameter, leaf.hint)
         places = torch.arange(call.sizes[along], device=leaf.tensor.device)
         return cls(parameter, names[0], along, places < leaf.tensor.unsqueeze(-1))
 
@@ -308,6 +302,20 @@ def _has_moved(left: Tensor, right: Tensor, size: int) -> bool:
 def _some(size: int) -> list[int]:
     """A few of the indices of an axis, its ends among them."""
     return list(range(size)) if size <= _PLACES else [0, 1, size // 2, size - 1]
+
+
+def tells_padding(target: Target, parameter: str) -> bool:
+    """Whether a parameter, where it is given, is the lengths of padded sequences, or a mask of them."""
+    hint = next((p.hint for p in target.parameters if p.name == parameter), None)
+    options = hint.options if isinstance(hint, UnionHint) else (hint,)
+    arrays = [option for option in options if isinstance(option, ArrayHint)]
+    return bool(arrays) and all(_is_padding(target, parameter, array) for array in arrays)
+
+
+def _is_padding(target: Target, parameter: str, array: ArrayHint) -> bool:
+    names = [axis for axis in array.axes if axis.kind is Kind.NAME and not axis.many]
+    is_mask = array.dtypes is not None and set(array.dtypes) == {torch.bool}
+    return len(names) == 2 if is_mask else len(names) == 1 and bool(padded_axis(target, parameter, array))
 
 
 def no_axis(target: Target, axis: str, what: str) -> DeclarationError:

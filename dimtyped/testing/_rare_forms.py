@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -91,13 +90,8 @@ def _axes(layer: Any) -> int:
 
 
 def _places(layer: Any) -> Mapping[str, Holds]:
-    """Indices into what comes out of a single window, which is there whatever the input's size."""
-    axes = _axes(layer)
-    windows, pads = (
-        value if isinstance(value, tuple) else (value,) * axes for value in (layer.kernel_size, layer.padding)
-    )
-    count = math.prod(window - 2 * pad for window, pad in zip(windows, pads, strict=True))
-    return {"indices": Holds(torch.int64, below=max(count, 1))}
+    """Each place of a plane once: of two values at one place torch's threads leave now this, now that one."""
+    return {"indices": Holds(torch.int64, once=_axes(layer))}
 
 
 _FORMS: dict[type[torch.nn.Module], Callable[[Any], Iterator[Annotations]]] = {

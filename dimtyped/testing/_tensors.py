@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from hypothesis import strategies as st
+from hypothesis import reject, strategies as st
 from torch import Tensor
 
 from dimtyped._axes import is_array_annotation, read_array
@@ -97,10 +97,23 @@ def draw_tensor(
         made = fill.make(shape, draw(SEEDS))
     else:
         count = torch.Size(shape).numel()
-        values = draw(st.lists(elements, min_size=count, max_size=count))
-        made = torch.tensor(values, dtype=fill.dtype).reshape(shape)
+        made = _of_values(draw(st.lists(elements, min_size=count, max_size=count)), fill.dtype).reshape(shape)
     layout = draw(st.sampled_from(layouts_of(shape)))
     return as_kind(laid_out(made, layout).to(device), hint.array_type)
+
+
+def _of_values(values: list[Any], dtype: torch.dtype) -> Tensor:
+    """These elements as a tensor. Gives up on those that this dtype does not hold, as 300 in an int8.
+
+    Raises:
+        DeclarationError: they are no numbers.
+    """
+    try:
+        return torch.tensor(values, dtype=dtype)
+    except RuntimeError:  # too large
+        return reject()
+    except (TypeError, ValueError) as error:
+        raise DeclarationError(f"elements gives what no tensor of {dtype} holds: {error}") from None
 
 
 def as_kind(tensor: Tensor, kind: type) -> Tensor:
@@ -145,10 +158,31 @@ def _read(annotation: Any) -> ArrayHint:
 
 
 def _chosen_dtypes(hint: ArrayHint, dtypes: Sequence[torch.dtype] | None) -> list[torch.dtype]:
-    chosen = [dtype for dtype in dtypes or _COMMON if hint.dtypes is None or dtype in hint.dtypes]
-    if not chosen and dtypes is None:
-        chosen = sorted(hint.dtypes or (), key=str)
+    if isinstance(dtypes, torch.dtype):
+        raise DeclarationError(f"dtypes is {dtypes}, must be a list of dtypes\n  Write dtypes=[{dtypes}].")
+    given = _COMMON if dtypes is None else dtypes
+    chosen = [dtype for dtype in given if hint.dtypes is None or dtype in hint.dtypes]
+    if not chosen and dtypes is not None:
+        raise DeclarationError(f"none of dtypes={list(dtypes)} is one that {hint} admits")
+    return chosen or rare_dtypes(hint)
+
+
+def rare_dtypes(hint: ArrayHint) -> list[torch.dtype]:
+    """The dtypes of an annotation that admits none of the common ones.
+
+    Raises:
+        DeclarationError: torch has none that holds numbers.
+    """
+    chosen = [dtype for dtype in sorted(hint.dtypes or (), key=str) if _is_makeable(dtype)]
     if not chosen:
-        wanted = f"none of dtypes={list(dtypes)}" if dtypes else "no dtype of torch"
-        raise DeclarationError(f"{wanted} is one that {hint} admits")
+        raise DeclarationError(f"no dtype of torch is one that {hint} admits")
     return chosen
+
+
+def _is_makeable(dtype: torch.dtype) -> bool:
+    """Whether torch has numbers of it, and not only its name, as of int4."""
+    try:
+        torch.zeros(1).to(dtype)
+    except RuntimeError:
+        return False
+    return True

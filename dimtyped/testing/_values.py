@@ -29,7 +29,7 @@ from dimtyped.testing._lengths import is_lengths, padded_axis
 from dimtyped.testing._packing import draw_packed
 from dimtyped.testing._sizes import Sides, Sizes, draw_shape
 from dimtyped.testing._target import Target
-from dimtyped.testing._tensors import VOCABULARY, draw_tensor
+from dimtyped.testing._tensors import VOCABULARY, draw_tensor, rare_dtypes
 
 _DTYPES = (
     torch.float32,
@@ -101,7 +101,7 @@ def fill_of(target: Target, sizes: Sizes, name: str, hint: ArrayHint) -> Fill:
     holds = target.holds.get(name, Holds())
     dtypes = (holds.dtype or target.dtype, *_DTYPES)
     admitted = [dtype for dtype in dtypes if hint.dtypes is None or dtype in hint.dtypes]
-    chosen = admitted[0] if admitted else min(hint.dtypes or (), key=str)
+    chosen = admitted[0] if admitted else rare_dtypes(hint)[0]
     if chosen.is_floating_point or chosen.is_complex or chosen is torch.bool:
         return Fill(chosen, span=holds.span or span_of(name))
     along = padded_axis(target, name, hint) if is_lengths(name) else ""
@@ -109,7 +109,7 @@ def fill_of(target: Target, sizes: Sizes, name: str, hint: ArrayHint) -> Fill:
         longest = sizes.singles[along]
         return Fill(chosen, min(1, longest), longest + 1, reaches=True)
     classes = [size for name, size in sizes.singles.items() if name in VOCABULARY]
-    return Fill(chosen, 0, min([holds.below or target.ids, *classes]))
+    return Fill(chosen, 0, min([holds.below or target.ids, *classes]), once=holds.once)
 
 
 def span_of(name: str) -> str:

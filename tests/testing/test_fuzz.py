@@ -1,17 +1,19 @@
 """`fuzz`: each seeded bug is found, what is right passes, and a failure can be repeated."""
 
+import functools
 import re
 
 import pytest
 import torch
 from fuzzed_layers import MAKERS, typed_classes
+from hypothesis import given
 from jaxtyping import Float
 from seeded_bugs import BUGS
 from torch import Tensor
 
 from dimtyped import DeclarationError, _entry, nn, typed
 from dimtyped._demo.model import Seq2Seq
-from dimtyped.testing import fuzz
+from dimtyped.testing import calls, fuzz
 
 
 def failure(model, **options):
@@ -20,9 +22,20 @@ def failure(model, **options):
     return caught.value
 
 
+@functools.cache
+def failure_of(name):
+    """How `fuzz` finds the seeded bug of this name, the same each time."""
+    bug = seeded(name)
+    return failure(bug.make(bug=True), **bug.options)
+
+
+def seeded(name):
+    return next(bug for bug in BUGS if str(bug) == name)
+
+
 @pytest.mark.parametrize("bug", BUGS, ids=str)
 def test_a_seeded_bug_is_found(bug):
-    found = failure(bug.make(bug=True), **bug.options)
+    found = failure_of(str(bug))
     first = str(found).partition("\n")[0]
     assert bug.says in first
     assert found.sizes == bug.smallest
@@ -34,7 +47,7 @@ def test_a_seeded_bug_is_found(bug):
 
 @pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.mixes], ids=str)
 def test_a_bug_that_mixes_is_told_by_axis_and_two_indices(bug):
-    mixed = failure(bug.make(bug=True), **bug.options).__cause__
+    mixed = failure_of(str(bug)).__cause__
     assert (mixed.axis, mixed.changed, mixed.affected) == bug.mixes
     assert mixed.where.startswith(f"It begins {bug.begins}")
 
@@ -48,12 +61,8 @@ def test_there_are_sixteen_bugs():
     assert len({bug.model for bug in BUGS}) == len({bug.bug for bug in BUGS}) == 16
 
 
-def seeded(name):
-    return next(bug for bug in BUGS if str(bug) == name)
-
-
 def test_a_failure_prints_the_smallest_inputs_by_name_and_size():
-    found = failure(seeded("squeeze at batch 1").make(bug=True))
+    found = failure_of("squeeze at batch 1")
     assert str(found).startswith(
         "SqueezeAtBatchOne fails for batch=1: DimensionError: SqueezeAtBatchOne.forward: the result does not fit"
     )
@@ -62,15 +71,13 @@ def test_a_failure_prints_the_smallest_inputs_by_name_and_size():
 
 
 def test_a_failure_prints_a_few_ids_and_lengths():
-    bug = seeded("a bidirectional out[:, -1]")
-    text = str(failure(bug.make(bug=True), **bug.options))
+    text = str(failure_of("a bidirectional out[:, -1]"))
     assert "\n    tokens   int64 (2, 2)  [[0, 0], [0, 0]]\n    lengths  int64 (2,)  [2, 1]\n" in text
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=str)
 def test_a_failure_prints_a_line_that_repeats_it(bug, monkeypatch):
-    model = bug.make(bug=True)
-    found = failure(model, **bug.options)
+    model, found = bug.make(bug=True), failure_of(str(bug))
     line = str(found).rpartition("To repeat it: ")[2]
     ran = []
     monkeypatch.setattr(bug.model, "__call__", lambda self, *args: ran.append(1) or nn.Module.__call__(self, *args))
@@ -106,6 +113,15 @@ def test_a_layer_that_is_not_in_the_table_is_noticed(monkeypatch):
 
 def test_the_demo_passes():
     fuzz(Seq2Seq(5, 2, 3), max_examples=20, grad=True)
+
+
+def test_places_to_unpool_to_are_each_given_once():
+    @given(calls(nn.MaxUnpool2d(2)))
+    def check(call):
+        planes = call[0][1].flatten(-2)
+        assert all(len(plane.unique()) == len(plane) for plane in planes.flatten(0, -2))
+
+    check()
 
 
 class Careful(nn.Module):
@@ -184,10 +200,25 @@ class Bare(torch.nn.Module):
             "Sequential: no call was found that it takes; the smallest is refused",
         ),
         (Careful(), {"independent": ("seq",)}, "no parameter has an axis named `seq`"),
+        (Careful(), {"causal": "seq"}, "no parameter has an axis named `seq`"),
+        (Careful(), {"padding": "lengths"}, "padding='lengths': Careful has no such lengths or mask"),
         (Careful(), {"repeat": "what"}, "repeat='what' is nothing that a failure of fuzz() has printed"),
         (Careful(), {"repeat": "right:1.0:AAA="}, "was printed by hypothesis 1.0, this is"),
     ],
-    ids=["free", "bare", "plain", "elementwise", "list", "lazy", "never", "axis", "repeat", "release"],
+    ids=[
+        "free",
+        "bare",
+        "plain",
+        "elementwise",
+        "list",
+        "lazy",
+        "never",
+        "axis",
+        "causal",
+        "padding",
+        "repeat",
+        "release",
+    ],
 )
 def test_bad_input_is_refused_with_what_to_write(thing, options, text):
     with pytest.raises(DeclarationError, match=re.escape(text)):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dimtyped import DeclarationError, nn
 from dimtyped._demo.model import Seq2Seq
-from dimtyped.testing import independent
+from dimtyped.testing import fuzz, independent
 
 MIXING = [bug for bug in BUGS if bug.mixes]
 
@@ -121,6 +121,21 @@ class Pooled(nn.Module):
 def test_padding_told_by_a_mask():
     independent(Pooled(bug=False), padding="real")
     assert "what lies past `real` changes the result" in str(failure(Pooled(bug=True), padding="real"))
+
+
+class Optional(Pooled):
+    """Without a mask nothing is padding."""
+
+    def forward(
+        self, x: Float[Tensor, "batch seq"], real: Bool[Tensor, "batch seq"] | None = None
+    ) -> Float[Tensor, "batch"]:
+        return x.sum(1) if real is None else super().forward(x, real)
+
+
+def test_a_mask_that_may_be_left_out_is_tested_where_it_is_given():
+    independent(Optional(bug=False), padding="real")
+    fuzz(Optional(bug=False), padding="real", max_examples=20)
+    assert "what lies past `real` changes the result" in str(failure(Optional(bug=True), padding="real"))
 
 
 def test_the_demo_and_layers_keep_samples_apart():

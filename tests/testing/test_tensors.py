@@ -71,6 +71,14 @@ def test_it_draws(what, of):
     find(tensors(Float[Tensor, "a b c d"]), of)
 
 
+def test_volumes_are_drawn_with_channels_last_too():
+    def is_channels_last(tensor):
+        is_plain = tensor.is_contiguous() or tensor.shape[1] == 1 or 0 in tensor.stride()
+        return not is_plain and tensor.is_contiguous(memory_format=torch.channels_last_3d)
+
+    find(tensors(Float[Tensor, "a b c d e"]), is_channels_last)
+
+
 def test_it_shrinks_to_sides_of_one_and_zeros():
     smallest = find(tensors(Shaped[Tensor, "a b"]), lambda _: True)
     assert smallest.shape == (1, 1)
@@ -115,6 +123,16 @@ def test_elements_are_drawn_where_they_are_given(tensor):
     assert set(tensor.tolist()) <= {7.0, 9.0}
 
 
+@given(tensors(Int[Tensor, "a"], elements=st.just(300)))
+def test_a_dtype_that_does_not_hold_the_elements_is_not_drawn(tensor):
+    assert set(tensor.tolist()) == {300}
+
+
+def test_elements_that_are_no_numbers_are_refused():
+    with pytest.raises(DeclarationError, match="elements gives what no tensor of torch.float32 holds"):
+        find(tensors(Float32[Tensor, "a"], elements=st.just("text")), lambda _: True)
+
+
 @given(tensors(Shaped[Tensor, "a"], dtypes=[torch.int16]))
 def test_a_dtype_is_one_of_those_given(tensor):
     assert tensor.dtype is torch.int16
@@ -150,7 +168,10 @@ class Nothing(AbstractDtype):
         (Float[Tensor, "a"], {"device": "nowhere"}, "no tensor can be made on device 'nowhere' here"),
         (Float[Tensor, "a"], {"device": "meta"}, "a tensor on device 'meta' has no values"),
         (Float[Tensor, "a"], {"dtypes": [torch.int8]}, "none of dtypes=[torch.int8] is one that"),
+        (Float[Tensor, "a"], {"dtypes": []}, "none of dtypes=[] is one that"),
+        (Float[Tensor, "a"], {"dtypes": torch.float64}, "must be a list of dtypes\n  Write dtypes=[torch.float64]."),
         (Nothing[Tensor, "a"], {}, "no dtype of torch is one that"),
+        (jaxtyping.Int4[Tensor, "a"], {}, "no dtype of torch is one that"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

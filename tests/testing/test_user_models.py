@@ -17,7 +17,7 @@ def made(model, sizes, bug=""):
 
 @pytest.mark.parametrize(("model", "sizes", "options"), MODELS, ids=[model.__name__ for model, *_ in MODELS])
 def test_a_right_model_passes(model, sizes, options):
-    fuzz(made(model, sizes), max_examples=30, grad=True, **options)
+    fuzz(made(model, sizes), max_examples=15, grad=True, **options)
 
 
 @pytest.mark.parametrize(
