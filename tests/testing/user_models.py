@@ -71,6 +71,43 @@ class Tagger(nn.Module):
         return self.out(output)
 
 
+class Reviews(nn.Module):
+    """A transformer encoder over padded sequences, and the mean of what is real."""
+
+    def __init__(self, vocab: DimSize, width: DimSize, classes: DimSize, bug: str = ""):
+        super().__init__()
+        self.bug, self.embedding = bug, nn.Embedding(vocab, width, padding_idx=0)
+        layer = nn.TransformerEncoderLayer(width, 2, 8, batch_first=bug != "batch second", norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+        self.out = nn.Linear(width, classes)
+
+    def forward(
+        self, tokens: Int[Tensor, "batch seq"], lengths: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch classes"]:
+        padding = torch.arange(tokens.shape[1]) >= lengths.unsqueeze(1)
+        masks = {"no mask": None, "batch second": padding.T}
+        found = self.encoder(self.embedding(tokens), src_key_padding_mask=masks.get(self.bug, padding))
+        if self.bug == "mean of all":
+            return self.out(found.mean(1))
+        real = (~padding).unsqueeze(-1).to(found.dtype)
+        return self.out((found * real).sum(1) / real.sum(1))
+
+
+class Dilated(nn.Module):
+    """Causal convolutions, each reaching further back, padded before the first step."""
+
+    def __init__(self, width: DimSize, bug: str = ""):
+        super().__init__()
+        self.bug, self.layers = bug, nn.ModuleList(nn.Conv1d(width, width, 2, dilation=2**i) for i in range(3))
+
+    def forward(self, x: Float[Tensor, "batch seq width"]) -> Float[Tensor, "batch seq width"]:
+        steps = x.transpose(1, 2)
+        for index, layer in enumerate(self.layers):
+            around = (0, 2**index) if self.bug == "padded behind" else (2**index, 0)
+            steps = steps + layer(torch.nn.functional.pad(steps, around)).relu()
+        return steps.transpose(1, 2)
+
+
 class Language(nn.Module):
     """A causal transformer of one block, tied."""
 
@@ -154,6 +191,8 @@ MODELS = [
     (Classifier, (3, 5), {}),
     (Digits, (5,), {}),
     (Tagger, (7, 3, 4, 5), {"padding": "lengths"}),
+    (Reviews, (7, 4, 3), {"padding": "lengths"}),
+    (Dilated, (3,), {"causal": "seq"}),
     (Language, (7, 8, 6), {"causal": "seq"}),
     (Autoencoder, (6, 2), {}),
     (Siamese, (4, 3), {}),
@@ -171,6 +210,10 @@ BUGS = [
     (Digits, "view", "batch=2", "in the forward of Digits itself, after `pool` and before `out`"),
     (Tagger, "not packed", "batch=2, seq=2", "It begins in `lstm` (LSTM)"),
     (Tagger, "sorted", "batch=2, seq=2", "must be sorted in decreasing order"),
+    (Reviews, "no mask", "batch=2, seq=2", "It begins in `encoder.layers.0.self_attn` (MultiheadAttention)"),
+    (Reviews, "mean of all", "batch=2, seq=2", "in the forward of Reviews itself, after `encoder` and before `out`"),
+    (Reviews, "batch second", "batch=2, seq=1", "It begins in `encoder.layers.0.self_attn` (MultiheadAttention)"),
+    (Dilated, "padded behind", "batch=1, seq=2", "changing only seq 1 of `x` changes seq 0 of the result"),
     (Language, "mask", "batch=1, seq=2", "in the forward of Language itself, after `qkv` and before `joined`"),
     (Language, "heads", "batch=1, seq=2", "in the forward of Language itself, after `qkv` and before `joined`"),
     (Language, "places", "batch=2, seq=1", "its place along batch matters"),
