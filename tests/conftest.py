@@ -1,10 +1,13 @@
 """The effort of the property tests is chosen by HYPOTHESIS_PROFILE: dev (the default), ci or thorough."""
 
 import os
+import sys
 
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a test worker, set before torch is imported
+if "torch" in sys.modules:  # by another's pytest plugin
+    sys.modules["torch"].set_num_threads(1)
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)

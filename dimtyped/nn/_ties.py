@@ -23,6 +23,10 @@ DECLARED = "_dim_declared_tie"
 _TIES = "_dim_ties"
 
 
+_by_id: dict[int, Tie] = {}
+"""By the parameter's id. Whoever looks one up makes sure that a place still holds that parameter."""
+
+
 class Tie:
     """The names of one parameter; of one name it is a tie too. A copy of a module makes its own ties anew."""
 
@@ -99,13 +103,9 @@ class Tie:
         if not self._places:
             self._unlist()
 
-    def _unlist(self) -> None:
-        if _by_id.get(self._key) is self:
-            del _by_id[self._key]
-
-
-_by_id: dict[int, Tie] = {}
-"""By the parameter's id. Whoever looks one up makes sure that a place still holds that parameter."""
+    def _unlist(self, known: dict[int, Tie] = _by_id) -> None:  # as Python exits the global is gone, this is not
+        if known.get(self._key) is self:
+            del known[self._key]
 
 
 def adopt(module: torch.nn.Module) -> None:

@@ -22,7 +22,7 @@ from dimtyped.testing._domain import told_where_none_fits
 from dimtyped.testing._failure import chosen, line_of, search, telling
 from dimtyped.testing._independent import check_call, precise_twin, reject_untold
 from dimtyped.testing._leaves import floats_in, mapped
-from dimtyped.testing._running import calm, differs, fresh, result_leaves, run, twin_of
+from dimtyped.testing._running import calm, differs, fresh, one_thread, result_leaves, run, twin_of
 from dimtyped.testing._target import module_of, targets_of
 
 _DEFAULT = ("batch",)
@@ -87,7 +87,7 @@ def fuzz(
     asked = _Asked(grad, finite, axes, causal, padding)
     options = {"grad": grad, "compile": compile, "finite": finite, "independent": independent, "causal": causal}
     line = line_of({**options, "padding": padding, "sizes": sizes})
-    with told_where_none_fits(function_or_module, sizes):
+    with one_thread(), told_where_none_fits(function_or_module, sizes):
         checks = {"right": _right(function_or_module, sizes, asked)}
         if compile:
             checks["compiled"] = _compiled(function_or_module, sizes, "aot_eager" if compile is True else compile)

@@ -15,7 +15,7 @@ from dimtyped.testing._calls import Call, drawn_calls
 from dimtyped.testing._domain import meant, told_where_none_fits
 from dimtyped.testing._mixing import Probe, no_axis, tells_padding
 from dimtyped.testing._packing import holds_uneven
-from dimtyped.testing._running import QUIET, run, takes_double, twin_of
+from dimtyped.testing._running import QUIET, one_thread, run, takes_double, twin_of
 from dimtyped.testing._target import module_of, targets_of
 
 _TRIED = 5
@@ -64,7 +64,7 @@ def independent(
     """
     apart = axes or (() if causal or padding else ("batch",))
     reject_untold(function_or_module, apart, causal, padding)
-    with told_where_none_fits(function_or_module, sizes):
+    with one_thread(), told_where_none_fits(function_or_module, sizes):
         thing, double = precise_twin(function_or_module, sizes)
 
         @settings(max_examples=max_examples, **QUIET)

@@ -69,6 +69,17 @@ def calm(*, double: bool, seed: int = 0) -> Generator[None]:
             torch.set_default_dtype(before)
 
 
+@contextmanager
+def one_thread() -> Generator[None]:
+    """Torch in one thread: made inputs are so small that more only wait for each other, and add in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def run(call: Call, *, double: bool, seed: int = 0) -> Any:
     """What a call gives. Its arguments are copies: an edit in place does not reach the next run."""
     args, kwargs = fresh(call)

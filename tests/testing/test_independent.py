@@ -81,6 +81,24 @@ def test_the_module_stays_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("check", [independent, fuzz])
+def test_torch_runs_in_one_thread_meanwhile(check):
+    threads = []
+
+    def watched(x: Float[Tensor, "batch n"]) -> Float[Tensor, "batch n"]:
+        threads.append(torch.get_num_threads())
+        return x
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        check(watched, max_examples=2, **({"broken": False} if check is fuzz else {}))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {1}
+
+
 class Single(nn.Module):
     def forward(self, x: Float32[Tensor, "batch"]) -> Float32[Tensor, "batch"]:
         return x + torch.ones(1, dtype=torch.float32)

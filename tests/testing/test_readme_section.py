@@ -1,6 +1,8 @@
 """The worked example of the README prints what it says."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,12 @@ def test_the_bug_that_shows_only_at_batch_one_is_found_as_the_readme_says():
     assert "for batch=1, seq=2" in printed
     blob = r'repeat=".*"'  # another release of hypothesis prints another one
     assert re.sub(blob, "", printed) == re.sub(blob, "", text)
+
+
+def test_a_script_that_fuzzes_its_model_ends_without_a_word():
+    code = "from dimtyped import nn, testing\nmodel = nn.Linear(2, 3)\ntesting.fuzz(model, max_examples=3)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_at_batch_two_the_bug_does_not_show():
