@@ -114,20 +114,24 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[a-z_]\w*", name)
 
 
-def outcome(layer: torch.nn.Module, inputs: dict[str, Any]) -> list[Any]:
+def outcome(layer: torch.nn.Module, inputs: dict[str, Any], args: tuple[Any, ...] = ()) -> list[Any]:
     """What a call gives, and its gradients."""
     torch.manual_seed(2)
-    results = [leaf for leaf in pytree.tree_leaves(layer(**inputs)) if isinstance(leaf, torch.Tensor)]
+    results = [leaf for leaf in pytree.tree_leaves(layer(*args, **inputs)) if isinstance(leaf, torch.Tensor)]
     total = torch.stack([result.double().sum() for result in results]).sum()
     if total.requires_grad:
         total.backward()
-    given = [leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, torch.Tensor)]
+    given = [leaf for leaf in pytree.tree_leaves((args, inputs)) if isinstance(leaf, torch.Tensor)]
     return [*results, *(leaf.grad for leaf in given), *(parameter.grad for parameter in layer.parameters())]
 
 
 def assert_accepted(call: Call) -> None:
     """The call gives torch's numbers, bit for bit."""
-    ours, theirs = outcome(call.typed(), call.inputs()), outcome(call.plain(), call.inputs())
+    assert_same(outcome(call.typed(), call.inputs()), outcome(call.plain(), call.inputs()))
+
+
+def assert_same(ours: list[Any], theirs: list[Any]) -> None:
+    """Two outcomes are the same, bit for bit."""
     assert len(ours) == len(theirs)
     for our, their in zip(ours, theirs, strict=True):
         assert (our is None) == (their is None)

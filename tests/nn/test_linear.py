@@ -2,31 +2,39 @@
 
 import pytest
 import torch
+from drawn_calls import assert_named, assert_torchs, pair
 from hypothesis import given, strategies as st
-from layer_cases import SIZES, floats, other_than
+from jaxtyping import Float32
+from layer_cases import SIZES, floats
+from torch import Tensor
 
 from dimtyped import DimensionError, DimSize, dims, nn
-
-BATCHES = st.lists(st.integers(0, 3), max_size=3)
-
-
-@given(wide=SIZES, narrow=SIZES, batch=BATCHES, bias=st.booleans(), named=st.booleans())
-def test_takes_any_batch_with_torchs_numbers(wide, narrow, batch, bias, named):
-    sizes = dims(wide=wide, narrow=narrow) if named else (wide, narrow)
-    torch.manual_seed(0)
-    ours = nn.Linear(*sizes, bias=bias)
-    torch.manual_seed(0)
-    theirs = torch.nn.Linear(wide, narrow, bias=bias)
-    inputs = floats(*batch, wide)
-    assert torch.equal(ours(inputs), theirs(inputs))
+from dimtyped.testing import broken_calls, tensors
 
 
-@given(st.data(), SIZES, SIZES, BATCHES)
-def test_refuses_another_width_by_name(data, wide, narrow, batch):
-    wrong = data.draw(other_than(wide))
+@given(st.data(), SIZES, SIZES, st.booleans(), st.booleans())
+def test_takes_any_batch_with_torchs_numbers(data, wide, narrow, bias, named):
+    ours, theirs = pair("Linear", *(dims(wide=wide, narrow=narrow) if named else (wide, narrow)), bias=bias)
+    batch = data.draw(tensors(Float32[Tensor, "... wide"], sizes={"wide": wide}, allow_empty=True))
+    assert_torchs(ours, theirs, ((batch,), {}))
+    assert ours(batch).shape == (*batch.shape[:-1], narrow)
+
+
+@given(st.data(), SIZES, SIZES)
+def test_what_is_broken_is_refused_as_what_it_is(data, wide, narrow):
+    ours, theirs = pair("Linear", *dims(wide=wide, narrow=narrow))
+    assert_named(ours, theirs, data.draw(broken_calls(ours)), {"wide": wide})
+
+
+@given(st.data(), SIZES, SIZES)
+def test_refuses_another_width_by_name(data, wide, narrow):
+    layer = nn.Linear(*dims(wide=wide, narrow=narrow))
+    broken = data.draw(broken_calls(layer).filter(lambda broken: broken.kind == "size"))
+    wrong = broken.args[0].shape[-1]
     with pytest.raises(DimensionError) as caught:
-        nn.Linear(*dims(wide=wide, narrow=narrow))(floats(*batch, wrong))
+        layer(*broken.args)
     error = caught.value
+    assert (broken.argument, broken.dim) == ("input", "wide")
     assert (error.argument, error.dim, error.expected, error.actual) == ("input", "wide", wide, wrong)
     assert f"wide is {wrong}, must be {wide}" in str(error)
     assert f"declared by Linear(wide={wide} -> narrow={narrow})" in str(error)
