@@ -4,23 +4,36 @@ import warnings
 
 import pytest
 import torch
+from drawn_calls import assert_named, assert_torchs, pair
 from hypothesis import given, strategies as st
+from jaxtyping import Int
 from layer_cases import SIZES, floats, ids, other_than
+from torch import Tensor
 
 import dimtyped
 from dimtyped import DeclarationError, DimensionError, DimSize, VocabularyError, _config, dims, nn
+from dimtyped.testing import broken_calls, calls, tensors
 
-SHAPES = st.lists(st.integers(0, 3), max_size=3)
+
+def tokens_below(vocab: int, **options):
+    """Ids of any shape and either dtype, every one in the vocabulary."""
+    dtypes = [torch.int64, torch.int32]
+    return tensors(Int[Tensor, "..."], sizes={"vocab": vocab}, dtypes=dtypes, **options)
 
 
-@given(vocab=SIZES, embed=SIZES, shape=SHAPES, dtype=st.sampled_from([torch.int32, torch.int64]))
-def test_takes_ids_of_any_shape_with_torchs_numbers(vocab, embed, shape, dtype):
-    torch.manual_seed(0)
-    ours = nn.Embedding(*dims(vocab=vocab, embed=embed))
-    torch.manual_seed(0)
-    theirs = torch.nn.Embedding(vocab, embed)
-    tokens = ids(*shape, high=vocab, dtype=dtype)
-    assert torch.equal(ours(tokens), theirs(tokens))
+@given(st.data(), SIZES, SIZES)
+def test_takes_ids_of_any_shape_with_torchs_numbers(data, vocab, embed):
+    ours, theirs = pair("Embedding", *dims(vocab=vocab, embed=embed))
+    tokens = data.draw(tokens_below(vocab, allow_empty=True))
+    assert_torchs(ours, theirs, ((tokens,), {}))
+    assert ours(tokens).shape == (*tokens.shape, embed)
+
+
+@given(st.data(), SIZES, SIZES)
+def test_what_is_broken_is_refused_as_what_it_is(data, vocab, embed):
+    ours, theirs = pair("Embedding", *dims(vocab=vocab, embed=embed))
+    assert_torchs(ours, theirs, data.draw(calls(ours)))
+    assert_named(ours, theirs, data.draw(broken_calls(ours)), {})
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int16, torch.uint8, torch.bool], ids=str)
@@ -34,14 +47,9 @@ def test_refuses_ids_of_another_dtype_as_torch_does(dtype):
 
 
 class TestIdsOutsideTheVocabulary:
-    @given(
-        vocab=st.integers(1, 20),
-        shape=st.lists(st.integers(1, 3), max_size=3),
-        beyond=st.integers(0, 5),
-        place=st.integers(0, 100),
-    )
-    def test_are_named_with_place_and_number(self, vocab, shape, beyond, place):
-        tokens = ids(*shape, high=vocab)
+    @given(data=st.data(), vocab=st.integers(1, 20), beyond=st.integers(0, 5), place=st.integers(0, 100))
+    def test_are_named_with_place_and_number(self, data, vocab, beyond, place):
+        tokens = data.draw(tokens_below(vocab)).clone(memory_format=torch.contiguous_format)
         tokens.view(-1)[place % tokens.numel()] = vocab + beyond
         with pytest.raises(VocabularyError) as caught:
             nn.Embedding(*dims(words=vocab, embed=3))(tokens)
