@@ -3,11 +3,12 @@
 import pytest
 import torch
 from hypothesis import given, strategies as st
+from jaxtyping import Float32
 from layer_cases import SIZES, floats, other_than
+from torch import Tensor
 
 from dimtyped import DimensionError, DimSize, TyingError, dims, nn
-
-BATCHES = st.lists(st.integers(0, 3), max_size=3)
+from dimtyped.testing import broken_calls, tensors
 
 
 def tied(vocab: int, embed: int, hidden: int | None = None, **options) -> nn.TiedDecoder:
@@ -16,18 +17,25 @@ def tied(vocab: int, embed: int, hidden: int | None = None, **options) -> nn.Tie
     return nn.TiedDecoder(nn.Embedding(words, width), None if hidden is None else memory, **options)
 
 
-@given(vocab=SIZES, embed=SIZES, batch=BATCHES, bias=st.booleans())
-def test_logits_are_the_states_times_the_embedding(vocab, embed, batch, bias):
-    decoder, states = tied(vocab, embed, bias=bias), floats(*batch, embed)
+def states_of(width: int) -> st.SearchStrategy[Tensor]:
+    """What a decoder takes: states of this width, of any batch."""
+    return tensors(Float32[Tensor, "... width"], sizes={"width": width}, allow_empty=True)
+
+
+@given(st.data(), SIZES, SIZES, st.booleans())
+def test_logits_are_the_states_times_the_embedding(data, vocab, embed, bias):
+    decoder = tied(vocab, embed, bias=bias)
+    states = data.draw(states_of(embed))
     logits = decoder(states)
-    assert logits.shape == (*batch, vocab)
+    assert logits.shape == (*states.shape[:-1], vocab)
     assert torch.equal(logits, torch.nn.functional.linear(states, decoder.weight, decoder.bias))
 
 
-@given(vocab=SIZES, embed=SIZES, hidden=SIZES, batch=BATCHES, bias=st.booleans())
-def test_project_puts_a_linear_without_bias_before_it(vocab, embed, hidden, batch, bias):
-    decoder, states = tied(vocab, embed, hidden, project=True, bias=bias), floats(*batch, hidden)
-    assert decoder(states).shape == (*batch, vocab)
+@given(st.data(), SIZES, SIZES, SIZES, st.booleans())
+def test_project_puts_a_linear_without_bias_before_it(data, vocab, embed, hidden, bias):
+    decoder = tied(vocab, embed, hidden, project=True, bias=bias)
+    states = data.draw(states_of(hidden))
+    assert decoder(states).shape == (*states.shape[:-1], vocab)
     assert list(dict(decoder.named_parameters())) == ["weight", *(["bias"] if bias else []), "projection.weight"]
     assert torch.equal(
         decoder(states), torch.nn.functional.linear(decoder.projection(states), decoder.weight, decoder.bias)
@@ -44,16 +52,17 @@ def test_refuses_another_width_than_the_embeddings_at_construction(data, vocab, 
     assert "project=True" in error.hint
 
 
-@given(st.data(), SIZES, SIZES, st.none() | SIZES, BATCHES)
-def test_refuses_another_width_at_a_call_by_name(data, vocab, embed, hidden, batch):
+@given(st.data(), SIZES, SIZES, st.none() | SIZES)
+def test_refuses_another_width_at_a_call_by_name(data, vocab, embed, hidden):
     decoder = tied(vocab, embed, hidden, project=hidden is not None)
-    right = embed if hidden is None else hidden
-    wrong = data.draw(other_than(right))
+    broken = data.draw(broken_calls(decoder).filter(lambda broken: broken.kind == "size"))
     with pytest.raises(DimensionError) as caught:
-        decoder(floats(*batch, wrong))
+        decoder(*broken.args, **broken.kwargs)
     error = caught.value
-    name = "width" if hidden is None else "memory"
-    assert (error.argument, error.dim, error.expected, error.actual) == ("input", name, right, wrong)
+    name, right = ("width", embed) if hidden is None else ("memory", hidden)
+    assert (broken.argument, broken.dim) == ("input", name)
+    assert (error.argument, error.dim, error.expected) == ("input", name, right)
+    assert error.actual == broken.args[0].shape[-1]
 
 
 def test_has_one_weight_the_embeddings_own():
