@@ -2,31 +2,43 @@
 
 import pytest
 import torch
-from hypothesis import given, strategies as st
-from named_calls import SIZES, Call, assert_accepted, assert_refused, broken
+from drawn_calls import assert_named, assert_torchs, pair
+from hypothesis import assume, given, strategies as st
+from jaxtyping import Float
+from layer_cases import SIZES
+from torch import Tensor
 
 from dimtyped import DimensionError, dims, nn
+from dimtyped.testing import broken_calls, calls
 
 
-@st.composite
-def bilinear_calls(draw: st.DrawFn) -> Call:
-    sizes = {name: draw(SIZES) for name in ("batch", "seq", "in1_features", "in2_features", "out_features")}
-    leading = " ".join(["batch", "seq"][: draw(st.integers(0, 2))])
-    shapes = {"input1": f"{leading} in1_features", "input2": f"{leading} in2_features"}
-    widths = ("in1_features", "in2_features", "out_features")
-    arguments = {name: sizes[name] for name in widths} | {"bias": draw(st.booleans())}
-    return Call("Bilinear", arguments, sizes, shapes, widths)
+def pairs(input1: Float[Tensor, "*batch image"], input2: Float[Tensor, "*batch text"]) -> None:
+    """What torch's documentation says that it takes."""
 
 
-@given(bilinear_calls(), st.data())
-def test_a_right_call_is_accepted_and_one_broken_size_is_named(call, data):
-    assert_accepted(call)
-    place, size = data.draw(broken(call))
-    if place.name in call.declared:
-        assert_refused(call, place, size)
-    else:
-        with pytest.raises(DimensionError, match=r"argument `input2` does not fit: \*batch is"):
-            call.typed()(**call.inputs(place, size))
+@given(st.data(), SIZES, SIZES, SIZES, st.booleans())
+def test_a_right_call_is_torchs_bit_for_bit(data, image, text, out, bias):
+    ours, theirs = pair("Bilinear", *dims(image=image, text=text), out, bias=bias)
+    assert_torchs(ours, theirs, data.draw(calls(pairs, sizes={"image": image, "text": text})))
+
+
+@given(st.data(), SIZES, SIZES)
+def test_what_is_broken_is_named(data, image, text):
+    ours, theirs = pair("Bilinear", *dims(image=image, text=text), 3)
+    assert_named(ours, theirs, data.draw(broken_calls(ours)), {"image": image, "text": text})
+
+
+@given(st.data(), SIZES, SIZES)
+def test_of_two_batches_the_second_is_refused(data, image, text):
+    ours, theirs = pair("Bilinear", image, text, 3)
+    sizes = {"image": image, "text": text}
+    (input1, _), (_, input2) = (data.draw(calls(pairs, sizes=sizes))[0] for _ in range(2))
+    assume(input1.shape[:-1] != input2.shape[:-1])
+    with pytest.raises(RuntimeError):
+        theirs(input1, input2)
+    with pytest.raises(DimensionError, match=r"argument `input2` does not fit: (\*batch is|it has)") as caught:
+        ours(input1, input2)
+    assert caught.value.argument == "input2"
 
 
 def test_names():
