@@ -20,6 +20,7 @@ from torch import Tensor
 
 import dimtyped
 from dimtyped import DeclarationError, Dim, DimensionError, DimSize, dims, nn, typed
+from dimtyped.testing import broken_calls, calls
 
 T = TypeVar("T")
 
@@ -1068,25 +1069,29 @@ sizes = st.integers(1, 5)
 
 
 class TestTheDesignsDecoder:
-    @given(vocab=sizes, embed=sizes, hidden=sizes, batch=sizes, seq=sizes)
-    def test_takes_what_fits(self, vocab, embed, hidden, batch, seq):
-        tokens = torch.zeros(batch, seq, dtype=torch.int64)
-        logits, state = Decoder(vocab, embed, hidden)(tokens, ones(1, batch, hidden))
-        assert (logits.shape, state.shape) == ((batch, seq, vocab), (1, batch, hidden))
+    @given(st.data(), sizes, sizes, sizes)
+    def test_takes_what_fits(self, data, vocab, embed, hidden):
+        decoder = Decoder(vocab, embed, hidden)
+        (tokens, before), _ = data.draw(calls(decoder, sizes={"layers": 1}))
+        logits, state = decoder(tokens, before)
+        assert before.shape == (1, len(tokens), hidden)
+        assert (logits.shape, state.shape) == ((*tokens.shape, vocab), before.shape)
+        output, _ = decoder.gru(decoder.embedding(tokens), before)
+        assert torch.equal(logits, decoder.out(output))
 
-    @given(hidden=sizes, batch=sizes, wrong=sizes, dim=st.sampled_from(["hidden", "batch"]))
-    def test_names_what_does_not(self, hidden, batch, wrong, dim):
-        size = {"hidden": hidden, "batch": batch}
-        if wrong == size[dim]:
-            return
-        size[dim] = wrong
-        tokens = torch.zeros(batch, 3, dtype=torch.int64)
+    @given(st.data(), sizes, sizes, sizes)
+    def test_names_what_does_not(self, data, vocab, embed, hidden):
+        decoder = Decoder(vocab, embed, hidden)
+        broken = data.draw(broken_calls(decoder, sizes={"layers": 1}).filter(lambda broken: broken.kind != "missing"))
         with pytest.raises(DimensionError) as caught:
-            Decoder(9, 2, hidden)(tokens, ones(1, size["batch"], size["hidden"]))
+            decoder(*broken.args, **broken.kwargs)
         error = caught.value
-        assert (error.where, error.argument, error.dim) == ("Decoder.forward", "state", dim)
-        assert (error.expected, error.actual) == ({"hidden": hidden, "batch": batch}[dim], wrong)
-        assert error.bindings["hidden"] == hidden
+        assert (error.where, error.argument) == ("Decoder.forward", broken.argument)
+        if broken.kind == "size":
+            tokens, state = broken.args
+            right, wrong = {"hidden": (hidden, state.shape[2]), "batch": (len(tokens), state.shape[1])}[broken.dim]
+            assert (error.argument, error.dim, error.expected, error.actual) == ("state", broken.dim, right, wrong)
+            assert error.bindings["hidden"] == hidden
 
     def test_dims_made_outside_declare_too(self):
         with pytest.raises(DimensionError, match="hidden is 5, must be 4"):
