@@ -1,36 +1,54 @@
 """RNNCell, LSTMCell, GRUCell."""
 
-import pytest  # noqa: I001
+import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from named_calls import SIZES, Call, assert_accepted, assert_refused, broken
+from drawn_calls import assert_named, assert_torchs, pair
+from hypothesis import find, given, strategies as st
+from jaxtyping import Float
+from layer_cases import SIZES
+from torch import Tensor
 
-from dimtyped import DimensionError, TyingError, dims, nn
+from dimtyped import DimensionError, TyingError, dims, nn, typed
 from dimtyped._errors import RankError
+from dimtyped.testing import broken_calls, calls
 
 KINDS = ("RNNCell", "LSTMCell", "GRUCell")
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-@st.composite
-def cell_calls(draw: st.DrawFn) -> Call:
-    kind = draw(st.sampled_from(KINDS))
-    batched, with_state = draw(st.booleans()), draw(st.booleans())
-    sizes = {name: draw(SIZES) for name in ("batch", "embed", "hidden")}
-    axes = "batch {}" if batched else "{}"
-    state = axes.format("hidden")
-    shapes = {"input": axes.format("embed")}
-    if with_state:
-        shapes["hx"] = (state, state) if kind == "LSTMCell" else state
-    arguments = {"input_size": sizes["embed"], "hidden_size": sizes["hidden"], "bias": draw(st.booleans())}
-    return Call(kind, arguments, sizes, shapes, declared=("embed", "hidden"))
+# What torch's documentation says that a cell takes.
+Batched, Single = Float[Tensor, "batch hidden"], Float[Tensor, "hidden"]
 
 
-@given(cell_calls(), st.data())
-def test_a_right_call_is_accepted_and_one_broken_size_is_named(call, data):
-    assert_accepted(call)
-    assert_refused(call, *data.draw(broken(call)))
+def one(input: Float[Tensor, "batch embed"], hx: Batched | None = None) -> None: ...
+def one_unbatched(input: Float[Tensor, "embed"], hx: Single | None = None) -> None: ...
+def two(input: Float[Tensor, "batch embed"], hx: tuple[Batched, Batched] | None = None) -> None: ...
+def two_unbatched(input: Float[Tensor, "embed"], hx: tuple[Single, Single] | None = None) -> None: ...
+
+
+@given(st.data(), st.sampled_from(KINDS), st.booleans(), SIZES, SIZES, st.booleans())
+def test_a_right_call_is_accepted_and_one_broken_size_is_named(data, kind, is_batched, embed, hidden, bias):
+    ours, theirs = pair(kind, embed, hidden, bias=bias)
+    sizes = dims(embed=embed, hidden=hidden)
+    batched, unbatched = (two, two_unbatched) if kind == "LSTMCell" else (one, one_unbatched)
+    documented = typed(dims=sizes)(batched if is_batched else unbatched)
+    assert_torchs(ours, theirs, data.draw(calls(documented)))
+    broken = data.draw(broken_calls(documented).filter(lambda broken: broken.kind == "size"))
+    assert_named(ours, theirs, broken, {"embed": embed, "hidden": hidden})
+
+
+@each_kind
+@pytest.mark.parametrize("place", [("input", "embed"), ("hx", "hidden"), ("hx", "batch")], ids=str)
+def test_every_place_of_a_call_is_broken(kind, place):
+    documented = typed(dims=dims(embed=3, hidden=4))(two if kind == "LSTMCell" else one)
+    find(broken_calls(documented), lambda broken: (broken.argument, broken.dim) == place)
+
+
+@given(st.data(), st.sampled_from(KINDS), SIZES, SIZES)
+def test_what_is_broken_is_refused_as_what_it_is(data, kind, embed, hidden):
+    ours, theirs = pair(kind, *dims(width=embed, memory=hidden))
+    assert_torchs(ours, theirs, data.draw(calls(ours)))
+    assert_named(ours, theirs, data.draw(broken_calls(ours)), {"width": embed, "memory": hidden})
 
 
 def state_of(kind: str, *shape: int):
