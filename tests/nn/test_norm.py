@@ -1,50 +1,63 @@
 """BatchNorm, SyncBatchNorm, InstanceNorm, GroupNorm, LayerNorm, RMSNorm."""
 
-import copy  # noqa: I001
+import copy
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from named_calls import SIZES, Call, assert_accepted, assert_refused, broken
+from drawn_calls import assert_named, assert_torchs, pair
+from hypothesis import given, strategies as st
+from jaxtyping import Float, Float32
+from layer_cases import SIZES
+from torch import Tensor
 
-from dimtyped import DeclarationError, DimensionError, TyingError, dims, nn
+from dimtyped import DeclarationError, DimensionError, TyingError, dims, nn, typed
 from dimtyped._errors import RankError
+from dimtyped.testing import broken_calls, calls, tensors
 
 SPACE = {0: "", 1: "length", 2: "height width", 3: "depth height width"}
 
 
-@st.composite
-def channel_norm_calls(draw: st.DrawFn) -> Call:
-    kind = draw(st.sampled_from(["BatchNorm", "InstanceNorm", "SyncBatchNorm", "GroupNorm"]))
-    axes = draw(st.integers(0 if kind in ("SyncBatchNorm", "GroupNorm") else 1, 3))
-    groups = draw(st.integers(1, 2))
-    sizes = {"batch": draw(st.integers(2, 4)), "channels": groups * draw(SIZES)}
-    sizes |= {name: draw(st.integers(2, 4)) for name in SPACE[axes].split()}
-    batched = kind != "InstanceNorm" or draw(st.booleans())
-    arguments = {"num_features": sizes["channels"], "affine": True}
-    if kind == "GroupNorm":
-        arguments = {"num_groups": groups, "num_channels": sizes["channels"]}
-    name = kind if kind in ("SyncBatchNorm", "GroupNorm") else f"{kind}{axes}d"
-    shapes = {"input": f"{'batch ' if batched else ''}channels {SPACE[axes]}"}
-    return Call(name, arguments, sizes, shapes, ("channels",), training=draw(st.booleans()))
+@given(st.data(), st.sampled_from(["BatchNorm", "InstanceNorm", "SyncBatchNorm", "GroupNorm"]), st.booleans())
+def test_channels_right_and_wrong(data, kind, training):
+    """Torch's numbers and statistics for what it documents, and `channels` named where they are others."""
+    space = SPACE[data.draw(st.integers(0 if kind in ("SyncBatchNorm", "GroupNorm") else 1, 3))]
+    groups = data.draw(st.integers(1, 2)) if kind == "GroupNorm" else 1
+    channels = groups * data.draw(SIZES)
+    axes = f"channels {space}" if kind == "InstanceNorm" and data.draw(st.booleans()) else f"batch channels {space}"
+    match kind:
+        case "GroupNorm":
+            ours, theirs = pair(kind, groups, channels)
+        case "SyncBatchNorm":
+            ours, theirs = pair(kind, channels)
+        case _:
+            ours, theirs = pair(f"{kind}{len(space.split())}d", channels, affine=True)
+    ours.train(training)
+    theirs.train(training)
+
+    def documented(input): ...
+
+    documented.__annotations__ = {"input": Float[Tensor, axes]}
+    fixed, sides = typed(dims=dims(channels=channels))(documented), {"min_side": 2, "max_side": 4}
+    assert_torchs(ours, theirs, data.draw(calls(fixed, **sides)))
+    broken = data.draw(broken_calls(fixed, **sides).filter(lambda broken: broken.kind == "size"))
+    assert broken.dim == "channels"
+    assert_named(ours, theirs, broken, {"channels": channels})
 
 
-@st.composite
-def feature_norm_calls(draw: st.DrawFn) -> Call:
-    kind = draw(st.sampled_from(["LayerNorm", "RMSNorm"]))
-    names = ["features_3", "features_2", "features"][-draw(st.integers(1, 3)) :]
-    leading = ["batch", "seq"][: draw(st.integers(0, 2))]
-    sizes = {name: draw(SIZES) for name in (*leading, *names)}
-    arguments = {"normalized_shape": tuple(sizes[name] for name in names), "elementwise_affine": draw(st.booleans())}
-    parameter = "x" if kind == "RMSNorm" else "input"
-    return Call(kind, arguments, sizes, {parameter: " ".join((*leading, *names))}, tuple(names))
+@given(st.data(), st.sampled_from(["LayerNorm", "RMSNorm"]), st.integers(1, 3), st.booleans())
+def test_features_right_and_wrong(data, kind, count, affine):
+    names = ["features_3", "features_2", "features"][-count:]
+    sizes = {name: data.draw(SIZES) for name in names}
+    ours, theirs = pair(kind, tuple(sizes.values()), elementwise_affine=affine)
+    batch = data.draw(tensors(Float32[Tensor, " ".join(["...", *names])], sizes=sizes, allow_empty=True))
+    assert_torchs(ours, theirs, ((batch,), {}))
+    assert_named(ours, theirs, data.draw(broken_calls(ours)), sizes)
 
 
-@given(st.one_of(channel_norm_calls(), feature_norm_calls()), st.data())
-def test_a_right_call_is_accepted_and_one_broken_size_is_named(call, data):
-    assert_accepted(call)
-    assert_refused(call, *data.draw(broken(call)))
+@given(st.data(), st.sampled_from([("GroupNorm", 2, 4), ("SyncBatchNorm", 4)]))
+def test_what_is_broken_is_refused_as_what_it_is(data, made):
+    ours, theirs = pair(*made)
+    assert_named(ours, theirs, data.draw(broken_calls(ours)), {"channels": 4})
 
 
 class TestWithoutASize:
