@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+from drawn_calls import assert_torchs, pair
 from hypothesis import given, strategies as st
-from layer_cases import floats
-from named_calls import SIZES, Call, assert_accepted
+from jaxtyping import Float32
+from layer_cases import SIZES, floats
+from torch import Tensor
 
 from dimtyped import DimensionError, nn
+from dimtyped.testing import calls, tensors
 
 SPACE = {1: "length", 2: "height width", 3: "depth height width"}
 WINDOWED = ("MaxPool", "AvgPool", "LPPool")
@@ -17,27 +20,25 @@ each_number_of_axes = pytest.mark.parametrize("axes", [1, 2, 3])
 each_pool = pytest.mark.parametrize("kind", [*WINDOWED, *ADAPTIVE])
 
 
-@st.composite
-def pool_calls(draw: st.DrawFn) -> Call:
-    kind, axes = draw(st.sampled_from([*WINDOWED, *ADAPTIVE])), draw(st.sampled_from([1, 2, 3]))
-    sizes = {"batch": draw(SIZES), "channels": draw(SIZES)} | {
-        name: draw(st.integers(3, 6)) for name in SPACE[axes].split()
-    }
+@given(st.data(), st.sampled_from([*WINDOWED, *ADAPTIVE]), st.sampled_from([1, 2, 3]), st.booleans())
+def test_a_right_call_is_torchs_bit_for_bit(data, kind, axes, is_batched):
     if kind in ADAPTIVE:
-        arguments: dict[str, Any] = {"output_size": draw(st.integers(1, 3))}
+        arguments: dict[str, Any] = {"output_size": data.draw(st.integers(1, 3))}
     else:
-        arguments = {"kernel_size": draw(st.integers(1, 3)), "stride": draw(st.integers(1, 2))}
-        arguments |= {"ceil_mode": draw(st.booleans())}
-        arguments |= (
-            {"norm_type": 2.0} if kind == "LPPool" else {"padding": draw(st.integers(0, 1)) % arguments["kernel_size"]}
-        )
-    batch = "batch " if draw(st.booleans()) else ""
-    return Call(f"{kind}{axes}d", arguments, sizes, {"input": f"{batch}channels {SPACE[axes]}"})
+        window = data.draw(st.integers(1, 3))
+        arguments = {"kernel_size": window, "stride": data.draw(st.integers(1, 2))}
+        arguments |= {"ceil_mode": data.draw(st.booleans())}
+        arguments |= {"norm_type": 2.0} if kind == "LPPool" else {"padding": data.draw(st.integers(0, 1)) % window}
+    ours, theirs = pair(f"{kind}{axes}d", **arguments)
+    sizes = {"batch": data.draw(SIZES), "channels": data.draw(SIZES)}
+    space = Float32[Tensor, f"{'batch ' if is_batched else ''}channels {SPACE[axes]}"]
+    assert_torchs(ours, theirs, ((data.draw(tensors(space, sizes=sizes, min_side=3)),), {}))
 
 
-@given(pool_calls())
-def test_a_right_call_is_torchs_bit_for_bit(call):
-    assert_accepted(call)
+@given(st.data(), st.sampled_from([*WINDOWED, *ADAPTIVE]), st.sampled_from([1, 2, 3]))
+def test_a_call_made_for_the_layer_is_torchs_bit_for_bit(data, kind, axes):
+    ours, theirs = pair(f"{kind}{axes}d", *{"LPPool": (2, 2)}.get(kind, (2,)))
+    assert_torchs(ours, theirs, data.draw(calls(ours)))
 
 
 @each_pool
@@ -58,14 +59,13 @@ def test_a_space_too_small_for_the_window_is_named_with_the_least_size(kind, axe
     names = SPACE[axes].split()
     arguments = {"LPPool": (2, 3)}.get(kind, (3,))
     for index, name in enumerate(names):
-        call = Call(f"{kind}{axes}d", {}, {}, {"input": ""})
         space = [4] * axes
         space[index] = 2
         inputs = floats(2, 3, *space)
         with pytest.raises(RuntimeError):
-            getattr(torch.nn, call.kind)(*arguments)(inputs)
+            getattr(torch.nn, f"{kind}{axes}d")(*arguments)(inputs)
         with pytest.raises(DimensionError, match=f"{name} is 2, must be at least 3") as caught:
-            getattr(nn, call.kind)(*arguments)(inputs)
+            getattr(nn, f"{kind}{axes}d")(*arguments)(inputs)
         assert (caught.value.argument, caught.value.dim) == ("input", name)
 
 
