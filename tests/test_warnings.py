@@ -107,15 +107,16 @@ from jaxtyping import Float
 from torch import Tensor
 from dimtyped import DimSize, nn
 
-class Head(nn.Module):
-    def __init__(self, hidden: DimSize):
-        super().__init__()
-        self.out = nn.Linear(hidden, 3)
-
-    def forward(self, x: Float[Tensor, "batch hiden"]) -> Float[Tensor, "batch 3"]:
-        return self.out(x)
-
 for size in (4, 5):
+
+    class Head(nn.Module):  # made anew, at the same place
+        def __init__(self, hidden: DimSize):
+            super().__init__()
+            self.out = nn.Linear(hidden, 3)
+
+        def forward(self, x: Float[Tensor, "batch hiden"]) -> Float[Tensor, "batch 3"]:
+            return self.out(x)
+
     model = Head(size)
     model(torch.ones(2, size))
     model(torch.ones(3, size))
