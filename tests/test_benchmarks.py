@@ -30,6 +30,7 @@ from benchmarks.questions import check, cuda_graphs, decode, kernels, layers
 from benchmarks.record import RESULTS, Answer, Results, Row, Spread
 from benchmarks.workloads import QUICK, Workload
 
+pytestmark = pytest.mark.any_engine
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 ONCE = Effort(repeats=2, seconds=1e-6)

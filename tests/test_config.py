@@ -7,6 +7,7 @@ import pytest
 
 from dimtyped import DeclarationError, _config, configure
 
+pytestmark = pytest.mark.any_engine
 MODES = ["on", "off", "reference", "values"]
 
 

@@ -8,6 +8,7 @@ import pytest
 from dimtyped.__main__ import main
 from dimtyped._demo import cost, text
 
+pytestmark = pytest.mark.any_engine
 PROSE = " ".join(f"{a}{b} reads {b}{a}" for a in "bcdfghjklmnp" for b in "aeiouqrstvwxyz")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hatchling.build import build_editable, build_wheel
 
+pytestmark = pytest.mark.any_engine
 ROOT = Path(__file__).parent.parent.parent
 
 
