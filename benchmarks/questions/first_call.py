@@ -1,7 +1,7 @@
 """What does a function pay once: its decoration and its first call?
 
-Each repeat decorates a new function, calls it for the first time and for the second; what the first takes beyond the
-second is what was prepared in it.
+Each repeat decorates some new functions in a row, as a module's import does, and calls each for the first time and for the
+second; what the first takes beyond the second is what was prepared in it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from benchmarks.record import Row
 DEVICES = ("cpu",)
 DECORATION = "decoration"
 FIRST = "first call beyond later ones"
+_IN_A_ROW = 10
 _PEERS = (peers.DIMTYPED, peers.REFERENCE, *peers.OTHERS)
 
 
@@ -25,9 +26,9 @@ def ask(run: Run) -> Iterator[Row]:
     runnable = [peer for peer in _PEERS if not isinstance(ready[peer.label], Absent | None)]
     samples: dict[str, list[tuple[float, float]]] = {peer.label: [] for peer in runnable}
     clock = TIMERS[run.clock]
-    for _ in range(run.effort.repeats * 5):
+    for _ in range(run.effort.repeats):
         for peer in runnable:
-            samples[peer.label].append(_once(peer, clock))
+            samples[peer.label] += [_once(peer, clock) for _ in range(_IN_A_ROW)]
     for index, case in enumerate((DECORATION, FIRST)):
         for peer in _PEERS:
             yield _row(run, case, peer, ready[peer.label], [sample[index] for sample in samples.get(peer.label, [])])
