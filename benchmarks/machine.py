@@ -49,6 +49,7 @@ def versions() -> dict[str, str]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    found["torch"] = torch.__version__  # which tells a CPU's build from a GPU's, as its package's number may not
     return found
 
 
