@@ -41,7 +41,7 @@ def test_the_demo_trains_catches_three_mistakes_and_tells_the_cost():
     for pattern in (
         r"Linear.weight: cannot be assigned a parameter of shape \(vocab=(\d+), embed=64\), "
         r"the weight of Embedding\(vocab=\1 -> embed=64\)",
-        r"torch.nn alone: line 3, RuntimeError: (?:mm: )?mat1 and mat2 shapes cannot be multiplied \(1x128 and 64x\d+\)",
+        r"torch.nn alone: line 3, RuntimeError: (?:\w+: )?mat1 and mat2 shapes cannot be multiplied \(1x128 and 64x\d+\)",
         r"Decoder.forward: argument `state` does not fit: batch is 1, must be 64",
         r'state    Float\[Tensor, "layers batch hidden"\]',
         r"Two axes are swapped: `state.permute\(1, 0, 2\)` fits.",
