@@ -65,7 +65,7 @@ def unbatched_state(trial: Trial) -> Iterator[Mend]:
     value = trial.argument("input")
     if isinstance(trial.owner, torch.nn.RNNBase) and value is not None and len(sizes_of(value) or ()) == 2:
         rule = "`input` has no axis for the batch, so the state has none: `{}` fits."
-        yield from _state_mends(trial, lambda part: _without_batch(part), "squeeze(1)", rule)
+        yield from _state_mends(trial, _without_batch, "squeeze(1)", rule)
 
 
 def both_directions(trial: Trial) -> Iterator[Mend]:
@@ -91,7 +91,7 @@ def state_order(trial: Trial) -> Iterator[Mend]:
     if not isinstance(layer, torch.nn.RNNBase):
         return
     rule = "A state is (layers, batch, hidden) whatever batch_first says: `{}` fits."
-    yield from _state_mends(trial, lambda part: _swap_front(part), "permute(1, 0, 2)", rule)
+    yield from _state_mends(trial, _swap_front, "permute(1, 0, 2)", rule)
 
 
 def smaller_batch(trial: Trial) -> Iterator[Mend]:
