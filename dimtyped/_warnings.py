@@ -13,13 +13,14 @@ from dimtyped._hints import ArrayHint, arrays_in
 from dimtyped._signature import Signature
 from dimtyped._spelling import twin_of
 
+_told: set[tuple[str, str, int]] = set()
 _SHORTEST = 4  # of a name that broadcasts: `#n` by itself is a shorthand
 
 
 class DimensionWarning(UserWarning):
     """An annotation that is legal, and yet most likely a slip: a name used once that looks like a misspelt other one.
 
-    Python shows it once for each place. `warnings.filterwarnings("ignore", category=DimensionWarning)` silences it, and so
+    It is shown once for each place. `warnings.filterwarnings("ignore", category=DimensionWarning)` silences it, and so
     does Python's own `-W ignore::UserWarning`: `-W` cannot name a class of an installed package, but pytest's can.
     """
 
@@ -38,14 +39,21 @@ def warn_of(signature: Signature, declared: Collection[str]) -> None:
     if code is None or not signature.expressible:
         return
     for text in (*_misspelt(signature, declared), *_lonely(signature, declared)):
-        warnings.warn_explicit(
-            f"{signature.where}: {text}",
-            DimensionWarning,
-            code.co_filename,
-            code.co_firstlineno,
-            function.__module__,
-            function.__globals__.setdefault("__warningregistry__", {}),
-        )
+        _tell(f"{signature.where}: {text}", code.co_filename, code.co_firstlineno, function.__module__)
+
+
+def _tell(text: str, file: str, line: int, module: str) -> None:
+    """Warns, unless it was told of this place before under a filter that tells once.
+
+    Python forgets what it told whenever someone enters or leaves `warnings.catch_warnings`, so what it wrote in a registry
+    is kept here: it writes there only what it told, and under "always" nothing.
+    """
+    if (text, file, line) in _told:
+        return
+    registry: dict[Any, Any] = {}
+    warnings.warn_explicit(text, DimensionWarning, file, line, module, registry)
+    if registry.keys() - {"version"}:
+        _told.add((text, file, line))
 
 
 def _misspelt(signature: Signature, declared: Collection[str]) -> Iterator[str]:

@@ -102,7 +102,7 @@ def test_what_is_usual_is_not_spoken_of(make):
 
 
 CODE = """\
-import torch, sys
+import torch, warnings
 from jaxtyping import Float
 from torch import Tensor
 from dimtyped import DimSize, nn
@@ -120,6 +120,8 @@ for size in (4, 5):
     model = Head(size)
     model(torch.ones(2, size))
     model(torch.ones(3, size))
+    with warnings.catch_warnings():  # makes Python forget what it told
+        pass
 print("ran")
 """
 
