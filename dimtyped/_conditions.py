@@ -359,11 +359,21 @@ class Writer:
         if many is None:
             terms.append(f"{self.len}({shape} := {whole}) == {len(hint.axes)}")
         else:
-            terms.append(f"{self.len}({shape} := {whole}) >= {len(hint.axes) - 1}")
+            terms.append(self._at_least(len(hint.axes) - 1, f"({shape} := {whole})"))
         bindings = self._axis_terms(hint, shape, names, terms)
         if not hint.packed and _means_one_shape(hint.axes) and self._joined.isdisjoint(_runs(hint.axes)):
             names.shapes[hint.axes] = shape
         return terms, bindings
+
+    def _at_least(self, count: int, shape: str) -> str:
+        """That a shape has so many axes; that it has one is asked most, and this is the fastest way."""
+        match count:
+            case 0:
+                return f"{shape} is not None"
+            case 1:
+                return shape
+            case _:
+                return f"{self.len}({shape}) >= {count}"
 
     def _axis_terms(self, hint: ArrayHint, shape: str, names: Names, terms: list[str]) -> list[tuple[str, str]]:
         many = hint.variadic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -18,12 +18,14 @@ from dimtyped._errors import (
     DimensionValueError,
 )
 from dimtyped._hints import Hint, arrays_in
-from dimtyped._mends import Mend, Trial, mend_of
 from dimtyped._mismatch import Binding, Call, Findings
 from dimtyped._report import Report, dtype_text
 from dimtyped._running import Around, calls_around, parent_of, path_of, root_of
 from dimtyped._scope import Claim, Scope, is_scope, owner_text, scope_of, short_text
 from dimtyped._signature import Signature, free_names, size_at
+
+if TYPE_CHECKING:
+    from dimtyped._mends import Mend
 
 _T = TypeVar("_T")
 _CALLS = 3  # typed calls around that are looked at
@@ -101,6 +103,8 @@ def kind_of(error: Exception) -> type[DimensionError]:
 
 def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[Around] = ()) -> Mend | None:
     """What to write instead, where the pattern is known."""
+    from dimtyped._mends import Trial, mend_of  # noqa: PLC0415  # a tenth of the package, of use in a failed call alone
+
     call = findings.call
     if call is None:
         return None

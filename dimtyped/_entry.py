@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import sys
 import threading
 import types
 from collections.abc import Callable, Mapping
@@ -553,19 +554,24 @@ def wrapper_globals(entry: Entry) -> dict[str, Any]:
     def prepare_variant(layout: str) -> str:
         return entry.prepare_variant(layout)
 
-    # TorchScript compiles the source of torch's forward, which it finds through __wrapped__, with the wrapper's globals
-    theirs: Mapping[str, Any] = inspect.unwrap(entry.function).__globals__
-    torchs = {key: value for key, value in theirs.items() if not key.startswith("__")}
     return {
-        **(torchs if entry.is_layer else {}),
+        **(_torchs_globals(inspect.unwrap(entry.function).__module__) if entry.is_layer else {}),
         "__builtins__": __builtins__,
         f"{PREFIX}entry": entry,
         f"{PREFIX}function": entry.function,
         f"{PREFIX}prepare": prepare,
         f"{PREFIX}prepare_variant": prepare_variant,
-        **_fast.HELPERS,
         **_HELPERS,
     }
+
+
+@functools.cache
+def _torchs_globals(module: str) -> Mapping[str, Any]:
+    """What the module of torch's `forward` knows.
+
+    TorchScript compiles the source of that `forward`, found through `__wrapped__`, with the wrapper's globals.
+    """
+    return {key: value for key, value in vars(sys.modules[module]).items() if not key.startswith("__")}
 
 
 def first(entry: Entry, arguments: tuple[Any, ...]) -> tuple[str | None, type]:
@@ -617,6 +623,7 @@ def _reads_scope(cls: type[torch.nn.Module]) -> bool:
 
 
 _HELPERS: dict[str, Any] = {
+    **_fast.HELPERS,
     f"{PREFIX}Module": torch.nn.Module,
     f"{PREFIX}ours": (DimensionError, DeclarationError),
     **{

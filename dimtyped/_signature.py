@@ -30,6 +30,7 @@ from dimtyped._hints import (
 )
 
 _PLACEHOLDER = re.compile(r"\{(.*?)\}")
+_WORD = re.compile(r"[^\W\d]\w*")
 _GLUED = re.compile(r"[\w.]\{|\}[\w.({\[]")  # `2{n}` puts digits side by side: text, not arithmetic
 _ARITHMETIC = (
     ast.Expression,
@@ -165,15 +166,16 @@ def flavour_of(function: Callable[..., Any]) -> Flavour:
 
 def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], frame: types.FrameType) -> dict[str, Any]:
     """The names in string annotations that only the functions and classes around the decorated function know."""
-    known: Mapping[str, Any] = getattr(function, "__globals__", {})
     texts = [text for text in annotations.values() if isinstance(text, str)]
+    words = {word for text in texts for word in _WORD.findall(text)}
+    around = [locals_of(frame) for frame in _frames_around(function, frame)] if words else []
+    if not any(word in here for here in around for word in words):  # what a text means is looked for where it matters
+        return {}
+    known: Mapping[str, Any] = getattr(function, "__globals__", {})
     missing = {name for text in texts for name in _names_in(text) if name not in known and not hasattr(builtins, name)}
     quoted = {name for text in texts for inner in _strings_in(text) for name in _names_in(inner)} - known.keys()
-    if not missing | quoted:
-        return {}
     found: dict[str, Any] = {}
-    for around in _frames_around(function, frame):
-        here = locals_of(around)
+    for here in around:
         found.update((name, here[name]) for name in missing - found.keys() if name in here)
         found.update((name, here[name]) for name in quoted - found.keys() if _is_hint(here.get(name)))
     return found
@@ -182,7 +184,7 @@ def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], fr
 def _frames_around(function: Callable[..., Any], frame: types.FrameType) -> Iterator[types.FrameType]:
     """The frames of the functions and class bodies that the function is written in, innermost first."""
     place: str = getattr(function, "__qualname__", "")
-    current: types.FrameType | None = frame
+    current: types.FrameType | None = frame if "." in place else None  # no dot: a module's own function
     while current is not None:
         if place.startswith(f"{current.f_code.co_qualname}.") and current.f_globals is function.__globals__:
             yield current

@@ -188,12 +188,18 @@ def declares(**declaration: Any) -> Callable[[_L], _L]:
         if "__init__" not in vars(cls):
             cls.__init__ = _taking_dims(cls)
         made: Any = cls
-        made.__jit_unused_properties__ = [name for name in dir(cls) if isinstance(getattr(cls, name), property)]
+        made.__jit_unused_properties__ = [name for base in cls.__mro__ for name in _properties_of(base)]
         _layers.append(cls)
         install(cls)
         return cls
 
     return decorate
+
+
+@functools.cache
+def _properties_of(cls: type) -> tuple[str, ...]:
+    """The properties that a class itself defines, which TorchScript would otherwise compile."""
+    return tuple(name for name, value in vars(cls).items() if isinstance(value, property))
 
 
 def install(cls: type[Layer]) -> None:
@@ -305,11 +311,10 @@ def _dims_in(role: str, value: Any) -> list[tuple[str, Dim]]:
 def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
     """Torch's constructor, which never sees a Dim: torch keeps plain ints, and the names are noted beside them."""
     torch_init: Any = cls.__init__
-    names = tuple(inspect.signature(torch_init).parameters)[1:]
 
     @functools.wraps(torch_init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the class's
-        given = named_arguments(names, args, kwargs)
+        given = named_arguments(_parameters_of(torch_init), args, kwargs)
         if given is not None:
             check_arguments(cls, given)
         if given is not None and any(holds_dim(value) for value in given.values()):
@@ -323,6 +328,12 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
         make_ready(self, cls)
 
     return __init__
+
+
+@functools.cache
+def _parameters_of(torch_init: Callable[..., None]) -> tuple[str, ...]:
+    """The parameters of a constructor, without `self`. Read when a layer is made: few models hold all of them."""
+    return tuple(inspect.signature(torch_init).parameters)[1:]
 
 
 def check_arguments(cls: Any, arguments: Mapping[str, Any]) -> None:
