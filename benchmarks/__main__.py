@@ -19,6 +19,7 @@ from benchmarks.record import RESULTS, Answer, Results
 
 QUESTIONS = (
     "check",
+    "parts",
     "layers",
     "step",
     "decode",

@@ -56,14 +56,21 @@ class Absent:
 
 @dataclass(frozen=True)
 class Effort:
-    """How many repeats, and how many seconds each block of calls takes at least."""
+    """How long a candidate is looked at: many short repeats tell more than few long ones, where a machine is unsteady.
+
+    Args:
+        repeats: How many blocks of calls each candidate gets at least.
+        seconds: What a block takes at least.
+        budget: The seconds that a candidate's blocks may take together, where that is more repeats. Default: none.
+    """
 
     repeats: int
     seconds: float
+    budget: float = 0
 
 
 QUICK = Effort(repeats=5, seconds=0.004)
-FULL = Effort(repeats=21, seconds=0.04)
+FULL = Effort(repeats=21, seconds=0.004, budget=0.8)
 
 
 @dataclass
@@ -145,7 +152,8 @@ class Run:
 def sample(candidates: Sequence[Candidate], effort: Effort, clock: str) -> dict[str, dict[str, list[float]]]:
     """Microseconds a call: for each candidate and clock one value a repeat, the candidates taking turns."""
     blocks = [_Block(candidate, effort.seconds, clock) for candidate in candidates]
-    for repeat in range(effort.repeats):
+    longest = max((block.seconds for block in blocks), default=1.0)
+    for repeat in range(max(effort.repeats, round(effort.budget / longest))):
         for block in blocks if repeat % 2 else reversed(blocks):  # there and back: a steady drift cancels
             block.repeat()
     return {block.candidate.label: block.samples for block in blocks}
@@ -164,7 +172,7 @@ class _Block:
         self.timer = timeit.Timer(statement, timer=timer, globals={"call": candidate.call, **names})
         for _ in range(_WARM_UPS):
             self._warm_up()
-        self.loops = self._loops_for(seconds)
+        self.loops, self.seconds = self._loops_for(seconds)
 
     def repeat(self) -> None:
         """One more sample, by each clock. What one call fills by itself is too long for cold caches to show."""
@@ -182,11 +190,13 @@ class _Block:
         self.candidate.enter()
         self._time(1)
 
-    def _loops_for(self, seconds: float) -> int:
+    def _loops_for(self, seconds: float) -> tuple[int, float]:
+        """How many calls make a block of so many seconds, and what it will take."""
         loops = 1
         while (taken := max(self._time(loops).values())) < seconds / 10 and loops < _MOST_LOOPS:
             loops *= 10
-        return max(1, min(_MOST_LOOPS, round(loops * seconds / taken)))
+        needed = max(1, min(_MOST_LOOPS, round(loops * seconds / taken)))
+        return needed, needed * taken / loops
 
 
 def _between_events(timer: timeit.Timer, loops: int) -> dict[str, float]:

@@ -96,7 +96,7 @@ def _heading(on_cpu: Source, on_gpu: Source) -> Iterator[str]:
         return
     text = (
         f"Each figure is a row of {on_cpu.link}, under the question that stands beside it: {_conditions(on_cpu.results)}. "
-        "Medians; after ± stands half the distance between the quartiles. "
+        "Medians; after ± stands how far a median is uncertain (95 %). "
     )
     if on_gpu.path is None:
         text += "There was no GPU yet to measure on, and the GPU's lines say so."
@@ -159,12 +159,17 @@ def _reach_table(on_cpu: Results, on_gpu: Results) -> Iterator[str]:
 
 def _missed(on_cpu: Results, on_gpu: Results) -> Iterator[str]:
     reasons = [
-        f"- {line.what}: {found.text}, to reach {line.reach}{f'; {line.why}' if line.why else ''}."
+        f"- {line.what}: {found.text}, to reach {line.reach}{_reason(line, on_cpu)}."
         for line in costs.LINES
         if (found := line.read(on_gpu if line.gpu else on_cpu)) and found.holds is False
     ]
     if reasons:
         yield "\n".join(["Missed:", "", *reasons])
+
+
+def _reason(line: costs.Line, results: Results) -> str:
+    why = line.why if isinstance(line.why, str) else line.why(results)
+    return f"; {why}" if why else ""
 
 
 def _details(results: Results) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,11 @@ class Spread:
     low: float
     high: float
     repeats: int
+
+    @property
+    def margin(self) -> float:
+        """How far the median itself is uncertain: the notch of a box plot, 95 % (McGill, Tukey and Larsen, 1978)."""
+        return 1.57 * (self.high - self.low) / math.sqrt(self.repeats)
 
 
 @dataclass

@@ -31,14 +31,13 @@ def _digits(value: float) -> str:
 
 
 def spread_text(spread: Spread | None, unit: str) -> str:
-    """The median, and half the distance between the quartiles: `0.31 ± 0.01 µs`."""
+    """The median, and how far it is uncertain: `0.31 ± 0.01 µs`."""
     if spread is None:
         return ""
-    half = (spread.high - spread.low) / 2
     for scale, name in _SCALES.get(unit, ()):
         if abs(spread.median) >= scale:
-            return f"{_digits(spread.median / scale)} ± {_digits(half / scale)} {name}"
-    return f"{_digits(spread.median)} ± {_digits(half)} {_NAMES.get(unit, unit)}".strip()
+            return f"{_digits(spread.median / scale)} ± {_digits(spread.margin / scale)} {name}"
+    return f"{_digits(spread.median)} ± {_digits(spread.margin)} {_NAMES.get(unit, unit)}".strip()
 
 
 def ratio_text(ratio: Spread | None) -> str:
@@ -46,11 +45,11 @@ def ratio_text(ratio: Spread | None) -> str:
     if ratio is None:
         return ""
     digits = 3 if ratio.median < 2 else 1 if ratio.median < 10 else 0
-    return f"{ratio.median:.{digits}f} ± {(ratio.high - ratio.low) / 2:.{digits}f}"
+    return f"{ratio.median:.{digits}f} ± {ratio.margin:.{digits}f}"
 
 
 def show_answer(console: Console, name: str, question: str, answer: Answer) -> None:
-    """A question's rows, a table a case. Every time is a median, and half the distance between the quartiles."""
+    """A question's rows, a table a case. Every time is a median, and how far that is uncertain."""
     console.print(f"\n[bold]{name}[/bold]: {escape(question)}")
     for case, rows in itertools.groupby(answer.rows, key=lambda row: row.case):
         _show_case(console, case, list(rows))

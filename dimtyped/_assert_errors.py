@@ -15,10 +15,11 @@ import torch
 from dimtyped import _diagnosis, _sharing
 from dimtyped._assert_checks import Check, Names, read
 from dimtyped._describe import Seen, look
-from dimtyped._entry import Entry, ambiguous
+from dimtyped._entry import Entry
 from dimtyped._errors import DimensionError
 from dimtyped._hints import Hint, arrays_in
 from dimtyped._mismatch import Findings
+from dimtyped._refused import ambiguous
 from dimtyped._signature import free_names
 
 _T = TypeVar("_T")

@@ -8,35 +8,32 @@ check is made beside it.
 from __future__ import annotations
 
 import functools
-import gc
 import inspect
-import sys
 import threading
 import types
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from dimtyped import _diagnosis, _fast, _running, _sharing
-from dimtyped._describe import Seen, describe, look, seen
-from dimtyped._errors import DeclarationError, DimensionError
+from dimtyped._describe import Seen, look, seen
+from dimtyped._errors import DimensionError
 from dimtyped._fast import PREFIX
 from dimtyped._hints import AnythingHint, Inexpressible, arrays_in
 from dimtyped._mismatch import Binding, Findings
-from dimtyped._scope import ATTRIBUTE, Scope, layout_names, resync, scope_of, sizes_text
-from dimtyped._signature import Flavour, Signature, flavour_of, names_tensors, read_signature, size_at
+from dimtyped._reference_calls import REFERENCE_CALLS, check_arguments, check_result
+from dimtyped._refused import ambiguous, is_ambiguous
+from dimtyped._scope import ATTRIBUTE, Scope, layout_names, resync, scope_of
+from dimtyped._signature import Signature, flavour_of, names_tensors, read_signature, size_at
 from dimtyped._spelling import twin_of
-from dimtyped._tracing import at_trace_time, eagerly, end_trace, is_tracing, restart_trace, untraced
+from dimtyped._tracing import at_trace_time, end_trace, untraced
 from dimtyped._warnings import warn_of
+from dimtyped._wrapper import become, wrapper_globals
 
 if TYPE_CHECKING:
     from dimtyped._reference import ReferenceCheck
 
-MARK = "__dimtyped__"
-"""The attribute of a wrapper that holds its entry."""
-_OUR_FILES = (str(Path(__file__).parent), "<dimtyped ")
 _one_at_a_time = threading.RLock()  # two threads whose first calls meet compile one after the other
 
 
@@ -99,8 +96,8 @@ class Entry:
         self.call: Callable[..., Any] | None = None
         self.traced: Callable[..., Any] | None = None
         self.is_untraced = False
-        self.check_arguments: Callable[..., None] = _check_arguments
-        self.check_result: Callable[..., None] = _check_result
+        self.check_arguments: Callable[..., None] = check_arguments
+        self.check_result: Callable[..., None] = check_result
         self.layouts: dict[str, str] = {}
         self.variants = types.SimpleNamespace()
         self.wrapper: Callable[..., Any] = function
@@ -111,7 +108,7 @@ class Entry:
         state = {key: value for key, value in self.__dict__.items() if key != "bodies"}  # code does not pickle
         state.update(call=None, traced=None, is_untraced=False, _signature=None, _references={})
         state.update(layouts={}, variants=types.SimpleNamespace())
-        state.update(check_arguments=_check_arguments, check_result=_check_result)
+        state.update(check_arguments=check_arguments, check_result=check_result)
         return state
 
     @property
@@ -166,7 +163,7 @@ class Entry:
                 f"{PREFIX}function" not in self.wrapper.__globals__
             ):  # cloudpickle leaves out what the stub does not name
                 self.wrapper.__globals__.update(wrapper_globals(self))
-            _become(self.wrapper, code)
+            become(self.wrapper, code)
             self.call = self.wrapper
         else:
             self.call = self._function_of(code)
@@ -220,8 +217,8 @@ class Entry:
         if code is None:
             self.is_untraced = True
             reason = f"{self.signature.where}: jaxtyping and beartype check its annotations, which no trace can follow"
-            self.check_arguments = untraced(_check_arguments, reason)
-            self.check_result = untraced(_check_result, reason)
+            self.check_arguments = untraced(check_arguments, reason)
+            self.check_result = untraced(check_result, reason)
         else:
             self.traced = self._function_of(code)
             if layout is not None:
@@ -257,14 +254,14 @@ class Entry:
 
     def _function_of(self, code: _fast.Compiled) -> Callable[..., Any]:
         made = types.FunctionType(code.code, wrapper_globals(self), code.code.co_name, code.defaults)
-        _become(made, code)
+        become(made, code)
         made.__module__ = self.function.__module__
         made.__qualname__ = getattr(self.function, "__qualname__", code.code.co_name)
         return made
 
     def _by_reference(self) -> Callable[..., Any]:
         self._read_conditions()
-        made = _REFERENCE_CALLS[flavour_of(self.function)](self)
+        made = REFERENCE_CALLS[flavour_of(self.function)](self)
         _sharing.register(made.__code__, self.bodies)
         return made
 
@@ -382,6 +379,11 @@ class Entry:
         named = zip(self.signature.parameters, values, strict=False)
         return {p.name: p.default if isinstance(value, _fast.Missing) else value for p, value in named}
 
+    def bound(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What each parameter was given."""
+        bound = inspect.signature(self.function).bind(*arguments, **keywords)
+        return tuple(bound.arguments.get(p.name, _absent(p)) for p in self.signature.parameters)
+
     def call_unchecked(self, *arguments: Any, **keywords: Any) -> Any:
         """Calls the function, with its defaults for what was left out."""
         bound = inspect.signature(self.function).bind(*arguments, **keywords)
@@ -396,7 +398,7 @@ class Entry:
         """The names of a call that this engine has accepted, for `assert_dims` in the function's body."""
         if not self.bodies:
             return None
-        values = _bound(self, arguments, keywords)
+        values = self.bound(arguments, keywords)
         given = {parameter.name: value for parameter, value in zip(self.signature.parameters, values, strict=True)}
         owner = self.owner(values)
         scope = scope_of(owner) if owner is not None and self.reads_scope else Scope()
@@ -459,237 +461,6 @@ class Entry:
                     raise ambiguous(self, owner, name)
 
 
-# What the compiled checks call ----------------------------------------------------------------------------------------
-
-
-def is_wrong(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> bool:
-    """Whether a refused call is really wrong: not one whose module changed unseen, nor one being traced by torch.fx."""
-    if is_tracing():
-        if entry.reads_scope and isinstance(values[0], torch.nn.Module):
-            _read_again(values[0])
-        return entry.other_form(values) is None
-    if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
-        return False
-    return entry.other_form(values) is None and not eagerly(entry.is_stale)(values, stage, result)
-
-
-def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
-    """The error for a refused call; inside a trace its text is made at trace time."""
-    if is_tracing():
-        owner = values[0] if values and isinstance(values[0], torch.nn.Module) else None
-        described = tuple([describe(value) for value in values])
-        return entry.explain_traced(owner, described, stage, describe(result))
-    return eagerly(entry.explain)(values, stage, result)
-
-
-def again(entry: Entry, values: tuple[Any, ...], _stage: str, result: Any) -> Callable[..., Any]:
-    """What to call instead where a refused call is not wrong."""
-    if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
-        return entry.call_unchecked
-    return entry.other_form(values) or entry.wrapper
-
-
-@at_trace_time
-def _read_again(module: torch.nn.Module) -> None:
-    """Reads the names of a module that may have changed unseen; where they have, the trace begins anew."""
-    if resync(module):
-        restart_trace(f"the names that {type(module).__name__} declares have changed")
-
-
-def is_ambiguous(owner: torch.nn.Module, name: str) -> bool:
-    """Whether a name that could mean more than one size still could, when everything is read anew."""
-    return is_tracing() or not resync(owner) or scope_of(owner).is_ambiguous(name)
-
-
-def ambiguous(entry: Entry, owner: torch.nn.Module, name: str) -> DeclarationError:
-    """The error for a name with different sizes in the module's children, used in the module's own annotation."""
-    error = DeclarationError(
-        f"{entry.signature.where}: `{name}` in the annotations could mean more than one size: {sizes_text(owner, name)}\n"
-        f"  Use another name, or declare `{name}` on {type(owner).__name__} itself (a DimSize parameter, or a Dim stored on it)."
-    )
-    error.where, error.dim = entry.signature.where, name
-    error.hint = f"use another name, or declare `{name}` on {type(owner).__name__} itself"
-    error.expected, error.actual = "one size", sizes_text(owner, name)
-    return error
-
-
-def rescue(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
-    """What the layer makes of an exception of torch's."""
-    return entry.rescue[1](entry, values, error) if entry.rescue is not None else error
-
-
-def unevaluable(entry: Entry, error: Exception) -> DeclarationError:
-    """What an axis's expression raised, as a wrong declaration."""
-    wrong = _fast.unevaluable(entry.signature.where, error)
-    if not wrong.dim:
-        return wrong
-    twin = entry.twin_of(wrong.dim)
-    text = wrong.args[0].partition("\n")[0] + f"\n  Did you mean `{twin}`?" if twin else wrong.args[0]
-    told = DeclarationError(f"{entry.signature.where}: {text}")
-    told.where, told.argument = entry.signature.where, entry.place_of(str(wrong.actual))
-    told.dim, told.expected, told.actual = wrong.dim, wrong.expected, wrong.actual
-    told.hint = f"did you mean `{twin}`?" if twin else wrong.hint
-    return told
-
-
-def theirs(error: BaseException) -> types.TracebackType | None:
-    """An error's traceback from the first frame on that is not ours."""
-    found = error.__traceback__
-    while found is not None and found.tb_frame.f_code.co_filename.startswith(_OUR_FILES):
-        found = found.tb_next
-    return found
-
-
-# Wrappers -------------------------------------------------------------------------------------------------------------
-
-
-def wrapper_globals(entry: Entry) -> dict[str, Any]:
-    """What the code of an entry's wrapper finds under global names."""
-
-    @at_trace_time
-    def prepare(layout: str | None, cls: type, replace: bool) -> None:
-        entry.prepare_layout(layout, cls, replace=replace)
-
-    @at_trace_time
-    def prepare_variant(layout: str) -> str:
-        return entry.prepare_variant(layout)
-
-    return {
-        **(_torchs_globals(inspect.unwrap(entry.function).__module__) if entry.is_layer else {}),
-        "__builtins__": __builtins__,
-        f"{PREFIX}entry": entry,
-        f"{PREFIX}function": entry.function,
-        f"{PREFIX}prepare": prepare,
-        f"{PREFIX}prepare_variant": prepare_variant,
-        **_HELPERS,
-    }
-
-
-@functools.cache
-def _torchs_globals(module: str) -> Mapping[str, Any]:
-    """What the module of torch's `forward` knows.
-
-    TorchScript compiles the source of that `forward`, found through `__wrapped__`, with the wrapper's globals.
-    """
-    return {key: value for key, value in vars(sys.modules[module]).items() if not key.startswith("__")}
-
-
-def first(entry: Entry, arguments: tuple[Any, ...]) -> tuple[str | None, type]:
-    """Of a first call: the names that the module whose method it is declares, if it is one, and the owner's class."""
-    if len(arguments) == 0:
-        return None, object
-    module = arguments[0]
-    if not (entry.reads_scope and isinstance(module, torch.nn.Module)):
-        return None, type(module)
-    try:
-        scope: Any = module._dim_scope  # ATTRIBUTE, in words that a trace follows
-    except AttributeError:
-        scope = missing_scope(module)
-    return scope.layout, type(module)
-
-
-def missing_scope(module: torch.nn.Module) -> Scope:
-    """The scope of a module that has none yet; a trace then begins anew, for it has seen that there is none."""
-    if not isinstance(module, torch.nn.Module):  # a class that shares the method with a module
-        return Scope()
-    return _make_scopes(module) if is_tracing() else scope_of(module)
-
-
-def variant_for(entry: Entry, owner: torch.nn.Module) -> str | None:
-    """The attribute of `variants` for the first module among owners that were none."""
-    return entry.variant_of(*first(entry, (owner,)))
-
-
-@at_trace_time
-def _make_scopes(module: torch.nn.Module) -> Scope:
-    """Reads the names of every module that this trace may come to, and of every other instance of their classes.
-
-    A model compiled block by block thus needs one trace for all its blocks. Finding the instances takes 20 ms, once
-    a compilation that meets a module without a scope.
-    """
-    classes = {type(member) for root in (*_running.running_modules(), module) for member in root.modules()}
-    reading = {type(module), *(cls for cls in classes if _reads_scope(cls))}
-    for member in gc.get_referrers(*reading):
-        if type(member) in reading:
-            scope_of(member)
-    scope = scope_of(module)
-    restart_trace(f"the names that {type(module).__name__} declares are read")
-    return scope
-
-
-def _reads_scope(cls: type[torch.nn.Module]) -> bool:
-    entry: Entry | None = getattr(cls.forward, MARK, None)
-    return entry is not None and entry.reads_scope
-
-
-_HELPERS: dict[str, Any] = {
-    **_fast.HELPERS,
-    f"{PREFIX}Module": torch.nn.Module,
-    f"{PREFIX}ours": (DimensionError, DeclarationError),
-    **{
-        f"{PREFIX}{helper.__name__}": helper
-        for helper in (
-            first,
-            missing_scope,
-            variant_for,
-            is_wrong,
-            explain,
-            again,
-            is_ambiguous,
-            ambiguous,
-            rescue,
-            unevaluable,
-            theirs,
-        )
-    },
-}
-
-
-def _become(function: types.FunctionType, compiled: _fast.Compiled) -> None:
-    """Gives a function the compiled check's code. Defaults go first: a call between the two finds them."""
-    function.__globals__.update(compiled.constants)
-    if compiled.lender is not None:
-        lender = types.FunctionType(compiled.lender, function.__globals__, _sharing.LENDER)
-        function.__globals__[_sharing.LENDER] = lender
-    function.__defaults__ = compiled.defaults
-    function.__kwdefaults__ = compiled.keyword_defaults  # type: ignore[assignment]
-    function.__code__ = compiled.code
-
-
-def _refuse(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any) -> None:
-    """Raises the error for a call that the reference engine has refused, unless it is not wrong after all."""
-    values = _bound(entry, arguments, keywords)
-    if is_wrong(entry, values, stage, result):
-        raise _explained(entry, arguments, keywords, stage, result)
-    other = getattr(entry.other_form(values), MARK, None)
-    if other is not None:  # a default that holds in one form may be wrong in another: the fast engine hands it on too
-        given = (arguments, keywords) if any(value is _fast.MISSING for value in values) else (values, {})
-        _check_arguments(other, *given)
-
-
-def _explained(
-    entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any
-) -> DimensionError:
-    error = explain(entry, _bound(entry, arguments, keywords), stage, result)
-    return error if error.actual is not None else _blamed(entry, arguments, keywords, stage)
-
-
-def _blamed(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str) -> DimensionError:
-    """The error for what only jaxtyping can decide: it names the parameter."""
-    signature = entry.signature
-    if stage == "return":
-        return _diagnosis.unexplained(signature.where, stage, signature.result.annotation)
-    name = entry.reference_check(arguments).blamed(arguments, keywords)
-    annotation = next((p.annotation for p in signature.parameters if p.name == name), None)
-    return _diagnosis.unexplained(signature.where, name, annotation)
-
-
-def _bound(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What each parameter was given."""
-    bound = inspect.signature(entry.function).bind(*arguments, **keywords)
-    return tuple(bound.arguments.get(p.name, _absent(p)) for p in entry.signature.parameters)
-
-
 def _predicate(function: Callable[..., Any], condition: str) -> Callable[..., bool]:
     """A condition of our own declarations over a function's parameters."""
     parameters = ", ".join(inspect.signature(function).parameters)
@@ -700,104 +471,3 @@ def _absent(parameter: Any) -> Any:
     """What the fast engine finds where a call gave nothing."""
     kinds: dict[str, Any] = {"VAR_POSITIONAL": (), "VAR_KEYWORD": {}}
     return kinds.get(parameter.kind.name, _fast.MISSING if _fast.is_marked(parameter) else parameter.default)
-
-
-def _check_arguments(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
-    if _is_unchecked(entry, arguments, keywords):
-        return
-    if entry.forms:
-        form = entry.form_of(_bound(entry, arguments, keywords))
-        if form is None:
-            return
-        entry = form
-    if not entry.reference_check(arguments).accepts(arguments, keywords):
-        _refuse(entry, arguments, keywords, "arguments", None)
-
-
-def _is_unchecked(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
-    """Whether a layer of ours is given a ragged tensor, which torch takes and jaxtyping cannot."""
-    return entry.is_layer and any(_fast.is_ragged(value) for value in (*arguments, *keywords.values()))
-
-
-def _check_result(
-    entry: Entry,
-    arguments: tuple[Any, ...],
-    keywords: Mapping[str, Any],
-    result: Any,
-    shared: Mapping[str, Any] | None = None,
-) -> None:
-    if entry.is_layer:  # torch sees to what comes out
-        return
-    accepted = entry.reference_check(arguments).accepts_result(arguments, keywords, result)
-    if not accepted or (shared is not None and not entry.fits_lent(shared, result)):
-        _refuse(entry, arguments, keywords, "return", result)
-
-
-def _reference_plain(entry: Entry) -> Callable[..., Any]:
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        __tracebackhide__ = True
-        if is_tracing():
-            entry.prepare_traced(*first(entry, arguments))
-            if entry.traced is not None:
-                return entry.traced(*arguments, **keywords)
-        entry.check_arguments(entry, arguments, keywords)
-        _dt_shared = entry.lent_names(arguments, keywords)
-        rescued: tuple[type[Exception], ...] = entry.rescue[0] if entry.rescue is not None else ()
-        try:
-            result = entry.function(*arguments, **keywords)
-        except rescued as error:
-            better = rescue(entry, _bound(entry, arguments, keywords), error)
-            if better is error:
-                raise
-            raise better from None
-        entry.check_result(entry, arguments, keywords, result, _dt_shared)
-        return result
-
-    return call
-
-
-def _reference_coroutine(entry: Entry) -> Callable[..., Any]:
-    async def call(*arguments: Any, **keywords: Any) -> Any:
-        __tracebackhide__ = True
-        _check_arguments(entry, arguments, keywords)
-        _dt_shared = entry.lent_names(arguments, keywords)
-        result = await entry.function(*arguments, **keywords)
-        _check_result(entry, arguments, keywords, result, _dt_shared)
-        return result
-
-    return call
-
-
-def _reference_generator(entry: Entry) -> Callable[..., Any]:
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        __tracebackhide__ = True
-        if is_tracing():
-            entry.prepare_traced(*first(entry, arguments))
-            if entry.traced is not None:
-                return (yield from entry.traced(*arguments, **keywords))
-        entry.check_arguments(entry, arguments, keywords)
-        _dt_shared = entry.lent_names(arguments, keywords)
-        generator = entry.function(*arguments, **keywords)
-        return (yield from _fast.drive(generator, lambda it: _check_result(entry, arguments, keywords, it, _dt_shared)))
-
-    return call
-
-
-def _reference_async_generator(entry: Entry) -> Callable[..., Any]:
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        __tracebackhide__ = True
-        _check_arguments(entry, arguments, keywords)
-        _dt_shared = entry.lent_names(arguments, keywords)
-        generator = entry.function(*arguments, **keywords)
-        check: Any = lambda item: _check_result(entry, arguments, keywords, item, _dt_shared)  # noqa: E731  # one line
-        return _fast.Checked(generator, check, _dt_shared)
-
-    return call
-
-
-_REFERENCE_CALLS: dict[Flavour, Callable[[Entry], Callable[..., Any]]] = {
-    Flavour.PLAIN: _reference_plain,
-    Flavour.COROUTINE: _reference_coroutine,
-    Flavour.GENERATOR: _reference_generator,
-    Flavour.ASYNC_GENERATOR: _reference_async_generator,
-}

@@ -12,14 +12,14 @@ from typing import Any, TypeVar, overload
 
 from dimtyped import _config
 from dimtyped._dims import Dim
-from dimtyped._entry import MARK, Entry, wrapper_globals
+from dimtyped._entry import Entry
 from dimtyped._errors import DeclarationError, with_fields
 from dimtyped._hints import mentions_tensors
-from dimtyped._signature import Flavour, flavour_of, names_tensors, outer_names
+from dimtyped._signature import names_tensors, outer_names
+from dimtyped._wrapper import MARK, wrap
 
 _F = TypeVar("_F")
 _MEMBERS = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)
-_COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
 @overload
@@ -75,24 +75,6 @@ def _may_name_tensors(function: types.FunctionType) -> bool:
     """Whether a jaxtyping annotation is there, or a string that may turn out to be one."""
     hints = _annotations(function).values()
     return _calls_assert(function) or any(isinstance(hint, str) or mentions_tensors(hint) for hint in hints)
-
-
-def wrap(entry: Entry) -> types.FunctionType:
-    """The wrapper of an entry: a plain function that compiles the check at its first call and becomes it."""
-    function = entry.function
-    template = _STUBS[flavour_of(function)]
-    name: str = getattr(function, "__name__", "call")
-    # code of its own: TorchDynamo keeps what it compiled by code object, and would take one wrapper for another
-    code = template.__code__.replace(co_name=name, co_qualname=getattr(function, "__qualname__", name))
-    wrapper = types.FunctionType(code, wrapper_globals(entry), name)
-    entry.wrapper = wrapper
-    for attribute in _COPIED:
-        setattr(wrapper, attribute, getattr(function, attribute, None))
-    # TorchDynamo's marks on the inner function would let a caller go around this one
-    kept = {key: value for key, value in vars(function).items() if not key.startswith("_torchdynamo")}
-    wrapper.__dict__.update(kept, __wrapped__=function, **{MARK: entry})
-    _copy_annotations(function, wrapper)
-    return wrapper
 
 
 def _decorate(target: Any, fixed: Mapping[str, int], frame: types.FrameType, *, only_if_tensors: bool = False) -> Any:
@@ -217,77 +199,7 @@ def _annotations(function: types.FunctionType) -> Mapping[str, Any]:
         return {"later": Any}
 
 
-def _copy_annotations(function: Any, wrapper: types.FunctionType) -> None:
-    try:
-        wrapper.__annotations__ = function.__annotations__
-    except NameError:
-        wrapper.__annotate__ = function.__annotate__  # type: ignore[attr-defined]  # from Python 3.14 on
-
-
 def _looks_like_method(function: types.FunctionType) -> bool:
     owner = function.__qualname__.rpartition(".")[0]
     inner: Any = inspect.unwrap(function)  # torch.no_grad() and its like leave only *args in sight
     return bool(owner) and not owner.endswith("<locals>") and inner.__code__.co_argcount > 0
-
-
-# The code that a wrapper has until its first call ---------------------------------------------------------------------
-# Each name that begins with _dt_ is a global of the wrapper, not of this file.
-
-
-def _stub(*args: Any, **kwargs: Any) -> Any:
-    if _dt_is_tracing():  # type: ignore[name-defined]
-        _dt_prepare(*_dt_first(_dt_entry, args), False)  # type: ignore[name-defined]
-        return _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
-    try:
-        _dt_prepare(*_dt_first(_dt_entry, args), True)  # type: ignore[name-defined]
-        return _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
-    except _dt_ours as error:  # type: ignore[name-defined]  # so that this is the only frame of ours below the user's
-        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
-
-
-async def _coroutine_stub(*args: Any, **kwargs: Any) -> Any:
-    try:
-        _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
-        return await _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
-    except _dt_ours as error:  # type: ignore[name-defined]
-        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
-
-
-def _generator_stub(*args: Any, **kwargs: Any) -> Any:
-    try:
-        _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
-        return (yield from _dt_entry.call(*args, **kwargs))  # type: ignore[name-defined]
-    except _dt_ours as error:  # type: ignore[name-defined]
-        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
-
-
-async def _async_generator_stub(*args: Any, **kwargs: Any) -> Any:
-    generator: Any = None
-    try:
-        _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
-        generator = _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
-        item = await generator.asend(None)
-        while True:
-            try:
-                sent = yield item
-            except GeneratorExit:
-                raise
-            except BaseException as error:  # noqa: BLE001  # goes where the user threw it: into the generator
-                item = await generator.athrow(error)
-            else:
-                item = await generator.asend(sent)
-    except StopAsyncIteration:
-        pass
-    except _dt_ours as error:  # type: ignore[name-defined]
-        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
-    finally:
-        if generator is not None:
-            await generator.aclose()
-
-
-_STUBS: dict[Flavour, Callable[..., Any]] = {
-    Flavour.PLAIN: _stub,
-    Flavour.COROUTINE: _coroutine_stub,
-    Flavour.GENERATOR: _generator_stub,
-    Flavour.ASYNC_GENERATOR: _async_generator_stub,
-}

@@ -30,7 +30,7 @@ def recorded() -> Iterator[list[tuple[Trial, Mend | None]]]:
         return mend
 
     with (
-        mock.patch.object(_diagnosis, "mend_of", record),
+        mock.patch("dimtyped._mends.mend_of", record),
         mock.patch.object(_diagnosis, "_unless_it_fails", lambda explain, _: explain()),
     ):
         yield found

@@ -17,7 +17,7 @@ from strategies import Array, Case, Items, OneOf, Owner, Parameter, Record, Tabl
 from dimtyped import DeclarationError, DimensionError
 from dimtyped._conditions import Writer
 from dimtyped._entry import Entry
-from dimtyped._typed import wrap
+from dimtyped._wrapper import wrap
 
 EFFORT = settings(
     max_examples=max(200, settings.default.max_examples),

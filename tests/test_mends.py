@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dimtyped import DimensionError, DimSize, dims, nn, typed
 from dimtyped._entry import Entry
-from dimtyped._typed import wrap
+from dimtyped._wrapper import wrap
 
 EFFORT = settings(
     max_examples=max(200, settings.default.max_examples),

@@ -60,7 +60,9 @@ def _model(run: Run, workload: Workload, mode: str) -> Iterator[Row]:
         works += [("decode", workload.batches[0], _decode), ("training step", workload.batches[1], _step)]
     for what, batch, make in works:
         torch._dynamo.reset()
-        candidates = list(versus(functools.partial(make, run, workload, mode, batch), workload, run))
+        candidates = list(
+            versus(functools.partial(make, run, workload, mode, batch), workload, run, control=not run.quick)
+        )
         yield from run.compare(f"{workload.name} {what}, batch {batch}, {mode}", candidates, effort=effort(run))
 
 

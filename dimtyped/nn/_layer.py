@@ -23,7 +23,8 @@ from dimtyped._entry import Entry
 from dimtyped._errors import DeclarationError, DimensionError
 from dimtyped._signature import size_at
 from dimtyped._tracing import is_tracing
-from dimtyped._typed import entry_of, wrap
+from dimtyped._typed import entry_of
+from dimtyped._wrapper import wrap
 from dimtyped.nn import _parameters
 from dimtyped.nn._arguments import COUNTS, named_arguments, check_counts, check_lengths, check_sizes, refusals_shown
 from dimtyped.nn._checkpoint import explain_sizes
