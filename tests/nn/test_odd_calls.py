@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, event, given, settings, strategies as st
+from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 from test_loss import LET_PASS, WARNED_OF
 from test_module_db import REPLACED, Sample, assert_same, by_name, detached, fresh, samples
 from torch import Tensor
@@ -148,12 +148,21 @@ def why_stricter(name: str, arguments: dict[str, Any]) -> str | None:
     return None
 
 
+def reads_past_the_end(name: str, arguments: dict[str, Any]) -> bool:
+    """Whether torch would read memory that is none of the call's, as CTCLoss does for a class that is not there."""
+    if name != "CTCLoss":
+        return False
+    log_probs, targets = arguments["log_probs"], arguments["targets"]
+    return log_probs.dim() > 0 and targets.numel() > 0 and bool((targets.real >= log_probs.shape[-1]).any())
+
+
 @pytest.mark.filterwarnings("ignore")  # torch's own of its own samples, the same for both
 @pytest.mark.parametrize("name", ALL)
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_layer_takes_what_torch_takes(name: str, data: st.DataObject) -> None:
     sample, arguments, dtype = data.draw(odd_calls(name))
+    assume(not reads_past_the_end(name, arguments))
     theirs, ours = (outcome(module, arguments, dtype) for module in (sample.plain(), sample.typed()))
     if isinstance(theirs, Exception):
         assert isinstance(ours, Exception)
