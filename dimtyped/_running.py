@@ -18,6 +18,7 @@ from dimtyped._mismatch import Call, size_text
 from dimtyped._signature import Parameter, Signature
 from dimtyped._tracing import traced_frame
 
+_REFERENCE = "dimtyped._reference_calls"
 _GENERATED = "<dimtyped "
 """How the file names of generated checks begin."""
 _WRAPPERS = ("torch.nn.parallel.", "torch.distributed.")
@@ -99,7 +100,7 @@ def _is_of_method(code: types.CodeType, _: Mapping[str, Any]) -> bool:
 
 
 def _is_ours(code: types.CodeType, names: Mapping[str, Any]) -> bool:
-    is_reference = code.co_name == "call" and names.get("__name__") == "dimtyped._entry"
+    is_reference = code.co_name == "call" and names.get("__name__") == _REFERENCE
     return is_reference or (code.co_filename.startswith(_GENERATED) and not code.co_name.startswith("_dt_"))
 
 

@@ -101,6 +101,7 @@ def test_a_name_that_is_none_is_refused_with_those_that_are_near(capsys):
     assert "there is no example 'class-axes'; did you mean class-axis" in capsys.readouterr().err
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("mode", ["on", "off", "reference", "values"])
 def test_it_is_shown_in_every_mode(mode):
     shown = subprocess.run(

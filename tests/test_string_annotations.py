@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from dimtyped import DeclarationError, Dim, DimensionError, _config, configure, typed
 
+pytestmark = pytest.mark.any_engine  # each test runs with both
+
 
 @pytest.fixture(params=["on", "reference"], autouse=True)
 def _engine(request):

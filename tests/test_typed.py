@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from dimtyped import DeclarationError, Dim, DimensionError, _config, configure, dims, typed
 
+pytestmark = pytest.mark.any_engine  # each test runs with both
 State = Float[Tensor, "layers batch hidden"]
 
 
