@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from dimtyped import DeclarationError, Dim, DimensionError, _config, configure, typed
 
+pytestmark = pytest.mark.any_engine  # each test runs with both
 ENGINES = ["on", "reference"]
 
 

@@ -19,6 +19,7 @@ from dimtyped._conditions import Writer
 from dimtyped._entry import Entry
 from dimtyped._wrapper import wrap
 
+pytestmark = pytest.mark.any_engine  # each test runs both
 EFFORT = settings(
     max_examples=max(200, settings.default.max_examples),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

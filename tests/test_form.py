@@ -17,6 +17,8 @@ from torch import Tensor
 
 from dimtyped import DeclarationError, DimensionError, TyingError, VocabularyError, dims, nn, typed
 
+pytestmark = pytest.mark.any_engine  # what happens to a text once it is made
+
 
 def wrong_width():
     nn.GRU(*dims(embed=3, hidden=4))(torch.ones(5, 2, 7))

@@ -14,6 +14,8 @@ from torch import Tensor
 import dimtyped
 from dimtyped import DeclarationError, Dim, DimensionError, StateError, TyingError, _config, dims, nn, typed
 
+pytestmark = pytest.mark.any_engine  # processes and tests that choose their mode
+
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs code in a process of its own, in which only these variables of ours are set."""
