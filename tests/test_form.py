@@ -17,8 +17,6 @@ from torch import Tensor
 
 from dimtyped import DeclarationError, DimensionError, TyingError, VocabularyError, dims, nn, typed
 
-pytestmark = pytest.mark.any_engine  # what happens to a text once it is made
-
 
 def wrong_width():
     nn.GRU(*dims(embed=3, hidden=4))(torch.ones(5, 2, 7))
@@ -86,6 +84,7 @@ def test_logging(raising, kind, caplog):
     assert caplog.text.endswith(f"\ndimtyped.{kind.__name__}: {text_of(raising)}\n")
 
 
+@pytest.mark.any_engine
 @each_kind
 def test_another_process(raising, kind):
     context = multiprocessing.get_context("spawn")
@@ -96,6 +95,7 @@ def test_another_process(raising, kind):
     assert vars(pickle.loads(pickle.dumps(caught.value))) == vars(caught.value)
 
 
+@pytest.mark.any_engine
 def test_pytest_shows_every_line(tmp_path):
     (tmp_path / "test_model.py").write_text(
         "import torch\nfrom dimtyped import dims, nn\n\n\n"
@@ -143,6 +143,7 @@ def on_a_terminal(command, environment):
     return written.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"PYTHON_COLORS": "0"}], ids=str)
 @pytest.mark.parametrize(
     "arguments", [["-m", "dimtyped", "errors", "width"], ["-c", "import form; form.wrong_width()"]]
