@@ -92,7 +92,7 @@ class Writer:
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {}
         self.filled: dict[str, str] = {}  # what stands for a parameter that a call may leave out
-        self._uses = uses
+        self.uses = uses
         self._joined = joined
         self._keep_all = keep_all
         self._taken = taken
@@ -489,8 +489,8 @@ class Writer:
     def _needs_variable(self, name: str) -> bool:
         """Whether its source is worth a variable, or would not be there any more where it is read."""
         if self._branches:
-            return self._keep_all or self._loops > 0 or self._uses[name].most > 1
-        return len(self._uses[name].axes) > 1
+            return self._keep_all or self._loops > 0 or self.uses[name].most > 1
+        return len(self.uses[name].axes) > 1
 
     def _bind(self, bindings: list[tuple[str, str]]) -> None:
         for name, source in bindings:
@@ -541,7 +541,8 @@ class Use:
     """How the tensor annotations use one name.
 
     Attributes:
-        axes: The different axes that they have. Equal axes are compared as one shape.
+        axes: The different axes that they have. Equal axes are compared as one shape; those of what may be None do not
+            count, for most calls leave it out.
         most: In how many annotations of one call it may stand: of a union's options only one counts.
     """
 
@@ -558,6 +559,7 @@ def count_uses(hints: Collection[Hint]) -> tuple[Uses, frozenset[str]]:
     joined: set[str] = set()
     for array in (array for hint in hints for array in arrays_in(hint)):
         joined.update(axis.name for axis in array.axes if axis.many and axis.broadcast)
+    for array in (array for hint in hints if not _may_be_none(hint) for array in arrays_in(hint)):
         for name in _uses_of(array):
             uses[name].axes.add(array.axes)
     for name, count in sum(map(_most_uses, hints), Counter[str]()).items():
@@ -600,6 +602,10 @@ def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
 
 def _is_none(hint: Hint) -> bool:
     return isinstance(hint, ClassHint) and hint.cls is type(None)
+
+
+def _may_be_none(hint: Hint) -> bool:
+    return isinstance(hint, UnionHint) and any(map(_is_none, hint.options))
 
 
 def _bound_names(hint: Hint) -> list[str]:

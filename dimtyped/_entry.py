@@ -464,7 +464,8 @@ class Entry:
 def _predicate(function: Callable[..., Any], condition: str) -> Callable[..., bool]:
     """A condition of our own declarations over a function's parameters."""
     parameters = ", ".join(inspect.signature(function).parameters)
-    return eval(f"lambda {parameters}: {condition}", {"Tensor": torch.Tensor})  # our own declaration's text
+    known = {"Tensor": torch.Tensor, **inspect.unwrap(function).__globals__}  # as the compiled check finds them
+    return eval(f"lambda {parameters}: {condition}", known)  # our own declaration's text
 
 
 def _absent(parameter: Any) -> Any:

@@ -211,6 +211,7 @@ class _Source:
                 if signature is None:
                     self.writer.write("pass")
                 else:
+                    self.writer.uses, _ = count_uses(signature.hints)
                     self._check_parameters(signature)
             head = "elif "
 

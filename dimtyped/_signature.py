@@ -29,6 +29,7 @@ from dimtyped._hints import (
     read_hint,
 )
 
+_DRIVEN = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _PLACEHOLDER = re.compile(r"\{(.*?)\}")
 _WORD = re.compile(r"[^\W\d]\w*")
 _GLUED = re.compile(r"[\w.]\{|\}[\w.({\[]")  # `2{n}` puts digits side by side: text, not arithmetic
@@ -157,6 +158,8 @@ def display_name(function: Callable[..., Any]) -> str:
 
 def flavour_of(function: Callable[..., Any]) -> Flavour:
     """How the function is driven."""
+    if type(function) is types.FunctionType and not (function.__code__.co_flags & _DRIVEN or function.__dict__):
+        return Flavour.PLAIN  # as most are; Python marks others in one of these two places
     if inspect.iscoroutinefunction(function):
         return Flavour.COROUTINE
     if inspect.isasyncgenfunction(function):

@@ -6,6 +6,7 @@ weighs. A layer that this version leaves as torch's is not listed.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import dimtyped
+from benchmarks import peers
 from benchmarks.measure import Candidate, Run
 from benchmarks.models import plain_nn
 from benchmarks.models.loading import switch_to
@@ -35,6 +37,7 @@ class Case:
         ids: The ids' range, where the input is token ids.
         classes: The range of a target for each of the input's rows, where there is one.
         reach: The percent that the typed call may take beyond torch's, where that was promised.
+        asserts: What a user would assert by hand before torch's `forward`, for comparison.
     """
 
     layer: str
@@ -45,6 +48,7 @@ class Case:
     ids: int = 0
     classes: int = 0
     reach: int = 0
+    asserts: str = ""
 
     def __str__(self) -> str:
         made = [*map(str, self.arguments), *(f"{key}={value}" for key, value in self.keywords.items())]
@@ -58,15 +62,17 @@ class Case:
 
 
 _FIRST = {"batch_first": True}
+_WIDTH = "isinstance(input, Tensor) and input.dim() > 0 and input.shape[-1] == self.{}"
+_SEQUENCE = "isinstance({0}, Tensor) and {0}.dim() == 3 and {0}.shape[-1] == self.{1}"
 SMALLEST = (
-    Case("Linear", (128, 256), (1, 128), reach=8),
+    Case("Linear", (128, 256), (1, 128), reach=8, asserts=_WIDTH.format("in_features")),
     Case("Embedding", (1000, 128), (1, 1), ids=1000, reach=10),
     Case("GRU", (8, 8), (1, 1, 8), _FIRST, reach=2),
 )
 _QUICK_CASES = (*SMALLEST, Case("Linear", (768, 3072), (512, 768)))
 CASES = (
     *_QUICK_CASES,
-    Case("Linear", (8, 8), (1, 8), reach=8),
+    Case("Linear", (8, 8), (1, 8), reach=8, asserts=_WIDTH.format("in_features")),
     Case("Linear", (768, 3072), (8, 768)),
     Case("Embedding", (32_000, 768), (32, 128), ids=32_000),
     Case("GRU", (128, 256), (1, 1, 128), _FIRST),
@@ -77,16 +83,37 @@ CASES = (
     Case("LSTMCell", (8, 8), (1, 8), reach=8),
     Case("Bilinear", (8, 8, 8), (1, 8), copies=2),
     Case("EmbeddingBag", (1000, 128), (1, 1), ids=1000),
-    Case("Conv1d", (4, 4, 3), (1, 4, 8), reach=8),
+    Case(
+        "Conv1d",
+        (4, 4, 3),
+        (1, 4, 8),
+        reach=8,
+        asserts="isinstance(input, Tensor) and input.dim() in (2, 3) and input.shape[-2] == self.in_channels",
+    ),
     Case("Conv2d", (3, 8, 3), (1, 3, 8, 8)),
     Case("Conv2d", (64, 64, 3), (8, 64, 32, 32)),
-    Case("LayerNorm", (128,), (1, 128), reach=8),
+    Case("LayerNorm", (128,), (1, 128), reach=8, asserts=_WIDTH.format("normalized_shape[-1]")),
     Case("RMSNorm", (128,), (1, 128)),
     Case("BatchNorm1d", (128,), (2, 128)),
     Case("GroupNorm", (4, 128), (1, 128)),
-    Case("MultiheadAttention", (64, 4), (1, 1, 64), _FIRST, copies=3, reach=2),
+    Case(
+        "MultiheadAttention",
+        (64, 4),
+        (1, 1, 64),
+        _FIRST,
+        copies=3,
+        reach=2,
+        asserts=" and ".join(_SEQUENCE.format(name, "embed_dim") for name in ("query", "key", "value")),
+    ),
     Case("MultiheadAttention", (256, 4), (8, 64, 256), _FIRST, copies=3),
-    Case("TransformerEncoderLayer", (64, 4, 128), (1, 1, 64), _FIRST, reach=2),
+    Case(
+        "TransformerEncoderLayer",
+        (64, 4, 128),
+        (1, 1, 64),
+        _FIRST,
+        reach=2,
+        asserts=_SEQUENCE.format("src", "self_attn.embed_dim"),
+    ),
     Case("CrossEntropyLoss", (), (1, 10), classes=10),
     Case("CrossEntropyLoss", (), (512, 4000), classes=4000),
     Case("MSELoss", (), (1, 8), copies=2),
@@ -110,11 +137,23 @@ def ask(run: Run) -> Iterator[Row]:
 
 def _versus(run: Run, name: str, theirs: Any, ours: Any, case: Case) -> Iterator[Row]:
     inputs = case.inputs(run.device)
+    makers = {"untyped": theirs, "dimtyped": ours}
+    if case.asserts:
+        makers[peers.ASSERTS.label] = _with_asserts(theirs, case.asserts)
     candidates = [
         Candidate(label, _without_gradients(make(*case.arguments, **case.keywords).to(run.device).eval()), inputs)
-        for label, make in (("untyped", theirs), ("dimtyped", ours))
+        for label, make in makers.items()
     ]
     yield from run.compare(name, candidates)
+
+
+def _with_asserts(cls: Any, condition: str) -> Any:
+    """A layer of torch's that a user has given asserts."""
+    names = ", ".join(inspect.signature(cls.forward).parameters)
+    source = f"def function({names}):\n    assert {condition}\n    return forward({names})\n"
+    forward = peers.function_from(source, Tensor=Tensor, forward=cls.forward)
+    forward.__defaults__ = cls.forward.__defaults__
+    return type(cls.__name__, (cls,), {"forward": forward})
 
 
 def _without_gradients(layer: torch.nn.Module) -> torch.nn.Module:

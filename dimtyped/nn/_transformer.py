@@ -15,19 +15,25 @@ from dimtyped.nn._forms import UNCHECKED, Inputs
 from dimtyped.nn._layer import ROLES, Layer, declares, make_ready, typed_class_of
 from dimtyped.nn._sequences import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rarer_forms, sequence
 
-_SIZES = {"embed": "_dim_attention.embed_dim", "heads": "_dim_attention.num_heads"}
+# as `_dim_attention` finds it, without a call of Python code, which is 2 % of a small layer's
+_ATTENTION = "_modules.get('self_attn')"
+_SIZES = {"embed": f"{_ATTENTION}.embed_dim", "heads": f"{_ATTENTION}.num_heads"}
+_STACK_SIZES = {"embed": "_dim_attention.embed_dim", "heads": "_dim_attention.num_heads"}
 _ARGUMENTS = {"d_model": "embed", "nhead": "heads", "dim_feedforward": "feedforward"}
-_BATCH_COMES_FIRST = "self._dim_attention.batch_first"
 _ENCODER_DROPS_MASK = "is_causal and src_key_padding_mask is None"
 _DECODER_DROPS_MASK = (
     "(tgt_is_causal and tgt_key_padding_mask is None) or (memory_is_causal and memory_key_padding_mask is None)"
 )
 
 
-def _forms(inputs: Any) -> dict[str, Inputs | None]:
+def _batch_first(attention: str) -> str:
+    return f"self.{attention}.batch_first"
+
+
+def _forms(inputs: Any, attention: str) -> dict[str, Inputs | None]:
     return {
-        "self._dim_attention is None": UNCHECKED,
-        _BATCH_COMES_FIRST: inputs(BATCH_FIRST),
+        f"not isinstance(self.{attention}, MultiheadAttention)": UNCHECKED,
+        _batch_first(attention): inputs(BATCH_FIRST),
         "": inputs(SEQUENCE_FIRST),
     }
 
@@ -96,8 +102,8 @@ class _Stack(_OfAttention):
 
 @declares(
     sizes=_SIZES,
-    forms=_forms(_encoder_inputs),
-    otherwise=rarer_forms("src", _BATCH_COMES_FIRST, _ENCODER_DROPS_MASK, _encoder_inputs, "src_mask"),
+    forms=_forms(_encoder_inputs, _ATTENTION),
+    otherwise=rarer_forms("src", _batch_first(_ATTENTION), _ENCODER_DROPS_MASK, _encoder_inputs, "src_mask"),
     output=sequence(BATCH_FIRST, "source"),
     flow=("embed", "embed"),
     arguments=_ARGUMENTS,
@@ -121,8 +127,10 @@ class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):
 
 @declares(
     sizes=_SIZES,
-    forms=_forms(_decoder_inputs),
-    otherwise=rarer_forms("tgt", _BATCH_COMES_FIRST, _DECODER_DROPS_MASK, _decoder_inputs, "tgt_mask", "memory_mask"),
+    forms=_forms(_decoder_inputs, _ATTENTION),
+    otherwise=rarer_forms(
+        "tgt", _batch_first(_ATTENTION), _DECODER_DROPS_MASK, _decoder_inputs, "tgt_mask", "memory_mask"
+    ),
     output=sequence(BATCH_FIRST, "target"),
     flow=("embed", "embed"),
     arguments=_ARGUMENTS,
@@ -148,9 +156,9 @@ class TransformerDecoderLayer(_OfAttention, torch.nn.TransformerDecoderLayer):
 
 
 @declares(
-    sizes=_SIZES,
-    forms=_forms(_encoder_inputs),
-    otherwise=rarer_forms("src", _BATCH_COMES_FIRST, _ENCODER_DROPS_MASK, _encoder_inputs, "mask"),
+    sizes=_STACK_SIZES,
+    forms=_forms(_encoder_inputs, "_dim_attention"),
+    otherwise=rarer_forms("src", _batch_first("_dim_attention"), _ENCODER_DROPS_MASK, _encoder_inputs, "mask"),
     output=sequence(BATCH_FIRST, "source"),
     flow=("embed", "embed"),
     error=DimensionAssertionError,
@@ -166,9 +174,11 @@ class TransformerEncoder(_Stack, torch.nn.TransformerEncoder):
 
 
 @declares(
-    sizes=_SIZES,
-    forms=_forms(_decoder_inputs),
-    otherwise=rarer_forms("tgt", _BATCH_COMES_FIRST, _DECODER_DROPS_MASK, _decoder_inputs, "tgt_mask", "memory_mask"),
+    sizes=_STACK_SIZES,
+    forms=_forms(_decoder_inputs, "_dim_attention"),
+    otherwise=rarer_forms(
+        "tgt", _batch_first("_dim_attention"), _DECODER_DROPS_MASK, _decoder_inputs, "tgt_mask", "memory_mask"
+    ),
     output=sequence(BATCH_FIRST, "target"),
     flow=("embed", "embed"),
     error=DimensionAssertionError,
