@@ -54,6 +54,8 @@ class Entry:
         reference: Whether the reference engine checks.
         error: The exception to raise; a kind of DimensionError.
         rank_error: The one for too few or too many axes. Default: the same.
+        is_late: For our own layers: whether the function raises by itself for all that is refused, so that outside
+            traces the check may wait for that.
         forms: For our own layers: what holds in each form of the call, by a condition in Python over the function's
             parameters. The first that is true decides; the last one is empty and always is. None: torch alone decides.
         otherwise: For our own layers: what holds in forms that are rarer, by conditions that are looked at only once
@@ -74,6 +76,7 @@ class Entry:
         reference: bool = False,
         error: type[DimensionError] = DimensionError,
         rank_error: type[DimensionError] | None = None,
+        is_late: bool = False,
         forms: Mapping[str, Entry | None] | None = None,
         otherwise: Mapping[str, Entry | None] | None = None,
     ) -> None:
@@ -89,6 +92,7 @@ class Entry:
         self.reference = reference
         self.error = error
         self.rank_error = rank_error or error
+        self.is_late = is_late
         self.forms = dict(forms or {})
         self.otherwise = dict(otherwise or {})
         self.rarer: tuple[tuple[Callable[..., bool], Entry | None], ...] = ()
@@ -231,10 +235,10 @@ class Entry:
         if not signature.expressible:
             return None
         try:
-            rescued = self.rescue[0] if self.rescue else ()
+            rescued = (Exception,) if self.is_late else self.rescue[0] if self.rescue else ()
             forms = {text: (entry, entry and entry.signature) for text, entry in self.forms.items()}
             compiled = _fast.compile_check(
-                signature, layout, bool(self.bodies), rescued, may_own=self.may_own, forms=forms
+                signature, layout, bool(self.bodies), rescued, may_own=self.may_own, is_late=self.is_late, forms=forms
             )
         except Inexpressible:
             return None
@@ -323,6 +327,12 @@ class Entry:
             return None
         kind = self.rank_error if findings.mismatches[0].kind == "rank" else self.error
         return _diagnosis.build_error(findings, self.where(owner), self.labels(owner), kind)
+
+    def misfit(self, values: tuple[Any, ...]) -> DimensionError | None:
+        """The error for a call's arguments, or None where they fit."""
+        return self.explain_seen(
+            self.owner(values), tuple(look(value) for value in values), self._paths(values), "arguments", None
+        )
 
     def explain(self, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
         """The error for a call that an engine has refused."""

@@ -60,6 +60,7 @@ def compile_check(
     rescued: tuple[type[Exception], ...] = (),
     *,
     may_own: bool = False,
+    is_late: bool = False,
     forms: Mapping[str, tuple[Any, Signature | None]] | None = None,
 ) -> Compiled:
     """The wrapper of a function as code.
@@ -70,13 +71,14 @@ def compile_check(
         shares: Whether the function's body calls `assert_dims` and so needs the names at hand.
         rescued: Exceptions of the function that the entry's `rescue` explains.
         may_own: Whether the first argument of another call may be a module, where it is none in this one.
+        is_late: Whether to check in traces only, for what the function does not raise for by itself.
         forms: For our own layers called in several forms: a condition in Python for each, the last one empty, and
             the entry and the signature that hold there; None where nothing is checked.
 
     Raises:
         Inexpressible: a parameter's name is one of ours.
     """
-    source, constants = _Source(signature, layout, shares, rescued, may_own, forms or {}).build()
+    source, constants = _Source(signature, layout, shares, rescued, may_own, is_late, forms or {}).build()
     name = f"<dimtyped {signature.where} {next(_numbers)}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     namespace: dict[str, Any] = {}
@@ -96,6 +98,7 @@ class _Source:
         shares: bool,
         rescued: tuple[type[Exception], ...],
         may_own: bool,
+        is_late: bool,
         forms: Mapping[str, tuple[Any, Signature | None]],
     ) -> None:
         if any(parameter.name.startswith(PREFIX) for parameter in signature.parameters):
@@ -105,6 +108,7 @@ class _Source:
         self.shares = shares
         self.rescued = rescued
         self.may_own = may_own
+        self.is_late = is_late
         self.forms = forms
         self.parts: dict[str, str] = {}
         self.entry = f"{PREFIX}entry"
@@ -135,6 +139,9 @@ class _Source:
         self._declare()
         if self.forms:
             self._check_forms()
+        elif self.is_late:
+            with writer.block(f"if {PREFIX}is_tracing():"):
+                self._check_parameters(signature)
         else:
             self._check_parameters(signature)
         if self.shares:

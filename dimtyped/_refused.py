@@ -74,7 +74,12 @@ def ambiguous(entry: Entry, owner: torch.nn.Module, name: str) -> DeclarationErr
 
 def rescue(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
     """What the layer makes of an exception of torch's."""
-    return entry.rescue[1](entry, values, error) if entry.rescue is not None else error
+    misfit = eagerly(entry.misfit)(values) if entry.is_late else None
+    if misfit is not None:
+        return misfit
+    if entry.rescue is None or not isinstance(error, entry.rescue[0]):
+        return error
+    return entry.rescue[1](entry, values, error)
 
 
 def unevaluable(entry: Entry, error: Exception) -> DeclarationError:

@@ -73,6 +73,7 @@ def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[
     multiples=_MULTIPLES,
     words=("padding",),
     refuses=_too_small,
+    torch_refuses=True,
 )
 class Conv1d(_Convolution, torch.nn.Conv1d):
     """`torch.nn.Conv1d`, checked by name: `(batch, in_channels, length)`, or without batch.
@@ -101,6 +102,7 @@ class Conv1d(_Convolution, torch.nn.Conv1d):
     multiples=_MULTIPLES,
     words=("padding",),
     refuses=_too_small,
+    torch_refuses=True,
 )
 class Conv2d(_Convolution, torch.nn.Conv2d):
     """`torch.nn.Conv2d`, checked by name: `(batch, in_channels, height, width)`, or without batch.
@@ -123,6 +125,7 @@ class Conv2d(_Convolution, torch.nn.Conv2d):
     multiples=_MULTIPLES,
     words=("padding",),
     refuses=_too_small,
+    torch_refuses=True,
 )
 class Conv3d(_Convolution, torch.nn.Conv3d):
     """`torch.nn.Conv3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch.

@@ -61,6 +61,8 @@ class Contract:
         error: The kind of DimensionError, where torch raises something that code may catch.
         rank_error: The kind for too few or too many axes. Default: the same.
         refuses: What finds the reason of a refusal of torch's that the annotations cannot state.
+        torch_refuses: Whether torch itself refuses, whatever else holds, all that the annotations refuse. What fits then
+            costs nothing: the check runs only in traces and once torch has raised.
     """
 
     sizes: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -79,6 +81,7 @@ class Contract:
     error: type[DimensionError] = DimensionError
     rank_error: type[DimensionError] | None = None
     refuses: Rule | None = None
+    torch_refuses: bool = False
 
 
 class Layer(KeepsTies):
@@ -225,6 +228,7 @@ def check_before(
     explains = contract.refuses is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
     options.setdefault("rescue", (REFUSALS, explained) if explains or contract.parameters else None)
     options.update(attributes=contract.sizes, is_method=True, reference=_config.mode() == "reference")
+    options.setdefault("is_late", contract.torch_refuses)
 
     def entry(inputs: Inputs, **more: Any) -> Entry:
         return Entry(function, annotations=inputs, **options, **more)

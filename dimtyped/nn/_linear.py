@@ -15,6 +15,7 @@ from dimtyped.nn._layer import Layer, declares
     output=Shaped[Tensor, "... out_features"],
     parameters={"weight": "out_features in_features", "bias": "out_features"},
     flow=("in_features", "out_features"),
+    torch_refuses=True,
 )
 class Linear(Layer, torch.nn.Linear):
     """`torch.nn.Linear`, checked by name: `(..., in_features) -> (..., out_features)`.

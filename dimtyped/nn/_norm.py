@@ -283,6 +283,7 @@ def _other_axes(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
     keeps=ALL_AXES,
     arguments={"normalized_shape": "features"},
     refuses=_other_axes,
+    torch_refuses=True,
 )
 class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
     """`torch.nn.LayerNorm`, checked by name: `(..., features)`.
@@ -309,6 +310,7 @@ class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
     keeps=ALL_AXES,
     arguments={"normalized_shape": "features"},
     refuses=_other_axes,
+    torch_refuses=True,
 )
 class RMSNorm(_OfFeatures, torch.nn.RMSNorm):
     """`torch.nn.RMSNorm`, checked by name: `(..., features)`.
