@@ -1,7 +1,7 @@
 """What every typed layer is made of: a declaration, and the torch class under it.
 
 A layer's file declares its sizes, what goes in and comes out, and its parameters, by name. From that come
-the check before torch's own `forward`, the check of each assigned parameter, the text of its `repr` and
+the check around torch's own `forward`, the check of each assigned parameter, the text of its `repr` and
 of every error about it.
 """
 
@@ -221,7 +221,10 @@ def install(cls: type[Layer]) -> None:
 def check_before(
     cls: type[Layer], function: Callable[..., Any], annotations: Mapping[str, Any], **options: Any
 ) -> types.FunctionType:
-    """A wrapper of `function` that first checks its arguments by these annotations and the layer's sizes."""
+    """A wrapper of `function` that checks its arguments by these annotations and the layer's sizes.
+
+    It does so before the call; where `torch_refuses`, once that has raised.
+    """
     contract = cls.contract
     options.setdefault("error", contract.error)
     options.setdefault("rank_error", contract.rank_error)
