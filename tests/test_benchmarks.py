@@ -440,7 +440,10 @@ class TestReadme:
     def test_what_was_missed_says_so(self, tmp_path: Path):
         text = readme.section(self.slow(tmp_path))
         assert "| `import dimtyped` after torch | at most 80 ms | 200 ms | **missed** | `imports` |" in text
-        assert "- `import dimtyped` after torch: 200 ms, to reach at most 80 ms." in text
+        assert (
+            "- `import dimtyped` after torch: 200 ms, to reach at most 80 ms; the goal is from a machine on which"
+            in text.replace("\n", " ")
+        )
 
     def slow(self, folder: Path) -> Path:
         row = Row("imports", "import after torch", "dimtyped", unit="ms", figure=Spread(200, 190, 210, 9))
