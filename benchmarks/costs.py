@@ -280,7 +280,7 @@ LINES = (
             f"+{case.reach}%",
             "layers",
             _ratio("layers", str(case), 1 + case.reach / 100),
-            why=_parts(parts.TYPE, parts.SHAPE, parts.ATTRIBUTE),
+            why="" if case.is_late else _parts(parts.TYPE, parts.SHAPE, parts.ATTRIBUTE),
         )
         for case in layers.PROMISED
     ),

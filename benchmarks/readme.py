@@ -159,7 +159,7 @@ def _reach_table(on_cpu: Results, on_gpu: Results) -> Iterator[str]:
 
 def _missed(on_cpu: Results, on_gpu: Results) -> Iterator[str]:
     reasons = [
-        f"- {line.what}: {found.text}, to reach {line.reach}{_reason(line, on_cpu)}."
+        f"- {line.what}: {found.text}, to reach {line.reach}{_reason(line, on_gpu if line.gpu else on_cpu)}."
         for line in costs.LINES
         if (found := line.read(on_gpu if line.gpu else on_cpu)) and found.holds is False
     ]

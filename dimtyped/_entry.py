@@ -328,17 +328,15 @@ class Entry:
         kind = self.rank_error if findings.mismatches[0].kind == "rank" else self.error
         return _diagnosis.build_error(findings, self.where(owner), self.labels(owner), kind)
 
-    def misfit(self, values: tuple[Any, ...]) -> DimensionError | None:
-        """The error for a call's arguments, or None where they fit."""
-        return self.explain_seen(
-            self.owner(values), tuple(look(value) for value in values), self._paths(values), "arguments", None
-        )
+    def misfit(self, values: tuple[Any, ...], stage: str = "arguments", result: Any = None) -> DimensionError | None:
+        """The error for a call's arguments, or at the stage `return` for its result; None where they fit."""
+        given = tuple(look(value) for value in values)
+        return self.explain_seen(self.owner(values), given, self._paths(values), stage, look(result))
 
     def explain(self, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
         """The error for a call that an engine has refused."""
-        owner = self.owner(values)
-        found = self.explain_seen(owner, tuple(look(v) for v in values), self._paths(values), stage, look(result))
-        return found if found is not None else self._unexplained(owner, stage)
+        found = self.misfit(values, stage, result)
+        return found if found is not None else self._unexplained(self.owner(values), stage)
 
     @at_trace_time
     def twin_of(self, name: str) -> str:
@@ -381,8 +379,7 @@ class Entry:
         owner = self.owner(values)
         if owner is None or self.is_layer or not resync(owner):
             return False
-        given = tuple(look(value) for value in values)
-        return self.explain_seen(owner, given, self._paths(values), stage, look(result)) is None
+        return self.misfit(values, stage, result) is None
 
     def _paths(self, values: tuple[Any, ...]) -> dict[str, Any]:
         """What the `{...}` of an annotation may read."""

@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from dimtyped import DeclarationError, Dim, DimensionError, _config, configure, typed
 
-pytestmark = pytest.mark.any_engine  # each test runs with both
 ENGINES = ["on", "reference"]
 
 
@@ -275,6 +274,7 @@ def reachable(error: BaseException) -> list[Any]:
 
 
 class TestThreads:
+    @pytest.mark.any_engine  # it runs with both
     def test_eight_at_once_race_on_the_first_call(self):
         """Each thread has sizes of its own, and modules that declare different names: nothing is shared."""
         for _ in range(10):
@@ -329,6 +329,7 @@ class TestThreads:
         assert scaled(scaled(f32(2, 3))).shape == (2, 3)
 
 
+@pytest.mark.any_engine  # each runs with both
 class TestMemory:
     """No tensor outlives its last user: reference counting alone frees it, before the next line runs."""
 

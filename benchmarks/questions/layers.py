@@ -54,6 +54,12 @@ class Case:
         made = [*map(str, self.arguments), *(f"{key}={value}" for key, value in self.keywords.items())]
         return f"{self.layer}({', '.join(made)}) on {self.shape}"
 
+    @property
+    def is_late(self) -> bool:
+        """Whether a call that fits reads nothing of the tensor: torch refuses the others by itself."""
+        contract = getattr(getattr(dimtyped.nn, self.layer), "contract", None)
+        return contract is not None and contract.torch_refuses
+
     def inputs(self, device: torch.device) -> tuple[Tensor, ...]:
         """What the layer is called with."""
         made = torch.randint(self.ids, self.shape) if self.ids else torch.randn(self.shape)

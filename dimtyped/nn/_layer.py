@@ -62,7 +62,7 @@ class Contract:
         rank_error: The kind for too few or too many axes. Default: the same.
         refuses: What finds the reason of a refusal of torch's that the annotations cannot state.
         torch_refuses: Whether torch itself refuses, whatever else holds, all that the annotations refuse. What fits then
-            costs nothing: the check runs only in traces and once torch has raised.
+            costs nothing: the check runs only in traces and once torch has raised. Not on Apple's GPUs: see `_torch_raises`.
     """
 
     sizes: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -231,7 +231,7 @@ def check_before(
     explains = contract.refuses is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
     options.setdefault("rescue", (REFUSALS, explained) if explains or contract.parameters else None)
     options.update(attributes=contract.sizes, is_method=True, reference=_config.mode() == "reference")
-    options.setdefault("is_late", contract.torch_refuses)
+    options.setdefault("is_late", contract.torch_refuses and _torch_raises())
 
     def entry(inputs: Inputs, **more: Any) -> Entry:
         return Entry(function, annotations=inputs, **options, **more)
@@ -245,6 +245,11 @@ def check_before(
     for each in wrapper._dim_entries:
         wrap(each)
     return wrapper
+
+
+def _torch_raises() -> bool:
+    """Whether torch raises where it refuses: kernels of Apple's Metal end the process instead (pytorch/pytorch#84591)."""
+    return not torch.backends.mps.is_available()
 
 
 def layer_classes() -> tuple[type[Layer], ...]:

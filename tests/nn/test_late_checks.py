@@ -8,14 +8,17 @@ import torch
 from hypothesis import event, given, strategies as st
 from torch import Tensor
 
-from dimtyped import DimensionError, nn
+from dimtyped import DimensionError, _config, configure, nn
 from dimtyped._typed import entry_of
 from dimtyped.nn._layer import layer_classes, torch_class_of
 
-pytestmark = pytest.mark.any_engine  # the other engine checks before the call, as it does everywhere
+pytestmark = [
+    pytest.mark.any_engine,  # the other engine checks before the call, as it does everywhere
+    pytest.mark.filterwarnings("ignore:Initializing zero-element tensors"),  # torch's, of a layer without a weight
+]
 LATE = [cls for cls in layer_classes() if cls.contract.torch_refuses]
 MADE = {
-    "Linear": [((3, 2), {}), ((1, 1), {}), ((2, 3), {"bias": False})],
+    "Linear": [((3, 2), {}), ((1, 1), {}), ((2, 3), {"bias": False}), ((0, 2), {}), ((3, 0), {})],
     "LayerNorm": [((3,), {}), (((2, 1),), {}), ((1,), {"elementwise_affine": False})],
     "RMSNorm": [((3,), {}), (((2, 1),), {}), ((1,), {"elementwise_affine": False})],
     **{
@@ -29,6 +32,13 @@ MADE = {
     },
 }
 DTYPES = [torch.float32, torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64]
+WAYS = {
+    "as it is": lambda layer, value: layer(value),
+    "meta": lambda layer, value: layer.to("meta")(value.to("meta")),
+    "vmap": lambda layer, value: torch.vmap(layer)(torch.stack([value, value])),
+    "autocast": lambda layer, value: under_autocast(layer, value),
+    "inference": lambda layer, value: torch.inference_mode()(layer)(value),
+}
 no_tensors = st.sampled_from([None, 3.0, "x", [1.0, 2.0, 3.0], np.ones((2, 3), np.float32), torch.nn.Parameter])
 sizes = st.lists(st.integers(0, 4), max_size=6)
 tensors = st.builds(
@@ -43,6 +53,11 @@ def layers(cls):
     return st.sampled_from(MADE[cls.__name__]).map(lambda made: (cls, *made))
 
 
+def under_autocast(layer, value):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return layer(value)
+
+
 def test_each_of_them_is_looked_at():
     assert {cls.__name__ for cls in LATE} == set(MADE)
 
@@ -52,7 +67,8 @@ def test_each_of_them_is_looked_at():
 def test_torch_refuses_what_the_annotations_refuse(cls, data):
     _, arguments, keywords = data.draw(layers(cls))
     value = data.draw(tensors | no_tensors)
-    refused = is_refused_alike(cls, arguments, keywords, value, training=data.draw(st.booleans()))
+    way = data.draw(st.sampled_from(list(WAYS))) if isinstance(value, Tensor) else "as it is"
+    refused = is_refused_alike(cls, arguments, keywords, value, training=data.draw(st.booleans()), way=way)
     event(f"{'refused' if refused else 'fits'}: {'a tensor' if isinstance(value, Tensor) else 'no tensor'}")
 
 
@@ -65,18 +81,32 @@ def test_no_size_of_one_is_repeated(cls):
             is_refused_alike(cls, arguments, keywords, torch.ones(shape), training=True)
 
 
-def is_refused_alike(cls, arguments, keywords, value, *, training):
+def is_refused_alike(cls, arguments, keywords, value, *, training, way="as it is"):
     """Whether the annotations refuse a call; torch's layer then does, and ours as they say."""
     ours, theirs = (made(*arguments, **keywords).train(training) for made in (cls, torch_class_of(cls)))
     misfit = entry_of(cls.forward).misfit((ours, value))
     if misfit is None:
         return False
     with pytest.raises(Exception):  # noqa: B017, PT011  # whatever torch has to say
-        theirs(value)
+        WAYS[way](theirs, value)
     with pytest.raises(DimensionError) as refused:
         ours(value)
     assert str(refused.value) == str(misfit)
     return True
+
+
+def test_where_torch_would_end_the_process_the_check_comes_first(monkeypatch):
+    before = _config.mode()
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    try:
+        configure("on")
+        linear = nn.Linear(3, 2)
+        monkeypatch.setattr(torch.nn.functional, "linear", lambda *_: pytest.fail("torch was asked"))
+        with pytest.raises(DimensionError, match="in_features is 4, must be 3"):
+            linear(torch.ones(1, 4))
+    finally:
+        monkeypatch.undo()
+        configure(before)
 
 
 def test_a_call_that_fits_runs_no_check():
