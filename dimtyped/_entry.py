@@ -235,7 +235,8 @@ class Entry:
         if not signature.expressible:
             return None
         try:
-            rescued = (Exception,) if self.is_late else self.rescue[0] if self.rescue else ()
+            is_late = self.is_late or any(entry and entry.is_late for entry in self.forms.values())
+            rescued = (Exception,) if is_late else self.rescue[0] if self.rescue else ()
             forms = {text: (entry, entry and entry.signature) for text, entry in self.forms.items()}
             compiled = _fast.compile_check(
                 signature, layout, bool(self.bodies), rescued, may_own=self.may_own, is_late=self.is_late, forms=forms
@@ -332,6 +333,14 @@ class Entry:
         """The error for a call's arguments, or at the stage `return` for its result; None where they fit."""
         given = tuple(look(value) for value in values)
         return self.explain_seen(self.owner(values), given, self._paths(values), stage, look(result))
+
+    def late_misfit(self, values: tuple[Any, ...]) -> DimensionError | None:
+        """The error for a call that torch has refused before a check; None where that came first, or all fits."""
+        form = self.form_of(values)
+        if form is None or not form.is_late or form.misfit(values) is None:
+            return None
+        deciding = next((rarer for holds, rarer in form.rarer if holds(*values)), form)
+        return deciding.misfit(values) if deciding is not None else None
 
     def explain(self, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
         """The error for a call that an engine has refused."""

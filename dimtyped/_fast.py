@@ -139,11 +139,8 @@ class _Source:
         self._declare()
         if self.forms:
             self._check_forms()
-        elif self.is_late:
-            with writer.block(f"if {PREFIX}is_tracing():"):
-                self._check_parameters(signature)
         else:
-            self._check_parameters(signature)
+            self._check_form(signature, is_late=self.is_late)
         if self.shares:
             self._share()
         self._call()
@@ -219,8 +216,15 @@ class _Source:
                     self.writer.write("pass")
                 else:
                     self.writer.uses, _ = count_uses(signature.hints)
-                    self._check_parameters(signature)
+                    self._check_form(signature, is_late=entry.is_late)
             head = "elif "
+
+    def _check_form(self, signature: Signature, *, is_late: bool) -> None:
+        if is_late:
+            with self.writer.block(f"if {PREFIX}is_tracing():"):
+                self._check_parameters(signature)
+        else:
+            self._check_parameters(signature)
 
     def _check_parameters(self, signature: Signature) -> None:
         for parameter in signature.parameters:

@@ -74,7 +74,7 @@ def ambiguous(entry: Entry, owner: torch.nn.Module, name: str) -> DeclarationErr
 
 def rescue(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
     """What the layer makes of an exception of torch's."""
-    misfit = eagerly(entry.misfit)(values) if entry.is_late else None
+    misfit = eagerly(entry.late_misfit)(values)
     if misfit is not None:
         return misfit
     if entry.rescue is None or not isinstance(error, entry.rescue[0]):

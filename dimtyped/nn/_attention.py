@@ -15,6 +15,7 @@ from dimtyped.nn._layer import Layer, declares
 from dimtyped.nn._sequences import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rarer_forms, sequence
 
 _SELF = "value is key and key is query and self._qkv_same_embed_dim"
+_ALONE = f"key_padding_mask is None and attn_mask is None and {_SELF}"
 _DROPS_MASK = "is_causal and key_padding_mask is None and not need_weights"
 
 
@@ -40,6 +41,8 @@ def _self_inputs(layout: str) -> Inputs:
 @declares(
     sizes={"embed": "embed_dim", "kdim": "kdim", "vdim": "vdim", "heads": "num_heads"},
     forms={
+        f"{_ALONE} and self.batch_first": {"query": sequence(BATCH_FIRST, "source")},
+        _ALONE: {"query": sequence(SEQUENCE_FIRST, "source")},
         f"{_SELF} and self.batch_first": _self_inputs(BATCH_FIRST),
         _SELF: _self_inputs(SEQUENCE_FIRST),
         "self.batch_first": _inputs(BATCH_FIRST),
@@ -57,6 +60,7 @@ def _self_inputs(layout: str) -> Inputs:
         "bias_v": "1 1 embed",
     },
     multiples={"embed_dim": "num_heads"},
+    torch_refuses=(f"{_ALONE} and self.batch_first", _ALONE),
     error=DimensionAssertionError,
 )
 class MultiheadAttention(Layer, torch.nn.MultiheadAttention):

@@ -1,6 +1,7 @@
 """Layers whose check waits for torch's refusal: torch really refuses all that their annotations refuse."""
 
 import linecache
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -30,7 +31,20 @@ MADE = {
         ]
         for count in (1, 2, 3)
     },
+    "MultiheadAttention": [
+        ((4, 2), {}),
+        ((4, 2), {"batch_first": True}),  # this one and the next: torch's fused path, where nothing is learnt
+        ((2, 2), {"batch_first": True}),
+        ((1, 1), {"bias": False, "batch_first": True}),
+        ((3, 3), {"dropout": 0.5, "add_bias_kv": True, "add_zero_attn": True}),
+    ],
 }
+OPTIONS = {
+    "MultiheadAttention": st.fixed_dictionaries(
+        {}, optional={"need_weights": st.booleans(), "average_attn_weights": st.booleans(), "is_causal": st.booleans()}
+    )
+}
+"""What a call may be given beside the tensors."""
 DTYPES = [torch.float32, torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64]
 WAYS = {
     "as it is": lambda layer, value: layer(value),
@@ -38,6 +52,7 @@ WAYS = {
     "vmap": lambda layer, value: torch.vmap(layer)(torch.stack([value, value])),
     "autocast": lambda layer, value: under_autocast(layer, value),
     "inference": lambda layer, value: torch.inference_mode()(layer)(value),
+    "no gradient": lambda layer, value: torch.no_grad()(layer)(value),
 }
 no_tensors = st.sampled_from([None, 3.0, "x", [1.0, 2.0, 3.0], np.ones((2, 3), np.float32), torch.nn.Parameter])
 sizes = st.lists(st.integers(0, 4), max_size=6)
@@ -49,8 +64,19 @@ tensors = st.builds(
 )  # fmt: skip
 
 
-def layers(cls):
-    return st.sampled_from(MADE[cls.__name__]).map(lambda made: (cls, *made))
+class Alone(torch.nn.Module):
+    """A layer that is given one tensor in each of its inputs' places: attention of a sequence to itself."""
+
+    def __init__(self, layer, options):
+        super().__init__()
+        self.layer, self.options = layer, options
+
+    def forward(self, value):
+        return self.layer(*inputs(type(self.layer), value), **self.options)
+
+
+def inputs(cls, value):
+    return (value,) * (3 if issubclass(cls, torch.nn.MultiheadAttention) else 1)
 
 
 def under_autocast(layer, value):
@@ -65,10 +91,12 @@ def test_each_of_them_is_looked_at():
 @pytest.mark.parametrize("cls", LATE, ids=lambda cls: cls.__name__)
 @given(data=st.data())
 def test_torch_refuses_what_the_annotations_refuse(cls, data):
-    _, arguments, keywords = data.draw(layers(cls))
+    arguments, keywords = data.draw(st.sampled_from(MADE[cls.__name__]))
     value = data.draw(tensors | no_tensors)
     way = data.draw(st.sampled_from(list(WAYS))) if isinstance(value, Tensor) else "as it is"
-    refused = is_refused_alike(cls, arguments, keywords, value, training=data.draw(st.booleans()), way=way)
+    options = data.draw(OPTIONS.get(cls.__name__, st.just({})))
+    training = data.draw(st.booleans())
+    refused = is_refused_alike(cls, arguments, keywords, value, training=training, way=way, options=options)
     event(f"{'refused' if refused else 'fits'}: {'a tensor' if isinstance(value, Tensor) else 'no tensor'}")
 
 
@@ -81,16 +109,18 @@ def test_no_size_of_one_is_repeated(cls):
             is_refused_alike(cls, arguments, keywords, torch.ones(shape), training=True)
 
 
-def is_refused_alike(cls, arguments, keywords, value, *, training, way="as it is"):
+def is_refused_alike(cls, arguments, keywords, value, *, training, way="as it is", options=MappingProxyType({})):
     """Whether the annotations refuse a call; torch's layer then does, and ours as they say."""
     ours, theirs = (made(*arguments, **keywords).train(training) for made in (cls, torch_class_of(cls)))
-    misfit = entry_of(cls.forward).misfit((ours, value))
+    entry = entry_of(cls.forward)
+    entry.prepare_layout(None, cls, replace=True)
+    misfit = entry.late_misfit(entry.bound((ours, *inputs(cls, value)), options))
     if misfit is None:
         return False
     with pytest.raises(Exception):  # noqa: B017, PT011  # whatever torch has to say
-        WAYS[way](theirs, value)
+        WAYS[way](Alone(theirs, options), value)
     with pytest.raises(DimensionError) as refused:
-        ours(value)
+        ours(*inputs(cls, value), **options)
     assert str(refused.value) == str(misfit)
     return True
 
@@ -116,6 +146,36 @@ def test_a_call_that_fits_runs_no_check():
     assert lines[2] == "if _dt_is_tracing():"
     with torch.no_grad(), pytest.raises(DimensionError, match="in_features is 4, must be 3"):
         linear(torch.ones(1, 4))
+
+
+class TestAttentionToItself:
+    """The one form of attention that is late: between two sequences, and under masks, torch takes what does not fit."""
+
+    @pytest.mark.parametrize("batch_first", [True, False])
+    def test_a_call_that_fits_runs_no_check(self, batch_first, monkeypatch):
+        attention = nn.MultiheadAttention(4, 2, batch_first=batch_first)
+        value = torch.ones(2, 3, 4)
+        attention(value, value, value)
+        shape = property(lambda _: pytest.fail("its shape was read"))
+        forward = type(attention).forward
+        monkeypatch.setitem(forward.__globals__, "_dt_function", lambda *_: "torch's")
+        unread = type("Unread", (torch.Tensor,), {"shape": shape})(value)
+        assert attention.forward(unread, unread, unread) == "torch's"
+
+    @pytest.mark.parametrize("batch_first", [True, False])
+    def test_without_batch(self, batch_first):
+        attention = nn.MultiheadAttention(4, 2, batch_first=batch_first)
+        value = torch.ones(3, 5)
+        with pytest.raises(DimensionError, match="embed is 5, must be 4") as refused:
+            attention(value, value, value)
+        assert 'Shaped[Tensor, "source embed"]' in str(refused.value)
+
+    def test_nothing_of_two_sequences_is(self):
+        """Torch takes a source of length nothing whose batch is another."""
+        query, key = torch.ones(3, 2, 4), torch.ones(0, 5, 4)
+        torch.nn.MultiheadAttention(4, 2)(query, key, key)
+        with pytest.raises(DimensionError, match="batch is 5, must be 2"):
+            nn.MultiheadAttention(4, 2)(query, key, key)
 
 
 def test_an_error_of_another_cause_stays_what_it_is():
