@@ -54,8 +54,8 @@ class Entry:
         reference: Whether the reference engine checks.
         error: The exception to raise; a kind of DimensionError.
         rank_error: The one for too few or too many axes. Default: the same.
-        is_late: For our own layers: whether the function raises by itself for all that is refused, so that outside
-            traces the check may wait for that.
+        late: For our own layers: a condition in Python over the function's parameters. Where it is true the function
+            raises by itself for all that is refused, so that outside traces the check may wait for that.
         forms: For our own layers: what holds in each form of the call, by a condition in Python over the function's
             parameters. The first that is true decides; the last one is empty and always is. None: torch alone decides.
         otherwise: For our own layers: what holds in forms that are rarer, by conditions that are looked at only once
@@ -76,7 +76,7 @@ class Entry:
         reference: bool = False,
         error: type[DimensionError] = DimensionError,
         rank_error: type[DimensionError] | None = None,
-        is_late: bool = False,
+        late: str = "",
         forms: Mapping[str, Entry | None] | None = None,
         otherwise: Mapping[str, Entry | None] | None = None,
     ) -> None:
@@ -92,7 +92,7 @@ class Entry:
         self.reference = reference
         self.error = error
         self.rank_error = rank_error or error
-        self.is_late = is_late
+        self.late = late
         self.forms = dict(forms or {})
         self.otherwise = dict(otherwise or {})
         self.rarer: tuple[tuple[Callable[..., bool], Entry | None], ...] = ()
@@ -235,11 +235,10 @@ class Entry:
         if not signature.expressible:
             return None
         try:
-            is_late = self.is_late or any(entry and entry.is_late for entry in self.forms.values())
-            rescued = (Exception,) if is_late else self.rescue[0] if self.rescue else ()
+            rescued = (Exception,) if self.late else self.rescue[0] if self.rescue else ()
             forms = {text: (entry, entry and entry.signature) for text, entry in self.forms.items()}
             compiled = _fast.compile_check(
-                signature, layout, bool(self.bodies), rescued, may_own=self.may_own, is_late=self.is_late, forms=forms
+                signature, layout, bool(self.bodies), rescued, may_own=self.may_own, late=self.late, forms=forms
             )
         except Inexpressible:
             return None
@@ -335,9 +334,11 @@ class Entry:
         return self.explain_seen(self.owner(values), given, self._paths(values), stage, look(result))
 
     def late_misfit(self, values: tuple[Any, ...]) -> DimensionError | None:
-        """The error for a call that torch has refused before a check; None where that came first, or all fits."""
+        """The error for a call that the function has refused before any check; None where that came first, or all fits."""
+        if not self.late or not _predicate(self.function, self.late)(*values):
+            return None
         form = self.form_of(values)
-        if form is None or not form.is_late or form.misfit(values) is None:
+        if form is None or form.misfit(values) is None:
             return None
         deciding = next((rarer for holds, rarer in form.rarer if holds(*values)), form)
         return deciding.misfit(values) if deciding is not None else None

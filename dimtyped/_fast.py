@@ -60,7 +60,7 @@ def compile_check(
     rescued: tuple[type[Exception], ...] = (),
     *,
     may_own: bool = False,
-    is_late: bool = False,
+    late: str = "",
     forms: Mapping[str, tuple[Any, Signature | None]] | None = None,
 ) -> Compiled:
     """The wrapper of a function as code.
@@ -71,14 +71,14 @@ def compile_check(
         shares: Whether the function's body calls `assert_dims` and so needs the names at hand.
         rescued: Exceptions of the function that the entry's `rescue` explains.
         may_own: Whether the first argument of another call may be a module, where it is none in this one.
-        is_late: Whether to check in traces only, for what the function does not raise for by itself.
+        late: The condition, if any, under which to check in traces only: the function raises by itself.
         forms: For our own layers called in several forms: a condition in Python for each, the last one empty, and
             the entry and the signature that hold there; None where nothing is checked.
 
     Raises:
         Inexpressible: a parameter's name is one of ours.
     """
-    source, constants = _Source(signature, layout, shares, rescued, may_own, is_late, forms or {}).build()
+    source, constants = _Source(signature, layout, shares, rescued, may_own, late, forms or {}).build()
     name = f"<dimtyped {signature.where} {next(_numbers)}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     namespace: dict[str, Any] = {}
@@ -98,7 +98,7 @@ class _Source:
         shares: bool,
         rescued: tuple[type[Exception], ...],
         may_own: bool,
-        is_late: bool,
+        late: str,
         forms: Mapping[str, tuple[Any, Signature | None]],
     ) -> None:
         if any(parameter.name.startswith(PREFIX) for parameter in signature.parameters):
@@ -108,7 +108,7 @@ class _Source:
         self.shares = shares
         self.rescued = rescued
         self.may_own = may_own
-        self.is_late = is_late
+        self.late = late
         self.forms = forms
         self.parts: dict[str, str] = {}
         self.entry = f"{PREFIX}entry"
@@ -137,10 +137,11 @@ class _Source:
         """The source, and the objects that it names."""
         writer, signature = self.writer, self.signature
         self._declare()
-        if self.forms:
-            self._check_forms()
+        if self.late:
+            with writer.block(f"if {PREFIX}is_tracing() or not ({self._held(self.late)}):"):
+                self._check_call()
         else:
-            self._check_form(signature, is_late=self.is_late)
+            self._check_call()
         if self.shares:
             self._share()
         self._call()
@@ -207,6 +208,12 @@ class _Source:
 
     # Arguments --------------------------------------------------------------------------------------------------------
 
+    def _check_call(self) -> None:
+        if self.forms:
+            self._check_forms()
+        else:
+            self._check_parameters(self.signature)
+
     def _check_forms(self) -> None:
         declared, head = self.writer.names, "if "
         for condition, (entry, signature) in self.forms.items():
@@ -216,15 +223,8 @@ class _Source:
                     self.writer.write("pass")
                 else:
                     self.writer.uses, _ = count_uses(signature.hints)
-                    self._check_form(signature, is_late=entry.is_late)
+                    self._check_parameters(signature)
             head = "elif "
-
-    def _check_form(self, signature: Signature, *, is_late: bool) -> None:
-        if is_late:
-            with self.writer.block(f"if {PREFIX}is_tracing():"):
-                self._check_parameters(signature)
-        else:
-            self._check_parameters(signature)
 
     def _check_parameters(self, signature: Signature) -> None:
         for parameter in signature.parameters:

@@ -6,6 +6,7 @@ weighs. A layer that this version leaves as torch's is not listed.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterator
@@ -127,6 +128,8 @@ CASES = (
 PROMISED = tuple(case for case in CASES if case.reach)
 SMALL = tuple(case for case in CASES if math.prod(case.shape) <= 256)
 """Those whose own work is so little that a check weighs most."""
+_PROMISED_BUDGET = 4
+"""Seconds for each of a promised case's candidates: what is promised is a few percent, and is to be told from noise."""
 TIED = "TiedDecoder beside torch's Linear, 128 to 1000, on (1, 128)"
 MODULE = "your own module: forward(batch, hidden) -> (batch, hidden)"
 
@@ -150,7 +153,8 @@ def _versus(run: Run, name: str, theirs: Any, ours: Any, case: Case) -> Iterator
         Candidate(label, _without_gradients(make(*case.arguments, **case.keywords).to(run.device).eval()), inputs)
         for label, make in makers.items()
     ]
-    yield from run.compare(name, candidates)
+    promised = run.effort if run.quick or not case.reach else dataclasses.replace(run.effort, budget=_PROMISED_BUDGET)
+    yield from run.compare(name, candidates, effort=promised)
 
 
 def _with_asserts(cls: Any, condition: str) -> Any:

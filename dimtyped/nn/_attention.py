@@ -41,8 +41,6 @@ def _self_inputs(layout: str) -> Inputs:
 @declares(
     sizes={"embed": "embed_dim", "kdim": "kdim", "vdim": "vdim", "heads": "num_heads"},
     forms={
-        f"{_ALONE} and self.batch_first": {"query": sequence(BATCH_FIRST, "source")},
-        _ALONE: {"query": sequence(SEQUENCE_FIRST, "source")},
         f"{_SELF} and self.batch_first": _self_inputs(BATCH_FIRST),
         _SELF: _self_inputs(SEQUENCE_FIRST),
         "self.batch_first": _inputs(BATCH_FIRST),
@@ -60,7 +58,7 @@ def _self_inputs(layout: str) -> Inputs:
         "bias_v": "1 1 embed",
     },
     multiples={"embed_dim": "num_heads"},
-    torch_refuses=(f"{_ALONE} and self.batch_first", _ALONE),
+    torch_refuses=_ALONE,
     error=DimensionAssertionError,
 )
 class MultiheadAttention(Layer, torch.nn.MultiheadAttention):

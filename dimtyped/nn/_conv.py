@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from dimtyped.nn._arguments import COUNTS
+from dimtyped.nn._forms import ALWAYS
 from dimtyped.nn._layer import Layer, declares
 from dimtyped.nn._refusals import Misfit
 from dimtyped.nn._spaces import space, space_names
@@ -73,7 +74,7 @@ def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[
     multiples=_MULTIPLES,
     words=("padding",),
     refuses=_too_small,
-    torch_refuses=True,
+    torch_refuses=ALWAYS,
 )
 class Conv1d(_Convolution, torch.nn.Conv1d):
     """`torch.nn.Conv1d`, checked by name: `(batch, in_channels, length)`, or without batch.
@@ -102,7 +103,7 @@ class Conv1d(_Convolution, torch.nn.Conv1d):
     multiples=_MULTIPLES,
     words=("padding",),
     refuses=_too_small,
-    torch_refuses=True,
+    torch_refuses=ALWAYS,
 )
 class Conv2d(_Convolution, torch.nn.Conv2d):
     """`torch.nn.Conv2d`, checked by name: `(batch, in_channels, height, width)`, or without batch.
@@ -125,7 +126,7 @@ class Conv2d(_Convolution, torch.nn.Conv2d):
     multiples=_MULTIPLES,
     words=("padding",),
     refuses=_too_small,
-    torch_refuses=True,
+    torch_refuses=ALWAYS,
 )
 class Conv3d(_Convolution, torch.nn.Conv3d):
     """`torch.nn.Conv3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch.

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 Inputs: TypeAlias = Mapping[str, Any]
 """The annotation of each parameter of `forward`, in one form of the call."""
 
+ALWAYS = "True"
+"""The condition of every form."""
 UNCHECKED = None
 """In place of annotations: torch alone decides."""
 

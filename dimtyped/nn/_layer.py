@@ -61,9 +61,9 @@ class Contract:
         error: The kind of DimensionError, where torch raises something that code may catch.
         rank_error: The kind for too few or too many axes. Default: the same.
         refuses: What finds the reason of a refusal of torch's that the annotations cannot state.
-        torch_refuses: Whether torch itself refuses, whatever else holds, all that the annotations refuse; or the forms in
-            which it does. What fits then costs nothing: the check runs only in traces and once torch has raised. Not on
-            Apple's GPUs: see `_torch_raises`.
+        torch_refuses: The condition, `ALWAYS` for every call, under which torch itself refuses all that the annotations
+            refuse. What fits then costs nothing: the check runs only in traces and once torch has raised. Not on Apple's
+            GPUs: see `_torch_raises`.
     """
 
     sizes: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -82,7 +82,7 @@ class Contract:
     error: type[DimensionError] = DimensionError
     rank_error: type[DimensionError] | None = None
     refuses: Rule | None = None
-    torch_refuses: bool | Collection[str] = False
+    torch_refuses: str = ""
 
 
 class Layer(KeepsTies):
@@ -232,18 +232,17 @@ def check_before(
     explains = contract.refuses is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
     options.setdefault("rescue", (REFUSALS, explained) if explains or contract.parameters else None)
     options.update(attributes=contract.sizes, is_method=True, reference=_config.mode() == "reference")
-    late = contract.torch_refuses if _torch_raises() else False
+    late = contract.torch_refuses if _torch_raises() else ""
 
-    def entry(inputs: Inputs, form: str = "", **more: Any) -> Entry:
-        is_late = late if isinstance(late, bool) else form in late
-        return Entry(function, annotations=inputs, is_late=is_late, **options, **more)
+    def entry(inputs: Inputs, **more: Any) -> Entry:
+        return Entry(function, annotations=inputs, **options, **more)
 
     otherwise = {form: None if inputs is None else entry(inputs) for form, inputs in contract.otherwise.items()}
     forms = {
-        form: None if inputs is None else entry(inputs, form, otherwise=otherwise)
-        for form, inputs in contract.forms.items()
+        form: None if inputs is None else entry(inputs, otherwise=otherwise) for form, inputs in contract.forms.items()
     }
-    wrapper: Any = wrap(entry(annotations or contract.forms.get("") or {}, forms=forms, otherwise=otherwise))
+    usual = annotations or contract.forms.get("") or {}
+    wrapper: Any = wrap(entry(usual, late=late, forms=forms, otherwise=otherwise))
     wrapper._dim_entries = tuple(each for each in otherwise.values() if each is not None)
     for each in wrapper._dim_entries:
         wrap(each)

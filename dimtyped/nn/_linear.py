@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from dimtyped.nn._forms import ALWAYS
 from dimtyped.nn._layer import Layer, declares
 
 
@@ -15,7 +16,7 @@ from dimtyped.nn._layer import Layer, declares
     output=Shaped[Tensor, "... out_features"],
     parameters={"weight": "out_features in_features", "bias": "out_features"},
     flow=("in_features", "out_features"),
-    torch_refuses=True,
+    torch_refuses=ALWAYS,
 )
 class Linear(Layer, torch.nn.Linear):
     """`torch.nn.Linear`, checked by name: `(..., in_features) -> (..., out_features)`.

@@ -10,6 +10,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from dimtyped._errors import DimensionValueError, RankError
+from dimtyped.nn._forms import ALWAYS
 from dimtyped.nn._layer import ALL_AXES, ROLES, Layer, axis_role, declares, make_ready
 from dimtyped.nn._limits import odd_groups, too_few_for_batch, too_few_in_space
 from dimtyped.nn._refusals import Misfit
@@ -283,7 +284,7 @@ def _other_axes(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
     keeps=ALL_AXES,
     arguments={"normalized_shape": "features"},
     refuses=_other_axes,
-    torch_refuses=True,
+    torch_refuses=ALWAYS,
 )
 class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
     """`torch.nn.LayerNorm`, checked by name: `(..., features)`.
@@ -310,7 +311,7 @@ class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
     keeps=ALL_AXES,
     arguments={"normalized_shape": "features"},
     refuses=_other_axes,
-    torch_refuses=True,
+    torch_refuses=ALWAYS,
 )
 class RMSNorm(_OfFeatures, torch.nn.RMSNorm):
     """`torch.nn.RMSNorm`, checked by name: `(..., features)`.

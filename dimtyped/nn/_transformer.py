@@ -20,6 +20,12 @@ _ATTENTION = "_modules.get('self_attn')"
 _SIZES = {"embed": f"{_ATTENTION}.embed_dim", "heads": f"{_ATTENTION}.num_heads"}
 _STACK_SIZES = {"embed": "_dim_attention.embed_dim", "heads": "_dim_attention.num_heads"}
 _ARGUMENTS = {"d_model": "embed", "nhead": "heads", "dim_feedforward": "feedforward"}
+# Torch's own attention refuses; one of others may not, and the fused path takes any `src` that is empty. A plain tensor alone
+# is asked for that: in an export a length may be unknown.
+_TORCH_REFUSES = (
+    f"src_mask is None and src_key_padding_mask is None and type(self.{_ATTENTION}) is MultiheadAttention"
+    " and type(src) is Tensor and src.numel()"
+)
 _ENCODER_DROPS_MASK = "is_causal and src_key_padding_mask is None"
 _DECODER_DROPS_MASK = (
     "(tgt_is_causal and tgt_key_padding_mask is None) or (memory_is_causal and memory_key_padding_mask is None)"
@@ -108,6 +114,7 @@ class _Stack(_OfAttention):
     flow=("embed", "embed"),
     arguments=_ARGUMENTS,
     multiples={"d_model": "nhead"},
+    torch_refuses=_TORCH_REFUSES,
     error=DimensionAssertionError,
 )
 class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):

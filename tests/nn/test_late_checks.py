@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import event, given, strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from dimtyped import DimensionError, _config, configure, nn
 from dimtyped._typed import entry_of
@@ -38,11 +40,18 @@ MADE = {
         ((1, 1), {"bias": False, "batch_first": True}),
         ((3, 3), {"dropout": 0.5, "add_bias_kv": True, "add_zero_attn": True}),
     ],
+    "TransformerEncoderLayer": [
+        ((4, 2, 3), {}),
+        ((4, 2, 3), {"batch_first": True}),  # the fused path again
+        ((2, 2, 1), {"batch_first": True, "norm_first": True}),
+        ((1, 1, 1), {"bias": False}),
+    ],
 }
 OPTIONS = {
+    "TransformerEncoderLayer": st.fixed_dictionaries({}, optional={"is_causal": st.booleans()}),
     "MultiheadAttention": st.fixed_dictionaries(
         {}, optional={"need_weights": st.booleans(), "average_attn_weights": st.booleans(), "is_causal": st.booleans()}
-    )
+    ),
 }
 """What a call may be given beside the tensors."""
 DTYPES = [torch.float32, torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64]
@@ -143,7 +152,7 @@ def test_a_call_that_fits_runs_no_check():
     linear = nn.Linear(3, 2)
     linear(torch.ones(1, 3))
     lines = [line.strip() for line in linecache.getlines(type(linear).forward.__code__.co_filename)]
-    assert lines[2] == "if _dt_is_tracing():"
+    assert lines[2] == "if _dt_is_tracing() or not (True):"
     with torch.no_grad(), pytest.raises(DimensionError, match="in_features is 4, must be 3"):
         linear(torch.ones(1, 4))
 
@@ -156,10 +165,9 @@ class TestAttentionToItself:
         attention = nn.MultiheadAttention(4, 2, batch_first=batch_first)
         value = torch.ones(2, 3, 4)
         attention(value, value, value)
-        shape = property(lambda _: pytest.fail("its shape was read"))
         forward = type(attention).forward
         monkeypatch.setitem(forward.__globals__, "_dt_function", lambda *_: "torch's")
-        unread = type("Unread", (torch.Tensor,), {"shape": shape})(value)
+        unread = type("Unread", (Tensor,), {"shape": property(lambda _: pytest.fail("its shape was read"))})(value)
         assert attention.forward(unread, unread, unread) == "torch's"
 
     @pytest.mark.parametrize("batch_first", [True, False])
@@ -176,6 +184,36 @@ class TestAttentionToItself:
         torch.nn.MultiheadAttention(4, 2)(query, key, key)
         with pytest.raises(DimensionError, match="batch is 5, must be 2"):
             nn.MultiheadAttention(4, 2)(query, key, key)
+
+
+class TestTransformerEncoderLayer:
+    def test_the_fused_path_takes_what_is_empty(self):
+        theirs, ours = (of.TransformerEncoderLayer(4, 2, 3, batch_first=True).eval() for of in (torch.nn, nn))
+        empty = torch.ones(1, 2, 0)
+        with torch.no_grad():
+            theirs(empty)
+            with pytest.raises(DimensionError, match="embed is 0, must be 4"):
+                ours(empty)
+
+    def test_with_an_attention_of_ones_own_the_check_comes_first(self):
+        class Careless(torch.nn.MultiheadAttention):
+            def forward(self, *_, **__):
+                pytest.fail("it was asked")
+
+        layer = nn.TransformerEncoderLayer(4, 2, 3)
+        layer.self_attn = Careless(4, 2)
+        with pytest.raises(DimensionError, match="embed is 5, must be 4"):
+            layer(torch.ones(1, 2, 5))
+
+    def test_a_length_that_nothing_is_known_of_is_not_asked_for(self, monkeypatch):
+        layer = nn.TransformerEncoderLayer(4, 2, 3)
+        layer(torch.ones(1, 2, 4))
+        monkeypatch.setitem(type(layer).forward.__globals__, "_dt_function", lambda *_: "torch's")
+        shapes = ShapeEnv()
+        with FakeTensorMode(shape_env=shapes):
+            length = shapes.create_unbacked_symint()
+            torch._check(length >= 0)
+            assert layer.forward(torch.ones(length, 2, 4)) == "torch's"
 
 
 def test_an_error_of_another_cause_stays_what_it_is():
