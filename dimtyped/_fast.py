@@ -603,6 +603,11 @@ def is_ragged(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.is_nested
 
 
+def is_shapeless(value: Any) -> bool:
+    """Whether this is a nested tensor in the strided layout: nobody can say that it does not fit."""
+    return is_ragged(value) and value.layout == torch.strided
+
+
 HELPERS: dict[str, Any] = {f"{PREFIX}is_tracing": is_tracing, f"{PREFIX}AMBIGUOUS": _sharing.AMBIGUOUS} | {
     f"{PREFIX}{helper.__name__}": helper
     for helper in (DeclarationError, is_ragged, join, evaluate, unbound, bound, bearable_traced, packed_shape)

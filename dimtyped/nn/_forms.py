@@ -12,7 +12,7 @@ Inputs: TypeAlias = Mapping[str, Any]
 """The annotation of each parameter of `forward`, in one form of the call."""
 
 ALWAYS = "True"
-"""The condition of every form."""
+"""The condition that every call meets."""
 UNCHECKED = None
 """In place of annotations: torch alone decides."""
 

@@ -216,6 +216,22 @@ class TestTransformerEncoderLayer:
             assert layer.forward(torch.ones(length, 2, 4)) == "torch's"
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")
+class TestRaggedTensors:
+    def test_one_without_a_shape_keeps_torchs_words(self):
+        several = torch.nested.nested_tensor([torch.ones(2, 5), torch.ones(3, 5)])
+        for of in (torch.nn, nn):
+            with pytest.raises(RuntimeError, match="Shape mismatch for NestedTensor Linear"):
+                of.Linear(4, 2)(several)
+            with pytest.raises(AssertionError, match="does not support NestedTensor outside of its fast path"):
+                of.MultiheadAttention(5, 1)(several, several, several)
+
+    def test_one_with_a_shape_is_told_by_name(self):
+        several = torch.nested.nested_tensor([torch.ones(2, 5), torch.ones(3, 5)], layout=torch.jagged)
+        with pytest.raises(DimensionError, match="in_features is 5, must be 4"):
+            nn.Linear(4, 2)(several)
+
+
 def test_an_error_of_another_cause_stays_what_it_is():
     class OddError(RuntimeError):
         pass
