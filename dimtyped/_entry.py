@@ -335,9 +335,7 @@ class Entry:
 
     def late_misfit(self, values: tuple[Any, ...]) -> DimensionError | None:
         """The error for a call that the function has refused before any check; None where that came first, or all fits."""
-        if not self.late or any(_fast.is_shapeless(value) for value in values):
-            return None
-        if not _predicate(self.function, self.late)(*values):
+        if not self.late or not _predicate(self.function, self.late)(*values):
             return None
         form = self.form_of(values)
         if form is None or form.misfit(values) is None:

@@ -74,6 +74,8 @@ def ambiguous(entry: Entry, owner: torch.nn.Module, name: str) -> DeclarationErr
 
 def rescue(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
     """What the layer makes of an exception of torch's."""
+    if any(_fast.is_shapeless(value) for value in values):
+        return error
     misfit = eagerly(entry.late_misfit)(values)
     if misfit is not None:
         return misfit

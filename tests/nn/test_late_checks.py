@@ -226,6 +226,13 @@ class TestRaggedTensors:
             with pytest.raises(AssertionError, match="does not support NestedTensor outside of its fast path"):
                 of.MultiheadAttention(5, 1)(several, several, several)
 
+    @pytest.mark.parametrize("shapes", [[(2, 5), (3, 5)], [(2, 5, 5), (2, 4, 5)]])
+    def test_so_it_does_where_a_rule_of_ours_would_read_the_shape(self, shapes):
+        several = torch.nested.nested_tensor([torch.ones(shape) for shape in shapes])
+        for of in (torch.nn, nn):
+            with pytest.raises(NotImplementedError, match="Could not run 'aten::convolution'"):
+                of.Conv1d(2, 3, 1)(several)
+
     def test_one_with_a_shape_is_told_by_name(self):
         several = torch.nested.nested_tensor([torch.ones(2, 5), torch.ones(3, 5)], layout=torch.jagged)
         with pytest.raises(DimensionError, match="in_features is 5, must be 4"):
