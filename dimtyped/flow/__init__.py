@@ -1,0 +1,46 @@
+"""Names through operators: which dimensions the axes of each tensor of a run are.
+
+`Flow` is a context. Within it each call of a torch function is followed by a rule, which gives the axes of its result and says
+what it takes as equals::
+
+    batch, seq = axis_of(Dimension(4, "batch", "from `tokens`")), axis_of(Dimension(8, "seq"))
+    with Flow(independent={"batch"}) as flow:
+        flow.name_tensor(tokens, (batch, seq))
+        logits = model(tokens)
+    flow.axes_of(logits)  # (batch, seq, vocab)
+    flow.findings  # what is wrong, each with its place in the user's code
+    flow.followed, flow.unfollowed  # how often each operator was called that has a rule, or none
+
+- A `Dimension` is compared by identity. `Dimension(size, name, origin)` is a named one, without a name it is anonymous: it agrees
+  with everything. `a.join(b)` makes two of them one, with both names.
+- An `Axis` is a product of pieces of dimensions. `axis_of(dimension)` is a whole one, `anonymous(size)` one without a name,
+  `product([layers, directions])` a merged one, `split(axis, sizes)` takes one apart. `compare(a, b)` tells if two are the same.
+  `axis.dimension` is the one dimension that an axis is, whole, or None. An axis of size 1 has no factors, so it has no name.
+- `flow.name_tensor(tensor, axes)` names a tensor, a parameter too: then what a layer makes has the names of its weight.
+  `flow.axes_of(tensor)` gives its axes, anonymous ones where nobody named it. Tensors are held weakly.
+- `flow.report(Problem(kind, text, axes), frame)` adds a finding of your own.
+- `flow.refused` is the last error that an operator raised, with the finding that explains it.
+- `with flow.paused():` nothing is followed, and torch takes the same paths as without it.
+"""
+
+from dimtyped.flow.axes import (
+    Axes as Axes,
+    Axis as Axis,
+    Dimension as Dimension,
+    Factor as Factor,
+    One as One,
+    Verdict as Verdict,
+    anonymous as anonymous,
+    axis_of as axis_of,
+    compare as compare,
+    product as product,
+    reshape as reshape,
+    same as same,
+    slice_of as slice_of,
+    split as split,
+)
+from dimtyped.flow.calls import Call as Call, Problem as Problem, text_of as text_of
+from dimtyped.flow.findings import KINDS as KINDS, Finding as Finding
+from dimtyped.flow.interpreter import Flow as Flow
+from dimtyped.flow.places import Place as Place, Places as Places
+from dimtyped.flow.rules import RULES as RULES, rule as rule

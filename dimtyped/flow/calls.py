@@ -1,0 +1,246 @@
+"""One call of an operator, as its rule sees it: the arguments, their axes, and what the rule has to say of them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from dimtyped.flow.axes import Axes, Axis, Dimension, One, Verdict, anonymous, better, compare, same
+
+Outcome = Axes | list[Axes | None] | None
+"""What a rule returns: the axes of the one result, or of each result that has them, or an entry for each result."""
+Rule = Callable[["Call"], Outcome]
+
+
+class NoRule(Exception):  # noqa: N818 - no error of a user's: a rule that does not hold for this call
+    """Raised by a rule that cannot tell: the result is anonymous and the call counts as not followed."""
+
+
+class Problem:
+    """What a rule found wrong with a call."""
+
+    __slots__ = ("axes", "fix", "kind", "names", "text")
+
+    def __init__(self, kind: str, text: str, axes: Sequence[Axis], fix: str = ""):
+        self.kind = kind
+        self.text = text
+        self.axes = tuple(axes)
+        self.fix = fix
+        self.names = tuple(dict.fromkeys(map(str, axes)))
+
+
+class Call:
+    """A call of an operator that has succeeded.
+
+    Args:
+        name: The operator's name in the table of rules.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        result: What it returned.
+        axes_of: Gives the axes of a tensor.
+        before: Axes that the arguments had before the call, by `id`, where the call may have changed them.
+
+    Attributes:
+        problems: What the rule found wrong.
+        mixed: The axes of the arguments along which the call carries values.
+        moved: Those of `mixed` that only change places, as `flip` does; no finding comes of them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        result: object,
+        axes_of: Callable[[Tensor], Axes],
+        before: dict[int, Axes] | None = None,
+    ):
+        self.name = name
+        self.args = args
+        self.kwargs = kwargs
+        self.result = result
+        self.problems: list[Problem] = []
+        self.mixed: list[Axis] = []
+        self.moved: list[Axis] = []
+        self._axes_of = axes_of
+        self._before = before or {}
+
+    # what was given
+
+    def arg(self, position: int, *names: str, default: Any = None) -> Any:
+        """An argument by position or by any of its names."""
+        if position < len(self.args):
+            return self.args[position]
+        for name in names:
+            if name in self.kwargs:
+                return self.kwargs[name]
+        return default
+
+    def tensor(self, position: int, *names: str) -> Tensor:
+        """A tensor argument; a rule that needs one does not hold without it."""
+        found = self.arg(position, *names)
+        if not isinstance(found, Tensor):
+            raise NoRule
+        return found
+
+    def ints(self, position: int, *names: str, default: Any = None) -> Any:
+        """An argument that is one int, a sequence of ints, or ints from that position on: `permute(0, 2, 1)`."""
+        found = self.arg(position, *names, default=default)
+        if (
+            isinstance(found, int)
+            and len(self.args) > position + 1
+            and all(isinstance(i, int) for i in self.args[position:])
+        ):
+            return tuple(self.args[position:])
+        return found
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors among the arguments, in order, those in lists too; `out` is none of them."""
+        found: list[Tensor] = []
+        for value in (*self.args, *(value for name, value in self.kwargs.items() if name != "out")):
+            if isinstance(value, Tensor):
+                found.append(value)
+            elif isinstance(value, (list, tuple)):
+                found += [item for item in value if isinstance(item, Tensor)]  # pyright: ignore[reportUnknownVariableType] - a user's list
+        return found
+
+    def axes(self, tensor: Tensor) -> Axes:
+        """The axes of an argument."""
+        return self._before.get(id(tensor)) or self._axes_of(tensor)
+
+    def first(self) -> Axes:
+        """The axes of the first argument, or of `input` or `self`."""
+        return self.axes(self.tensor(0, "input", "self"))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the result, which is one tensor."""
+        if not isinstance(self.result, Tensor):
+            raise NoRule
+        return tuple(self.result.shape)
+
+    @property
+    def tensors_out(self) -> list[Tensor]:
+        """The tensors of the result, which is a tuple."""
+        if not isinstance(self.result, (tuple, list)):
+            raise NoRule
+        return [each for each in self.result if isinstance(each, Tensor)]
+
+    # what the rule says
+
+    def report(self, kind: str, text: str, *axes: Axis, fix: str = "") -> None:
+        """Says that something is wrong."""
+        self.problems.append(Problem(kind, text, axes, fix))
+
+    def mixes(self, *axes: Axis) -> None:
+        """Says that the call carries values along these axes of its arguments."""
+        self.mixed += axes
+
+    def moves(self, *axes: Axis) -> None:
+        """Says that the call changes places along these axes; nothing is wrong with that."""
+        self.moved += axes
+
+    def meet(self, first: Axis, second: Axis) -> Axis:
+        """Says that two axes of one size are taken as equals; returns the axis that the result has."""
+        verdict = compare(first, second)
+        if verdict is not Verdict.CLASH:
+            return better(first, second)
+        self.report("coincidence", f"{first} meets {second}; both are {first.size}, in this run", first, second)
+        return anonymous(first.size, f"{first} and {second}")
+
+    def meet_if_sizes_agree(self, first: Axis, second: Axis) -> Axis:
+        """The same as `meet` where the sizes agree, the larger axis where one of them is 1 or less."""
+        if first.size == second.size:
+            return self.meet(first, second)
+        return first if first.size > second.size else second
+
+    def broadcast(self, *operands: Axes) -> Axes:
+        """Says that operands are broadcast together, as torch does it; returns the axes of the result."""
+        if len(operands) == 1:
+            return operands[0]
+        rank = max(map(len, operands), default=0)
+        made: list[Axis] = []
+        for place in range(-rank, 0):
+            here = [axes[place] for axes in operands if len(axes) >= -place]
+            found = here[0]
+            for axis in here[1:]:
+                found = self.meet(found, axis) if found.size == axis.size else (axis if found.size == 1 else found)
+            made.append(found)
+        result = tuple(made)
+        return self._without_outer(operands, result) if rank > 1 else result
+
+    def _without_outer(self, operands: Sequence[Axes], result: Axes) -> Axes:
+        """Reports a name that a broadcast between ranks makes twice: `(batch)` with `(batch, 1)`."""
+        rank = len(result)
+        for short in operands:
+            for tall in operands:
+                if 0 < len(short) < len(tall) == rank:
+                    found = _twice(short, tall, result)
+                    if found is not None:
+                        self.report("outer", _outer_text(short, tall, result), result[found])
+                        return tuple(
+                            anonymous(axis.size) if place == found else axis for place, axis in enumerate(result)
+                        )
+        return result
+
+    def contract(self, result: Axes, *pairs: tuple[Axis, Axis]) -> Axes:
+        """Says that pairs of axes are multiplied and summed; returns `result`, which is what is left."""
+        for first, second in pairs:
+            self.meet(first, second)
+            self.mixes(first, second)
+        return result
+
+
+def _twice(short: Axes, tall: Axes, result: Axes) -> int | None:
+    """The place at which `short` alone brings a dimension that `tall` has already, further out."""
+    shift = len(tall) - len(short)
+    outer: set[Dimension] = {axis.dimension for axis in tall[:shift] if axis.dimension and axis.is_named}
+    for place in range(shift, len(tall)):
+        axis, one = short[place - shift], tall[place]
+        if one.size == 1 and one.one is not One.INSERTED and axis.dimension in outer and same(axis, result[place]):
+            return place
+    return None
+
+
+def _outer_text(short: Axes, tall: Axes, result: Axes) -> str:
+    return f"{text_of(short)} with {text_of(tall)} gives {text_of(result)}"
+
+
+def text_of(axes: Iterable[Axis]) -> str:
+    """Axes as a user reads them: `(batch=4, seq=8)`."""
+    return f"({', '.join(f'{axis}={axis.size}' if axis.has_name else str(axis.size) for axis in axes)})"
+
+
+def dim_of(index: Any, rank: int) -> int:
+    """A dimension's index counted from the first."""
+    if not isinstance(index, int):
+        raise NoRule
+    return index + rank if index < 0 else index
+
+
+def dims_of(index: Any, rank: int) -> tuple[int, ...]:
+    """The indices of dimensions counted from the first; all of them for None or an empty sequence."""
+    if isinstance(index, int):
+        return (dim_of(index, rank),)
+    if not index:
+        return tuple(range(rank))
+    return tuple(dim_of(item, rank) for item in index)
+
+
+def without(axes: Axes, dims: Iterable[int]) -> Axes:
+    """The axes that are not at these indices."""
+    gone = set(dims)
+    return tuple(axis for index, axis in enumerate(axes) if index not in gone)
+
+
+def replaced(axes: Axes, index: int, axis: Axis) -> Axes:
+    """The axes with another one at an index."""
+    return (*axes[:index], axis, *axes[index + 1 :])
+
+
+def resized(axes: Axes, sizes: Sequence[int], origin: str) -> Axes:
+    """The axes whose size stayed the same, anonymous ones for the rest."""
+    if len(axes) != len(sizes):
+        raise NoRule
+    return tuple(axis if axis.size == size else anonymous(size, origin) for axis, size in zip(axes, sizes, strict=True))

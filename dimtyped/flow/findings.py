@@ -1,0 +1,88 @@
+"""What was found: data that a report shows."""
+
+from dataclasses import dataclass, field
+
+from dimtyped.flow.places import Place
+
+KINDS = {
+    "refused": "an operator, a layer or an annotation does not take the call",
+    "annotation": "an axis is annotated with one name, and another dimension flows there",
+    "coincidence": "two names meet as equals, and only in this run their sizes agree",
+    "scramble": "a reshape cuts across named axes",
+    "outer": "a broadcast between ranks makes a name twice",
+    "mixing": "an operator carries values along an independent axis that its result still has",
+    "selection": "an index cannot mean what it looks like",
+    "fixed": "a size is written into the code",
+    "degenerate": "a softmax or a norm over an axis whose size is always 1",
+}
+
+
+@dataclass(slots=True)
+class Finding:
+    """One bug, told once however often its line runs.
+
+    Args:
+        kind: One of `KINDS`.
+        message: What is wrong, in one line.
+        where: The function: `Decoder.attend`.
+        file: The user's file.
+        line: The line, counted from 1.
+        column: The first column of the expression, counted from 0.
+        end_column: The column after its last.
+        source: The text of the expression.
+        names: The names that it is about.
+        fix: What to write instead, if that is known.
+        operator: The operator's name.
+        operands: The operands, each with its axes: `float32 (batch=4, seq=8)`.
+        origins: Where each name comes from.
+        times: How often it was met.
+    """
+
+    kind: str
+    message: str
+    where: str
+    file: str
+    line: int
+    column: int
+    end_column: int
+    source: str
+    names: tuple[str, ...] = ()
+    fix: str = ""
+    operator: str = ""
+    operands: tuple[str, ...] = ()
+    origins: dict[str, str] = field(default_factory=dict[str, str])
+    times: int = 1
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes two findings one: the kind, the place and the names."""
+        return (self.kind, self.file, self.line, self.column, self.end_column, self.names)
+
+    def __str__(self) -> str:
+        again = f" (and {self.times - 1} more times)" if self.times > 1 else ""
+        return f"{self.file}:{self.line}: {self.kind}: {self.message}{again}"
+
+
+def finding(kind: str, problem: str, place: Place, names: tuple[str, ...] = (), fix: str = "") -> Finding:
+    """A finding at a place.
+
+    Args:
+        kind: One of `KINDS`.
+        problem: What is wrong, without the place.
+        place: Where.
+        names: The names that it is about.
+        fix: What to write instead.
+    """
+    expression = f"`{place.source}` in {place.where}: " if place.source else ""
+    return Finding(
+        kind,
+        expression + problem,
+        place.where,
+        place.file,
+        place.line,
+        place.column,
+        place.end_column,
+        place.source,
+        names,
+        fix,
+    )

@@ -1,0 +1,281 @@
+"""The interpreter: it watches the operators of a run and keeps the names of each tensor's axes.
+
+It is a TorchFunctionMode. That is where a composite (`matmul`, `linear`, `cross_entropy`) is one call, with gradients
+enabled or not, on real, fake and meta tensors, and where a tensor is the object that the user holds. A dispatch mode sees
+twice as many operators, composites taken apart wherever gradients are enabled, and other objects for views.
+"""
+
+import sys
+import weakref
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from torch import Tensor
+from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode_temporarily
+
+from dimtyped.flow.axes import Axes, Axis, anonymous
+from dimtyped.flow.calls import Call, NoRule, Outcome, Problem, text_of
+from dimtyped.flow.findings import Finding, finding
+from dimtyped.flow.operators import Operator, operator_of
+from dimtyped.flow.places import Places
+
+
+class Flow(TorchFunctionMode):
+    """Follows the names of axes through every operator that is called within its `with` block.
+
+    Args:
+        independent: Names along which nothing may carry values.
+        skip: Packages besides torch, the standard library and dimtyped whose frames are not the user's code.
+        strict: Raise what a rule raises; otherwise its call counts as not followed. For the rules' own tests.
+
+    Attributes:
+        findings: What was found, each bug once, the first one first.
+        followed: How often each operator that has a rule was called.
+        unfollowed: How often each operator was called whose result has anonymous axes, because it has no rule, or none that
+            holds for the call.
+        refused: The last error that an operator raised, with the finding that explains it.
+
+    Example:
+        >>> import torch
+        >>> from dimtyped.flow import Dimension, Flow, axis_of
+        >>> batch, seq = axis_of(Dimension(4, "batch")), axis_of(Dimension(4, "seq"))
+        >>> with Flow() as flow:
+        ...     x = flow.name_tensor(torch.ones(4, 4), (batch, seq))
+        ...     y = x + x.T
+        >>> [found.kind for found in flow.findings]
+        ['coincidence']
+    """
+
+    def __init__(self, *, independent: Iterable[str] = ("batch",), skip: Iterable[str] = (), strict: bool = False):
+        super().__init__()
+        self.independent = frozenset(independent)
+        self.followed: Counter[str] = Counter()
+        self.unfollowed: Counter[str] = Counter()
+        self.refused: tuple[Exception, Finding] | None = None
+        self.last_call: Call | None = None
+        self._strict = strict
+        self._is_paused = False
+        self._places = Places(skip)
+        self._found: dict[object, Finding] = {}
+        self._names: dict[int, tuple[weakref.ref[Tensor], Axes]] = {}
+        self._operators: dict[Callable[..., Any], Operator] = {}
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found, each bug once, the first one first."""
+        return list(self._found.values())
+
+    # names
+
+    def name_tensor(self, tensor: Tensor, axes: Sequence[Axis]) -> Tensor:
+        """Names the axes of a tensor; returns the tensor.
+
+        Args:
+            tensor: Held weakly, by identity.
+            axes: One for each of its dimensions, of its size.
+
+        Raises:
+            ValueError: They have other sizes than the tensor.
+        """
+        axes, sizes = tuple(axes), _sizes(tensor)
+        if tuple(axis.size for axis in axes) != sizes:
+            raise ValueError(f"axes {text_of(axes)} for a tensor of shape {sizes}")
+        self._keep(tensor, axes)
+        return tensor
+
+    def axes_of(self, tensor: Tensor) -> Axes:
+        """The axes of a tensor; anonymous ones for a tensor that nobody named."""
+        sizes = _sizes(tensor)
+        kept = self._kept(tensor)
+        if kept is not None and tuple(axis.size for axis in kept) == sizes:
+            return kept
+        axes = tuple(map(anonymous, sizes))
+        self._keep(tensor, axes)
+        return axes
+
+    def is_named(self, tensor: Tensor) -> bool:
+        """True if an axis of the tensor has a name."""
+        return any(axis.has_name for axis in self._kept(tensor) or ())
+
+    def _kept(self, tensor: Tensor) -> Axes | None:
+        held = self._names.get(id(tensor))
+        return held[1] if held is not None and held[0]() is tensor else None
+
+    def _keep(self, tensor: Tensor, axes: Axes) -> None:
+        key, names = id(tensor), self._names
+        held = names.get(key)
+        if held is not None and held[0]() is tensor:
+            names[key] = (held[0], axes)
+            return
+
+        def forget(reference: weakref.ref[Tensor]) -> None:
+            if key in names and names[key][0] is reference:
+                del names[key]
+
+        names[key] = (weakref.ref(tensor, forget), axes)
+
+    # the run
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Follows nothing inside: for a layer that is followed by its contract."""
+        self._is_paused = True
+        try:
+            if _get_current_function_mode() is self:
+                with _pop_mode_temporarily():
+                    yield
+            else:
+                yield
+        finally:
+            self._is_paused = False
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        operator = self._operators.get(func)
+        if operator is None:
+            operator = self._operators[func] = operator_of(func)
+        if operator.is_silent or self._is_paused:
+            return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        before = self._axes_before(args) if operator.is_in_place else None
+        try:
+            result = func(*args, **kwargs)
+        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+            self._explain(error, operator, args, kwargs, sys._getframe(1))
+            raise
+        if isinstance(result, (Tensor, tuple, list)) or operator.returns_nothing:
+            call = Call(operator.name, args, kwargs, result, self.axes_of, before)
+            self._follow(operator, call, sys._getframe(1))
+        return result
+
+    def _axes_before(self, args: Sequence[Any]) -> dict[int, Axes]:
+        return {id(arg): self.axes_of(arg) for arg in args if isinstance(arg, Tensor) and _is_plain(arg)}
+
+    def _follow(self, operator: Operator, call: Call, frame: FrameType) -> None:
+        results = list(_tensors(call.result))
+        if not results and not operator.returns_nothing:
+            return
+        outcome = self._outcome(operator, call, results)
+        self.last_call = call
+        if outcome is None:
+            self._give_up(call, results)
+            self.unfollowed[call.name] += 1
+            return
+        self.followed[call.name] += 1
+        for tensor, axes in zip(results, outcome, strict=True):
+            if axes is not None:
+                self._keep(tensor, axes)
+        if call.mixed:
+            _report_mixing(call, [axes for axes in outcome if axes], self.independent)
+        if call.problems:  # the others follow from the first
+            self._report(call.problems[0], call, frame)
+
+    def _outcome(self, operator: Operator, call: Call, results: Sequence[Tensor]) -> list[Axes | None] | None:
+        if operator.rule is None or not all(map(_is_plain, [*results, *call.tensors])):
+            return None
+        try:
+            return _matched(operator.rule(call), results)
+        except NoRule:
+            return None
+        except Exception:
+            if self._strict:
+                raise
+            return None
+
+    def _give_up(self, call: Call, results: Sequence[Tensor]) -> None:
+        given = {id(tensor) for tensor in call.tensors}
+        for tensor in results:
+            if id(tensor) not in given:
+                self._names.pop(id(tensor), None)
+
+    # findings
+
+    def report(self, problem: Problem, frame: FrameType | None = None, call: Call | None = None) -> Finding:
+        """Adds a finding at the user's frame, or counts it once more.
+
+        Args:
+            problem: What is wrong.
+            frame: Where to begin the search for the user's frame; the caller's by default.
+            call: The call that it is about.
+        """
+        return self._report(problem, call, frame or sys._getframe(1))
+
+    def _report(self, problem: Problem, call: Call | None, frame: FrameType) -> Finding:
+        found = self._finding(problem, call, frame)
+        known = self._found.get(found.key)
+        if known is not None:
+            known.times += 1
+            return known
+        self._found[found.key] = found
+        return found
+
+    def _finding(self, problem: Problem, call: Call | None, frame: FrameType) -> Finding:
+        found = finding(problem.kind, problem.text, self._places.find(frame), problem.names, problem.fix)
+        if call is not None:
+            found.operator = call.name
+            found.operands = tuple(_operand_text(tensor, call) for tensor in call.tensors if _is_plain(tensor))
+        dimensions = [dimension for axis in problem.axes for dimension in axis.dimensions]
+        found.origins = {dimension.name or "": dimension.origin for dimension in dimensions}
+        return found
+
+    def _explain(
+        self, error: Exception, operator: Operator, args: Sequence[Any], kwargs: dict[str, Any], frame: FrameType
+    ) -> None:
+        if self.refused is not None and self.refused[0] is error:
+            return
+        call = Call(operator.name, args, kwargs, None, self.axes_of)
+        operands = [self.axes_of(tensor) for tensor in call.tensors if _is_plain(tensor)]
+        text = f"{operator.name} does not take {' with '.join(map(text_of, operands)) or 'this call'}"
+        axes = [axis for axes in operands for axis in axes if axis.has_name]
+        self.refused = (error, self._finding(Problem("refused", text, axes), call, frame))
+
+
+def _sizes(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """True for a tensor whose sizes are plain numbers: neither symbolic nor nested."""
+    return not tensor.is_nested and all(type(size) is int for size in tensor.shape)
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:  # pyright: ignore[reportUnknownVariableType] - what an operator returned
+            yield from _tensors(item)
+
+
+def _matched(outcome: Outcome, results: Sequence[Tensor]) -> list[Axes | None] | None:
+    """The axes of each result; a rule that gives one tuple of axes means each result that it fits."""
+    if outcome is None:
+        return None
+    each = outcome if isinstance(outcome, list) else [outcome] * len(results)
+    if len(each) != len(results):
+        raise ValueError(f"a rule gave axes for {len(each)} results, there are {len(results)}")
+    for tensor, axes in zip(results, each, strict=True):
+        if axes is not None and tuple(axis.size for axis in axes) != tuple(tensor.shape):
+            raise ValueError(f"a rule gave {text_of(axes)} for a result of shape {tuple(tensor.shape)}")
+    return list(each)
+
+
+def _report_mixing(call: Call, results: Sequence[Axes], independent: frozenset[str]) -> None:
+    left = {dimension for axes in results for axis in axes for dimension in axis.dimensions}
+    for axis in call.mixed:
+        for dimension in axis.dimensions:
+            if dimension in left and not independent.isdisjoint(dimension.names):
+                call.report("mixing", f"{call.name} carries values along {axis}", axis)
+                return
+
+
+def _operand_text(tensor: Tensor, call: Call) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {text_of(call.axes(tensor))}"

@@ -1,0 +1,98 @@
+"""Where in the user's code an operator was called: the deepest frame that is neither torch's, nor a library's, nor ours."""
+
+import itertools
+import linecache
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FrameType
+
+import torch
+
+_OURS = Path(__file__).parents[1]
+_TORCH = Path(torch.__file__).parent
+_STANDARD_LIBRARY = tuple(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib"))
+_INSTALLED = ("site-packages", "dist-packages")
+_ALWAYS_SKIPPED = ("einops", "opt_einsum", "jaxtyping", "beartype", "torch", "functorch")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A piece of the user's code.
+
+    Args:
+        where: The function, as Python calls it: `Decoder.attend`.
+        file: Its file; empty if no frame of the run is the user's.
+        line: The first line of the expression, counted from 1.
+        column: Its first column, counted from 0.
+        end_column: The column after its last, on its last line.
+        source: The text of the expression; empty if it cannot be read.
+    """
+
+    where: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    end_column: int = 0
+    source: str = ""
+
+
+class Places:
+    """Finds the user's frame.
+
+    Args:
+        skip: Packages besides torch, the standard library and dimtyped whose frames are passed over.
+    """
+
+    def __init__(self, skip: Iterable[str] = ()):
+        self._named = frozenset(skip)
+        self._skipped = self._named.union(_ALWAYS_SKIPPED)
+        self._verdicts: dict[str, bool] = {}
+
+    def find(self, frame: FrameType | None) -> Place:
+        """The place that the deepest frame of the user's is at, from `frame` outwards."""
+        while frame is not None and not self._is_users(frame.f_code.co_filename):
+            frame = frame.f_back
+        return Place() if frame is None else _place(frame.f_code, frame.f_lasti)
+
+    def _is_users(self, file: str) -> bool:
+        verdict = self._verdicts.get(file)
+        if verdict is None:
+            verdict = self._verdicts[file] = self._judge(file)
+        return verdict
+
+    def _judge(self, file: str) -> bool:
+        if file.startswith("<"):
+            return not file.startswith(("<frozen", "<dimtyped", "<__array_function__", "<eval_with_key>"))
+        path = Path(file)
+        if path.is_relative_to(_OURS) or path.is_relative_to(_TORCH):
+            return False
+        installed = [index for index, part in enumerate(path.parts) if part in _INSTALLED]
+        if installed:
+            package = path.parts[installed[-1] + 1].removesuffix(".py")
+            return package not in self._skipped
+        if not self._named.isdisjoint(path.parts):
+            return False
+        return not any(path.is_relative_to(folder) for folder in _STANDARD_LIBRARY)
+
+
+def _place(code: CodeType, instruction: int) -> Place:
+    start, end, column, end_column = next(
+        itertools.islice(code.co_positions(), instruction // 2, None), (None, None, None, None)
+    )
+    if start is None:
+        return Place(code.co_qualname, code.co_filename, code.co_firstlineno)
+    source = _text(code.co_filename, start, end or start, column, end_column)
+    return Place(code.co_qualname, code.co_filename, start, column or 0, end_column or 0, source)
+
+
+def _text(file: str, start: int, end: int, column: int | None, end_column: int | None) -> str:
+    lines = [linecache.getline(file, number) for number in range(start, end + 1)]
+    if column is None or end_column is None or not all(lines):
+        return " ".join(line.strip() for line in lines)
+    # columns count bytes of UTF-8
+    encoded = [line.encode() for line in lines]
+    encoded[-1] = encoded[-1][:end_column]
+    encoded[0] = encoded[0][column:]
+    return " ".join(line.decode(errors="replace").strip() for line in encoded)

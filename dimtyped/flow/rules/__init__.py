@@ -1,0 +1,22 @@
+"""The rules: what each operator makes of axes, in one table by kind of operator.
+
+A rule takes a `Call` and returns the axes of the result: a tuple of axes for one tensor (or for each of several of one shape),
+a list with an entry for each tensor of the result otherwise, None in it for a tensor without names. It says with `call.meet`,
+`call.broadcast` and `call.contract` what is taken as equals, with `call.mixes` along which axes values are carried, and raises
+`NoRule` where it cannot tell.
+"""
+
+from dimtyped.flow.rules import (  # pyright: ignore[reportUnusedImport] - loading a kind of operator adds its rows
+    contractions as contractions,
+    factories as factories,
+    gathers as gathers,
+    indexing as indexing,
+    joins as joins,
+    losses as losses,
+    networks as networks,
+    reductions as reductions,
+    scans as scans,
+    views as views,
+)
+from dimtyped.flow.rules.pointwise import pointwise as pointwise
+from dimtyped.flow.rules.table import RULES as RULES, SILENT as SILENT, rule as rule

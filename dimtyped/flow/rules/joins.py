@@ -1,0 +1,97 @@
+"""Operators that put several tensors together."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from dimtyped.flow.axes import Axes, Axis, anonymous, product, same
+from dimtyped.flow.calls import Call, NoRule, Outcome, dim_of
+from dimtyped.flow.rules.table import rule
+
+
+def _listed(call: Call) -> list[Tensor]:
+    tensors = call.arg(0, "tensors")
+    return [tensor for tensor in tensors if isinstance(tensor, Tensor)]
+
+
+def joined(call: Call, operands: Sequence[Axes], dim: int, size: int) -> Axes:
+    """The axes of tensors in a row along `dim`; the others are equals."""
+    operands = [axes for axes in operands if len(axes) != 1 or axes[0].size or len(operands[0]) == 1]
+    rank = len(operands[0])
+    made = list(operands[0])
+    for axes in operands[1:]:
+        made = [
+            axis if index == dim else call.meet_if_sizes_agree(axis, axes[index]) for index, axis in enumerate(made)
+        ]
+    made[dim] = _row([axes[dim] for axes in operands], size)
+    if rank != len(made):
+        raise NoRule
+    return tuple(made)
+
+
+def _row(axes: Sequence[Axis], size: int) -> Axis:
+    """Axes in a row: several times the same one, or something new."""
+    first, *others = axes
+    if not others or first.size == size:
+        return next(axis for axis in axes if axis.size == size)
+    if first.has_name and all(same(first, axis) for axis in others):
+        return product([anonymous(len(axes), "cat"), first])
+    named = " and ".join(dict.fromkeys(str(axis) for axis in axes if axis.has_name))
+    return anonymous(size, f"cat of {named}" if named else "cat")
+
+
+@rule("cat", "concat", "concatenate")
+def cat(call: Call) -> Outcome:
+    """In a row along an axis that is there."""
+    operands = [call.axes(tensor) for tensor in _listed(call)]
+    rank = len(call.shape)
+    dim = dim_of(call.arg(1, "dim", "axis", default=0), rank)
+    if sum(axes[dim].size for axes in operands if len(axes) == rank) != call.shape[dim]:
+        raise NoRule
+    return joined(call, [axes for axes in operands if len(axes) == rank], dim, call.shape[dim])
+
+
+@rule("stack")
+def stack(call: Call) -> Outcome:
+    """In a row along a new axis."""
+    first, *others = (call.axes(tensor) for tensor in _listed(call))
+    for axes in others:
+        first = tuple(call.meet(mine, theirs) for mine, theirs in zip(first, axes, strict=True))
+    dim = dim_of(call.arg(1, "dim", "axis", default=0), len(first) + 1)
+    return (*first[:dim], anonymous(call.shape[dim], "stack"), *first[dim:])
+
+
+@rule("hstack", "vstack", "row_stack", "dstack", "column_stack")
+def stack_of_parts(call: Call) -> Outcome:
+    """`cat` of tensors of at least as many axes as the name says."""
+    operands, rank = [call.axes(tensor) for tensor in _listed(call)], len(call.shape)
+    if any(len(axes) != rank for axes in operands):
+        raise NoRule
+    dim = {"hstack": min(1, rank - 1), "column_stack": 1, "dstack": 2}.get(call.name, 0)
+    return joined(call, operands, dim, call.shape[dim])
+
+
+@rule("meshgrid")
+def meshgrid(call: Call) -> Outcome:
+    """Each vector along an axis of its own."""
+    axes = tuple(_vector(call.axes(tensor)) for tensor in call.tensors)
+    if call.kwargs.get("indexing") == "xy" and len(axes) > 1:
+        axes = (axes[1], axes[0], *axes[2:])
+    return axes
+
+
+def _vector(axes: Axes) -> Axis:
+    return axes[0] if axes else Axis()
+
+
+@rule("cartesian_prod")
+def cartesian_prod(call: Call) -> Outcome:
+    """Each with each, in one axis."""
+    axes = tuple(_vector(call.axes(tensor)) for tensor in call.tensors)
+    return axes if len(axes) == 1 else (product(axes), anonymous(len(axes)))
+
+
+@rule("block_diag", "combinations")
+def given_up(_: Call) -> Outcome:
+    """New axes."""
+    raise NoRule
