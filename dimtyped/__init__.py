@@ -1,16 +1,13 @@
 """Dimension names for PyTorch that carry through a model's whole life."""
 
 from dimtyped import nn
-from dimtyped._assert import assert_dims
-from dimtyped._config import configure
-from dimtyped._dims import Dim, DimSize, dims
-from dimtyped._errors import DeclarationError, DimensionError, StateError, TyingError, VocabularyError
-from dimtyped._packed import Packed
-from dimtyped._typed import typed
-from dimtyped._warnings import DimensionWarning
-from dimtyped.nn._retype import retype, untype
-from dimtyped.nn._status import status
-from dimtyped.nn._tied import tie
+from dimtyped.annotations import Packed
+from dimtyped.engine import assert_dims, configure, typed
+from dimtyped.errors import DeclarationError, DimensionError, DimensionWarning, StateError, TyingError, VocabularyError
+from dimtyped.names import Dim, DimSize, dims
+from dimtyped.nn.layers.tied import tie
+from dimtyped.nn.retype import retype, untype
+from dimtyped.nn.status import status
 
 __all__ = [
     "DeclarationError",

@@ -12,9 +12,9 @@ from unittest import mock
 
 import torch
 
-from dimtyped import _diagnosis, nn
-from dimtyped._describe import look
-from dimtyped._mends import Mend, Trial, mend_of
+from dimtyped import nn
+from dimtyped.diagnosis import explanation as _diagnosis, look
+from dimtyped.diagnosis.fixes import Mend, Trial, mend_of
 
 _STEP = re.compile(r"\[(?P<key>.*?)\]|\.(?P<name>\w+)")
 
@@ -30,7 +30,7 @@ def recorded() -> Iterator[list[tuple[Trial, Mend | None]]]:
         return mend
 
     with (
-        mock.patch("dimtyped._mends.mend_of", record),
+        mock.patch("dimtyped.diagnosis.fixes.mend_of", record),
         mock.patch.object(_diagnosis, "_unless_it_fails", lambda explain, _: explain()),
     ):
         yield found

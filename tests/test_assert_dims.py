@@ -18,7 +18,8 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
 import dimtyped
-from dimtyped import DeclarationError, Dim, DimensionError, DimSize, _config, assert_dims, configure, dims, nn, typed
+from dimtyped import DeclarationError, Dim, DimensionError, DimSize, assert_dims, configure, dims, nn, typed
+from dimtyped.engine import config as _config
 
 
 def ones(*shape: int) -> Tensor:
@@ -521,7 +522,7 @@ def test_configure_switches_it():
 
 
 def test_annotations_made_anew_at_each_call_leave_nothing_behind():
-    from dimtyped import _assert  # its cache is looked at
+    from dimtyped.engine import assertions as _assert  # its cache is looked at
 
     assert_dims([ones(2)], list[Float[Tensor, "some axes"]] | None | list[Float[Tensor, "axis"]])
     before = len(_assert._checks)

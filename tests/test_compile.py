@@ -22,7 +22,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils.checkpoint import checkpoint
 
-from dimtyped import Dim, DimensionError, DimSize, _config, dims, nn, typed
+from dimtyped import Dim, DimensionError, DimSize, dims, nn, typed
+from dimtyped.engine import config as _config
 
 Args = tuple[Any, ...]
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from dimtyped.__main__ import main
-from dimtyped._demo import cost, text
+from dimtyped.cli.demo import cost, text
+from dimtyped.cli.main import main
 
 pytestmark = pytest.mark.any_engine
 PROSE = " ".join(f"{a}{b} reads {b}{a}" for a in "bcdfghjklmnp" for b in "aeiouqrstvwxyz")
@@ -88,7 +88,7 @@ def test_steps_are_a_positive_whole_number(steps, capsys):
 
 def test_without_rich_it_names_the_extra():
     done = python(
-        "-c", "import sys; sys.modules['rich'] = None; from dimtyped.__main__ import main; sys.exit(main(['demo']))"
+        "-c", "import sys; sys.modules['rich'] = None; from dimtyped.cli.main import main; sys.exit(main(['demo']))"
     )
     assert done.returncode == 2
     assert done.stderr == (

@@ -13,7 +13,7 @@ from hypothesis import example, given, strategies as st
 from torch import nn
 
 from dimtyped import DeclarationError, Dim, DimSize, dims
-from dimtyped._dims import is_dim_size, name_of, plain
+from dimtyped.names import is_dim_size, name_of, plain
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True).filter(lambda name: not keyword.iskeyword(name))
 sizes = st.integers(0, 1000)

@@ -15,9 +15,7 @@ from jaxtyping import AnnotationError, Float, Int, jaxtyped
 from strategies import Array, Case, Items, OneOf, Owner, Parameter, Record, Table, cases, inside
 
 from dimtyped import DeclarationError, DimensionError
-from dimtyped._conditions import Writer
-from dimtyped._entry import Entry
-from dimtyped._wrapper import wrap
+from dimtyped.engine import Entry, Writer, wrap
 
 pytestmark = pytest.mark.any_engine  # each test runs both
 EFFORT = settings(

@@ -8,7 +8,7 @@ import pytest
 
 import dimtyped
 from dimtyped import DeclarationError, Dim, DimensionError, StateError, TyingError, VocabularyError
-from dimtyped._errors import (
+from dimtyped.errors import (
     DimensionAssertionError,
     DimensionIndexError,
     DimensionNotImplementedError,

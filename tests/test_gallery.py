@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import dimtyped
-from dimtyped import _config, _gallery
-from dimtyped.__main__ import main
+from dimtyped.cli import examples as _gallery
+from dimtyped.cli.main import main
+from dimtyped.engine import config as _config
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 FIELDS = {"type", "message", "where", "argument", "dim", "expected", "actual", "bindings", "hint"}

@@ -14,8 +14,7 @@ from strategies import Case, cases
 from torch import Tensor
 
 from dimtyped import DimensionError, DimSize, dims, nn, typed
-from dimtyped._entry import Entry
-from dimtyped._wrapper import wrap
+from dimtyped.engine import Entry, wrap
 
 EFFORT = settings(
     max_examples=max(200, settings.default.max_examples),

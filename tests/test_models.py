@@ -10,9 +10,9 @@ from torch import Tensor
 
 import dimtyped.nn
 from dimtyped import DimensionError, DimSize, dims, typed
-from dimtyped._demo.model import Decoder, Seq2Seq
-from dimtyped._demo.text import split
-from dimtyped._demo.training import Task, train
+from dimtyped.cli.demo.model import Decoder, Seq2Seq
+from dimtyped.cli.demo.text import split
+from dimtyped.cli.demo.training import Task, train
 
 WIDTH, LAYERS, SEQ, BATCH = 32, 2, 12, 8
 

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequen
 import dimtyped
 from dimtyped import DeclarationError, DimensionError, DimSize, Packed, nn, typed
 from dimtyped.testing import broken_calls, calls, fuzz, independent
-from dimtyped.testing._mixing import MixedError
+from dimtyped.testing.properties.mixing import MixedError
 
 
 def packed(*lengths: int, width: int = 4, dtype: torch.dtype = torch.float32, in_order: bool = False) -> PackedSequence:

@@ -8,8 +8,9 @@ import pytest
 from jaxtyping import Shaped
 from torch import Tensor
 
-from dimtyped import _contracts, nn
-from dimtyped.__main__ import main
+from dimtyped import nn
+from dimtyped.cli import layer_table as _contracts
+from dimtyped.cli.main import main
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", README, re.MULTILINE | re.DOTALL)

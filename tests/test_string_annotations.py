@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from dimtyped import DeclarationError, Dim, DimensionError, _config, configure, typed
+from dimtyped import DeclarationError, Dim, DimensionError, configure, typed
+from dimtyped.engine import config as _config
 
 pytestmark = pytest.mark.any_engine  # each test runs with both
 

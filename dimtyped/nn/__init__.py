@@ -13,15 +13,13 @@ from torch.nn import (
 )
 
 if _typing.TYPE_CHECKING:  # mypy keeps to the first import of a name, so it must not see torch's Linear before ours
-    from dimtyped.nn._untouched import *  # noqa: F403
+    from dimtyped.nn.reexports import *  # noqa: F403
 else:
     from torch.nn import *  # pyright: ignore[reportWildcardImportFromLibrary]  # noqa: F403  # what "all of torch.nn" means
 
-from dimtyped.nn._attention import MultiheadAttention as MultiheadAttention
-from dimtyped.nn._bilinear import Bilinear as Bilinear
-from dimtyped.nn._cells import GRUCell as GRUCell, LSTMCell as LSTMCell, RNNCell as RNNCell
-from dimtyped.nn._container import ModuleDict as ModuleDict, ModuleList as ModuleList, Sequential as Sequential
-from dimtyped.nn._conv import (
+from dimtyped.nn.layers.attention import MultiheadAttention as MultiheadAttention
+from dimtyped.nn.layers.container import ModuleDict as ModuleDict, ModuleList as ModuleList, Sequential as Sequential
+from dimtyped.nn.layers.conv import (
     Conv1d as Conv1d,
     Conv2d as Conv2d,
     Conv3d as Conv3d,
@@ -29,9 +27,9 @@ from dimtyped.nn._conv import (
     ConvTranspose2d as ConvTranspose2d,
     ConvTranspose3d as ConvTranspose3d,
 )
-from dimtyped.nn._embedding import Embedding as Embedding
-from dimtyped.nn._embedding_bag import EmbeddingBag as EmbeddingBag
-from dimtyped.nn._lazy import (
+from dimtyped.nn.layers.embedding import Embedding as Embedding
+from dimtyped.nn.layers.embedding_bag import EmbeddingBag as EmbeddingBag
+from dimtyped.nn.layers.lazy import (
     LazyBatchNorm1d as LazyBatchNorm1d,
     LazyBatchNorm2d as LazyBatchNorm2d,
     LazyBatchNorm3d as LazyBatchNorm3d,
@@ -46,9 +44,9 @@ from dimtyped.nn._lazy import (
     LazyInstanceNorm3d as LazyInstanceNorm3d,
     LazyLinear as LazyLinear,
 )
-from dimtyped.nn._linear import Linear as Linear
-from dimtyped.nn._linear_loss import *  # noqa: F403  # what this torch has of it
-from dimtyped.nn._loss import (
+from dimtyped.nn.layers.linear import Bilinear as Bilinear, Linear as Linear
+from dimtyped.nn.layers.linear_loss import *  # noqa: F403  # what this torch has of it
+from dimtyped.nn.layers.loss import (
     AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss,
     BCELoss as BCELoss,
     BCEWithLogitsLoss as BCEWithLogitsLoss,
@@ -72,8 +70,7 @@ from dimtyped.nn._loss import (
     TripletMarginLoss as TripletMarginLoss,
     TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss,
 )
-from dimtyped.nn._module import Module as Module
-from dimtyped.nn._norm import (
+from dimtyped.nn.layers.norm import (
     BatchNorm1d as BatchNorm1d,
     BatchNorm2d as BatchNorm2d,
     BatchNorm3d as BatchNorm3d,
@@ -85,7 +82,7 @@ from dimtyped.nn._norm import (
     RMSNorm as RMSNorm,
     SyncBatchNorm as SyncBatchNorm,
 )
-from dimtyped.nn._pooling import (
+from dimtyped.nn.layers.pooling import (
     AdaptiveAvgPool1d as AdaptiveAvgPool1d,
     AdaptiveAvgPool2d as AdaptiveAvgPool2d,
     AdaptiveAvgPool3d as AdaptiveAvgPool3d,
@@ -107,8 +104,10 @@ from dimtyped.nn._pooling import (
     MaxUnpool2d as MaxUnpool2d,
     MaxUnpool3d as MaxUnpool3d,
 )
-from dimtyped.nn._recurrent import GRU as GRU, LSTM as LSTM, RNN as RNN
-from dimtyped.nn._shape import (
+from dimtyped.nn.layers.recurrent import GRU as GRU, LSTM as LSTM, RNN as RNN
+from dimtyped.nn.layers.recurrent_cells import GRUCell as GRUCell, LSTMCell as LSTMCell, RNNCell as RNNCell
+from dimtyped.nn.layers.recurrent_states import StateBridge as StateBridge
+from dimtyped.nn.layers.shape import (
     ChannelShuffle as ChannelShuffle,
     Flatten as Flatten,
     PixelShuffle as PixelShuffle,
@@ -118,12 +117,12 @@ from dimtyped.nn._shape import (
     UpsamplingBilinear2d as UpsamplingBilinear2d,
     UpsamplingNearest2d as UpsamplingNearest2d,
 )
-from dimtyped.nn._states import StateBridge as StateBridge
-from dimtyped.nn._tied import TiedDecoder as TiedDecoder
-from dimtyped.nn._transformer import (
+from dimtyped.nn.layers.tied import TiedDecoder as TiedDecoder
+from dimtyped.nn.layers.transformer import (
     Transformer as Transformer,
     TransformerDecoder as TransformerDecoder,
     TransformerDecoderLayer as TransformerDecoderLayer,
     TransformerEncoder as TransformerEncoder,
     TransformerEncoderLayer as TransformerEncoderLayer,
 )
+from dimtyped.nn.module import Module as Module

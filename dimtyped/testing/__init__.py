@@ -1,9 +1,10 @@
 """Hypothesis strategies and checks made from annotations. Needs the extra `[testing]`."""
 
-from dimtyped.testing._broken import broken_calls
-from dimtyped.testing._calls import calls
-from dimtyped.testing._fuzz import fuzz
-from dimtyped.testing._independent import independent
-from dimtyped.testing._tensors import tensors
+from dimtyped.testing.properties.fuzzing import fuzz
+from dimtyped.testing.properties.independence import independent
+from dimtyped.testing.properties.mixing import MixedError
+from dimtyped.testing.strategies.broken_calls import broken_calls
+from dimtyped.testing.strategies.calls import calls
+from dimtyped.testing.strategies.tensors import tensors
 
-__all__ = ["broken_calls", "calls", "fuzz", "independent", "tensors"]
+__all__ = ["MixedError", "broken_calls", "calls", "fuzz", "independent", "tensors"]

@@ -13,9 +13,9 @@ from torch.utils import _pytree as pytree
 
 import dimtyped
 from dimtyped import retype, untype
-from dimtyped.nn._layer import Layer
+from dimtyped.nn.contract import Layer
 
-TYPED = tuple(dimtyped.nn._layer.torch_class_of(cls) or cls for cls in dimtyped.nn._layer._layers)
+TYPED = tuple(dimtyped.nn.contract.layer.torch_class_of(cls) or cls for cls in dimtyped.nn.contract.layer._layers)
 """The torch classes that have a typed one."""
 FOREIGN = "forward is not annotated"
 
@@ -105,7 +105,7 @@ def is_same(ours: Tensor | None, theirs: Tensor | None) -> bool:
     return ours.dtype == theirs.dtype and torch.equal(same, theirs.nan_to_num() if both_nan else theirs)
 
 
-def told(model: torch.nn.Module) -> list[dimtyped.nn._status.Row]:
+def told(model: torch.nn.Module) -> list[dimtyped.nn.status.Row]:
     """What `status` says of each module."""
     return list(dimtyped.status(model).rows)
 

@@ -12,7 +12,8 @@ import torch
 from right_arguments import RIGHT, make
 
 from dimtyped import DeclarationError, Dim, DimSize, nn
-from dimtyped.nn import _layer, _lazy
+from dimtyped.nn.contract import layer as _layer
+from dimtyped.nn.layers import lazy as _lazy
 
 ANY_INT = {"padding_idx", "start_dim", "end_dim", "ignore_index"}
 """Arguments that are no sizes: a negative one, or zero, means something."""

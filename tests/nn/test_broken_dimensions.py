@@ -14,14 +14,11 @@ from test_module_db import REPLACED, Sample, by_name, fresh, samples
 from torch import Tensor
 
 from dimtyped import DimensionError, nn
-from dimtyped._axes import Kind
-from dimtyped._describe import look
-from dimtyped._hints import arrays_in
-from dimtyped._mends import Trial
-from dimtyped._mismatch import Mismatch
-from dimtyped._signature import Signature
-from dimtyped._typed import entry_of
-from dimtyped.nn._layer import Layer
+from dimtyped.annotations import Kind, Signature, arrays_in
+from dimtyped.diagnosis import Mismatch, look
+from dimtyped.diagnosis.fixes import Trial
+from dimtyped.engine import entry_of
+from dimtyped.nn.contract import Layer
 
 SIZES = range(1, 10)
 

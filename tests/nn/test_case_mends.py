@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import dimtyped
-from dimtyped._gallery import PRELUDE
+from dimtyped.cli.examples import PRELUDE
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from layer_cases import SIZES
 from torch import Tensor
 
 from dimtyped import DimensionError, TyingError, dims, nn, typed
-from dimtyped._errors import RankError
+from dimtyped.errors import RankError
 from dimtyped.testing import broken_calls, calls
 
 KINDS = ("RNNCell", "LSTMCell", "GRUCell")

@@ -11,7 +11,8 @@ from layer_cases import SIZES, floats, ids, other_than
 from torch import Tensor
 
 import dimtyped
-from dimtyped import DeclarationError, DimensionError, DimSize, VocabularyError, _config, dims, nn
+from dimtyped import DeclarationError, DimensionError, DimSize, VocabularyError, dims, nn
+from dimtyped.engine import config as _config
 from dimtyped.testing import broken_calls, calls, tensors
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from dimtyped import DimensionError, _config, configure, nn
-from dimtyped._typed import entry_of
-from dimtyped.nn._layer import layer_classes, torch_class_of
+from dimtyped import DimensionError, configure, nn
+from dimtyped.engine import config as _config, entry_of
+from dimtyped.nn.contract import layer_classes, torch_class_of
 
 pytestmark = [
     pytest.mark.any_engine,  # the other engine checks before the call, as it does everywhere

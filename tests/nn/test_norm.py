@@ -11,7 +11,7 @@ from layer_cases import SIZES
 from torch import Tensor
 
 from dimtyped import DeclarationError, DimensionError, TyingError, dims, nn, typed
-from dimtyped._errors import RankError
+from dimtyped.errors import RankError
 from dimtyped.testing import broken_calls, calls, tensors
 
 SPACE = {0: "", 1: "length", 2: "height width", 3: "depth height width"}

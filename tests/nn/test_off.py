@@ -12,7 +12,8 @@ from layer_cases import FIRST_CASES, TYPED, floats
 from torch import Tensor
 
 import dimtyped
-from dimtyped import DeclarationError, Dim, DimensionError, StateError, TyingError, _config, dims, nn, typed
+from dimtyped import DeclarationError, Dim, DimensionError, StateError, TyingError, dims, nn, typed
+from dimtyped.engine import config as _config
 
 pytestmark = pytest.mark.any_engine  # processes and tests that choose their mode
 
@@ -32,7 +33,7 @@ IDENTITY = """
     from torch import Tensor
 
     from dimtyped import DimSize, dims, nn, typed
-    from dimtyped.nn import _layer
+    from dimtyped.nn.contract import layer as _layer
 
     def f(x: Float[Tensor, "a b"]) -> Float[Tensor, "b a"]:
         return x

@@ -28,7 +28,7 @@ from tied_models import (
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from dimtyped import DeclarationError, TyingError, nn, retype, status, tie, untype
-from dimtyped.nn import _ties
+from dimtyped.nn.tying import ties as _ties
 
 Way = Callable[[], torch.nn.Module]
 every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)

@@ -19,7 +19,7 @@ import torch
 from tied_models import EMBED, VOCAB, WAYS, assert_tied, by_copy, tokens, without_gru
 from torch.nn.utils import parametrizations, parametrize, prune, stateless
 
-from dimtyped.nn import _keeping, _ties
+from dimtyped.nn.tying import preservation as _keeping, ties as _ties
 
 Way = Callable[..., torch.nn.Module]
 Model = Any

@@ -15,7 +15,8 @@ from hypothesis import given, strategies as st
 from tied_models import WAYS, assert_tied
 
 import dimtyped
-from dimtyped import DeclarationError, Dim, DimSize, VocabularyError, _config, dims, nn, tie
+from dimtyped import DeclarationError, Dim, DimSize, VocabularyError, dims, nn, tie
+from dimtyped.engine import config as _config
 
 MATRIX = torch.arange(12.0).reshape(4, 3)
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from dimtyped import nn
-from dimtyped.nn._layer import Layer
+from dimtyped.nn.contract import Layer
 
 
 def typed_classes() -> dict[str, type[torch.nn.Module]]:

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped import DeclarationError, DimensionError, DimSize, dims, nn, typed
-from dimtyped._demo.model import Attention, Encoder, Seq2Seq
-from dimtyped.testing import _sizes, broken_calls, calls, fuzz
+from dimtyped.cli.demo.model import Attention, Encoder, Seq2Seq
+from dimtyped.testing import broken_calls, calls, fuzz
+from dimtyped.testing.strategies import sizes as _sizes
 
 
 @dataclass

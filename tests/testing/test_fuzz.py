@@ -12,7 +12,7 @@ from seeded_bugs import BUGS
 from torch import Tensor
 
 from dimtyped import DeclarationError, nn, typed
-from dimtyped._demo.model import Seq2Seq
+from dimtyped.cli.demo.model import Seq2Seq
 from dimtyped.testing import calls, fuzz
 
 

@@ -7,7 +7,7 @@ from seeded_bugs import BUGS
 from torch import Tensor
 
 from dimtyped import DeclarationError, nn
-from dimtyped._demo.model import Seq2Seq
+from dimtyped.cli.demo.model import Seq2Seq
 from dimtyped.testing import fuzz, independent
 
 pytestmark = pytest.mark.any_engine  # what is found is found by what the models compute

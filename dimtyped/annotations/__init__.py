@@ -1,0 +1,52 @@
+"""jaxtyping annotations as data: axes, hints, signatures and `Packed`."""
+
+from dimtyped.annotations.axes import (
+    TORCH_DTYPES as TORCH_DTYPES,
+    ArrayHint as ArrayHint,
+    Axis as Axis,
+    Kind as Kind,
+    annotation_text as annotation_text,
+    is_array_annotation as is_array_annotation,
+    parse_axes as parse_axes,
+    read_array as read_array,
+)
+from dimtyped.annotations.beartype_compat import (
+    is_bearable as is_bearable,
+    is_known as is_known,
+    load as load,
+    modern as modern,
+)
+from dimtyped.annotations.expressions import evaluate as evaluate, join as join
+from dimtyped.annotations.hints import (
+    AnythingHint as AnythingHint,
+    BeartypeHint as BeartypeHint,
+    ClassHint as ClassHint,
+    Hint as Hint,
+    Inexpressible as Inexpressible,
+    ItemsHint as ItemsHint,
+    MappingHint as MappingHint,
+    RecordHint as RecordHint,
+    TupleHint as TupleHint,
+    UnionHint as UnionHint,
+    arrays_in as arrays_in,
+    container_kind as container_kind,
+    holds_unpacked as holds_unpacked,
+    mentions_tensors as mentions_tensors,
+    read_hint as read_hint,
+    record_fields as record_fields,
+    underlying as underlying,
+)
+from dimtyped.annotations.lint import warn_of as warn_of
+from dimtyped.annotations.packed import Packed as Packed, is_packed as is_packed, packed_shape as packed_shape
+from dimtyped.annotations.signature import (
+    Flavour as Flavour,
+    Parameter as Parameter,
+    Signature as Signature,
+    display_name as display_name,
+    flavour_of as flavour_of,
+    free_names as free_names,
+    names_tensors as names_tensors,
+    outer_names as outer_names,
+    read_signature as read_signature,
+    size_at as size_at,
+)

@@ -1,0 +1,96 @@
+"""What is legal in annotations and yet most likely a slip. Looked for once a function, when its check is compiled."""
+
+from __future__ import annotations
+
+import types
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from dimtyped.annotations.axes import Axis, Kind
+from dimtyped.annotations.hints import ArrayHint, arrays_in
+from dimtyped.annotations.signature import Signature
+from dimtyped.errors import DimensionWarning
+from dimtyped.names import names_in, twin_of
+
+_told: set[tuple[str, str, int]] = set()
+_SHORTEST = 4  # of a name that broadcasts: `#n` by itself is a shorthand
+
+
+def warn_of(signature: Signature, declared: Collection[str]) -> None:
+    """Warns of what is suspicious in a signature, at the function's own line.
+
+    Args:
+        signature: The signature.
+        declared: The names that the module or the decorator declares.
+    """
+    function: Any = signature.function
+    code: types.CodeType | None = getattr(function, "__code__", None)
+    if code is None or not signature.expressible:
+        return
+    for text in (*_misspelt(signature, declared), *_lonely(signature, declared)):
+        _tell(f"{signature.where}: {text}", code.co_filename, code.co_firstlineno, function.__module__)
+
+
+def _tell(text: str, file: str, line: int, module: str) -> None:
+    """Warns, unless it was told of this place before under a filter that tells once.
+
+    Python forgets what it told whenever someone enters or leaves `warnings.catch_warnings`, so what it wrote in a registry
+    is kept here: it writes there only what it told, and under "always" nothing.
+    """
+    if (text, file, line) in _told:
+        return
+    registry: dict[Any, Any] = {}
+    warnings.warn_explicit(text, DimensionWarning, file, line, module, registry)
+    if registry.keys() - {"version"}:
+        _told.add((text, file, line))
+
+
+def _misspelt(signature: Signature, declared: Collection[str]) -> Iterator[str]:
+    """Names used once that look like another one: nothing would ever be compared with them."""
+    uses = _uses(signature)
+    bound = {axis.name for array in _arrays(signature) for axis in array.axes if axis.kind is Kind.NAME}
+    for name, count in uses.items():
+        if name not in bound:  # in an expression alone: that is an error by itself
+            continue
+        others = [other for other in (*declared, *uses) if other != name]
+        twin = twin_of(name, others) if count == 1 and name not in declared else None
+        if twin is not None and (twin in declared or uses[twin] > 1 or _comes_before(twin, name, uses)):
+            source = "which is declared" if twin in declared else f"which the annotations use {_times(uses[twin])}"
+            yield f"`{name}` is used once in the annotations, so any size fits. Did you mean `{twin}`, {source}?"
+
+
+def _lonely(signature: Signature, declared: Collection[str]) -> Iterator[str]:
+    """`#name` where nothing else has that name: a size of 1 is let through to be broadcast, and nothing says to what."""
+    uses = _uses(signature)
+    arrays = _arrays(signature)
+    for axis in (axis for array in arrays for axis in array.axes if axis.broadcast and not axis.many):
+        lonely = axis.kind is Kind.NAME and uses[axis.name] == 1 and axis.name not in declared
+        if lonely and len(arrays) > 1 and len(axis.name) >= _SHORTEST:
+            yield f"`#{axis.name}` is to be broadcast to an axis `{axis.name}`, but no other axis has that name: any size fits."
+
+
+def _uses(signature: Signature) -> Counter[str]:
+    """How often each name of single axes stands in the annotations, those in expressions included."""
+    return Counter(name for array in _arrays(signature) for axis in array.axes for name in _names(axis))
+
+
+def _names(axis: Axis) -> tuple[str, ...]:
+    if axis.kind is Kind.EXPRESSION:
+        return names_in(axis.name)
+    return (axis.name,) if axis.kind is Kind.NAME and not axis.many else ()
+
+
+def _arrays(signature: Signature) -> list[ArrayHint]:
+    return [array for hint in signature.hints for array in arrays_in(hint)]
+
+
+def _comes_before(twin: str, name: str, uses: Counter[str]) -> bool:
+    """Of two names used once each, only the later one is told."""
+    names = [*uses]
+    return names.index(twin) < names.index(name)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else "twice" if count == 2 else f"{count} times"

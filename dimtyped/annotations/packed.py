@@ -1,0 +1,124 @@
+"""`Packed`: a PackedSequence as an annotation, by the shape of what it packs."""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeGuard, TypeVar
+
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from dimtyped.annotations.axes import annotation_text, is_array_annotation, read_array
+from dimtyped.errors import DeclarationError
+
+_T = TypeVar("_T")
+
+
+class PackedType(type):
+    """The class of each `Packed[...]`. As with jaxtyping's annotations, `isinstance` checks."""
+
+    array: Any
+    dtype: Any
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        if not isinstance(instance, PackedSequence):
+            return False
+        batch, *rest = packed_shape(instance)
+        array = cls.array if batch is not None else _of_any_batch(cls.array)
+        return isinstance(torch.empty((batch or 0, *rest), dtype=instance.data.dtype, device="meta"), array)
+
+
+def is_packed(annotation: object) -> TypeGuard[PackedType]:
+    """Whether this is `Packed[...]`."""
+    return isinstance(annotation, PackedType)
+
+
+def packed_shape(sequence: PackedSequence) -> tuple[Any, ...]:
+    """The batch, the longest sequence, and the axes of a step.
+
+    The batch is None where only the values of `batch_sizes` tell it, and these are not there: for sequences that were
+    sorted by hand, inside a trace and among fake tensors.
+    """
+    order, counts = sequence.sorted_indices, sequence.batch_sizes
+    if order is not None:
+        return (order.shape[0], len(counts), *sequence.data.shape[1:])
+    if torch.compiler.is_compiling() or type(counts) is not torch.Tensor or counts.is_meta:
+        return (None, len(counts), *sequence.data.shape[1:])
+    return (int(counts[0]), len(counts), *sequence.data.shape[1:])
+
+
+@functools.lru_cache(maxsize=1024)
+def _of_any_batch(array: Any) -> Any:
+    return array.dtype[array.array_type, f"_ {array.dim_str.partition(' ')[2]}"]
+
+
+def _packed(array: Any) -> PackedType:
+    """The class of `Packed[array]`.
+
+    Raises:
+        DeclarationError: `array` is no annotation of a tensor with two axes or more.
+    """
+    if not (
+        is_array_annotation(array) and isinstance(array.array_type, type) and issubclass(array.array_type, torch.Tensor)
+    ):
+        raise DeclarationError(
+            f'Packed takes an annotation of a tensor, not {array!r}\n  Write Packed[Float[Tensor, "batch seq embed"]].'
+        )
+    axes = read_array(array).axes
+    if len(axes) < 2 or axes[0].many or axes[1].many:
+        raise DeclarationError(
+            f"{annotation_text(array)} has no axes for the batch and the longest sequence, which Packed begins with\n"
+            '  Write Packed[Float[Tensor, "batch seq embed"]].'
+        )
+    return _made(array)
+
+
+@functools.lru_cache(maxsize=1024)
+def _made(array: Any) -> PackedType:
+    name = f"Packed[{annotation_text(array)}]"
+    return PackedType(name, (), {"array": array, "dtype": array.dtype, "__module__": "dimtyped", "__qualname__": name})
+
+
+def _reduced(packed: PackedType) -> tuple[Any, ...]:
+    return _packed, (packed.array,)
+
+
+copyreg.pickle(PackedType, _reduced)
+
+if TYPE_CHECKING:
+
+    class _Of(PackedSequence, Generic[_T]):
+        """Any PackedSequence: what is in the brackets is for the check of the call."""
+
+    Packed: TypeAlias = PackedSequence | _Of[_T]
+else:
+
+    class Packed:
+        """A `PackedSequence` as an annotation: its batch, its longest sequence, and the axes of a step.
+
+        `Packed[Float[Tensor, "batch seq embed"]]` takes what `pack_padded_sequence` and `pack_sequence` give. The dtype and
+        the axes are checked and bound as those of the padded tensor with the batch first would be, whatever the order in
+        which it was packed. To a static checker it is `PackedSequence`, and without brackets it is that for a call too.
+
+        Under `torch.compile` the batch of sequences that were sorted by hand (`enforce_sorted=True`) is not looked at: only
+        the values of a tensor tell it.
+
+        Raises:
+            DeclarationError: what is in the brackets is no annotation of a tensor with two axes or more.
+
+        Example:
+            >>> import torch
+            >>> from dimtyped import Packed, typed
+            >>> from jaxtyping import Float
+            >>> from torch import Tensor
+            >>> from torch.nn.utils.rnn import pack_sequence
+            >>> @typed
+            ... def total(x: Packed[Float[Tensor, "batch seq embed"]], w: Float[Tensor, "embed"]) -> Float[Tensor, "steps"]:
+            ...     return x.data @ w
+            >>> total(pack_sequence([torch.ones(3, 4), torch.ones(2, 4)]), torch.ones(4)).shape
+            torch.Size([5])
+        """
+
+        def __class_getitem__(cls, array: Any) -> PackedType:
+            return _packed(array)

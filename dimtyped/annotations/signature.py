@@ -1,0 +1,348 @@
+"""A function's signature as data: what each parameter and the return must be.
+
+Read once a function, at its first call: annotations may be strings that name things defined later.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import enum
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dimtyped.annotations.axes import Kind
+from dimtyped.annotations.hints import (
+    AnythingHint,
+    ArrayHint,
+    Hint,
+    Inexpressible,
+    arrays_in,
+    mentions_tensors,
+    read_hint,
+)
+from dimtyped.errors import DeclarationError, with_fields
+from dimtyped.names import names_in
+from dimtyped.runtime import locals_of
+
+_DRIVEN = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_PLACEHOLDER = re.compile(r"\{(.*?)\}")
+_WORD = re.compile(r"[^\W\d]\w*")
+_GLUED = re.compile(r"[\w.]\{|\}[\w.({\[]")  # `2{n}` puts digits side by side: text, not arithmetic
+_ARITHMETIC = (
+    ast.Expression,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.BoolOp,
+    ast.Compare,
+    ast.IfExp,
+    ast.Call,
+    ast.Tuple,
+    ast.Name,
+    ast.Attribute,
+    ast.Constant,
+    ast.operator,
+    ast.unaryop,
+    ast.boolop,
+    ast.cmpop,
+    ast.expr_context,
+)
+_ARRAY_TEXT = re.compile(r"""\w\[[^\[\]]+,\s*["']""")  # Float[Tensor, "batch seq"], in a string
+_YIELDS = {"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator"}
+
+
+class Flavour(enum.Enum):
+    """How a function is driven, and so when its result can be checked."""
+
+    PLAIN = "plain"
+    COROUTINE = "coroutine"
+    GENERATOR = "generator"
+    ASYNC_GENERATOR = "async generator"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter and its hint."""
+
+    name: str
+    kind: inspect._ParameterKind  # pyright: ignore[reportPrivateUsage]  # inspect gives this enum no public name
+    default: Any
+    annotation: Any
+    hint: Hint
+
+    @property
+    def has_default(self) -> bool:
+        """Whether a call may leave it out."""
+        return self.default is not inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What `typed` knows of a function.
+
+    `result` is checked where the function returns, `item` for each thing a generator yields.
+    `expressible` is False where only the reference engine can decide. `fixed` are the sizes of
+    `typed(dims=...)`; `attributes` maps names to attributes of the first argument that hold their size,
+    or to paths from it: `normalized_shape[-1]`.
+    """
+
+    function: Callable[..., Any]
+    where: str
+    flavour: Flavour
+    parameters: tuple[Parameter, ...]
+    result: Hint
+    result_annotation: Any
+    expressible: bool
+    fixed: Mapping[str, int] = field(default_factory=dict[str, int])
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        """All hints in the order of checking, the result's last."""
+        return (*(parameter.hint for parameter in self.parameters), self.result)
+
+    @property
+    def checks_result(self) -> bool:
+        """Whether the result is annotated at all."""
+        return not isinstance(self.result, AnythingHint)
+
+
+def read_signature(
+    function: Callable[..., Any],
+    *,
+    names: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, int] | None = None,
+    attributes: Mapping[str, str] | None = None,
+    annotations: Mapping[str, Any] | None = None,
+) -> Signature:
+    """The signature of `function`, its string annotations resolved.
+
+    `names` are the names a string annotation may use beside the function's globals; `annotations` stand in place
+    of the function's own.
+
+    Raises:
+        DeclarationError: an annotation cannot be resolved.
+    """
+    where = display_name(function)
+    hints = dict(annotations) if annotations is not None else resolve_annotations(function, names or {}, where)
+    flavour = flavour_of(function)
+    result_annotation = hints.get("return", Any)
+    known = inspect.signature(function).parameters
+    read = {name: _read(hints.get(name, Any), known, where) for name in known}
+    result = _read(_checked_at_the_end(result_annotation, function, where), known, where)
+    parameters = tuple(
+        Parameter(name, p.kind, p.default, hints.get(name, Any), read[name].hint) for name, p in known.items()
+    )
+    expressible = all(part.expressible for part in (*read.values(), result))
+    return Signature(
+        function, where, flavour, parameters, result.hint, result_annotation, expressible, fixed or {}, attributes or {}
+    )
+
+
+def size_at(owner: Any, path: str) -> int:
+    """The size that an attribute of a layer holds; the path may go on from it: `normalized_shape[-1]`."""
+    if path.isidentifier():
+        return int(getattr(owner, path))
+    return int(eval(f"owner.{path}", {"__builtins__": {}}, {"owner": owner}))  # our own declaration's text
+
+
+def display_name(function: Callable[..., Any]) -> str:
+    """`Decoder.forward`, whatever function the class was defined in."""
+    name: str = getattr(function, "__qualname__", repr(function))
+    return name.rpartition("<locals>.")[2]
+
+
+def flavour_of(function: Callable[..., Any]) -> Flavour:
+    """How the function is driven."""
+    if type(function) is types.FunctionType and not (function.__code__.co_flags & _DRIVEN or function.__dict__):
+        return Flavour.PLAIN  # as most are; Python marks others in one of these two places
+    if inspect.iscoroutinefunction(function):
+        return Flavour.COROUTINE
+    if inspect.isasyncgenfunction(function):
+        return Flavour.ASYNC_GENERATOR
+    return Flavour.GENERATOR if inspect.isgeneratorfunction(function) else Flavour.PLAIN
+
+
+def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], frame: types.FrameType) -> dict[str, Any]:
+    """The names in string annotations that only the functions and classes around the decorated function know."""
+    texts = [text for text in annotations.values() if isinstance(text, str)]
+    words = {word for text in texts for word in _WORD.findall(text)}
+    around = [locals_of(frame) for frame in _frames_around(function, frame)] if words else []
+    if not any(word in here for here in around for word in words):  # what a text means is looked for where it matters
+        return {}
+    known: Mapping[str, Any] = getattr(function, "__globals__", {})
+    missing = {name for text in texts for name in _names_in(text) if name not in known and not hasattr(builtins, name)}
+    quoted = {name for text in texts for inner in _strings_in(text) for name in _names_in(inner)} - known.keys()
+    found: dict[str, Any] = {}
+    for here in around:
+        found.update((name, here[name]) for name in missing - found.keys() if name in here)
+        found.update((name, here[name]) for name in quoted - found.keys() if _is_hint(here.get(name)))
+    return found
+
+
+def _frames_around(function: Callable[..., Any], frame: types.FrameType) -> Iterator[types.FrameType]:
+    """The frames of the functions and class bodies that the function is written in, innermost first."""
+    place: str = getattr(function, "__qualname__", "")
+    current: types.FrameType | None = frame if "." in place else None  # no dot: a module's own function
+    while current is not None:
+        if place.startswith(f"{current.f_code.co_qualname}.") and current.f_globals is function.__globals__:
+            yield current
+        current = current.f_back
+
+
+def _names_in(text: str) -> set[str]:
+    return {node.id for node in _parsed(text) if isinstance(node, ast.Name)}
+
+
+def _strings_in(text: str) -> set[str]:
+    """`"Pair"` in `Optional["Pair"]`; the axes of a tensor too, so what such a name stands for must be a type."""
+    return {node.value for node in _parsed(text) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def _parsed(text: str) -> list[ast.AST]:
+    try:
+        return list(ast.walk(ast.parse(text.strip(), mode="eval")))
+    except (SyntaxError, ValueError):
+        return []
+
+
+def _is_hint(value: object) -> bool:
+    return isinstance(value, type) or type(value).__module__ in ("typing", "types")
+
+
+def names_tensors(function: Callable[..., Any], names: Mapping[str, Any]) -> bool:
+    """Whether an annotation of the function is jaxtyping's; a string that cannot be resolved is told by its form."""
+    try:
+        hints = typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
+    except Exception:  # noqa: BLE001  # a user's string may raise anything; what counts is what it looks like
+        return any(_ARRAY_TEXT.search(str(text)) for text in getattr(function, "__annotations__", {}).values())
+    return any(mentions_tensors(hint) for hint in hints.values())
+
+
+def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The annotations of a function with every string replaced by what it means.
+
+    Raises:
+        DeclarationError: a string names nothing, or jaxtyping refuses what it says.
+    """
+    try:
+        return typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
+    except Exception as error:
+        texts = _annotation_texts(function)
+        raise with_fields(
+            DeclarationError(
+                f"{where}: an annotation cannot be resolved: {type(error).__name__}: {error}\n"
+                f"  annotations: {texts}\n"
+                "  Import or define every name that it uses before the first call."
+            ),
+            where=where,
+            expected="annotations that can be resolved",
+            actual=texts,
+            hint="import or define every name that it uses before the first call",
+        ) from error
+
+
+def _annotation_texts(function: Callable[..., Any]) -> str:
+    try:
+        return ", ".join(f"{name}: {text}" for name, text in function.__annotations__.items())
+    except NameError as error:  # evaluated lazily from Python 3.14 on
+        return str(error)
+
+
+def _closure(function: Callable[..., Any]) -> dict[str, Any]:
+    cells: Any = getattr(function, "__closure__", None) or ()
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    found: dict[str, Any] = {}
+    for name, cell in zip(names, cells, strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # the variable has no value yet
+            continue
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A hint, and whether it says all; if not, it checks nothing and the reference engine decides."""
+
+    hint: Hint
+    expressible: bool
+
+
+def _read(annotation: Any, parameters: Collection[str], where: str) -> _Read:
+    try:
+        hint = read_hint(annotation)
+        for axis in (axis for array in arrays_in(hint) for axis in array.axes if axis.kind is Kind.EXPRESSION):
+            split_placeholders(axis.name, parameters)
+    except Inexpressible:
+        return _Read(AnythingHint(annotation), expressible=False)
+    except SyntaxError as error:
+        raise _declaration_error(where, f"an axis is no expression: {error.text or error}: {error.msg}") from None
+    return _Read(hint, expressible=True)
+
+
+def _checked_at_the_end(annotation: Any, function: Callable[..., Any], where: str) -> Any:
+    """What each checked result must be: for a generator, each item that it yields."""
+    flavour = flavour_of(function)
+    if flavour is not flavour_of(inspect.unwrap(function)):
+        return Any  # a decorator below turned it into something else, and the annotation is of what was below that
+    if flavour in (Flavour.PLAIN, Flavour.COROUTINE):
+        return annotation
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
+    if origin is not None and origin.__name__ in _YIELDS:
+        return arguments[0] if arguments and mentions_tensors(arguments[0]) else Any
+    if mentions_tensors(annotation):
+        raise with_fields(
+            _declaration_error(where, f"it yields, so its result is annotated as Iterator[...], not {annotation}"),
+            argument="return",
+            expected="Iterator[...]",
+            actual=str(annotation),
+            hint="annotate what it yields, as in Iterator[Float[Tensor, ...]]",
+        )
+    return Any
+
+
+def _declaration_error(where: str, problem: str) -> DeclarationError:
+    error = DeclarationError(f"{where}: {problem}")
+    error.where = where
+    return error
+
+
+def split_placeholders(expression: str, parameters: Collection[str]) -> list[str]:
+    """The paths in an expression's `{...}` parts: `{self.width}-1` gives `["self.width"]`.
+
+    Raises:
+        Inexpressible: a part is more than a path from a parameter, so only the reference engine can tell.
+        SyntaxError: it can be no expression, whatever the parts give.
+    """
+    paths = [path.strip() for path in _PLACEHOLDER.findall(expression)]
+    for path in paths:
+        words = path.split(".")
+        if not all(word.isidentifier() for word in words) or words[0] not in parameters:
+            raise Inexpressible(f"{{{path}}} is evaluated by jaxtyping")
+    rest = _PLACEHOLDER.sub("0", expression)
+    if _GLUED.search(expression) or (paths and "**" in rest) or "{" in rest or not _is_arithmetic(rest):
+        raise Inexpressible(f"{expression} is evaluated by jaxtyping")
+    return paths
+
+
+def _is_arithmetic(expression: str) -> bool:
+    """Whether an expression is sums, products, comparisons and calls: what we may write into our own source."""
+    return all(isinstance(node, _ARITHMETIC) for node in ast.walk(ast.parse(expression, mode="eval")))
+
+
+def free_names(array: ArrayHint) -> tuple[str, ...]:
+    """The names a tensor annotation uses, `*name` ones and those in expressions included."""
+    names: list[str] = []
+    for axis in array.axes:
+        if axis.kind is Kind.NAME:
+            names.append(axis.name)
+        elif axis.kind is Kind.EXPRESSION:
+            names.extend(names_in(axis.name))
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,26 @@
+"""A failed call explained: every mismatch, where each size came from, the text, and the fix."""
+
+from dimtyped.diagnosis.enclosing_calls import arguments_of as arguments_of
+from dimtyped.diagnosis.explanation import (
+    build_error as build_error,
+    declared_names as declared_names,
+    find_mismatches as find_mismatches,
+    kind_of as kind_of,
+    names_of as names_of,
+    unexplained as unexplained,
+)
+from dimtyped.diagnosis.mismatch import (
+    Binding as Binding,
+    Findings as Findings,
+    Mismatch as Mismatch,
+    axis_name as axis_name,
+    placed as placed,
+)
+from dimtyped.diagnosis.snapshot import (
+    Seen as Seen,
+    describe as describe,
+    look as look,
+    seen as seen,
+    shape_text as shape_text,
+)
+from dimtyped.diagnosis.text import dtype_text as dtype_text

@@ -1,0 +1,237 @@
+"""A failed call as an explanation: which argument, every mismatch, each name with its size and origin, the mend."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from dimtyped.annotations import Hint, Signature, annotation_text, arrays_in, free_names, size_at
+from dimtyped.diagnosis.enclosing_calls import Around, calls_around
+from dimtyped.diagnosis.mismatch import Binding, Call, Findings
+from dimtyped.diagnosis.snapshot import Seen
+from dimtyped.diagnosis.text import Report, dtype_text
+from dimtyped.errors import (
+    DimensionAssertionError,
+    DimensionError,
+    DimensionIndexError,
+    DimensionNotImplementedError,
+    DimensionValueError,
+)
+from dimtyped.names import Claim, Scope, is_scope, owner_text, scope_of, short_text
+from dimtyped.runtime import parent_of, path_of, root_of
+
+if TYPE_CHECKING:
+    from dimtyped.diagnosis.fixes import Mend
+
+_T = TypeVar("_T")
+_CALLS = 3  # typed calls around that are looked at
+_KINDS = (
+    DimensionError,
+    DimensionValueError,
+    DimensionIndexError,
+    DimensionAssertionError,
+    DimensionNotImplementedError,
+)
+
+
+def find_mismatches(
+    signature: Signature,
+    declared: Mapping[str, Binding],
+    values: Mapping[str, Seen],
+    result: Seen | None,
+    paths: Mapping[str, Any],
+    owner: Any = None,
+    lent: Mapping[str, Any] | None = None,
+) -> Findings:
+    """Checks a call again over descriptions of its values; `paths` gives what `{self.width}` reads."""
+    return Call(signature, declared, values, result, paths, owner, lent or {}).check()
+
+
+def declared_names(signature: Signature, owner: Any, where: str, scope: Scope | None) -> dict[str, Binding]:
+    """The names that have their size before the call, each with the words for who declares it."""
+    layer = "" if where.endswith(".forward") else f"{where}: "
+    found = {name: Binding(size, "fixed by typed(dims=...)") for name, size in signature.fixed.items()}
+    for name, path in signature.attributes.items():
+        if owner is not None:
+            found[name] = Binding(size_at(owner, path), f"declared by {layer}{short_text(owner)}")
+    if scope is not None and owner is not None:
+        for name, size in scope.names.items():
+            claims = scope.owners_of(name)
+            best = next((claim for claim in claims if "=" not in claim.owner), claims[0])
+            found.setdefault(name, Binding(size, f"declared by {owner_text(owner, best)}"))
+    return found
+
+
+def build_error(
+    findings: Findings,
+    where: str,
+    labels: Mapping[str, str],
+    kind: type[DimensionError] = DimensionError,
+    notes: tuple[str, ...] = (),
+) -> DimensionError:
+    """The error for a call's findings, its text and its data.
+
+    `labels` are the user's words for a layer's names, `notes` what else is to be told of the wrong values.
+    """
+    first = findings.mismatches[0]
+    around = _unless_it_fails(lambda: _around(findings), [])
+    mend = _unless_it_fails(lambda: find_mend(findings, labels, around), None)
+    hint = mend.text if mend is not None else ""
+    surroundings = _unless_it_fails(lambda: _surroundings(findings, where, mend, around), {"notes": ()})
+    surroundings["notes"] = (*notes, *surroundings["notes"])
+    report = Report(where, findings, labels, hint, **surroundings)
+    error = kind(str(report))
+    error.where = where
+    error.argument = first.place.partition("[")[0].partition(".")[0]
+    error.dim = report.axes(first.hint) if first.kind == "rank" else labels.get(first.dim, first.dim)
+    error.expected = report.wanted(first) if first.kind in ("type", "dtype") else _plain(first.expected)
+    error.actual = _plain(first.actual)
+    sizes = {labels.get(name, name): binding.size for name, binding in findings.bindings.items()}
+    error.bindings = sizes | {f"*{name}": tuple(binding.size[1]) for name, binding in findings.runs.items()}
+    error.hint = hint
+    return error
+
+
+def kind_of(error: Exception) -> type[DimensionError]:
+    """Our kind of error for one of torch's, which what caught torch's still catches."""
+    return next((kind for kind in _KINDS if issubclass(kind, type(error))), DimensionError)
+
+
+def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[Around] = ()) -> Mend | None:
+    """What to write instead, where the pattern is known."""
+    from dimtyped.diagnosis.fixes import Trial, mend_of  # noqa: PLC0415  # a tenth of the package, of use in a failed call alone
+
+    call = findings.call
+    if call is None:
+        return None
+    outer = {name: size for call_around in reversed(around) for name, size in call_around.sizes.items()}
+    meaning = next((claim.name for _, claim in _meanings(findings)), "") or next(
+        (name for name, _ in _both_directions(findings)), ""
+    )
+    return mend_of(Trial(call, findings, labels, root_of(call.owner), outer, meaning))
+
+
+def _unless_it_fails(explain: Callable[[], _T], otherwise: _T) -> _T:
+    """A part of an explanation; one that fails must not hide the error that it is to explain."""
+    try:
+        return explain()
+    except Exception:  # noqa: BLE001  # a user's own objects are looked at here
+        return otherwise
+
+
+# What is around the call ----------------------------------------------------------------------------------------------
+
+
+def _around(findings: Findings) -> list[Around]:
+    """The typed calls around the failed one, nearest first."""
+    call = findings.call
+    return list(itertools.islice(calls_around(call.signature), _CALLS)) if call is not None else []
+
+
+def _surroundings(findings: Findings, where: str, mend: Mend | None, around: list[Around]) -> dict[str, Any]:
+    """What the report tells beside the call itself."""
+    owner = findings.call.owner if findings.call is not None else None
+    path = path_of(owner) if isinstance(owner, torch.nn.Module) else ""
+    notes = [*_identity(findings, around), *_likeness(findings, around)]
+    if mend is None or mend.is_general:  # other mends say by themselves what the value is
+        notes += _other_meanings(findings)
+    outer = tuple(str(call) for call in around if call.sizes)
+    return {"path": path if path != where else "", "notes": tuple(notes), "around": outer}
+
+
+def _identity(findings: Findings, around: list[Around]) -> Iterator[str]:
+    """What the wrong value is called in the call around, where it is the very same object."""
+    wrong = findings.mismatches[0]
+    for outer in around:
+        parameter = outer.name_of(wrong.value.value)
+        if parameter is not None and wrong.value.is_tensor:
+            yield f"it is `{parameter.name}` of {outer.where}: {annotation_text(parameter.annotation)}"
+            return
+
+
+def _likeness(findings: Findings, around: list[Around]) -> Iterator[str]:
+    """Which axes a tensor of a wrong dtype seems to have, where its annotation says nothing of axes."""
+    wrong = findings.mismatches[0]
+    shape = wrong.value.shape or ()
+    if wrong.kind != "dtype" or names_of(wrong.hint) or not shape or not around:
+        return
+    names: dict[Any, set[str]] = {}
+    module = root_of(findings.call.owner if findings.call is not None else None)
+    sizes = (
+        [(claim.name, claim.size) for claim in (*scope_of(module).claims, *scope_of(module).inherited)]
+        if module
+        else []
+    )
+    for name, size in (*sizes, *(item for call in around for item in call.sizes.items())):
+        names.setdefault(size, set()).add(name)
+    words = [min(names[size]) if size != 1 and len(names.get(size, ())) == 1 else str(size) for size in shape]
+    if any(not word.isdigit() for word in words):
+        yield f"its sizes are those of ({', '.join(words)})"
+
+
+def _other_meanings(findings: Findings) -> Iterator[str]:
+    """What the wrong size is the size of, where just one name of the module around has it."""
+    for holder, claim in _meanings(findings):
+        yield f"{claim.size} is {claim.name}, declared by {owner_text(holder, claim)}"
+    for name, path in _both_directions(findings):
+        yield f"{findings.mismatches[0].actual} is {name}: {path} is bidirectional"
+
+
+def _both_directions(findings: Findings) -> Iterator[tuple[str, str]]:
+    """What two directions are called and whose they are, where one recurrent layer gives just the wrong size."""
+    owner = findings.call.owner if findings.call is not None else None
+    wrong = findings.mismatches[0]
+    root = root_of(owner)
+    if not isinstance(owner, torch.nn.Module) or wrong.kind != "size" or root is None or any(_meanings(findings)):
+        return
+    found = [
+        (name, layer)
+        for name, layer in root.named_modules()
+        if isinstance(layer, torch.nn.RNNBase) and layer.bidirectional and layer is not owner
+        if 2 * (layer.proj_size or layer.hidden_size) == wrong.actual
+    ]
+    if len(found) == 1:
+        ((name, layer),) = found
+        labels: Mapping[str, str] = getattr(layer, "_dim_labels", {})
+        role = "proj" if layer.proj_size else "hidden"
+        yield f"2*{labels.get(role, role)}", f"{type(root).__name__}.{name}"
+
+
+def _meanings(findings: Findings) -> Iterator[tuple[torch.nn.Module, Claim]]:
+    owner = findings.call.owner if findings.call is not None else None
+    wrong = findings.mismatches[0]
+    if not isinstance(owner, torch.nn.Module) or wrong.kind != "size" or not isinstance(wrong.actual, int):
+        return
+    holder = owner if is_scope(owner) else parent_of(owner)
+    claims = [claim for claim in scope_of(holder).claims if claim.size == wrong.actual] if holder is not None else []
+    if wrong.actual > 1 and len({claim.name for claim in claims}) == 1 and holder is not None:
+        yield holder, next((claim for claim in claims if not claim.is_parameter), claims[0])
+
+
+def unexplained(where: str, argument: str, annotation: Any = None) -> DimensionError:
+    """The error where the second check finds nothing: only jaxtyping can decide, or the values have changed since.
+
+    `argument` may be `"return"`, or empty where it is not known.
+    """
+    subject = {"return": "the result", "": "an argument"}.get(argument, f"argument `{argument}`")
+    wanted = "its annotation" if annotation is None else annotation_text(annotation)
+    error = DimensionError(f"{where}: {subject} does not fit {wanted}")
+    error.where, error.argument = where, argument
+    return error
+
+
+def names_of(hint: Hint) -> tuple[str, ...]:
+    """Every name that the tensor annotations of a hint use."""
+    return tuple(name for array in arrays_in(hint) for name in free_names(array))
+
+
+def _plain(value: Any) -> Any:
+    """Data that pickles and prints: no class objects of jaxtyping's making."""
+    if isinstance(value, bool | int | str | tuple) or value is None:
+        return value
+    if isinstance(value, torch.dtype):
+        return dtype_text(value)
+    return annotation_text(value) if isinstance(value, type) else str(value)

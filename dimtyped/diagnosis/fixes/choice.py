@@ -1,0 +1,53 @@
+"""Which mend is shown: the first of all that make the call fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from dimtyped.diagnosis.fixes import arguments, layers, packed, recurrent
+from dimtyped.diagnosis.fixes.fix import Mend, Trial
+
+_PROPOSERS: tuple[Callable[[Trial], Iterator[Mend]], ...] = (  # the surer of its cause, the earlier
+    arguments.swapped_kinds,
+    arguments.outvoted_place,
+    recurrent.pair,
+    recurrent.one_step,
+    recurrent.unbatched_state,
+    recurrent.state_order,
+    recurrent.batch_first,
+    layers.sequence_first,
+    layers.class_axis,
+    layers.one_hot,
+    layers.channel_axis,
+    recurrent.smaller_batch,
+    recurrent.both_directions,
+    layers.flat_batch,
+    layers.concatenation,
+    layers.misspelt,
+    layers.repetition,
+    layers.lookup,
+    packed.packing,
+    packed.padding,
+    arguments.one_place,
+    arguments.other_kind,
+    arguments.all_alike,
+    recurrent.bridge,
+    arguments.swapped,
+    arguments.two_places,
+    arguments.other_place,
+    layers.folded_batch,
+    layers.projection,
+)
+_UNTRIED = (
+    "expression",
+    "extent",
+)  # what torch or a user's own expression refuses: fitting the annotations says nothing
+
+
+def mend_of(trial: Trial) -> Mend | None:
+    """The mend to show, or None where the pattern is not known."""
+    if all(mismatch.kind == "extent" for mismatch in trial.mismatches):
+        return layers.advice(trial)
+    if not trial.call.signature.expressible or any(mismatch.kind in _UNTRIED for mismatch in trial.mismatches):
+        return None
+    return next((mend for propose in _PROPOSERS for mend in propose(trial) if trial.fits(mend)), None)

@@ -1,0 +1,200 @@
+"""Mends that know which layer was called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from dimtyped.diagnosis.fixes.fix import Mend, Trial, reshaped, sizes_of
+from dimtyped.diagnosis.snapshot import Seen
+from dimtyped.names import are_twins
+
+_INPUTS = ("input", "query", "key", "value", "src", "tgt", "memory")
+_CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+_NOTHING = Seen(type(None))
+_CONVOLUTIONS = {
+    "Conv1d": 1,
+    "Conv2d": 2,
+    "Conv3d": 3,
+    "ConvTranspose1d": 1,
+    "ConvTranspose2d": 2,
+    "ConvTranspose3d": 3,
+}
+
+
+def class_axis(trial: Trial) -> Iterator[Mend]:
+    """Scores whose classes are the last axis, for a loss that wants them second."""
+    value = trial.argument("input")
+    shape = sizes_of(value) if value is not None else None
+    if not isinstance(trial.owner, _CLASSIFIERS) or value is None or shape is None or len(shape) < 3:
+        return
+    order = (0, len(shape) - 1, *range(1, len(shape) - 1))
+    code = f"input.permute({', '.join(map(str, order))})"
+    moved = reshaped(value, tuple(shape[index] for index in order))
+    yield Mend(f"The classes are axis 1: `{code}` fits.", {"input": code}, {"input": moved})
+
+
+def one_hot(trial: Trial) -> Iterator[Mend]:
+    """A target with an axis of classes where the number of each class is wanted."""
+    given, target = trial.argument("input"), trial.argument("target")
+    if not isinstance(trial.owner, _CLASSIFIERS) or given is None or target is None or target.shape != given.shape:
+        return
+    axis = min(1, len(given.shape or ()) - 1)
+    code, shape = f"target.argmax({axis})", sizes_of(target) or ()
+    made = Seen(torch.Tensor, dtype=torch.int64, shape=(*shape[:axis], *shape[axis + 1 :]))
+    yield Mend(
+        f"Is `target` one-hot? The number of each class is wanted: `{code}` fits.", {"target": code}, {"target": made}
+    )
+
+
+def sequence_first(trial: Trial) -> Iterator[Mend]:
+    """Inputs with the batch first, for an attention or transformer layer that was made without `batch_first`."""
+    shapes = {name: sizes_of(trial.argument(name) or _NOTHING) or () for name in _INPUTS}
+    batched = {name: shape for name, shape in shapes.items() if len(shape) == 3}
+    if getattr(trial.owner, "batch_first", True) or isinstance(trial.owner, torch.nn.RNNBase) or not batched:
+        return
+    code = {name: f"{name}.permute(1, 0, 2)" for name in batched}
+    moved = {name: reshaped(trial.call.values[name], (b, a, c)) for name, (a, b, c) in batched.items()}
+    *first, last = (f"`{name}`" for name in batched)
+    told = f"{', '.join(first)} and {last}" if first else last
+    kind = type(trial.owner).__name__
+    yield Mend(f"Is the batch first in {told}? Then make this {kind}(..., batch_first=True).", code, moved)
+
+
+def lookup(trial: Trial) -> Iterator[Mend]:
+    """Integers where features are wanted: ids that no embedding has looked up."""
+    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    if shape and wrong.value.dtype in (torch.int64, torch.int32) and isinstance(wrong.expected, int):
+        made = Seen(torch.Tensor, dtype=torch.float32, shape=(*shape, wrong.expected))
+        text = f"If these are token ids, look them up first, in an nn.Embedding(vocab, {wrong.expected})."
+        yield Mend(text, {}, {wrong.place: made}, is_general=True, is_other_form=True)
+
+
+def channel_axis(trial: Trial) -> Iterator[Mend]:
+    """Images with their channels last."""
+    value = trial.argument("input")
+    spatial = _CONVOLUTIONS.get(type(trial.owner).__name__)
+    shape = sizes_of(value) if value is not None else None
+    if value is None or spatial is None or shape is None or len(shape) not in (spatial + 1, spatial + 2):
+        return
+    lead = len(shape) - spatial - 1
+    order = (*range(lead), len(shape) - 1, *range(lead, len(shape) - 1))
+    code = f"input.permute({', '.join(map(str, order))})"
+    moved = reshaped(value, tuple(shape[index] for index in order))
+    axes = ("the length", "height and width", "depth, height and width")[spatial - 1]
+    yield Mend(f"The channels come before {axes}: `{code}` fits.", {"input": code}, {"input": moved})
+
+
+def projection(trial: Trial) -> Iterator[Mend]:
+    """A width that the layer was not made for: another layer before it, or the layer made for it."""
+    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    if wrong.axis is None or not shape:
+        return
+    made = _maker(trial.owner, wrong.axis - len(shape), shape[wrong.axis], wrong.expected)
+    if made is not None:
+        changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
+        text = f"Make this layer with {_size_words(trial)}, or put `{made}` before it."
+        yield Mend(text, {wrong.place: f"{made}({wrong.place})"}, {wrong.place: changed}, is_general=True)
+
+
+def flat_batch(trial: Trial) -> Iterator[Mend]:
+    """A feature map of which the batch was flattened too; the calls around know the batch."""
+    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    if len(shape) != 1 or not wrong.expected or shape[0] % wrong.expected:
+        return
+    batch = shape[0] // wrong.expected
+    if batch > 1 and batch in trial.outer.values():
+        code = f"{wrong.place}.unflatten(0, ({batch}, {wrong.expected}))"
+        text = f"The batch of {batch} is flattened too: `{code}` fits; flatten(1) keeps it apart."
+        changed = reshaped(wrong.value, (batch, wrong.expected))
+        yield Mend(text, {wrong.place: code}, {wrong.place: changed})
+
+
+def concatenation(trial: Trial) -> Iterator[Mend]:
+    """A part of what the layer takes, as the embedding alone where it takes `embed+context`."""
+    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    whole = trial.label(wrong.dim)
+    if wrong.axis is None or not shape or not set("()*/-").isdisjoint(whole):
+        return
+    parts = whole.split("+")
+    if len(parts) > 1 and trial.meaning in parts:
+        parts.remove(trial.meaning)
+        changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
+        text = f"It is `{trial.meaning}` alone: join it with `{'+'.join(parts)}` first, by torch.cat over this axis."
+        yield Mend(text, {}, {wrong.place: changed}, is_other_form=True)
+
+
+def folded_batch(trial: Trial) -> Iterator[Mend]:
+    """More results than the batch has, by a whole factor: another axis went into it, as view(-1, ...) makes it."""
+    wrong, owner = trial.mismatches[0], trial.owner
+    is_result = wrong.place == "return" and isinstance(owner, torch.nn.Module)
+    is_loss = isinstance(owner, torch.nn.modules.loss._Loss) and wrong.place == "target"
+    sizes = (wrong.actual, wrong.expected) if is_result else (wrong.expected, wrong.actual)
+    is_sized = wrong.kind == "size" and wrong.axis == 0 and all(isinstance(size, int) and size > 1 for size in sizes)
+    if len(trial.mismatches) != 1 or not (is_result or is_loss) or not is_sized or sizes[0] % sizes[1]:
+        return
+    text = (
+        f"{sizes[0]} is {sizes[0] // sizes[1]} times {sizes[1]}: has a view(-1, ...) put another axis into the batch? "
+        "flatten(1) keeps the batch as it is."
+    )
+    shape = sizes_of(wrong.value) or (0,)
+    changed = reshaped(wrong.value, (wrong.expected, *shape[1:]))
+    yield Mend(text, {}, {wrong.place: changed}, is_general=True)
+
+
+def repetition(trial: Trial) -> Iterator[Mend]:
+    """One channel for a layer of several."""
+    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    if wrong.axis is None or not shape or shape[wrong.axis] != 1:
+        return
+    sizes = ", ".join(str(wrong.expected) if index == wrong.axis else "-1" for index in range(len(shape)))
+    code = f"{wrong.place}.expand({sizes})"
+    changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
+    text = f"Make this layer with {_size_words(trial)}, or repeat that axis: `{code}`."
+    yield Mend(text, {wrong.place: code}, {wrong.place: changed}, is_general=True)
+
+
+def _shape_of_input(trial: Trial) -> tuple[int, ...]:
+    """The shape of a layer's input of which just the width is not what the layer was made for."""
+    wrong = trial.mismatches[0]
+    contract = getattr(trial.owner, "contract", None)
+    is_width = contract is not None and wrong.kind == "size" and wrong.dim in contract.sizes and wrong.place in _INPUTS
+    return (sizes_of(wrong.value) or ()) if is_width and isinstance(wrong.expected, int) else ()
+
+
+def _size_words(trial: Trial) -> str:
+    """The size that the layer would have to be made with: `2*embed=256`."""
+    wrong = trial.mismatches[0]
+    return f"{trial.meaning or trial.label(wrong.dim)}={wrong.actual}"
+
+
+def _maker(layer: torch.nn.Module, axis: int, have: int, want: int) -> str | None:
+    """The layer that makes one width of another."""
+    spatial = _CONVOLUTIONS.get(type(layer).__name__)
+    if spatial is not None:
+        return f"nn.Conv{spatial}d({have}, {want}, 1)"
+    return f"nn.Linear({have}, {want})" if axis == -1 and have > 0 else None
+
+
+def advice(trial: Trial) -> Mend | None:
+    """What to do about a size that torch refuses; there is no other tensor to propose."""
+    wrong = trial.mismatches[0]
+    text = ""
+    if isinstance(trial.owner, (*_CLASSIFIERS, torch.nn.MultiMarginLoss)) and wrong.dim == "classes":
+        least = str(wrong.expected).rpartition(" ")[2]
+        text = f"Make the layer before this one give {least} classes; those in `target` count from 0."
+    elif wrong.dim == "batch" and "training" in str(wrong.expected):
+        text = "DataLoader(..., drop_last=True) leaves such a batch out; model.eval() needs no statistics of it."
+    elif hasattr(trial.owner, "kernel_size") and str(wrong.expected).startswith("at least"):
+        text = "It is smaller than the kernel: give a larger input, a smaller kernel_size or more padding."
+    return Mend(text, {}, {}, is_general=True) if text else None
+
+
+def misspelt(trial: Trial) -> Iterator[Mend]:
+    """A name in the annotation that looks like a misspelling of another one."""
+    for wrong in trial.mismatches:
+        for name in trial.findings.bindings:
+            if wrong.kind == "size" and are_twins(wrong.dim, name):
+                text = f"Did you mean `{name}` where the annotation of `{wrong.place}` says `{wrong.dim}`?"
+                yield Mend(text, {}, {}, {(wrong.place, wrong.dim): name})

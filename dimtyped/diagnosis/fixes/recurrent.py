@@ -1,0 +1,247 @@
+"""Mends of recurrent layers' states and inputs, where the layer itself or a model around it shows the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from dimtyped.diagnosis.fixes.fix import Mend, Trial, reshaped, sizes_of, subject
+from dimtyped.diagnosis.snapshot import Seen
+
+
+def pair(trial: Trial) -> Iterator[Mend]:
+    """`(h, c)` for a layer that takes h alone, and the reverse."""
+    layer, place = trial.owner, trial.places[0]
+    if not isinstance(layer, torch.nn.RNNBase) or place != "hx":
+        return
+    value = trial.argument(place)
+    if value is None:
+        return
+    if layer.mode != "LSTM" and value.items is not None and len(value.items) == 2:
+        text = f"It is the (h, c) of an LSTM; {_article(layer)} takes h alone: `hx[0]` fits."
+        yield Mend(text, {place: "hx[0]"}, {place: value.items[0][1]})
+    if layer.mode == "LSTM" and value.shape is not None:
+        zeros = Seen(value.cls, dtype=value.dtype, shape=value.shape)
+        both = Seen(tuple, items=((0, value), (1, zeros)))
+        text = "An LSTM's state is a pair (h, c): `(hx, torch.zeros_like(hx))` starts c from zeros."
+        yield Mend(text, {place: "(hx, torch.zeros_like(hx))"}, {place: both})
+
+
+def batch_first(trial: Trial) -> Iterator[Mend]:
+    """An input the other way round than `batch_first` says."""
+    layer = trial.owner
+    value = trial.argument("input")
+    if not isinstance(layer, torch.nn.RNNBase) or value is None or len(sizes_of(value) or ()) != 3:
+        return
+    first, second, width = sizes_of(value) or (0, 0, 0)
+    given, flag = ("batch first", "True") if not layer.batch_first else ("sequence first", "False")
+    text = (
+        f"Is `input` {given}? Then make this {type(layer).__name__}(..., batch_first={flag}), "
+        "or `input.permute(1, 0, 2)` fits."
+    )
+    changed = reshaped(value, (second, first, width))
+    yield Mend(text, {"input": "input.permute(1, 0, 2)"}, {"input": changed})
+
+
+def one_step(trial: Trial) -> Iterator[Mend]:
+    """One step of a batch, (batch, embed), which reads as one unbatched sequence; the state shows what it is."""
+    layer, value = trial.owner, trial.argument("input")
+    parts = _parts(trial.argument("hx"))
+    shape = sizes_of(value) if value is not None else None
+    if not isinstance(layer, torch.nn.RNNBase) or value is None or shape is None or len(shape) != 2:
+        return
+    if [sizes_of(part) for part in parts] == _state_shapes(layer, shape[0]) and shape[1] == layer.input_size:
+        axis = 1 if layer.batch_first else 0
+        code = f"input.unsqueeze({axis})"
+        changed = reshaped(value, (shape[0], 1, shape[1]) if axis else (1, *shape))
+        text = f"Without an axis `seq` it is one unbatched sequence: `{code}` makes it one step of a batch."
+        yield Mend(text, {"input": code}, {"input": changed}, is_other_form=True)
+
+
+def unbatched_state(trial: Trial) -> Iterator[Mend]:
+    """A state with an axis for the batch, for an input without one."""
+    value = trial.argument("input")
+    if isinstance(trial.owner, torch.nn.RNNBase) and value is not None and len(sizes_of(value) or ()) == 2:
+        rule = "`input` has no axis for the batch, so the state has none: `{}` fits."
+        yield from _state_mends(trial, _without_batch, "squeeze(1)", rule)
+
+
+def both_directions(trial: Trial) -> Iterator[Mend]:
+    """The final state of a bidirectional layer, for a layer that is as wide as both directions."""
+    wrong, shape = trial.mismatches[0], sizes_of(trial.mismatches[0].value) or ()
+    if wrong.kind != "size" or len(shape) != 3 or wrong.axis != 2 or isinstance(trial.owner, torch.nn.RNNBase):
+        return
+    found = _source_of(trial, (wrong.value,), is_part=True)
+    if found is None or not found[1].bidirectional or wrong.expected != 2 * shape[2]:
+        return
+    code = f"torch.cat([{wrong.place}[-2], {wrong.place}[-1]], -1)"
+    text = (
+        f"It is the final state of the bidirectional `{found[0]}`: `{code}` joins its last layer's directions; "
+        "the outputs of all steps are what it returns first."
+    )
+    changed = Seen(wrong.value.cls, dtype=wrong.value.dtype, shape=(shape[1], 2 * shape[2]))
+    yield Mend(text, {wrong.place: code}, {wrong.place: changed})
+
+
+def state_order(trial: Trial) -> Iterator[Mend]:
+    """A state in batch-first order: `batch_first` does not move it."""
+    layer = trial.owner
+    if not isinstance(layer, torch.nn.RNNBase):
+        return
+    rule = "A state is (layers, batch, hidden) whatever batch_first says: `{}` fits."
+    yield from _state_mends(trial, _swap_front, "permute(1, 0, 2)", rule)
+
+
+def smaller_batch(trial: Trial) -> Iterator[Mend]:
+    """A state kept from a batch of another size, such as the one before a smaller last batch."""
+    wrong = trial.mismatches[0]
+    have, want = wrong.actual, wrong.expected
+    if wrong.kind != "size" or wrong.axis != 1 or not isinstance(have, int) or not isinstance(want, int):
+        return
+    argument = wrong.place.partition("[")[0]
+    if trial.is_outvoted or not _is_state(trial, wrong.value, want):
+        return
+    if have > want:
+        rule = "A smaller last batch? `{}` cuts the state; DataLoader(..., drop_last=True) leaves it out."
+        yield from _state_mends(trial, lambda part: _cut(part, want), f"[:, :{want}].contiguous()", rule, argument)
+    elif isinstance(trial.owner, torch.nn.RNNBase):
+        text = f"The state is another batch's: without `{argument}` this one starts from zeros."
+        yield Mend(text, {argument: "None"}, {argument: Seen(type(None), text="None")})
+
+
+def bridge(trial: Trial) -> Iterator[Mend]:
+    """A state of other layers, directions or width: StateBridge maps one to the other."""
+    argument = trial.places[0].partition("[")[0]
+    value = trial.argument(argument)
+    parts = _parts(value)
+    is_input = isinstance(trial.owner, torch.nn.RNNBase) and argument != "hx"
+    if value is None or not parts or is_input:
+        return
+    if any(part.dtype is None or not part.dtype.is_floating_point for part in parts):
+        return
+    for path, target in _layers_in(trial.owner):
+        made = _first_state(target, parts)
+        if made is None:
+            continue
+        source = _source_of(trial, parts)
+        own = _path_in(trial.root, target) or path
+        if source is None:
+            root = type(trial.root).__name__.lower()
+            code = f"nn.StateBridge(source, {own if '.' in own else f'{root}.{own}'.rstrip('.')})"
+            text = f"If it is another layer's final state, `{code}` learns the map."
+        else:
+            code = f"nn.StateBridge({source[0]}, {own})"
+            text = f"It is {_difference(source, parts[0], made)}: `{code}` learns the map between the two."
+        yield Mend(text, {argument: f"{code}({argument})"}, {argument: made})
+
+
+def _state_mends(trial: Trial, change: Any, code: str, rule: str, argument: str = "hx") -> Iterator[Mend]:
+    """The same change of a state, or of both parts of an LSTM's."""
+    value = trial.argument(argument)
+    joint = code if code.startswith("[") else f".{code}"
+    if value is None:
+        return
+    if value.items is None:
+        changed = change(value)
+        if changed is not None:
+            yield Mend(
+                rule.format(f"{subject(argument)}{joint}"), {argument: f"{argument}{joint}"}, {argument: changed}
+            )
+        return
+    parts = [change(item) for _, item in value.items]
+    if all(part is not None for part in parts):
+        written = f"tuple(part{joint} for part in {argument})"
+        yield Mend(rule.format(written), {argument: written}, {argument: Seen(tuple, items=tuple(enumerate(parts)))})
+
+
+def _swap_front(value: Seen) -> Seen | None:
+    shape = sizes_of(value)
+    return reshaped(value, (shape[1], shape[0], shape[2])) if shape is not None and len(shape) == 3 else None
+
+
+def _without_batch(value: Seen) -> Seen | None:
+    shape = sizes_of(value) or ()
+    return reshaped(value, (shape[0], shape[2])) if len(shape) == 3 and shape[1] == 1 else None
+
+
+def _cut(value: Seen, size: int) -> Seen | None:
+    shape = sizes_of(value)
+    return reshaped(value, (shape[0], size, *shape[2:])) if shape is not None and len(shape) == 3 else None
+
+
+# Which layers have such a state ---------------------------------------------------------------------------------------
+
+
+def _parts(value: Seen | None) -> tuple[Seen, ...]:
+    """The tensors of a state: h, or h and c."""
+    if value is None:
+        return ()
+    if value.items is not None:
+        parts = tuple(item for _, item in value.items)
+        return parts if len(parts) == 2 and all(sizes_of(part) for part in parts) else ()
+    return (value,) if sizes_of(value) is not None else ()
+
+
+def _is_state(trial: Trial, value: Seen, batch: int) -> bool:
+    """Whether, but for its batch, a tensor is the state of a recurrent layer of the module that was called."""
+    shape = sizes_of(value) or ()
+    if len(shape) != 3:
+        return False
+    wanted = (shape[0], batch, shape[2])
+    return any(wanted in _state_shapes(layer, batch) for _, layer in _layers_in(trial.owner))
+
+
+def _layers_in(owner: Any) -> list[tuple[str, torch.nn.RNNBase]]:
+    """The recurrent layers of a module, with their paths; the layer itself has none."""
+    if not isinstance(owner, torch.nn.Module):
+        return []
+    return [(name, module) for name, module in owner.named_modules() if isinstance(module, torch.nn.RNNBase)]
+
+
+def _state_shapes(layer: torch.nn.RNNBase, *batch: int) -> list[tuple[int, ...]]:
+    """The shapes of h and, for an LSTM, of c."""
+    count = layer.num_layers * (2 if layer.bidirectional else 1)
+    shapes = [(count, *batch, layer.proj_size or layer.hidden_size)]
+    return [*shapes, (count, *batch, layer.hidden_size)] if layer.mode == "LSTM" else shapes
+
+
+def _first_state(target: torch.nn.RNNBase, parts: tuple[Seen, ...]) -> Seen | None:
+    """What a bridge would make of a state for this layer."""
+    shape = sizes_of(parts[0]) or ()
+    if len(shape) not in (2, 3):
+        return None
+    made = [reshaped(parts[0], wanted) for wanted in _state_shapes(target, *shape[1:-1])]
+    return made[0] if len(made) == 1 else Seen(tuple, items=tuple(enumerate(made)))
+
+
+def _source_of(trial: Trial, parts: tuple[Seen, ...], *, is_part: bool = False) -> tuple[str, torch.nn.RNNBase] | None:
+    """The layer of the running model whose final state this is, or its first part, where just one can be."""
+    shapes = [sizes_of(part) or () for part in parts]
+    batch = shapes[0][1:-1]
+    states = [(path, layer, _state_shapes(layer, *batch)) for path, layer in _layers_in(trial.root)]
+    found = [(path, layer) for path, layer, of in states if (of[: len(shapes)] if is_part else of) == shapes]
+    return found[0] if len(found) == 1 else None
+
+
+def _path_in(root: Any, layer: torch.nn.Module) -> str:
+    return next((name for name, module in _layers_in(root) if module is layer), "")
+
+
+def _difference(source: tuple[str, torch.nn.RNNBase], given: Seen, made: Seen) -> str:
+    """What sets the source's state apart, in words."""
+    path, layer = source
+    have: tuple[int, ...] = sizes_of(given) or (0,)
+    want: tuple[int, ...] = sizes_of(made if made.items is None else made.items[0][1]) or (0,)
+    if have[0] != want[0]:
+        kind = "bidirectional" if layer.bidirectional else f"{layer.num_layers}-layer"
+        return f"the final state of the {kind} `{path}`"
+    if have[-1] != want[-1]:
+        return f"the final state of `{path}`, which is {'narrower' if have[-1] < want[-1] else 'wider'}"
+    return f"the final state of `{path}`, of another kind"
+
+
+def _article(layer: torch.nn.RNNBase) -> str:
+    name = type(layer).__name__
+    return f"{'an' if name[0] in 'AEIORL' else 'a'} {name}"

@@ -1,0 +1,368 @@
+"""What can be done to one tensor: other axes, another dtype, another kind of value."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dimtyped.annotations import TORCH_DTYPES, ArrayHint, Axis, Hint, Kind, TupleHint, arrays_in
+from dimtyped.diagnosis.fixes.fix import Trial, computed, reshaped, sizes_of, subject, wanted_array
+from dimtyped.diagnosis.snapshot import Seen
+
+_MOST_AXES = 5  # beyond that an order of axes is no longer a guess that a reader can check
+_SHORT = (torch.float16, torch.bfloat16)
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+_FLOATS = (torch.float32, torch.float64, *_SHORT)
+_COMPLEX = (torch.complex64, torch.complex128)
+_USUAL = frozenset({torch.bool, *_INTEGERS, *_FLOATS, *_COMPLEX})  # torch converts, and copies, hardly any other
+_METHODS = {
+    "long": torch.int64,
+    "float": torch.float32,
+    "bool": torch.bool,
+    "int": torch.int32,
+    "double": torch.float64,
+    "half": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something done to one value.
+
+    Args:
+        code: How it is written, `{}` for the value: `{}.permute(1, 0, 2)`.
+        text: The sentence, `{}` for that code.
+        value: What it makes of the value.
+    """
+
+    code: str
+    text: str
+    value: Seen
+
+
+def changes_at(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
+    """Everything that is tried at one place, the likeliest first."""
+    for base in _bases(trial, place, value):
+        array = wanted_array(trial, place) or _nearest_array(trial, place, base.value)
+        if array is None or sizes_of(base.value) is None:
+            yield base
+            continue
+        for cast in _casts(trial, array, base.value):
+            yield _joined(base, cast, _kept(cast.value))
+            if not _makes_indices(base.value, cast.value):
+                yield from (_joined(base, cast, shape) for shape in _reshapes(trial, array, cast.value))
+
+
+def axis_changes(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
+    """Only its axes in another order, or one of size 1 more or less."""
+    array = wanted_array(trial, place)
+    if array is not None and sizes_of(value) is not None:
+        yield from _permutations(value)
+        yield from _squeezes(trial, array, value)
+
+
+def _joined(base: Change, cast: Change, shape: Change) -> Change:
+    """Several things done one after the other: the last one that does something gives the sentence."""
+    parts = [change for change in (base, shape, cast) if change.code != "{}"]
+    code = "{}"
+    for part in parts:
+        code = part.code.replace("{}", code)
+    text = parts[0].text if len(parts) == 1 else "Both the shape and the dtype differ: `{}` fits."
+    if len(parts) > 1 and base.code != "{}":
+        text = base.text
+    return Change(code, text if parts else "", shape.value)
+
+
+def _kept(value: Seen) -> Change:
+    return Change("{}", "", value)
+
+
+# Another kind of value ------------------------------------------------------------------------------------------------
+
+
+def _bases(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
+    """The value itself, or the tensor in it."""
+    mismatches = trial.at(place)
+    if not mismatches or mismatches[0].kind != "type":
+        yield _kept(value)
+        return
+    hint = mismatches[0].hint
+    if value.shape is not None:
+        yield Change("[{}]", "A list is wanted: `{}` fits.", Seen(list, items=((0, value),)))
+        yield Change("({},)", "A tuple is wanted: `{}` fits.", Seen(tuple, items=((0, value),)))
+        return
+    if value.items is not None and issubclass(value.cls, list | tuple):
+        yield from _of_items(value, hint)
+    yield from _of_numbers(value)
+
+
+def _of_items(value: Seen, hint: Hint) -> Iterator[Change]:
+    kind = value.cls.__name__
+    items = value.items or ()
+    for cls in (tuple, list):
+        yield Change(f"{cls.__name__}({{}})", f"A {cls.__name__} is wanted: `{{}}` fits.", Seen(cls, items=items))
+    if isinstance(hint, TupleHint):
+        return
+    for index, item in items:
+        of_layer = " A recurrent layer gives (output, state)." if len(items) == 2 and index == 0 else ""
+        yield Change(f"{{}}[{index}]", f"It is a {kind}, not the tensor in it: `{{}}` fits.{of_layer}", item)
+    first = items[0][1] if items else None
+    if first is not None and first.shape is not None and len({(i.shape, i.dtype) for _, i in items}) == 1:
+        stacked = Seen(torch.Tensor, dtype=first.dtype, shape=(len(items), *first.shape))
+        yield Change("torch.stack({})", f"It is a {kind} of tensors of one shape: `{{}}` fits.", stacked)
+
+
+def _of_numbers(value: Seen) -> Iterator[Change]:
+    """Numbers and arrays of NumPy's as tensors."""
+    if value.cls.__module__ == "numpy" and value.cls.__name__ == "ndarray" and value.value is not None:
+        dtype = TORCH_DTYPES.get(str(value.value.dtype))
+        if dtype is not None:
+            made = Seen(torch.Tensor, dtype=dtype, shape=tuple(value.value.shape))
+            yield Change("torch.from_numpy({})", "It is a NumPy array: `{}` fits.", made)
+        return
+    found = _numbers_in(value)
+    if found is not None:
+        kinds, shape = found
+        dtype = torch.float32 if float in kinds else torch.int64 if int in kinds else torch.bool
+        made = Seen(torch.Tensor, dtype=dtype, shape=shape)
+        yield Change("torch.tensor({})", "It is no tensor yet: `{}` fits.", made)
+
+
+def _numbers_in(value: Seen) -> tuple[frozenset[type], tuple[int, ...]] | None:
+    """The kinds of number in nested lists, and their shape, where these are numbers and all of one length."""
+    if value.cls in (bool, int, float):
+        return frozenset({value.cls}), ()
+    if value.items is None or not issubclass(value.cls, list | tuple) or not value.items:
+        return None
+    inner = [_numbers_in(item) for _, item in value.items]
+    if any(found is None or found[1] != (inner[0] or ((), ()))[1] for found in inner):
+        return None
+    kinds = frozenset(kind for found in inner if found is not None for kind in found[0])
+    return kinds, (len(inner), *(inner[0] or ((), ()))[1])
+
+
+def _nearest_array(trial: Trial, place: str, value: Seen) -> ArrayHint | None:
+    mismatches = trial.at(place)
+    hint = mismatches[0].hint if mismatches else trial.hint(place)
+    arrays = arrays_in(hint) if hint is not None else ()
+    rank = len(value.shape or ())
+    return min(arrays, key=lambda array: abs(len(array.axes) - rank), default=None)
+
+
+# Another dtype --------------------------------------------------------------------------------------------------------
+
+
+def _casts(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+    if array.dtypes is None or value.dtype in array.dtypes or value.dtype is None:
+        yield _kept(value)
+        return
+    if value.dtype.is_complex or value.dtype not in _USUAL:  # a cast would drop the imaginary part
+        return
+    named = [(f"{{}}.{method}()", dtype) for method, dtype in _METHODS.items() if dtype in array.dtypes]
+    named.sort(key=lambda cast: cast[1] is not torch.bool)  # a mask of ints is one of 0 and 1
+    others = sorted((str(dtype), dtype) for dtype in (array.dtypes & _USUAL) - set(_METHODS.values()))
+    for code, dtype in (*named, *((f"{{}}.to({name})", dtype) for name, dtype in others))[:1]:
+        yield Change(code, _cast_text(trial, value.dtype, dtype), Seen(computed(value), dtype=dtype, shape=value.shape))
+
+
+def _makes_indices(before: Seen, after: Seen) -> bool:
+    """Whether floats become integers: where the shape is wrong too, these are hardly indices."""
+    return bool(before.dtype and after.dtype and before.dtype.is_floating_point and not after.dtype.is_floating_point)
+
+
+def _cast_text(trial: Trial, before: torch.dtype, after: torch.dtype) -> str:
+    if before in _SHORT and _is_autocast():
+        given = str(before).removeprefix("torch.")
+        return f"Autocast makes it {given}: `{{}}` fits, or annotate it Float, which takes both."
+    if before.is_floating_point and not after.is_floating_point and after is not torch.bool:
+        return "If these are indices, `{}` fits; a float tensor such as a state is none."
+    if hasattr(trial.owner, "contract") and before.is_floating_point and {before, after} & {*_SHORT}:
+        return "`{}` fits; torch.autocast converts by itself."
+    if before is torch.float64 and after is torch.float32:
+        return "NumPy makes float64: `{}` fits."
+    if after is torch.bool:
+        return "`{}` fits, True for all but 0."
+    return "`{}` fits."
+
+
+def _is_autocast() -> bool:
+    return any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
+
+
+# Other axes -----------------------------------------------------------------------------------------------------------
+
+
+def _reshapes(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+    yield from _permutations(value)
+    yield from _squeezes(trial, array, value)
+    yield from _joins(trial, array, value)
+    yield from _splits(trial, array, value)
+    yield from _repeats(trial, array, value)
+    yield from _means(trial, array, value)
+
+
+def _permutations(value: Seen) -> Iterator[Change]:
+    shape = sizes_of(value) or ()
+    if not 2 <= len(shape) <= _MOST_AXES:
+        return
+    orders = sorted(itertools.permutations(range(len(shape))), key=lambda order: (_inversions(order), order))
+    for order in orders[1:]:
+        permuted = reshaped(value, tuple(shape[index] for index in order))
+        if len(shape) == 2:
+            yield Change("{}.T", "It is transposed: `{}` fits.", permuted)
+        else:
+            swapped = sum(index != at for at, index in enumerate(order)) == 2
+            why = "Two axes are swapped" if swapped else "The axes are in another order"
+            yield Change(f"{{}}.permute({', '.join(map(str, order))})", f"{why}: `{{}}` fits.", permuted)
+
+
+def _inversions(order: tuple[int, ...]) -> int:
+    """How far an order of axes is from the given one: in how many pairs of axes the two trade places."""
+    return sum(a > b for a, b in itertools.combinations(order, 2))
+
+
+def _squeezes(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+    """An axis of size 1 too many, or one missing."""
+    shape = sizes_of(value) or ()
+    for axis, size in enumerate(shape):
+        if size == 1:
+            rest = shape[:axis] + shape[axis + 1 :]
+            yield Change(f"{{}}.squeeze({axis})", "An axis of size 1 is too many: `{}` fits.", reshaped(value, rest))
+    if len(shape) < _wanted_rank(trial, array):
+        for axis in range(len(shape) + 1):
+            named = array.variadic is None and axis < len(array.axes) and array.axes[axis].kind is Kind.NAME
+            name = array.axes[axis].name if named else ""
+            text = f"The axis `{name}` is missing" if name else "An axis is missing"
+            longer = (*shape[:axis], 1, *shape[axis:])
+            yield Change(f"{{}}.unsqueeze({axis})", f"{text}: `{{}}` adds one of size 1.", reshaped(value, longer))
+
+
+def _wanted_rank(trial: Trial, array: ArrayHint) -> int:
+    """How many axes there must be, 0 where nothing says so."""
+    if array.variadic is None:
+        return len(array.axes)
+    run = trial.findings.runs.get(array.axes[array.variadic].name)
+    return len(array.axes) - 1 + len(run.size[1]) if run is not None else 0
+
+
+def _joins(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+    """Neighbouring axes that are to be one, as `heads` and `head_dim` are after attention; the last ones first."""
+    shape = (sizes_of(value) or ()) if value.dtype in _USUAL else ()  # it may copy
+    sizes = _declared_sizes(trial, array)
+    for count, start in itertools.product(range(2, len(shape) + 1), reversed(range(len(shape)))):
+        stop = start + count
+        if stop > len(shape) or (array.variadic is not None and math.prod(shape[start:stop]) not in sizes):
+            continue
+        flat = (*shape[:start], math.prod(shape[start:stop]), *shape[stop:])
+        code = f"{{}}.flatten({start})" if stop == len(shape) else f"{{}}.flatten({start}, {stop - 1})"
+        axes = " and ".join(map(str, range(start, stop))) if count == 2 else f"{start} to {stop - 1}"
+        yield Change(code, f"Axes {axes} are to be one: `{{}}` fits.", reshaped(value, flat))
+
+
+def _splits(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+    """One axis that is to be two, one of them of a known size."""
+    shape = sizes_of(value) or ()
+    if array.variadic is not None or len(array.axes) != len(shape) + 1:
+        return
+    for axis, size in enumerate(shape):
+        first, second = _both(size, known_size(trial, array.axes[axis]), known_size(trial, array.axes[axis + 1]))
+        if first * second == size and size > 0:
+            split = (*shape[:axis], first, second, *shape[axis + 1 :])
+            text = f"Axis {axis} is to be {first} by {second}: `{{}}` fits."
+            yield Change(f"{{}}.unflatten({axis}, ({first}, {second}))", text, reshaped(value, split))
+
+
+def _both(size: int, left: int, right: int) -> tuple[int, int]:
+    """Two factors of a size, where 0 stands for one that is not known."""
+    if left and right:
+        return left, right
+    known = left or right or 1
+    return (known, size // known) if left else (size // known, known)
+
+
+def _repeats(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+    """An axis of size 1 where a larger one is wanted, or no axis where the size is known."""
+    shape = sizes_of(value) or ()
+    if array.variadic is not None:
+        return
+    if len(array.axes) == len(shape):
+        for axis, size in enumerate(shape):
+            wanted = known_size(trial, array.axes[axis])
+            if size == 1 and wanted > 1:
+                yield _repeat(value, shape, axis, wanted, "{}")
+    elif len(array.axes) == len(shape) + 1:
+        for axis in range(len(shape) + 1):
+            wanted = known_size(trial, array.axes[axis])
+            if wanted > 1:
+                longer = (*shape[:axis], 1, *shape[axis:])
+                yield _repeat(value, longer, axis, wanted, f"{{}}.unsqueeze({axis})")
+
+
+def _repeat(value: Seen, shape: tuple[int, ...], axis: int, wanted: int, code: str) -> Change:
+    expanded = (*shape[:axis], wanted, *shape[axis + 1 :])
+    sizes = ", ".join(str(wanted) if index == axis else "-1" for index in range(len(shape)))
+    text = (
+        "An axis of size 1 can be repeated: `{}` fits."
+        if code == "{}"
+        else "An axis is missing: `{}` repeats it along one."
+    )
+    return Change(f"{code}.expand({sizes})", text, reshaped(value, expanded))
+
+
+def _means(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+    """An axis too many, of a size that no reshaping takes away: a mean that was forgotten. Not where any axis would do."""
+    shape = sizes_of(value) or ()
+    if array.variadic is not None or len(shape) != len(array.axes) + 1 or value.dtype not in _FLOATS:
+        return
+    rests = {axis: shape[:axis] + shape[axis + 1 :] for axis in range(len(shape))}
+    fitting = [
+        axis
+        for axis, rest in rests.items()
+        if all(_may_be(trial, *pair) for pair in zip(array.axes, rest, strict=True))
+    ]
+    if len(fitting) == 1:
+        text = f"Axis {fitting[0]} is too many: was a mean over it forgotten, `{{}}`?"
+        yield Change(f"{{}}.mean({fitting[0]})", text, reshaped(value, rests[fitting[0]]))
+
+
+def _may_be(trial: Trial, axis: Axis, size: int) -> bool:
+    """Whether what is known of an axis allows this size."""
+    known = known_size(trial, axis)
+    return not known or known == size
+
+
+def known_size(trial: Trial, axis: Axis) -> int:
+    """What an axis of an annotation must be, 0 where nothing says so."""
+    if axis.kind is Kind.SIZE:
+        return axis.size
+    known = trial.known(axis.name) if axis.kind is Kind.NAME else None
+    return known.size if known is not None and isinstance(known.size, int) else 0
+
+
+def _declared_sizes(trial: Trial, array: ArrayHint) -> set[int]:
+    return {known_size(trial, axis) for axis in array.axes if not axis.many} - {0, 1}
+
+
+def written(place: str, change: Change) -> str:
+    """The code of a change at a place."""
+    return change.code.replace("{}", subject(place))
+
+
+def told(place: str, change: Change) -> str:
+    """The sentence of a change at a place."""
+    return change.text.replace("{}", written(place, change))
+
+
+def value_at(trial: Trial, place: str) -> Seen | None:
+    """What stands at a place."""
+    mismatches = trial.at(place)
+    if mismatches:
+        return mismatches[0].value
+    value: Any = trial.call.result if place == "return" else trial.argument(place)
+    return value

@@ -1,0 +1,358 @@
+"""A failed call checked again, slowly: every mismatch, and what each name was bound to by whom.
+
+This walks the same hints as the engines do, over descriptions of the values. It runs only after an
+engine has refused a call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from dimtyped.annotations import (
+    AnythingHint,
+    ArrayHint,
+    Axis,
+    BeartypeHint,
+    ClassHint,
+    Hint,
+    ItemsHint,
+    Kind,
+    MappingHint,
+    RecordHint,
+    Signature,
+    TupleHint,
+    UnionHint,
+    evaluate,
+    is_bearable,
+    join,
+    packed_shape,
+)
+from dimtyped.diagnosis.snapshot import Seen, items_of, look, shape_text
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A failed call, which can be checked again with something in it changed: that is how a mend is tried.
+
+    Args:
+        signature: What was called.
+        declared: The names that have a size before the call.
+        values: Each argument that was given, by its parameter's name.
+        result: What the function gave, where that is to be checked.
+        paths: What the `{self.width}` of an annotation reads.
+        owner: The module whose method was called, if it is one.
+        lent: The names as `assert_dims` has left them when the result is checked.
+    """
+
+    signature: Signature
+    declared: Mapping[str, Binding]
+    values: Mapping[str, Seen]
+    result: Seen | None = None
+    paths: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    owner: Any = None
+    lent: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def check(
+        self, changed: Mapping[str, Seen] | None = None, renamed: Mapping[tuple[str, str], str] | None = None
+    ) -> Findings:
+        """All that does not fit, with other values at some places, and other names for some names at a place."""
+        findings = Findings(
+            bindings=dict(self.declared), paths=self.paths, changed=changed or {}, renamed=renamed or {}, call=self
+        )
+        for parameter in self.signature.parameters:
+            value = self.values.get(parameter.name)
+            if value is None:
+                continue
+            if parameter.kind.name in ("VAR_POSITIONAL", "VAR_KEYWORD"):
+                for key, item in value.items or ():
+                    findings.check(parameter.hint, item, f"{parameter.name}[{key!r}]")
+            else:
+                findings.check(parameter.hint, value, parameter.name)
+        if self.result is not None:
+            findings.learn(self.lent, "bound by assert_dims")
+            findings.check(self.signature.result, self.result, "return")
+        return findings
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a name means in a call, and who said so: a declaration, or a value at a place."""
+
+    size: Any
+    place: str = ""
+    value: Seen | None = None
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the module or the decorator declares it, rather than a value of this call."""
+        return self.value is None
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One thing that does not fit. `kind` is `type`, `dtype`, `rank`, `size` or `expression`; `axis` is an index of the shape."""
+
+    place: str
+    kind: str
+    hint: Hint
+    value: Seen
+    dim: str = ""
+    expected: Any = None
+    actual: Any = None
+    axis: int | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    """All that a call's check found, in order.
+
+    `changed` holds what stands at a place instead of what the call gave; `renamed`, other names for a place's names.
+    `undecided` is what could not be told: expressions over names without a size, changed values that beartype would see.
+    """
+
+    bindings: dict[str, Binding] = field(default_factory=dict[str, Binding])
+    runs: dict[str, Binding] = field(default_factory=dict[str, Binding])
+    mismatches: list[Mismatch] = field(default_factory=list[Mismatch])
+    paths: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    changed: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
+    renamed: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    undecided: list[str] = field(default_factory=list[str])
+    call: Call | None = None
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What each name is, `*name` for a run of axes."""
+        return {name: binding.size for name, binding in self.bindings.items()} | {
+            f"*{name}": binding.size for name, binding in self.runs.items()
+        }
+
+    def learn(self, names: Mapping[str, Any], place: str) -> None:
+        """Takes over what is known elsewhere of names that nothing here has bound."""
+        for name, size in names.items():
+            known = self.runs if name.startswith("*") else self.bindings
+            if size is not None:
+                known.setdefault(name.lstrip("*"), Binding(size, place))
+
+    def fork(self) -> Findings:
+        """The same names, no mismatch: to try one option of a union."""
+        return dataclasses.replace(self, bindings=dict(self.bindings), runs=dict(self.runs), mismatches=[])
+
+    def check(self, hint: Hint, value: Seen, place: str) -> None:
+        """Checks one value, noting what does not fit and what it binds."""
+        value = self.changed.get(place, value)
+        match hint:
+            case AnythingHint():
+                return
+            case ArrayHint():
+                self._check_tensor(hint, value, place)
+            case ClassHint(cls=cls):
+                if not issubclass(value.cls, cls):
+                    self._wrong_type(hint, value, place)
+            case BeartypeHint(annotation=annotation):
+                if not value.is_at_hand and any(is_within(place, changed) for changed in self.changed):
+                    self.undecided.append(place)
+                elif value.is_at_hand and not is_bearable(value.value, annotation):
+                    self._wrong_type(hint, value, place)
+            case UnionHint(options=options):
+                self._check_union(hint, options, value, place)
+            case TupleHint(items=items):
+                self._check_tuple(hint, items, value, place)
+            case ItemsHint():
+                self._check_items(hint, value, place)
+            case MappingHint():
+                self._check_mapping(hint, value, place)
+            case RecordHint():
+                self._check_record(hint, value, place)
+
+    def _wrong_type(self, hint: Hint, value: Seen, place: str) -> None:
+        self.mismatches.append(Mismatch(place, "type", hint, value, expected=hint.annotation, actual=value.cls))
+
+    def _check_union(self, hint: UnionHint, options: tuple[Hint, ...], value: Seen, place: str) -> None:
+        tried: list[tuple[Hint, Findings]] = []
+        for option in options:
+            trial = self.fork()
+            trial.check(option, value, place)
+            if not trial.mismatches:
+                self.bindings, self.runs = trial.bindings, trial.runs
+                return
+            tried.append((option, trial))
+        near = [trial for _, trial in tried if all(m.kind != "type" for m in trial.mismatches)]
+        if near:
+            self.mismatches.extend(_any_rank(hint, near) or min(near, key=_badness).mismatches)
+        else:
+            self._wrong_type(hint, value, place)
+
+    def _check_tuple(self, hint: TupleHint, items: tuple[Hint, ...], value: Seen, place: str) -> None:
+        if not issubclass(value.cls, tuple) or len(value.items or ()) != len(items):
+            self._wrong_type(hint, value, place)
+            return
+        for index, (item, (_, inner)) in enumerate(zip(items, value.items or (), strict=True)):
+            self.check(item, inner, f"{place}[{index}]")
+
+    def _check_items(self, hint: ItemsHint, value: Seen, place: str) -> None:
+        if not issubclass(value.cls, hint.cls):
+            self._wrong_type(hint, value, place)
+            return
+        for index, (_, item) in enumerate(items_of(value)):
+            self.check(hint.item, item, f"{place}[{index}]")
+
+    def _check_mapping(self, hint: MappingHint, value: Seen, place: str) -> None:
+        if not issubclass(value.cls, hint.cls):
+            self._wrong_type(hint, value, place)
+            return
+        for key, item in items_of(value):
+            self.check(hint.key, look(key), f"{place}[key {key!r}]")
+            self.check(hint.value, item, f"{place}[{key!r}]")
+
+    def _check_record(self, hint: RecordHint, value: Seen, place: str) -> None:
+        if not issubclass(value.cls, hint.cls):
+            self._wrong_type(hint, value, place)
+            return
+        items = dict(items_of(value))
+        names: tuple[str, ...] = getattr(hint.cls, "_fields", ())
+        for name, inner in hint.fields:
+            part = items.get(names.index(name) if name in names else name)
+            if part is not None:
+                self.check(inner, part, f"{place}.{name}")
+
+    # Tensors ----------------------------------------------------------------------------------------------------------
+
+    def _check_tensor(self, hint: ArrayHint, value: Seen, place: str) -> None:
+        value = unpacked(value) if hint.packed else value
+        if value.shape is None or not issubclass(value.cls, hint.array_type):
+            is_tensor = value.shape is not None
+            expected = hint.array_type if is_tensor else hint.annotation
+            self.mismatches.append(Mismatch(place, "type", hint, value, expected=expected, actual=value.cls))
+            return
+        if hint.dtypes is not None and value.dtype not in hint.dtypes:
+            self.mismatches.append(
+                Mismatch(place, "dtype", hint, value, expected=hint.annotation.dtype.__name__, actual=value.dtype)
+            )
+        many, count, rank = hint.variadic, len(hint.axes), len(value.shape)
+        if rank != count if many is None else rank < count - 1:
+            least = count if many is None else count - 1
+            self.mismatches.append(Mismatch(place, "rank", hint, value, expected=least, actual=rank))
+            return
+        for axis, index in placed(hint.axes, rank):
+            self._check_axis(axis, index, hint, value, place)
+        if many is not None:
+            self._check_run(hint.axes[many], many, rank - (count - many - 1), hint, value, place)
+
+    def _check_axis(self, axis: Axis, index: int, hint: ArrayHint, value: Seen, place: str) -> None:
+        size = (value.shape or ())[index]
+        if size == UNKNOWN:
+            return
+        if axis.kind is Kind.ANY or (axis.broadcast and size == 1):
+            return
+        if (place, axis.name) in self.renamed:
+            axis = dataclasses.replace(axis, name=self.renamed[place, axis.name])
+        if axis.kind is Kind.NAME and axis.name not in self.bindings:
+            self.bindings[axis.name] = Binding(size, place, value)
+            return
+        try:
+            expected = self._expected(axis)
+        except NameError:  # an expression before its names: where nothing else is wrong, the engine has said so
+            self.undecided.append(axis.text)
+            return
+        except Exception as error:  # noqa: BLE001
+            why = f"{type(error).__name__}: {error}"
+            self.mismatches.append(Mismatch(place, "expression", hint, value, axis_name(axis), why, size, index))
+            return
+        if expected != size:
+            self.mismatches.append(Mismatch(place, "size", hint, value, axis_name(axis), expected, size, index))
+
+    def _expected(self, axis: Axis) -> Any:
+        """The size an axis must have.
+
+        Raises:
+            Exception: what its expression raises: a NameError where a name in it has no size yet.
+        """
+        if axis.kind is Kind.SIZE:
+            return axis.size
+        if axis.kind is Kind.NAME:
+            return self.bindings[axis.name].size
+        sizes = {name: binding.size for name, binding in self.bindings.items()}
+        paths = [part.partition("}")[0].strip() for part in axis.name.split("{")[1:]]
+        return evaluate(axis.name, tuple(_follow(self.paths, path) for path in paths), sizes)
+
+    def _check_run(self, axis: Axis, start: int, stop: int, hint: ArrayHint, value: Seen, place: str) -> None:
+        if axis.kind is Kind.ANY:
+            return
+        run = (value.shape or ())[start:stop]
+        known = self.runs.get(axis.name)
+        joined = join(known.size if known is not None else None, axis.broadcast, run)
+        if joined is None and known is not None:
+            index = next((start + i for i, (a, b) in enumerate(zip(run, known.size[1], strict=False)) if a != b), None)
+            self.mismatches.append(Mismatch(place, "size", hint, value, f"*{axis.name}", known.size[1], run, index))
+        elif known is None:
+            self.runs[axis.name] = Binding(joined, place, value)
+        else:
+            self.runs[axis.name] = Binding(joined, known.place, known.value)
+
+
+def placed(axes: tuple[Axis, ...], rank: int) -> list[tuple[Axis, int]]:
+    """Each axis that stands for one, with its index in a shape of this rank, in the order of checking."""
+    many = next((index for index, axis in enumerate(axes) if axis.many), None)
+    if many is None:
+        return list(zip(axes, range(rank), strict=False))
+    trailing = [(axes[index], rank - len(axes) + index) for index in range(many + 1, len(axes))]
+    return [*zip(axes[:many], range(many), strict=False), *trailing]
+
+
+def axis_name(axis: Axis) -> str:
+    """What an error calls an axis."""
+    return axis.label or axis.name or axis.text
+
+
+def is_within(place: str, outer: str) -> bool:
+    """Whether a place is another one, or a part of it: `hx[0]` of `hx`."""
+    return place == outer or place.startswith((f"{outer}[", f"{outer}."))
+
+
+def size_text(size: Any) -> str:
+    """A size, or the sizes of a `*name`."""
+    return shape_text(tuple(size)) if isinstance(size, tuple | torch.Size) else str(size)
+
+
+def unpacked(value: Seen) -> Seen:
+    """A PackedSequence with the shape of what it packs."""
+    if not issubclass(value.cls, PackedSequence) or value.items is None:
+        return value
+    (_, data), (_, batch_sizes), (_, order), _ = value.items
+    batch: Any = order.shape[0] if order.shape is not None else UNKNOWN
+    if isinstance(value.value, PackedSequence):
+        known = packed_shape(value.value)[0]
+        batch = UNKNOWN if known is None else known
+    longest = (batch_sizes.shape or (0,))[0]
+    return dataclasses.replace(value, dtype=data.dtype, shape=(batch, longest, *(data.shape or ())[1:]))
+
+
+UNKNOWN = "?"
+"""The batch of a PackedSequence inside a trace, where only the values of a tensor tell it."""
+
+
+def _any_rank(hint: UnionHint, tried: list[Findings]) -> list[Mismatch]:
+    """Where no option has as many axes as the value: that alone, with every number that would do."""
+    first = [findings.mismatches[0] for findings in tried]
+    if len(first) == 1 or any(mismatch.kind != "rank" for mismatch in first):
+        return []
+    ranks = " or ".join(str(rank) for rank in sorted({mismatch.expected for mismatch in first}))
+    return [dataclasses.replace(first[0], hint=hint, expected=ranks)]
+
+
+def _badness(findings: Findings) -> tuple[bool, int]:
+    return any(mismatch.kind == "rank" for mismatch in findings.mismatches), len(findings.mismatches)
+
+
+def _follow(values: Mapping[str, Any], path: str) -> Any:
+    first, *rest = path.split(".")
+    value = values[first]
+    for name in rest:
+        value = getattr(value, name)
+    return value

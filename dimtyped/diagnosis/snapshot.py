@@ -1,0 +1,142 @@
+"""What a value looked like, without the value: plain tuples, so that a trace can make them too.
+
+`describe` runs eagerly or inside a trace of TorchDynamo; there sizes may be symbolic, and `len(range(size))` is the
+one spelling found that makes a plain int of each in every release.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dimtyped.runtime import is_tracing
+
+RAGGED = "ragged"
+"""What stands for a nested tensor's ragged axis inside a trace, which does not let it be compared or printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One value as an error speaks of it. `items` are those of a list, tuple or dict, by key or index."""
+
+    cls: type
+    dtype: torch.dtype | None = None
+    shape: tuple[int | str, ...] | None = None
+    items: tuple[tuple[Any, Seen], ...] | None = None
+    text: str = ""
+    value: Any = None
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether `value` is the value itself, and not left out."""
+        return self.value is not None or self.cls is type(None)
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it has a shape to speak of."""
+        return self.shape is not None
+
+    def __str__(self) -> str:
+        if self.is_tensor:
+            return f"{str(self.dtype).removeprefix('torch.')} {shape_text(self.shape or ())}"
+        if self.items is not None and not self.text:
+            inner = ", ".join(str(item) for _, item in self.items[:4])
+            return f"{self.cls.__name__} of {len(self.items)}: ({inner}{', ...' if len(self.items) > 4 else ''})"
+        return self.text
+
+
+def shape_text(shape: tuple[int | str, ...]) -> str:
+    """`(32, 10)`, and `()` for a scalar."""
+    return f"({', '.join(str(size) for size in shape)}{',' if len(shape) == 1 else ''})"
+
+
+def describe(value: Any) -> tuple[Any, ...]:
+    """A value as nested tuples of constants; made eagerly or inside a trace."""
+    if isinstance(value, torch.Tensor):
+        ragged: int = value._ragged_idx if value.is_nested and is_tracing() else -1  # type: ignore[attr-defined]
+        sizes = [RAGGED if index == ragged else _size(size) for index, size in enumerate(value.shape)]
+        return ("tensor", type(value), value.dtype, tuple(sizes))
+    if isinstance(value, (list, tuple)):
+        return ("items", type(value), tuple([describe(item) for item in value]))
+    if isinstance(value, dict):
+        return ("mapping", type(value), tuple([(_key(key), describe(value[key])) for key in value]))
+    if isinstance(value, (bool, str)):
+        return ("constant", type(value), value)
+    if type(value) is int:
+        symbolic = is_tracing()
+        return ("constant", int, (len(range(value)) if value >= 0 else -len(range(-value))) if symbolic else value)
+    fields: Any = getattr(type(value), "__dataclass_fields__", None) if is_tracing() else None
+    if fields is not None:  # a value at hand is looked into where an annotation asks for it, by `items_of`
+        return ("record", type(value), tuple([(name, describe(getattr(value, name, None))) for name in fields]))
+    return ("other", type(value))
+
+
+def seen(description: tuple[Any, ...], value: Any = None) -> Seen:
+    """A description as data; `value` where it is at hand, for hints that only beartype can decide."""
+    kind, cls = description[0], description[1]
+    if kind == "tensor":
+        return Seen(cls, dtype=description[2], shape=description[3], value=value)
+    if kind == "items":
+        values = value if isinstance(value, list | tuple) else [None] * len(description[2])
+        return Seen(
+            cls,
+            items=tuple((i, seen(d, v)) for i, (d, v) in enumerate(zip(description[2], values, strict=False))),
+            value=value,
+        )
+    if kind == "mapping":
+        values = value if isinstance(value, dict) else dict.fromkeys(key for key, _ in description[2])
+        inner = [(key, seen(d, v)) for (_, d), (key, v) in zip(description[2], values.items(), strict=True)]
+        return Seen(cls, items=tuple(inner), value=value)
+    if kind == "record":
+        return Seen(cls, text=_text(cls, None), items=tuple((name, seen(field)) for name, field in description[2]))
+    if kind == "constant":
+        value = description[2]
+    return Seen(cls, text=_text(cls, value), value=value)
+
+
+def look(value: Any) -> Seen:
+    """A value at hand as an error speaks of it. A tensor without a shape, strided and nested, counts as another value."""
+    try:
+        return seen(describe(value), value)
+    except RuntimeError:
+        return Seen(type(value), text=type(value).__name__)
+
+
+def _size(size: Any) -> int | str:
+    """A size as a plain int; what prints of one that has no number, such as the ragged axis of a nested tensor."""
+    if isinstance(size, torch.SymInt) and (size.node.is_nested_int() or not size.node.has_hint()):
+        return str(size)
+    return len(range(size))
+
+
+def _key(key: Any) -> str | int:
+    return key if isinstance(key, (str, int)) else str(key)
+
+
+def items_of(value: Seen) -> list[tuple[Any, Seen]]:
+    """What is in a container or a record, by key, index or field name.
+
+    Other collections than a list, tuple or dict are looked into only here, where an annotation asks for their items.
+    """
+    inner = value.value
+    if value.items is not None:
+        return list(value.items)
+    if isinstance(inner, Mapping):
+        return [(key, look(inner[key])) for key in inner]
+    if dataclasses.is_dataclass(inner):
+        fields = [field.name for field in dataclasses.fields(inner)]
+        return [(name, look(getattr(inner, name))) for name in fields if hasattr(inner, name)]
+    return [(index, look(item)) for index, item in enumerate(inner)] if isinstance(inner, Collection) else []
+
+
+def _text(cls: type, value: Any) -> str:
+    if cls is type(None):
+        return "None"
+    if cls in (int, float, bool, str) and value is not None:
+        return f"{value!r:.40}"
+    article = "an" if cls.__name__[0].lower() in "aeiou" else "a"
+    return f"{article} {cls.__name__}"

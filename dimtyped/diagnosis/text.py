@@ -1,0 +1,264 @@
+"""The text of an error: what does not fit, what was got, where each size came from, the mend.
+
+Plain text without colour, at most fifteen lines for one mismatch, never a tensor's values.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch.nn.utils.rnn import PackedSequence
+
+from dimtyped.annotations import (
+    AnythingHint,
+    ArrayHint,
+    Axis,
+    BeartypeHint,
+    ClassHint,
+    Hint,
+    ItemsHint,
+    Kind,
+    MappingHint,
+    RecordHint,
+    TupleHint,
+    UnionHint,
+    annotation_text,
+    arrays_in,
+    free_names,
+)
+from dimtyped.diagnosis.mismatch import Binding, Findings, Mismatch, size_text
+from dimtyped.diagnosis.snapshot import Seen, shape_text
+
+_LINES = 15  # of an error with one mismatch
+_WIDTH = 116  # of the mend's lines
+_PLACES = 3  # arguments told in full
+_NAMES = 6  # names whose origin is told
+_DTYPES = {
+    "Bool": "bool",
+    "BoolOrFloat": "bool or a float dtype",
+    "Int": "a signed integer dtype",
+    "UInt": "an unsigned integer dtype",
+    "Integer": "an integer dtype",
+    "Float": "a float dtype",
+    "Complex": "a complex dtype",
+    "Inexact": "a float or complex dtype",
+    "Real": "a real dtype",
+    "Num": "a number dtype",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """One failed call, to be told.
+
+    Args:
+        where: The function, or the layer's path.
+        findings: What the second check found.
+        labels: What to call the contract's names, for a layer whose sizes were given as Dims.
+        hint: The mend, or an empty text.
+        path: Where in the running model the module is, if it is not the model itself. Default: not told.
+        notes: What else is known of the wrong values: `100 is embed, declared by ...`. Default: nothing.
+        around: The typed calls around this one, nearest first. Default: none.
+    """
+
+    where: str
+    findings: Findings
+    labels: Mapping[str, str]
+    hint: str
+    path: str = ""
+    notes: tuple[str, ...] = ()
+    around: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        places = list(dict.fromkeys(mismatch.place for mismatch in self.findings.mismatches))
+        where = f"{self.where} ({self.path})" if self.path else self.where
+        lines = [f"{where}: {_subject(places[0])} does not fit: {self._problems(places[0])}", ""]
+        hints = {mismatch.place: mismatch.hint for mismatch in reversed(self.findings.mismatches)}
+        for before, place in zip((None, *places), places[:_PLACES], strict=False):
+            lines += self._place(place, hints[before] if before is not None else None)
+        if len(places) > _PLACES:
+            lines.append(f"    and {len(places) - _PLACES} more")
+        mend = ["", *_wrapped(self.hint)] if self.hint else []
+        room = max(_LINES - len(lines) - len(mend) - len(self.notes), 3)
+        around = self.around[: max(1, room - _NAMES)]
+        lines += [*list(self._origins())[: room - len(around)], *(f"    {line}" for line in (*self.notes, *around))]
+        return "\n".join(lines + mend)
+
+    def name(self, name: str) -> str:
+        """What the user calls a name."""
+        return self.labels.get(name, name)
+
+    # What does not fit ------------------------------------------------------------------------------------------------
+
+    def _problems(self, place: str) -> str:
+        told = (self.problem(mismatch) for mismatch in self.findings.mismatches if mismatch.place == place)
+        return "; ".join(dict.fromkeys(told))
+
+    def problem(self, mismatch: Mismatch) -> str:
+        """One mismatch in a few words: `hidden is 128, must be 256`."""
+        match mismatch.kind:
+            case "type":
+                return f"it is {_type_text(mismatch.value)}, must be {_type_words(mismatch.hint)}"
+            case "dtype":
+                return f"its dtype is {dtype_text(mismatch.actual)}, must be {_dtype_words(mismatch)}"
+            case "rank":
+                return _rank_words(mismatch)
+            case "expression":
+                return f"the axis `{mismatch.dim}` cannot be worked out: {mismatch.expected}"
+            case _:
+                return f"{self._axis(mismatch)} is {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"
+
+    def wanted(self, mismatch: Mismatch) -> str:
+        """What kind of value or dtype there must be, as data: the annotation, or the dtypes where they are few."""
+        if mismatch.kind == "type":
+            return self.annotation(mismatch.hint)
+        return _few_dtypes(mismatch) or str(mismatch.expected)
+
+    def _axis(self, mismatch: Mismatch) -> str:
+        return f"axis {mismatch.axis}" if mismatch.dim.isdigit() else self.name(mismatch.dim)
+
+    def annotation(self, hint: Hint) -> str:
+        """An annotation as its user would write it, in the user's names."""
+        text = annotation_text(hint.annotation)
+        for array in arrays_in(hint) if self.labels else ():
+            text = text.replace(f'"{array.annotation.dim_str}"', f'"{self.axes(array)}"')
+        return text
+
+    def axes(self, hint: Hint) -> str:
+        """The axes of an annotation, in the user's names: of the first tensor in it."""
+        first = next(iter(arrays_in(hint)), None)
+        return " ".join(self._axis_text(axis) for axis in first.axes) if first is not None else ""
+
+    def _axis_text(self, axis: Axis) -> str:
+        if axis.kind is Kind.EXPRESSION and axis.label:
+            return axis.label
+        return axis.text.replace(axis.name, self.name(axis.name)) if axis.kind is Kind.NAME else axis.text
+
+    def _place(self, place: str, before: Hint | None) -> Iterator[str]:
+        """What a place must be and what it got; after another place of the same annotation, only that."""
+        mismatches = [mismatch for mismatch in self.findings.mismatches if mismatch.place == place]
+        hint, width = mismatches[0].hint, max(8, len(place))
+        is_alike = before is not None and self.annotation(before) == self.annotation(hint)
+        if before is not None and any(mismatch.kind != "size" for mismatch in mismatches):
+            yield f"    {place}: {self._problems(place)}"
+        if not is_alike:
+            yield f"    {place:<{width}} {self.annotation(hint)}"
+        yield f"    {place if is_alike else 'got':<{width}} {mismatches[0].value}"
+        carets = self._carets(mismatches)
+        if carets:
+            yield f"    {'':<{width}} {carets}"
+
+    def _carets(self, mismatches: list[Mismatch]) -> str:
+        """Carets below the sizes that do not fit, and what they must be."""
+        value = mismatches[0].value
+        wrong = {m.axis: m for m in mismatches if m.kind in ("size", "extent") and m.axis is not None}
+        if not wrong or value.shape is None:
+            return ""
+        line = " " * (len(dtype_text(value.dtype)) + len(" ("))
+        for index, size in enumerate(value.shape):
+            line += ("^" if index in wrong else " ") * len(str(size)) + "  "
+        wanted = dict.fromkeys(self._wanted(m) for m in wrong.values() if not m.dim.isdigit())
+        return f"{line.rstrip()} {', '.join(wanted)}".rstrip()
+
+    def _wanted(self, mismatch: Mismatch) -> str:
+        """What a size must be: a number, or for what torch refuses perhaps a bound."""
+        is_bound = isinstance(mismatch.expected, str)
+        return f"{self.name(mismatch.dim)}{' ' if is_bound else ' = '}{size_text(mismatch.expected)}"
+
+    # Where each size came from ----------------------------------------------------------------------------------------
+
+    def _origins(self) -> Iterator[str]:
+        rows = list(dict.fromkeys(self._rows()))[:_NAMES]
+        name_width = max((len(name) for name, _, _ in rows), default=0)
+        size_width = max((len(size) for _, size, _ in rows), default=0)
+        for name, size, origin in rows:
+            yield f"    {name:<{name_width}} = {size:<{size_width}}  {origin}"
+
+    def _rows(self) -> Iterator[tuple[str, str, str]]:
+        """Each name involved, those that do not fit first; not those that the wrong value alone has bound."""
+        wrong = {mismatch.dim for mismatch in self.findings.mismatches if mismatch.kind != "extent"}
+        places = {mismatch.place for mismatch in self.findings.mismatches}
+        known = {**self.findings.bindings, **{f"*{name}": b for name, b in self.findings.runs.items()}}
+        involved = sorted(self._involved() & known.keys(), key=lambda name: (name not in wrong, [*known].index(name)))
+        for name in involved:
+            binding = known[name]
+            if binding.is_declared or name in wrong or binding.place not in places:
+                size = binding.size[1] if name.startswith("*") else binding.size
+                yield self.name(name), size_text(size), _origin(binding)
+
+    def _involved(self) -> set[str]:
+        names: set[str] = set()
+        for mismatch in self.findings.mismatches:
+            for array in arrays_in(mismatch.hint) if mismatch.kind != "dtype" else ():
+                names.update(free_names(array))
+                names.update(f"*{axis.name}" for axis in array.axes if axis.many and axis.kind is Kind.NAME)
+        return names
+
+
+def dtype_text(dtype: Any) -> str:
+    """`float32`."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _subject(place: str) -> str:
+    if place == "return":
+        return "the result"
+    part = re.match(r"return\.?(?=\W)|return\.", place)
+    return f"`{place[part.end() :]}` of the result" if part else f"argument `{place}`"
+
+
+def _type_text(value: Seen) -> str:
+    """What a value of a wrong kind is, in a few words: `a tuple of 2`."""
+    if value.items is not None and not issubclass(value.cls, PackedSequence):
+        return f"a {value.cls.__name__} of {len(value.items)}"
+    return str(value) if value.text else f"a {value.cls.__name__}"
+
+
+def _type_words(hint: Hint) -> str:
+    """What kind of value a hint wants: `a Tensor or None`."""
+    match hint:
+        case ArrayHint(array_type=cls):
+            return f"a {cls.__name__}"
+        case TupleHint(items=items):
+            return f"a tuple of {len(items)}"
+        case ItemsHint(cls=cls) | MappingHint(cls=cls) | RecordHint(cls=cls):
+            return f"a {cls.__name__}"
+        case UnionHint(options=options):
+            return " or ".join(dict.fromkeys(_type_words(option) for option in options))
+        case AnythingHint() | BeartypeHint() | ClassHint():
+            return annotation_text(hint.annotation)
+
+
+def _wrapped(hint: str) -> list[str]:
+    """The mend on lines of their own, broken between words and never inside code."""
+    joined = re.sub("`[^`]*`", lambda code: code[0].replace(" ", "\0"), hint)
+    lines = textwrap.wrap(joined, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [f"  {line}".replace("\0", " ") for line in lines]
+
+
+def _rank_words(mismatch: Mismatch) -> str:
+    axes = "axis" if mismatch.actual == 1 else "axes"
+    is_open = isinstance(mismatch.hint, ArrayHint) and mismatch.hint.variadic is not None
+    least = "at least " if is_open and not isinstance(mismatch.expected, str) else ""  # "3 or 4": a layer's own words
+    return f"it has {mismatch.actual} {axes}, must have {least}{mismatch.expected}"
+
+
+def _few_dtypes(mismatch: Mismatch) -> str:
+    """The dtypes that are taken, where these are one or two: `int32 or int64`."""
+    dtypes = mismatch.hint.dtypes if isinstance(mismatch.hint, ArrayHint) else None
+    return " or ".join(sorted(map(dtype_text, dtypes))) if dtypes is not None and 0 < len(dtypes) <= 2 else ""
+
+
+def _dtype_words(mismatch: Mismatch) -> str:
+    return _few_dtypes(mismatch) or _DTYPES.get(mismatch.expected, f"a {mismatch.expected} dtype")
+
+
+def _origin(binding: Binding) -> str:
+    if binding.value is None:
+        return binding.place
+    source = "the result" if binding.place == "return" else f"`{binding.place}`"
+    return f"from {source} {shape_text(binding.value.shape or ())}"

@@ -1,0 +1,264 @@
+"""The checks of `assert_dims`: one annotation as a function, by either engine.
+
+It is given the value, the names of the call around (see `_sharing`) and the wrapper's frame; it says whether the value
+fits, and then writes the names that it has bound.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import itertools
+import linecache
+import re
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias, cast
+
+import torch
+from jaxtyping import Shaped
+
+from dimtyped.annotations import (
+    AnythingHint,
+    ArrayHint,
+    Axis,
+    Flavour,
+    Hint,
+    Inexpressible,
+    ItemsHint,
+    Kind,
+    MappingHint,
+    Parameter,
+    RecordHint,
+    Signature,
+    TupleHint,
+    UnionHint,
+    arrays_in,
+    free_names,
+    is_array_annotation,
+    is_known,
+    read_hint,
+)
+from dimtyped.diagnosis import Findings, look
+from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, sizes_in, values_in
+from dimtyped.engine.checked_function import Entry
+from dimtyped.engine.codegen import Known, Writer, count_uses
+from dimtyped.engine.compiler import HELPERS, PREFIX, evaluation_error
+from dimtyped.errors import DeclarationError
+from dimtyped.names import names_in
+from dimtyped.runtime import eagerly
+
+Names: TypeAlias = dict[str, Any]
+Check: TypeAlias = Callable[[Any, Names, types.FrameType | None], bool]
+_LONGEST = 40  # characters of what is no annotation, in an error
+_numbers = itertools.count()
+
+
+def key_of(annotation: Any) -> Any:
+    """What an annotation says: jaxtyping makes a new class each time, equal to no other."""
+    if is_array_annotation(annotation):
+        return (annotation.dtype, annotation.array_type, annotation.dim_str, _hashable(annotation.dtypes))
+    origin = typing.get_origin(annotation)
+    if origin is None or origin is typing.Literal:
+        return (type(annotation), annotation)
+    parts = typing.get_args(annotation)
+    return (origin, *(_hashable(part, key_of) for part in parts))
+
+
+def _hashable(part: Any, key: Callable[[Any], Any] = lambda part: part) -> Any:
+    return tuple(key(inner) for inner in cast("list[Any]", part)) if isinstance(part, list) else key(part)
+
+
+def read(annotation: Any) -> Hint | None:
+    """The annotation as data, None where only jaxtyping and beartype can decide.
+
+    Raises:
+        DeclarationError: it is no annotation.
+    """
+    if isinstance(annotation, str | torch.Tensor | torch.dtype) or not _is_hint(annotation):
+        raise DeclarationError(
+            f"assert_dims takes a value and its annotation, not {_short(annotation)} as the annotation\n"
+            '  Write assert_dims(x, Float[Tensor, "batch seq"]).'
+        )
+    try:
+        return read_hint(annotation)
+    except Inexpressible:
+        return None
+
+
+def _is_hint(annotation: Any) -> bool:
+    if annotation in (None, Any) or isinstance(annotation, type) or typing.get_origin(annotation) is not None:
+        return True
+    return is_known(annotation)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"a {type(value).__name__}"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def write(hint: Hint) -> Check:
+    """The check of one hint as code: a function of the value, the names known, and the wrapper's frame."""
+    arrays = arrays_in(hint)
+    runs = {axis.name for array in arrays for axis in array.axes if axis.many and axis.name}
+    writer = Writer(PREFIX, count_uses((hint,))[0], frozenset(runs), keep_all=True)
+    names = [name for name in dict.fromkeys(n for a in arrays for n in free_names(a)) if name not in runs]
+    for name in names:
+        writer.names.sizes[name] = _found(writer, name)
+    for name in sorted(runs):
+        writer.names.runs[name] = _found(writer, f"*{name}")
+    for head in {path.partition(".")[0].strip() for array in arrays for axis in array.axes for path in _paths(axis)}:
+        writer.filled[head] = f"{PREFIX}parameter({PREFIX}names, {PREFIX}frame, {head!r})"
+    writer.check(hint, f"{PREFIX}value", ("return False",))
+    for name, known in (*writer.names.sizes.items(), *((f"*{run}", k) for run, k in writer.names.runs.items())):
+        is_new = "" if known.source == writer.variable(name) else f"if {writer.variable(name)} is None: "
+        writer.write(f"{is_new if name in names else ''}{PREFIX}names[{name!r}] = {known.source}")
+    writer.write("return True")
+    return _compiled(writer)
+
+
+def _found(writer: Writer, name: str) -> Known:
+    variable = writer.variable(name)
+    writer.write(f"{variable} = {PREFIX}names.get({name!r})")
+    return Known(variable, maybe=True)
+
+
+def _compiled(writer: Writer) -> Check:
+    source = "\n".join((f"def {PREFIX}fits({PREFIX}value, {PREFIX}names, {PREFIX}frame):", *writer.lines, ""))
+    name = f"<dimtyped assert_dims {next(_numbers)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace: dict[str, Any] = {**HELPERS, **_HELPERS, **writer.constants}
+    exec(compile(source, name, "exec"), namespace)
+    return namespace[f"{PREFIX}fits"]
+
+
+def _paths(axis: Axis) -> list[str]:
+    return re.findall(r"\{(.*?)\}", axis.name) if axis.kind is Kind.EXPRESSION else []
+
+
+def parameter(names: Names, frame: types.FrameType | None, name: str) -> Any:
+    """What `{name}` reads: a parameter of the typed call around."""
+    try:
+        return _parameters(names, frame)[name]
+    except KeyError:
+        raise DeclarationError(f"`{{{name}}}` names no parameter of a typed function around assert_dims") from None
+
+
+def _parameters(names: Names, frame: types.FrameType | None) -> dict[str, Any]:
+    """What the typed call around was given."""
+    entry: Entry | None = names.get(ENTRY)
+    return entry.given(values_in(names, frame)) if entry is not None else {}
+
+
+def unevaluable(_: None, error: Exception) -> DeclarationError:
+    """What an axis's expression raised, as a wrong declaration."""
+    return evaluation_error("assert_dims", error)
+
+
+_HELPERS: dict[str, Any] = {
+    f"{PREFIX}parameter": parameter,
+    f"{PREFIX}unevaluable": unevaluable,
+    f"{PREFIX}entry": None,
+}
+
+
+# The reference engine -------------------------------------------------------------------------------------------------
+
+
+class ByReference:
+    """The same check by jaxtyping and beartype, with the sizes known in the annotation's place of their names."""
+
+    def __init__(self, annotation: Any, hint: Hint | None) -> None:
+        self._annotation = annotation
+        self._hint = hint
+        self._arrays = arrays_in(hint) if hint is not None else ()
+
+    def __call__(self, value: Any, names: Names, frame: types.FrameType | None) -> bool:
+        """Returns True if the value fits; binds the names that it is the first to use."""
+        return eagerly(self._fits)(value, names, frame)
+
+    def _fits(self, value: Any, names: Names, frame: types.FrameType | None) -> bool:
+        if any(names.get(name) is AMBIGUOUS for name in self._names):
+            return False
+        known = {name: size for name, size in sizes_in(names).items() if size is not None}
+        parameters = _parameters(names, frame)
+        if not self._accepts(value, known, parameters):
+            return False
+        if self._hint is not None:
+            findings = Findings(paths=parameters)
+            findings.learn(known, "")
+            findings.check(self._hint, look(value), "value")
+            names.update(findings.names)
+        return True
+
+    def _accepts(self, value: Any, known: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
+        from dimtyped.engine.reference import ReferenceCheck  # noqa: PLC0415  # beartype: see _bearable
+
+        runs = [_carrier(name, size) for name, size in known.items() if name.startswith("*")]
+        hints = {f"run_{index}": hint for index, (hint, _) in enumerate(runs)} | {"value": self._annotation}
+        sizes = {name: size for name, size in known.items() if not name.startswith("*")}
+        sizes |= {f"{{{path}}}": _read_path(parameters, path) for path in self._placeholders}
+        check = ReferenceCheck(_signature_of(hints), sizes)
+        return check.accepts((*(tensor for _, tensor in runs), value), {})
+
+    @property
+    def _placeholders(self) -> set[str]:
+        return {path for array in self._arrays for axis in array.axes for path in _paths(axis)}
+
+    @property
+    def _names(self) -> set[str]:
+        return {name for array in self._arrays for name in free_names(array)}
+
+
+def _carrier(name: str, size: tuple[bool, Any]) -> tuple[Any, torch.Tensor]:
+    """What tells jaxtyping of a run of axes: an annotation, and a tensor that has it."""
+    is_broadcast, shape = size
+    annotation = Shaped[torch.Tensor, f"*{'#' if is_broadcast else ''}{name[1:]}"]
+    return annotation, torch.empty(tuple(shape), device="meta")
+
+
+def _signature_of(hints: Mapping[str, Any]) -> Signature:
+    kind, empty, nothing = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty, AnythingHint(Any)
+    parameters = tuple(Parameter(name, kind, empty, hint, nothing) for name, hint in hints.items())
+    return Signature(_signature_of, "assert_dims", Flavour.PLAIN, parameters, nothing, Any, expressible=False)
+
+
+def _read_path(parameters: Mapping[str, Any], path: str) -> Any:
+    head, *rest = path.strip().split(".")
+    if head not in parameters:
+        raise DeclarationError(f"`{{{path}}}` names no parameter of a typed function around assert_dims")
+    return functools.reduce(getattr, rest, parameters[head])
+
+
+def alone(hint: Hint) -> Hint:
+    """The hint without what only the call around can tell: expressions over names that it does not bind itself."""
+    match hint:
+        case ArrayHint(axes=axes):
+            return dataclasses.replace(hint, axes=tuple(_alone_axes(axes)))
+        case UnionHint(options=options):
+            return dataclasses.replace(hint, options=tuple(map(alone, options)))
+        case TupleHint(items=items):
+            return dataclasses.replace(hint, items=tuple(map(alone, items)))
+        case ItemsHint(item=item):
+            return dataclasses.replace(hint, item=alone(item))
+        case MappingHint(key=key, value=value):
+            return dataclasses.replace(hint, key=alone(key), value=alone(value))
+        case RecordHint(fields=fields):
+            return dataclasses.replace(hint, fields=tuple((name, alone(field)) for name, field in fields))
+        case _:
+            return hint
+
+
+def _alone_axes(axes: tuple[Axis, ...]) -> Iterator[Axis]:
+    known: set[str] = set()
+    for axis in axes:
+        if axis.kind is Kind.EXPRESSION and (_paths(axis) or not known.issuperset(names_in(axis.name))):
+            yield Axis(Kind.ANY, axis.text)
+            continue
+        if axis.kind is Kind.NAME and not axis.many and not axis.broadcast:
+            known.add(axis.name)
+        yield axis

@@ -1,0 +1,91 @@
+"""What `assert_dims` says of a value that does not fit."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import textwrap
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import torch
+
+from dimtyped.annotations import Hint, arrays_in, free_names
+from dimtyped.diagnosis import Findings, Seen, build_error, look, unexplained
+from dimtyped.engine.assertion_checks import Check, Names, read
+from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, sizes_in, values_in
+from dimtyped.engine.checked_function import Entry
+from dimtyped.engine.recheck import ambiguous
+from dimtyped.errors import DimensionError
+
+_T = TypeVar("_T")
+_LONGEST = 40  # characters of an expression
+
+
+def refuse(
+    x: _T, annotation: Any, check: Check, names: Names, frame: types.FrameType, outer: types.FrameType | None
+) -> _T:
+    """Raises the error for a value that does not fit; gives back one that does after all.
+
+    That is one that torch.fx traces, and one whose module has changed unseen since its names were read.
+    """
+    if _holds_proxy(x):
+        return x
+    hint = read(annotation)
+    entry: Entry | None = names.get(ENTRY)
+    findings = Findings()
+    if entry is not None:
+        values = values_in(names, outer)
+        _reject_ambiguous(entry, hint, names, values)
+        if entry.read_again(values, names) and check(x, names, outer):
+            return x
+        findings = entry.findings_of(values)
+    findings.learn(sizes_in(names), "bound by an assert_dims before")
+    where = entry.signature.where if entry is not None else frame.f_code.co_qualname
+    raise error_of(hint, annotation, look(x), findings, where, _expression(frame))
+
+
+def error_of(
+    hint: Hint | None, annotation: Any, value: Seen, findings: Findings, where: str, place: str
+) -> DimensionError:
+    """The error for a value at a place, `findings` holding what is known of names."""
+    where = where.rpartition("<locals>.")[2].removesuffix("<module>")
+    title = f"assert_dims in {where}" if where else "assert_dims"
+    if hint is not None:
+        findings.check(hint, value, place)
+    if findings.mismatches:  # noqa: SIM108
+        error = build_error(findings, title, {})
+    else:
+        error = unexplained(title, place, annotation)
+    error.where, error.argument = where, place
+    return error
+
+
+def _reject_ambiguous(entry: Entry, hint: Hint | None, names: Names, values: Mapping[str, Any]) -> None:
+    used = [name for array in (arrays_in(hint) if hint is not None else ()) for name in free_names(array)]
+    name = next((name for name in used if names.get(name) is AMBIGUOUS), None)
+    if name is not None:
+        raise ambiguous(entry, next(iter(values.values())), name)
+
+
+def _holds_proxy(value: Any) -> bool:
+    inner = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else (value,)
+    return any(isinstance(item, torch.fx.Proxy) for item in inner)
+
+
+def _expression(frame: types.FrameType) -> str:
+    """What the call's first argument reads in the source: `scores`."""
+    positions = inspect.getframeinfo(frame).positions
+    if positions is None or positions.lineno is None or positions.end_lineno is None:
+        return "x"
+    lines = [linecache.getline(frame.f_code.co_filename, n) for n in range(positions.lineno, positions.end_lineno + 1)]
+    whole = "".join(lines).encode()
+    last = len("".join(lines[:-1]).encode()) + (positions.end_col_offset or 0)
+    try:
+        call: Any = ast.parse(textwrap.dedent(whole[positions.col_offset : last].decode()), mode="eval").body
+        text = ast.unparse(call.args[0])
+    except (SyntaxError, AttributeError, IndexError):  # no source, or one that has changed
+        return "x"
+    return text if len(text) <= _LONGEST else "x"

@@ -1,0 +1,155 @@
+"""`assert_dims`: a check in a function's body that shares the names of the typed call around it.
+
+A check is written once for each annotation, as a parameter's is. It reads the names that the call has bound from the
+dictionary that `_sharing` tells of, and writes those that it binds itself there.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from typing import Any, TypeVar
+
+from dimtyped.annotations import annotation_text, read_hint
+from dimtyped.diagnosis import Findings, describe, look, seen
+from dimtyped.engine.assertion_checks import ByReference, Check, Names, alone, key_of, read, write
+from dimtyped.engine.assertion_errors import error_of, refuse
+from dimtyped.engine.call_names import LENDER, VARIABLE, bodies, wrapper_around
+from dimtyped.engine.config import mode, on_change
+from dimtyped.errors import DimensionError
+from dimtyped.runtime import at_trace_time, eagerly, end_trace, is_tracing, traced_frames, untraced
+
+_getframe = sys._getframe  # pyright: ignore[reportPrivateUsage]  # inspect.currentframe cannot skip a frame
+_VARIABLE, _LENDER, _bodies = VARIABLE, LENDER, bodies  # looked up once: this is hot
+_T = TypeVar("_T")
+_KEPT = 512  # annotations known by identity: those written inside a function are new objects at each call
+_known: dict[Any, Check] = {}
+_checks: dict[Any, Check] = {}
+_traced = types.SimpleNamespace()
+_traced_names: dict[Any, str] = {}
+_is_off = False
+_by_reference = False
+
+
+def assert_dims(x: _T, annotation: Any, /) -> _T:
+    """Checks a value in a function's body, as a parameter with this annotation would be, and returns it.
+
+    In the body of a function that `typed` checks, the names mean what they mean in that call, those that a module
+    declares included; a name that nothing has bound yet is bound here, and holds for later checks of the call and for
+    its result. Anywhere else the annotation stands alone, and so it does in compiled code, where names of the call
+    around are not compared. With checks off, `x` comes back at once.
+
+    jaxtyping takes 6 us to make an annotation: where a body runs often, give it a name outside.
+
+    Args:
+        x: What to check.
+        annotation: What it must be: any annotation that `typed` takes for a parameter.
+
+    Raises:
+        DimensionError: `x` does not fit.
+        DeclarationError: `annotation` is none, or uses a name in an expression that has no size.
+
+    Example:
+        >>> import torch
+        >>> from dimtyped import typed
+        >>> from jaxtyping import Float, Int
+        >>> from torch import Tensor
+        >>> @typed
+        ... def best(q: Float[Tensor, "query head"], k: Float[Tensor, "key head"]) -> Int[Tensor, "query"]:
+        ...     scores = assert_dims(q @ k.mT, Float[Tensor, "query key"])
+        ...     return scores.argmax(1)
+        >>> best(torch.ones(3, 4), torch.ones(5, 4)).shape
+        torch.Size([3])
+    """
+    if _is_off:
+        return x
+    if is_tracing():
+        if getattr(_traced, _prepare_traced(annotation))(x, {}, None):
+            return x
+        raise _explain_traced(annotation, describe(x))  # from here, so that it is this frame that TorchDynamo gives up
+    outer: types.FrameType | None = None
+    names: Any = None
+    try:
+        outer = _getframe(2)
+        if outer.f_code.co_name == _LENDER:
+            names = outer.f_locals.get(_VARIABLE)
+    except ValueError:  # called from no function
+        pass
+    if names is None:
+        frame = _getframe(1)
+        outer = wrapper_around(frame) if id(frame.f_code) in _bodies else None
+        names = {} if outer is None else outer.f_locals[_VARIABLE]
+    try:
+        check = _known[annotation]
+    except (KeyError, TypeError):  # TypeError: it has no hash
+        check = _check_of(annotation)
+    if check(x, names, outer):
+        return x
+    return eagerly(refuse)(x, annotation, check, names, _getframe(1), outer)
+
+
+_CODE = assert_dims.__code__
+
+
+def _follow_mode() -> None:
+    global _is_off, _by_reference
+    _is_off = mode() == "off"
+    _by_reference = mode() == "reference"
+    _known.clear()
+
+
+_follow_mode()
+on_change(_follow_mode)
+
+
+def _check_of(annotation: Any) -> Check:
+    """The check of an annotation, the same for all annotations that say the same."""
+    try:
+        key = (_by_reference, key_of(annotation))
+        check = _checks.get(key)
+    except TypeError:  # it has no hash
+        return eagerly(_make_check)(annotation)
+    if check is None:
+        check = _checks[key] = eagerly(_make_check)(annotation)
+    if len(_known) >= _KEPT:
+        _known.clear()
+    _known[annotation] = check
+    return check
+
+
+def _make_check(annotation: Any) -> Check:
+    hint = read(annotation)
+    return ByReference(annotation, hint) if _by_reference or hint is None else write(hint)
+
+
+# Inside a trace, where there is no frame by which to find the call around ---------------------------------------------
+
+
+@at_trace_time
+def _prepare_traced(annotation: Any) -> str:
+    """The attribute of `_traced` that holds the check of the annotation alone."""
+    key = key_of(annotation)
+    if key not in _traced_names:
+        hint = read(annotation)
+        name = _traced_names[key] = f"check_{len(_traced_names)}"
+        setattr(_traced, name, write(alone(hint)) if hint is not None else _untraced(annotation))
+    return _traced_names[key]
+
+
+def _untraced(annotation: Any) -> Check:
+    text = annotation_text(annotation)
+    reason = f"assert_dims: jaxtyping and beartype check {text}, which no trace can follow"
+    return untraced(functools.partial(_check_or_raise, annotation), reason)
+
+
+def _check_or_raise(annotation: Any, value: Any, names: Names, frame: types.FrameType | None) -> bool:
+    if ByReference(annotation, None)(value, names, frame):
+        return True
+    raise error_of(None, annotation, look(value), Findings(), "", "x")
+
+
+@at_trace_time
+def _explain_traced(annotation: Any, described: tuple[Any, ...]) -> DimensionError:
+    where = next((code.co_qualname for code, _, _ in traced_frames() if code is not _CODE), "")
+    return end_trace(error_of(alone(read_hint(annotation)), annotation, seen(described), Findings(), where, "x"))

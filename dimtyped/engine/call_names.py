@@ -1,0 +1,117 @@
+"""How a typed call lends its names to `assert_dims` in its body.
+
+The wrapper of a function whose code mentions `assert_dims` keeps them in a local variable: a name's size, or for
+`*name` what `_fast.join` makes of a run of axes; None where nothing has bound it yet; under `ENTRY`, the entry; under
+`VALUES`, where the wrapper's own variables are not the parameters, what the call was given. The wrapper is found from
+the body's frame, so recursion, threads, generators and coroutines need nothing more.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+VARIABLE = "_dt_shared"
+LENDER = "_dt_lend"
+"""The function by which a plain function's wrapper calls it: nothing is in its frame but this and the arguments."""
+ENTRY = ""
+VALUES = "()"
+_FRAMES = 12  # between a body and its wrapper: other decorators, what drives a generator, a comprehension
+
+wrappers: set[int] = set()
+"""The identities of the code objects that keep such a variable."""
+lenders: set[int] = set()
+"""Those of frames that may stand for a wrapper that has returned."""
+bodies: set[int] = set()
+"""Those of the functions that they wrap, and of what is defined inside."""
+
+
+class Ambiguous:
+    """Stands for the size of a name that could mean more than one: it equals none."""
+
+
+AMBIGUOUS = Ambiguous()
+
+
+def bodies_of(function: Callable[..., Any]) -> tuple[types.CodeType, ...]:
+    """The code of a function that calls `assert_dims`, under whatever name, with all code inside; else nothing."""
+    inner: Any = inspect.unwrap(function)
+    code = getattr(inner, "__code__", None)
+    codes = tuple(_nested(code)) if code is not None else ()
+    return codes if any(_mentions(code, inner) for code in codes) else ()
+
+
+def register(wrapper: types.CodeType, inside: tuple[types.CodeType, ...]) -> None:
+    """Notes that `wrapper` keeps names for the functions whose code is `inside`."""
+    if inside:
+        wrappers.add(id(wrapper))
+        bodies.update(id(code) for code in inside)
+
+
+def wrapper_around(frame: types.FrameType) -> types.FrameType | None:
+    """The frame of the typed call whose body runs in this frame, where more than `LENDER` lies between."""
+    outer = frame.f_back
+    for _ in range(_FRAMES):
+        if outer is None:
+            return None
+        if _lends(outer.f_code):
+            shared = outer.f_locals.get(VARIABLE)
+            if shared is not None and any(code is frame.f_code for code in shared[ENTRY].bodies):
+                return outer
+        outer = outer.f_back
+    return None
+
+
+def names_of_call(entry: Any) -> dict[str, Any]:
+    """The names of the innermost call of this entry, in whose wrapper this runs."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        shared = frame.f_locals.get(VARIABLE) if _lends(frame.f_code) else None
+        if shared is not None and shared[ENTRY] is entry:
+            return sizes_in(shared)
+        frame = frame.f_back
+    return {}
+
+
+def sizes_in(shared: Mapping[str, Any]) -> dict[str, Any]:
+    """What such a variable says of names."""
+    reserved = (ENTRY, VALUES)
+    return {name: size for name, size in shared.items() if name not in reserved and size is not AMBIGUOUS}
+
+
+def values_in(shared: Mapping[str, Any], wrapper: types.FrameType | None) -> Mapping[str, Any]:
+    """What the call was given, by its parameters' names."""
+    if VALUES in shared:
+        return shared[VALUES]
+    values = wrapper.f_locals if wrapper is not None else {}
+    return {parameter.name: values[parameter.name] for parameter in shared[ENTRY].signature.parameters}
+
+
+def _lends(code: types.CodeType) -> bool:
+    return id(code) in wrappers or id(code) in lenders
+
+
+def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _nested(constant)
+
+
+def _mentions(code: types.CodeType, function: Any) -> bool:
+    names = (*code.co_names, *code.co_freevars)
+    if "assert_dims" in names:
+        return True
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    full = {name: cell.cell_contents for name, cell in cells.items() if _is_full(cell)}
+    known = {**function.__globals__, **full}
+    return any(getattr(known.get(name), "__name__", "") == "assert_dims" for name in names)
+
+
+def _is_full(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:  # the variable has no value yet
+        return False

@@ -1,0 +1,204 @@
+"""The decorator: enforces a function's jaxtyping annotations, with the engine that the mode chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, overload
+
+from dimtyped.annotations import mentions_tensors, names_tensors, outer_names
+from dimtyped.engine.checked_function import Entry
+from dimtyped.engine.config import mode
+from dimtyped.engine.wrapper import MARK, wrap
+from dimtyped.errors import DeclarationError, with_fields
+from dimtyped.names import Dim
+
+_F = TypeVar("_F")
+_MEMBERS = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)
+
+
+@overload
+def typed(function: _F, /) -> _F: ...
+@overload
+def typed(*, dims: Iterable[Dim]) -> Callable[[_F], _F]: ...
+def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
+    """Enforces the jaxtyping annotations of a function, a method, a dataclass or every method of a class.
+
+    Names in one call's annotations must agree, its result's included. In a method of a module, a name that the
+    module declares means that size. Coroutine functions and generators stay what they are: their arguments
+    are checked when they start, each item or result when it is there. With checks off, `typed(f) is f`.
+
+    Args:
+        function: What to check; left out with `dims`.
+        dims: Names whose size is fixed here. Default: none.
+
+    Raises:
+        DeclarationError: at decoration, something that cannot be checked; at the first call, an annotation that
+            cannot be resolved.
+        DimensionError: at a call, an argument or a result that does not fit.
+
+    Example:
+        >>> import torch
+        >>> from jaxtyping import Float
+        >>> from torch import Tensor
+        >>> @typed
+        ... def outer(x: Float[Tensor, "rows"], y: Float[Tensor, "cols"]) -> Float[Tensor, "rows cols"]:
+        ...     return x[:, None] * y
+        >>> outer(torch.ones(2), torch.ones(3)).shape
+        torch.Size([2, 3])
+    """
+    frame = sys._getframe(1)
+    fixed = _fixed_sizes(dims)
+    if function is None:
+        return lambda target: _decorate(target, fixed, frame)
+    return _decorate(function, fixed, frame)
+
+
+def entry_of(function: object) -> Entry | None:
+    """What `typed` knows of a function that it has decorated."""
+    return getattr(function, MARK, None)
+
+
+def typed_method(function: Any, frame: types.FrameType) -> Any:
+    """What `typed` makes of a method, for a class that checks its methods by itself."""
+    if not isinstance(function, types.FunctionType) or not _may_name_tensors(function):
+        return function
+    return _decorate(function, {}, frame, only_if_tensors=True)
+
+
+def _may_name_tensors(function: types.FunctionType) -> bool:
+    """Whether a jaxtyping annotation is there, or a string that may turn out to be one."""
+    hints = _annotations(function).values()
+    return _calls_assert(function) or any(isinstance(hint, str) or mentions_tensors(hint) for hint in hints)
+
+
+def _decorate(target: Any, fixed: Mapping[str, int], frame: types.FrameType, *, only_if_tensors: bool = False) -> Any:
+    if mode() == "off" or getattr(target, "__no_type_check__", False):
+        return target
+    if isinstance(target, staticmethod | classmethod):
+        inner = _decorate_function(target.__func__, fixed, frame, is_method=False)
+        return target if inner is target.__func__ else type(target)(inner)
+    if isinstance(target, property):
+        parts = (target.fget, target.fset, target.fdel)
+        made = tuple(part and _decorate_function(part, fixed, frame) for part in parts)
+        return target if made == parts else property(*made, doc=target.__doc__)
+    if isinstance(target, functools.cached_property):
+        target.func = _decorate_function(target.func, fixed, frame)  # a new one would not know its attribute's name
+        return target
+    if isinstance(target, type):
+        return _decorate_class(target, fixed, frame)
+    return _decorate_function(target, fixed, frame, only_if_tensors=only_if_tensors)
+
+
+def _decorate_function(
+    function: Any,
+    fixed: Mapping[str, int],
+    frame: types.FrameType,
+    *,
+    is_method: bool | None = None,
+    only_if_tensors: bool = False,
+) -> Any:
+    found = entry_of(function)
+    if (found is not None and not fixed) or getattr(function, "__no_type_check__", False):
+        return function
+    if found is not None:  # typed already, but not with these dims
+        function = found.function
+    if not isinstance(function, types.FunctionType):
+        raise with_fields(
+            DeclarationError(
+                f"typed() takes a function, a method or a class, not {function!r} of type {type(function).__name__}\n"
+                "  Decorate the function itself, before anything wraps it."
+            ),
+            where="typed",
+            argument="function",
+            expected="a function, a method or a class",
+            actual=type(function).__name__,
+            hint="decorate the function itself, before anything wraps it",
+        )
+    annotations = _annotations(function)
+    if not annotations and not fixed and not _calls_assert(function):
+        return function
+    return wrap(
+        Entry(
+            function,
+            names=outer_names(annotations, function, frame),
+            fixed=fixed,
+            is_method=_looks_like_method(function) if is_method is None else is_method,
+            only_if_tensors=only_if_tensors,
+            reference=mode() == "reference",
+        )
+    )
+
+
+def _calls_assert(function: types.FunctionType) -> bool:
+    return "assert_dims" in function.__code__.co_names
+
+
+def _decorate_class(cls: type, fixed: Mapping[str, int], frame: types.FrameType) -> type:
+    """A dataclass's `__init__`, and every method that the class itself defines."""
+    for name, member in list(vars(cls).items()):
+        if name == "__init__" and dataclasses.is_dataclass(cls):
+            _type_dataclass(cls, member, fixed, frame)
+        elif isinstance(member, _MEMBERS) and (not _is_special(name) or _is_of_tensors(member)):
+            setattr(cls, name, _decorate(member, fixed, frame))
+    return cls
+
+
+def _is_special(name: str) -> bool:
+    """Whether Python itself calls the method, and often, as it does `__setattr__`."""
+    return name.startswith("__") and name.endswith("__") and name not in ("__init__", "__call__")
+
+
+def _is_of_tensors(member: Any) -> bool:
+    function = getattr(member, "__func__", member)
+    return isinstance(function, types.FunctionType) and names_tensors(function, {})
+
+
+def _type_dataclass(cls: Any, init: Any, fixed: Mapping[str, int], frame: types.FrameType) -> None:
+    cls.__init__ = _decorate_function(init, fixed, frame, is_method=False)
+
+
+def _fixed_sizes(dims: Iterable[Dim] | None) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for dim in dims or ():
+        if not isinstance(dim, Dim):
+            raise with_fields(
+                DeclarationError(f"typed(dims=...) takes Dims, not {dim!r}: make one with Dim('name', size)"),
+                where="typed",
+                argument="dims",
+                expected="a Dim",
+                actual=repr(dim),
+                hint="make one with Dim('name', size)",
+            )
+        if sizes.setdefault(dim.name, int(dim)) != int(dim):
+            hint = f"give one of them another name, as in Dim('{dim.name}_2', {int(dim)})"
+            raise with_fields(
+                DeclarationError(
+                    f"typed(dims=...) gives `{dim.name}` two sizes: {sizes[dim.name]} and {int(dim)}\n"
+                    f"  {hint[0].upper()}{hint[1:]}."
+                ),
+                where="typed",
+                argument="dims",
+                dim=dim.name,
+                expected=sizes[dim.name],
+                actual=int(dim),
+                hint=hint,
+            )
+    return sizes
+
+
+def _annotations(function: types.FunctionType) -> Mapping[str, Any]:
+    try:
+        return function.__annotations__
+    except NameError:  # from Python 3.14 on they are evaluated here, and may name what comes later
+        return {"later": Any}
+
+
+def _looks_like_method(function: types.FunctionType) -> bool:
+    owner = function.__qualname__.rpartition(".")[0]
+    inner: Any = inspect.unwrap(function)  # torch.no_grad() and its like leave only *args in sight
+    return bool(owner) and not owner.endswith("<locals>") and inner.__code__.co_argcount > 0

@@ -1,0 +1,204 @@
+"""The reference engine: the same signature through jaxtyping and beartype. It is the meaning.
+
+Declared names are filled in as sizes, containers and records of tensors are checked item by item, and the rest is
+`jaxtyped(typechecker=beartype)` on a stand-in with the function's signature.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import itertools
+import re
+import traceback
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Union
+
+import jaxtyping
+import torch
+from beartype import beartype
+from beartype.door import is_bearable
+from beartype.vale import Is
+from jaxtyping import AnnotationError, jaxtyped
+
+from dimtyped.annotations import (
+    Axis,
+    Kind,
+    Packed,
+    Signature,
+    container_kind,
+    holds_unpacked,
+    is_array_annotation,
+    is_known,
+    is_packed,
+    mentions_tensors,
+    modern,
+    parse_axes,
+    record_fields,
+    underlying,
+)
+from dimtyped.errors import DeclarationError, with_fields
+
+_SYMBOLIC: dict[Any, Any] = {int: int | torch.SymInt, float: float | torch.SymFloat}
+"""What stands for a plain number where a tracer that runs the code has made it a symbol."""
+_RESULT = "_dt_result"
+_numbers = itertools.count()
+_BLAMED = re.compile(r"typechecking parameter '(\w+)'")
+_WORD_OR_PLACEHOLDER = re.compile(r"\{.*?\}|(?<![\w.])[^\W\d]\w*")
+
+
+class ReferenceCheck:
+    """A signature's two checks, with the declared names at the sizes given."""
+
+    def __init__(self, signature: Signature, sizes: Mapping[str, int]) -> None:
+        self._where = signature.where
+        parameters = [
+            inspect.Parameter(
+                parameter.name,
+                parameter.kind,
+                default=parameter.default,
+                annotation=filled(parameter.annotation, sizes),
+            )
+            for parameter in signature.parameters
+        ]
+        result = inspect.Parameter(_RESULT, inspect.Parameter.KEYWORD_ONLY)
+        has_more = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
+        with_result = [*parameters[:-1], result, parameters[-1]] if has_more else [*parameters, result]
+        wanted = filled(signature.result.annotation, sizes)
+        self._arguments = _stand_in(signature, inspect.Signature(parameters))
+        self._whole = _stand_in(signature, inspect.Signature(with_result, return_annotation=wanted))
+
+    def accepts(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+        """Whether jaxtyping and beartype accept these arguments.
+
+        Raises:
+            DeclarationError: they cannot make sense of an annotation.
+        """
+        return self._accepts(self._arguments, arguments, keywords)
+
+    def blamed(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
+        """The parameter whose argument they refuse; empty where they do not say."""
+        try:
+            self._arguments(*arguments, **keywords)
+        except jaxtyping.TypeCheckError as error:
+            found = _BLAMED.search(str(error))
+            return found[1] if found is not None else ""
+        return ""
+
+    def accepts_result(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> bool:
+        """Whether they accept this result of these arguments."""
+        return self._accepts(self._whole, arguments, {**keywords, _RESULT: result})
+
+    def _accepts(self, check: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+        try:
+            check(*arguments, **keywords)
+        except AnnotationError as error:
+            raise with_fields(
+                DeclarationError(f"{self._where}: {error}"),
+                where=self._where,
+                expected="names bound before it, or declared",
+                actual=str(error),
+                hint="write an expression over names that a parameter before it binds or a module declares",
+            ) from error
+        except jaxtyping.TypeCheckError as error:
+            _release(error)
+            return False
+        return True
+
+
+def _release(error: BaseException | None) -> None:
+    """Frees what the frames of a caught error hold: errors of jaxtyping and beartype and their frames hold each other."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def filled(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...] = ()) -> Any:
+    """The annotation with each declared name replaced by its size; `within` are the records around it."""
+    annotation = underlying(annotation)
+    if is_array_annotation(annotation):
+        return _filled_array(annotation, sizes)
+    if is_packed(annotation):
+        return Packed[_filled_array(annotation.array, sizes)]
+    if not mentions_tensors(annotation):
+        return _SYMBOLIC.get(annotation) or modern(annotation) if is_known(annotation) else Any
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return Annotated[(filled(arguments[0], sizes, within), *arguments[1:])]
+    if holds_unpacked(arguments):
+        return annotation
+    parts = tuple(part if part is Ellipsis else filled(part, sizes, within) for part in arguments)
+    if origin in (Union, types.UnionType):
+        return Union[parts]  # noqa: UP007  # of a tuple
+    if origin is tuple and Ellipsis not in parts:
+        return tuple[parts]
+    match container_kind(origin, len(parts) - parts.count(Ellipsis)):
+        case "items":
+            return Annotated[origin, _validator(lambda items: _all(items, parts[0]))]
+        case "mapping":
+            fits = _validator(lambda table: _all(table.keys(), parts[0]) and _all(table.values(), parts[1]))
+            return Annotated[origin, fits]
+        case "opaque":
+            return origin
+        case _:
+            return _filled_record(annotation, sizes, within)
+
+
+def _filled_record(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...]) -> Any:
+    if annotation in within:  # a record that holds its own kind: there it is checked by its class
+        return annotation
+    around = (*within, annotation)
+    fields = {name: filled(hint, sizes, around) for name, hint in record_fields(annotation).items()}
+    if not fields:
+        return annotation
+    fits = _validator(lambda record: all(is_bearable(getattr(record, name), hint) for name, hint in fields.items()))
+    return Annotated[annotation, fits]
+
+
+def _validator(fits: Callable[[Any], bool]) -> Any:
+    """A function as beartype's validator, of a name of its own: beartype takes two hints of one repr for the same."""
+    fits.__name__ = fits.__qualname__ = f"fits_{next(_numbers)}"
+    return Is[fits]
+
+
+def _all(items: Any, hint: Any) -> bool:
+    """Whether each item fits. The items of what is no collection, such as an iterator's, would be used up."""
+    is_collection = isinstance(items, collections.abc.Collection)
+    return not is_collection or all(is_bearable(item, hint) for item in items)
+
+
+def _filled_array(annotation: Any, sizes: Mapping[str, int]) -> Any:
+    text = " ".join(_filled_axis(axis, sizes) for axis in parse_axes(annotation.dim_str))
+    if text == annotation.dim_str:
+        return annotation
+    dtype: Any = annotation.dtype
+    if dtype.dtypes != annotation.dtypes:  # an annotation extended by another: both limit the dtypes
+        name = f"{dtype.__name__}_{next(_numbers)}"  # beartype takes two hints of one repr for the same
+        dtype = type(name, (jaxtyping.AbstractDtype,), {"dtypes": annotation.dtypes})
+    return dtype[annotation.array_type, text]
+
+
+def _filled_axis(axis: Axis, sizes: Mapping[str, int]) -> str:
+    if axis.kind is Kind.NAME and not axis.many and not axis.by_path and axis.name in sizes:
+        return f"{'#' if axis.broadcast else ''}{axis.name}={sizes[axis.name]}"
+    if axis.kind is Kind.EXPRESSION:
+
+        def fill(match: re.Match[str]) -> str:
+            return str(sizes.get(match[0], match[0]))
+
+        return f"{'#' if axis.broadcast else ''}{_WORD_OR_PLACEHOLDER.sub(fill, axis.name)}"
+    return axis.text
+
+
+def _stand_in(signature: Signature, shape: inspect.Signature) -> Callable[..., Any]:
+    """A function that does nothing, with this signature, checked by jaxtyping and beartype."""
+
+    def stand_in(*_arguments: Any, **keywords: Any) -> Any:
+        return keywords.get(_RESULT)
+
+    stand_in.__signature__ = shape  # type: ignore[attr-defined]  # what inspect.signature reads
+    stand_in.__module__ = signature.function.__module__
+    stand_in.__qualname__ = signature.where
+    return jaxtyped(stand_in, typechecker=beartype)

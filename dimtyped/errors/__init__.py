@@ -1,0 +1,16 @@
+"""The exceptions that users catch, and how their fields are set."""
+
+from dimtyped.errors.exceptions import (
+    DeclarationError as DeclarationError,
+    DimensionAssertionError as DimensionAssertionError,
+    DimensionError as DimensionError,
+    DimensionIndexError as DimensionIndexError,
+    DimensionNotImplementedError as DimensionNotImplementedError,
+    DimensionValueError as DimensionValueError,
+    DimensionWarning as DimensionWarning,
+    RankError as RankError,
+    StateError as StateError,
+    TyingError as TyingError,
+    VocabularyError as VocabularyError,
+    with_fields as with_fields,
+)

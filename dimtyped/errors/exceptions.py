@@ -1,0 +1,163 @@
+"""The exceptions, and how their fields are set.
+
+None of the classes has an ``__init__`` or ``__new__``: TorchDynamo cannot trace one. Whoever makes an error gives the
+text to the constructor and sets the fields on the instance, so that pickling needs no help either.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
+
+from jaxtyping import TypeCheckError
+
+
+class _Fields:
+    """What an error carries as data, beside its text. It holds sizes and names, never a tensor.
+
+    Attributes:
+        where: The function or method, with the layer's path inside its model: ``"Decoder.forward"``. Default: ``""``.
+        argument: The argument that does not fit, or ``"return"``. Default: ``""``.
+        dim: The name of the dimension that does not fit; empty where it is the dtype or the kind of value. With too few or
+            too many axes: those that are wanted, ``"batch seq"``. Default: ``""``.
+        expected: What was declared or bound before. Default: ``None``.
+        actual: What was found. Default: ``None``.
+        bindings: Each name known at the failure, with its size. Default: empty.
+        hint: The mend, where the pattern is known. Default: ``""``.
+    """
+
+    where: str = ""
+    argument: str = ""
+    dim: str = ""
+    expected: object = None
+    actual: object = None
+    bindings: Mapping[str, int | tuple[int, ...]] = MappingProxyType({})
+    hint: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """The error as data that ``json.dumps`` takes: its type, its message and its fields.
+
+        Returns:
+            A dict with the keys ``type``, ``message`` and each attribute's name.
+
+        Example:
+            >>> error = DeclarationError("hidden is 128, must be 256")
+            >>> error.dim = "hidden"
+            >>> error.to_dict()["dim"]
+            'hidden'
+        """
+        fields = {name: _json_ready(getattr(self, name)) for name in _Fields.__annotations__}
+        return {"type": type(self).__qualname__, "message": str(self), **fields}
+
+
+_E = TypeVar("_E", bound=Exception)
+
+
+def with_fields(error: _E, **fields: object) -> _E:
+    """The error with these fields set, ready to be raised. Not inside a trace, which sets them one by one."""
+    error.__dict__.update(fields)
+    return error
+
+
+def _json_ready(value: object) -> object:
+    if value is None or isinstance(value, bool | float | str):
+        return value
+    if isinstance(value, int):
+        return int(value)  # a Dim becomes its size
+    if isinstance(value, Mapping):
+        return {str(key): _json_ready(item) for key, item in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, tuple | list):
+        return [_json_ready(item) for item in cast("Sequence[object]", value)]
+    return str(value)
+
+
+class DimensionError(_Fields, TypeCheckError, RuntimeError):
+    """A tensor does not fit, at a call.
+
+    It is a ``TypeError``, as all of jaxtyping's are, and a ``RuntimeError``, so that code that caught torch's error
+    still catches it.
+    """
+
+    __module__ = "dimtyped"
+
+
+class VocabularyError(DimensionError, IndexError):
+    """A token id lies outside the vocabulary, at a call."""
+
+    __module__ = "dimtyped"
+
+
+class _Kind(DimensionError):  # noqa: N818  # never shown: its classes go by the name DimensionError
+    """What torch's own kind of exception is added to, one kind a class; to its user it is a DimensionError."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self).__name__, self.args, self.__dict__)  # by its own name, not the one it shows
+
+
+def _restored(name: str, arguments: tuple[Any, ...], fields: dict[str, Any]) -> Exception:
+    return with_fields(globals()[name](*arguments), **fields)
+
+
+class DimensionValueError(_Kind, ValueError):
+    """A tensor does not fit a layer where torch raises ``ValueError``: InstanceNorm, the losses."""
+
+    __module__ = "dimtyped"
+    __qualname__ = "DimensionError"
+
+
+class RankError(DimensionValueError):
+    """A tensor has too few or too many axes for a layer where torch raises ``ValueError``: the RNNs, the BatchNorms."""
+
+    __module__ = "dimtyped"
+    __qualname__ = "DimensionError"
+
+
+class DimensionIndexError(_Kind, IndexError):
+    """A tensor lacks an axis that a layer names by its number, where torch raises ``IndexError``: Flatten."""
+
+    __module__ = "dimtyped"
+    __qualname__ = "DimensionError"
+
+
+class DimensionNotImplementedError(_Kind, NotImplementedError):
+    """A tensor has too few or too many axes for a layer where torch raises ``NotImplementedError``: Upsample."""
+
+    __module__ = "dimtyped"
+    __qualname__ = "DimensionError"
+
+
+class DimensionAssertionError(_Kind, AssertionError):
+    """A tensor does not fit a layer where torch raises ``AssertionError``: MultiheadAttention."""
+
+    __module__ = "dimtyped"
+    __qualname__ = "DimensionError"
+
+
+class DeclarationError(_Fields, ValueError):
+    """A declaration cannot be right, at construction or decoration.
+
+    Never a ``TypeError``, which jaxtyping and beartype may take for a value that does not fit.
+    """
+
+    __module__ = "dimtyped"
+
+
+class TyingError(DeclarationError):
+    """Two layers cannot share a weight, or a parameter is assigned one of the wrong shape."""
+
+    __module__ = "dimtyped"
+
+
+class StateError(DeclarationError):
+    """A decoder cannot take the encoder's final state: layers, directions, hidden size or kind differ."""
+
+    __module__ = "dimtyped"
+
+
+class DimensionWarning(UserWarning):
+    """An annotation that is legal, and yet most likely a slip: a name used once that looks like a misspelt other one.
+
+    It is shown once for each place. `warnings.filterwarnings("ignore", category=DimensionWarning)` silences it, and so
+    does Python's own `-W ignore::UserWarning`: `-W` cannot name a class of an installed package, but pytest's can.
+    """
+
+    __module__ = "dimtyped"

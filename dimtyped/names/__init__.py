@@ -1,0 +1,33 @@
+"""Named sizes, and which names a module declares."""
+
+from dimtyped.names.dim import (
+    Dim as Dim,
+    DimSize as DimSize,
+    dims as dims,
+    is_dim_size as is_dim_size,
+    name_of as name_of,
+    plain as plain,
+)
+from dimtyped.names.expressions import names_in as names_in
+from dimtyped.names.scope import (
+    ATTRIBUTE as ATTRIBUTE,
+    Claim as Claim,
+    ParentLink as ParentLink,
+    Scope as Scope,
+    claims_of as claims_of,
+    declare_parameter as declare_parameter,
+    given_text as given_text,
+    held_scope as held_scope,
+    is_scope as is_scope,
+    layout_names as layout_names,
+    owner_text as owner_text,
+    preview as preview,
+    replaces as replaces,
+    resync as resync,
+    scope_of as scope_of,
+    settle as settle,
+    short_repr as short_repr,
+    short_text as short_text,
+    sizes_text as sizes_text,
+)
+from dimtyped.names.spelling import are_twins as are_twins, twin_of as twin_of

@@ -1,0 +1,56 @@
+"""What every typed layer is made of: its declaration, its call forms, its parameters and its errors."""
+
+from dimtyped.nn.contract.arguments import (
+    COUNTS as COUNTS,
+    check_sizes as check_sizes,
+    refusals_shown as refusals_shown,
+    wrong_argument as wrong_argument,
+)
+from dimtyped.nn.contract.call_forms import (
+    ALWAYS as ALWAYS,
+    UNCHECKED as UNCHECKED,
+    Inputs as Inputs,
+    has_axes as has_axes,
+    without as without,
+)
+from dimtyped.nn.contract.chaining import check_chain as check_chain
+from dimtyped.nn.contract.layer import (
+    ALL_AXES as ALL_AXES,
+    ROLES as ROLES,
+    Contract as Contract,
+    Layer as Layer,
+    _layers as _layers,
+    axis_role as axis_role,
+    check_arguments as check_arguments,
+    check_before as check_before,
+    compile_checks as compile_checks,
+    declares as declares,
+    has_own_forward as has_own_forward,
+    holds_dim as holds_dim,
+    layer_classes as layer_classes,
+    make_ready as make_ready,
+    plain as plain,
+    take_names as take_names,
+    torch_class_of as torch_class_of,
+    typed_class_of as typed_class_of,
+)
+from dimtyped.nn.contract.parameters import (
+    expected_shape as expected_shape,
+    made_by_torch as made_by_torch,
+    tying_error as tying_error,
+)
+from dimtyped.nn.contract.passthrough import reason_of as reason_of
+from dimtyped.nn.contract.size_rules import (
+    empty as empty,
+    odd_groups as odd_groups,
+    too_few_for_batch as too_few_for_batch,
+    too_few_in_space as too_few_in_space,
+    too_small_for_fraction as too_small_for_fraction,
+)
+from dimtyped.nn.contract.spatial import batched_space as batched_space, space as space, space_names as space_names
+from dimtyped.nn.contract.torch_errors import (
+    REFUSALS as REFUSALS,
+    Misfit as Misfit,
+    Rule as Rule,
+    explained as explained,
+)

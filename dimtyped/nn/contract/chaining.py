@@ -1,0 +1,123 @@
+"""Whether the layers of a `Sequential` fit together, as far as their sizes are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+from dimtyped.errors import DeclarationError
+from dimtyped.names import short_repr
+from dimtyped.nn.contract.layer import Layer, has_own_forward
+from dimtyped.nn.contract.passthrough import keeps_shape
+
+_POOLS = ("MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool")
+_KEEPS_CHANNELS = {getattr(torch.nn, f"{pool}{n}d"): -n - 1 for pool in _POOLS for n in (1, 2, 3)}
+"""The one axis that is sure to come out as it goes in."""
+
+
+class Link(NamedTuple):
+    """A layer in a chain, and its path there."""
+
+    path: str
+    layer: Layer
+
+    @property
+    def axis(self) -> int:
+        """The axis of the features, counted from the end."""
+        return self.layer.contract.axis
+
+    @property
+    def takes(self) -> tuple[str, int]:
+        """The size that goes in, and its name."""
+        return self._size(0)
+
+    @property
+    def gives(self) -> tuple[str, int]:
+        """The size that comes out, and its name."""
+        return self._size(1)
+
+    def _size(self, end: int) -> tuple[str, int]:
+        role = (self.layer._dim_flow or ("", ""))[end]
+        return self.layer._dim_labels[role], self.layer._dim_sizes[role]
+
+
+def check_chain(container: torch.nn.Module) -> None:
+    """Refuses neighbours whose sizes do not chain, through what keeps the size, up to what is not known.
+
+    Raises:
+        DeclarationError: two sizes differ.
+    """
+    if not is_chain(container):
+        return
+    before: Link | None = None
+    for path, layer in _layers_of(container._modules):
+        link = Link(path, layer) if isinstance(layer, Layer) and _has_flow(layer) else None
+        if link is None:
+            before = before if before is not None and _keeps(layer, before.axis) else None
+            continue
+        if before is not None and before.axis == link.axis and not _is_lookup(link.layer):
+            _check_pair(container, before, link)
+        before = link if _gives_tensor(link.layer) else None
+
+
+def is_chain(container: torch.nn.Module) -> bool:
+    """Whether a call runs the layers one after the other: in a `Sequential` without a `forward` of its own."""
+    return getattr(type(container), "forward", None) is torch.nn.Sequential.forward and not _is_changed(container)
+
+
+def _layers_of(modules: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, torch.nn.Module | None]]:
+    """The layers in the order in which they run, those of inner chains by their paths."""
+    for key, module in modules.items():
+        if isinstance(module, torch.nn.Sequential) and is_chain(module):
+            yield from _layers_of(module._modules, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", module
+
+
+def _is_changed(module: torch.nn.Module) -> bool:
+    """Whether a call of this one module does more than its class says."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
+
+
+def _has_flow(layer: Layer) -> bool:
+    """Whether the contract tells what goes in and what comes out: not where a subclass has a `forward` of its own."""
+    return layer._dim_flow is not None and has_own_forward(layer) and not _is_changed(layer)
+
+
+def _keeps(layer: torch.nn.Module | None, axis: int) -> bool:
+    """Whether the size of this axis comes out as it goes in."""
+    if layer is None or _is_changed(layer):
+        return False
+    if isinstance(layer, Layer):
+        return axis in layer.contract.keeps and has_own_forward(layer)
+    return keeps_shape(type(layer)) or _KEEPS_CHANNELS.get(type(layer)) == axis
+
+
+def _is_lookup(layer: Layer) -> bool:
+    """Whether what goes in are indices, which have no width."""
+    return isinstance(layer, torch.nn.Embedding | torch.nn.EmbeddingBag)
+
+
+def _gives_tensor(layer: Layer) -> bool:
+    return not isinstance(layer, torch.nn.RNNBase | torch.nn.LSTMCell | torch.nn.MultiheadAttention)
+
+
+def _check_pair(container: torch.nn.Module, first: Link, second: Link) -> None:
+    (give, given), (take, taken) = first.gives, second.takes
+    if given == taken:
+        return
+    name = type(container).__name__
+    spatial = {-2: "1d", -3: "2d", -4: "3d"}.get(second.axis, "")
+    between = f"nn.Conv{spatial}({given}, {taken}, 1)" if spatial else f"nn.Linear({given}, {taken})"
+    hint = f"Give both the same size, or put `{between}` between them."
+    error = DeclarationError(
+        f"{name}: layer {second.path} takes {take}={taken}, but layer {first.path} gives {give}={given}\n"
+        f"    {first.path}: {short_repr(first.layer)}\n"
+        f"    {second.path}: {short_repr(second.layer)}\n"
+        f"  {hint}"
+    )
+    error.where, error.argument, error.dim, error.expected, error.actual = name, second.path, take, given, taken
+    error.bindings, error.hint = {give: given, take: taken}, hint
+    raise error

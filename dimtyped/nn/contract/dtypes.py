@@ -1,0 +1,67 @@
+"""A tensor of another dtype than the layer's weights: what torch says in its own words, said as every other error.
+
+Nothing here runs before torch has raised.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dimtyped.annotations import ArrayHint, Hint, TupleHint, UnionHint
+from dimtyped.diagnosis import Findings, build_error, dtype_text, find_mismatches, kind_of, look, shape_text
+from dimtyped.engine import Entry
+from dimtyped.errors import DimensionError
+from dimtyped.names import short_text
+
+_INPUTS = ("input", "input1", "input2", "query", "key", "value", "src", "tgt", "memory", "hx")
+"""The parameters of torch's layers that are multiplied by weights, and so must have their dtype."""
+
+
+def refused_dtype(entry: Entry, values: tuple[Any, ...], error: Exception) -> DimensionError | None:
+    """Our error for torch's, where an input's dtype is not the weights', and torch's words are about types.
+
+    Under autocast torch converts by itself what it can, and its own words are about something else.
+    """
+    layer = values[0]
+    weight = _first_weight(layer)
+    if weight is None or "type" not in str(error) or torch._C._is_any_autocast_enabled():
+        return None
+    findings = _with_dtypes(entry, values, weight[1].dtype)
+    if not any(mismatch.kind == "dtype" for mismatch in findings.mismatches):
+        return None
+    note = f"{weight[0]} is {dtype_text(weight[1].dtype)} {shape_text(tuple(weight[1].shape))}, of {short_text(layer)}"
+    kind = kind_of(error)
+    return build_error(findings, entry.where(layer), entry.labels(layer), kind, (note,))
+
+
+def _first_weight(layer: torch.nn.Module) -> tuple[str, Tensor] | None:
+    """The parameter that the inputs must match; quantised and packed ones have a dtype of their own."""
+    found = ((name, p) for name, p in layer.named_parameters(recurse=False) if p.is_floating_point() or p.is_complex())
+    return next(found, None)
+
+
+def _with_dtypes(entry: Entry, values: tuple[Any, ...], dtype: torch.dtype) -> Findings:
+    """The call checked as if the layer's annotations named the dtype of its weights."""
+    signature = (entry.form_of(values) or entry).signature
+    parameters = tuple(
+        dataclasses.replace(p, hint=_of_dtype(p.hint, dtype)) if p.name in _INPUTS else p for p in signature.parameters
+    )
+    given = {p.name: look(value) for p, value in zip(parameters, values, strict=True)}
+    declared = dataclasses.replace(signature, parameters=parameters)
+    return find_mismatches(declared, entry.declared(values[0]), given, None, {}, values[0])
+
+
+def _of_dtype(hint: Hint, dtype: torch.dtype) -> Hint:
+    match hint:
+        case ArrayHint():
+            return dataclasses.replace(hint, dtypes=frozenset({dtype}))
+        case UnionHint(options=options):
+            return dataclasses.replace(hint, options=tuple(_of_dtype(option, dtype) for option in options))
+        case TupleHint(items=items):
+            return dataclasses.replace(hint, items=tuple(_of_dtype(item, dtype) for item in items))
+        case _:
+            return hint

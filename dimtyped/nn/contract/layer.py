@@ -1,0 +1,410 @@
+"""What every typed layer is made of: a declaration, and the torch class under it.
+
+A layer's file declares its sizes, what goes in and comes out, and its parameters, by name. From that come
+the check around torch's own `forward`, the check of each assigned parameter, the text of its `repr` and
+of every error about it.
+"""
+
+from __future__ import annotations  # noqa: I001
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from dimtyped.engine import mode, on_change
+from dimtyped.names import Dim
+from dimtyped.engine import Entry
+from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.annotations import size_at
+from dimtyped.runtime import is_tracing
+from dimtyped.engine import entry_of
+from dimtyped.engine import wrap
+from dimtyped.nn.contract.parameters import check_assignment, made_by_torch
+from dimtyped.nn.contract.arguments import (
+    COUNTS,
+    check_counts,
+    check_lengths,
+    check_sizes,
+    named_arguments,
+    refusals_shown,
+)
+from dimtyped.nn.contract.checkpoint import explain_sizes
+from dimtyped.nn.contract.call_forms import Inputs
+from dimtyped.nn.tying import KeepsTies
+from dimtyped.nn.tying import computed
+from dimtyped.nn.contract.torch_errors import REFUSALS, Rule, explained
+
+_L = TypeVar("_L", bound="type[Layer]")
+ROLES = "_dim_roles"
+_layers: list[type[Layer]] = []
+ALL_AXES = range(-64, 0)
+"""What a layer keeps whose output has the shape of its input."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A layer in names.
+
+    Args:
+        sizes: Each name, and the attribute that holds its size, or a path from it: `normalized_shape[-1]`.
+        inputs: The annotation of each parameter of `forward`.
+        forms: The same for each form of the call, where there are several; the last condition is empty.
+        otherwise: The same for rarer forms, whose conditions are looked at only once the check has failed.
+        output: The annotation of what comes out; torch sees to it, so it is not checked.
+        parameters: The axes of each parameter: `{"weight": "vocab embed"}`.
+        flow: Which name goes in and which comes out, along `axis`; what `repr` and `Sequential` read.
+        axis: The axis of the features, counted from the end. Default: the last.
+        keeps: The axes, counted from the end, that come out as they go in. Default: what `flow` says.
+        arguments: The constructor arguments that hold a size under another name than its attribute's.
+        multiples: The constructor arguments that must be multiples of another: `{"embed_dim": "num_heads"}`.
+        counts: The least that constructor arguments may be that are ints and no dimension, such as `stride`.
+        words: Those of them that may be a word instead, as in `padding="same"`.
+        error: The kind of DimensionError, where torch raises something that code may catch.
+        rank_error: The kind for too few or too many axes. Default: the same.
+        refuses: What finds the reason of a refusal of torch's that the annotations cannot state.
+        torch_refuses: The condition, `ALWAYS` for every call, under which torch itself refuses all that the annotations
+            refuse. What fits then costs nothing: the check runs only in traces and once torch has raised. Not on Apple's
+            GPUs: see `_torch_raises`.
+    """
+
+    sizes: Mapping[str, str] = field(default_factory=dict[str, str])
+    inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    forms: Mapping[str, Inputs | None] = field(default_factory=dict[str, "Inputs | None"])
+    otherwise: Mapping[str, Inputs | None] = field(default_factory=dict[str, "Inputs | None"])
+    output: Any = None
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    flow: tuple[str, str] | None = None
+    axis: int = -1
+    keeps: Collection[int] = ()
+    arguments: Mapping[str, str] = field(default_factory=dict[str, str])
+    multiples: Mapping[str, str] = field(default_factory=dict[str, str])
+    counts: Mapping[str, int | None] = field(default_factory=lambda: COUNTS)
+    words: Collection[str] = ()
+    error: type[DimensionError] = DimensionError
+    rank_error: type[DimensionError] | None = None
+    refuses: Rule | None = None
+    torch_refuses: str = ""
+
+
+class Layer(KeepsTies):
+    """The part of a typed layer that is ours. Comes before torch's class among the bases."""
+
+    contract: ClassVar[Contract]
+    _dim_hooks: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+    """Torch's own argument checks that ours stand in for: the method's name, and what replaces it."""
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]  # torch's says Any; the few layers that give something else say so
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, torch.nn.Parameter):
+            check_assignment(self, name, value)  # before torch drops what had this name
+        super().__setattr__(name, value)
+        if isinstance(value, Tensor) and not is_tracing() and name not in self._parameters:
+            computed(self, name)
+
+    def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
+        """As torch's; refuses a shape that is not the declared one."""
+        if param is not None:
+            check_assignment(self, name, param)
+        super().register_parameter(name, param)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        explain_sizes(self, state_dict, prefix, error_msgs, typed_class_of)
+
+    def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call does while torch.jit traces: torch's own `forward`, for each comparison of ours would be warned of."""
+        owner = next((cls for cls in type(self).__mro__ if "forward" in vars(cls)), None)
+        if owner not in _layers or "forward" in self.__dict__:
+            return super()._slow_forward(*args, **kwargs)
+        self.__dict__["forward"] = types.MethodType(inspect.unwrap(self.forward), self)
+        try:
+            return super()._slow_forward(*args, **kwargs)
+        finally:
+            del self.__dict__["forward"]
+
+    def extra_repr(self) -> str:
+        """Torch's text, with the names of the dimensions where some were given."""
+        text = super().extra_repr()
+        return arrow_repr(self, text) if self._dim_names else text
+
+    @classmethod
+    def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """What the layer itself asks of its constructor's arguments."""
+
+    @classmethod
+    def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Torch's `forward` with the contract's check before it."""
+        return check_before(cls, torch_forward, cls.contract.inputs)
+
+    @property
+    def _dim_names(self) -> dict[str, int]:
+        """The sizes that were given as Dims, by the Dims' names."""
+        names: Mapping[str, str] = self.__dict__.get(ROLES, {})
+        return {names[role]: size for role, size in self._dim_sizes.items() if role in names}
+
+    @property
+    def _dim_sizes(self) -> dict[str, int]:
+        """The size of each of the contract's names."""
+        return {role: size_at(self, path) for role, path in self.contract.sizes.items()}
+
+    @property
+    def _dim_labels(self) -> dict[str, str]:
+        """What errors call each of the contract's names: the Dim's name where one was given."""
+        names: Mapping[str, str] = self.__dict__.get(ROLES, {})
+        return {role: names.get(role, role) for role in self._dim_sizes}
+
+    def _dim_parameter_axes(self, name: str) -> str | None:
+        """The axes that a parameter of this name must have; None where nothing is declared."""
+        return self.contract.parameters.get(name)
+
+    @property
+    def _dim_flow(self) -> tuple[str, str] | None:
+        """Which name goes in and which comes out, for the layer before and the layer after."""
+        return self.contract.flow
+
+    def _dim_text(self) -> str:
+        """The layer in an error: `GRU(embed=128 -> hidden=256)`."""
+        return f"{type(self).__name__}({self._dim_arrow()})"
+
+    def _dim_arrow(self) -> str:
+        """What goes in and what comes out: `embed=128 -> hidden=256`."""
+        labels, sizes = self._dim_labels, self._dim_sizes
+        separator = " -> " if self.contract.flow else ", "
+        shown = [role for role in dict.fromkeys(self.contract.flow or sizes) if role in sizes]
+        return separator.join(f"{labels[role]}={sizes[role]}" for role in shown)
+
+
+def declares(**declaration: Any) -> Callable[[_L], _L]:
+    """Makes a layer of a class: gives it its contract, its constructor and its checked `forward`."""
+
+    def decorate(cls: _L) -> _L:
+        cls.contract = Contract(**declaration)
+        if "__init__" not in vars(cls):
+            cls.__init__ = _taking_dims(cls)
+        made: Any = cls
+        made.__jit_unused_properties__ = [name for base in cls.__mro__ for name in _properties_of(base)]
+        _layers.append(cls)
+        install(cls)
+        return cls
+
+    return decorate
+
+
+@functools.cache
+def _properties_of(cls: type) -> tuple[str, ...]:
+    """The properties that a class itself defines, which TorchScript would otherwise compile."""
+    return tuple(name for name, value in vars(cls).items() if isinstance(value, property))
+
+
+def install(cls: type[Layer]) -> None:
+    """Gives the class the `forward` of the mode in force: a check before torch's, or torch's own."""
+    for name in ("forward", *cls._dim_hooks):
+        if name in vars(cls):
+            delattr(cls, name)
+    if mode() != "off":
+        cls.forward = cls._dim_checked(cls.forward)
+        for name, hook in cls._dim_hooks.items():
+            made = types.FunctionType(hook.__code__, hook.__globals__, name)  # TorchScript compiles what it stands for
+            setattr(cls, name, functools.update_wrapper(made, getattr(cls, name)))
+
+
+def check_before(
+    cls: type[Layer], function: Callable[..., Any], annotations: Mapping[str, Any], **options: Any
+) -> types.FunctionType:
+    """A wrapper of `function` that checks its arguments by these annotations and the layer's sizes.
+
+    It does so before the call; where `torch_refuses`, once that has raised.
+    """
+    contract = cls.contract
+    options.setdefault("error", contract.error)
+    options.setdefault("rank_error", contract.rank_error)
+    explains = contract.refuses is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
+    options.setdefault("rescue", (REFUSALS, explained) if explains or contract.parameters else None)
+    options.update(attributes=contract.sizes, is_method=True, reference=mode() == "reference")
+    late = contract.torch_refuses if _torch_raises() else ""
+
+    def entry(inputs: Inputs, **more: Any) -> Entry:
+        return Entry(function, annotations=inputs, **options, **more)
+
+    otherwise = {form: None if inputs is None else entry(inputs) for form, inputs in contract.otherwise.items()}
+    forms = {
+        form: None if inputs is None else entry(inputs, otherwise=otherwise) for form, inputs in contract.forms.items()
+    }
+    usual = annotations or contract.forms.get("") or {}
+    wrapper: Any = wrap(entry(usual, late=late, forms=forms, otherwise=otherwise))
+    wrapper._dim_entries = tuple(each for each in otherwise.values() if each is not None)
+    for each in wrapper._dim_entries:
+        wrap(each)
+    return wrapper
+
+
+def _torch_raises() -> bool:
+    """Whether torch raises where it refuses: kernels of Apple's Metal end the process instead (pytorch/pytorch#84591)."""
+    return not torch.backends.mps.is_available()
+
+
+def layer_classes() -> tuple[type[Layer], ...]:
+    """Every typed layer class, in the order in which they are declared."""
+    return tuple(_layers)
+
+
+def typed_class_of(cls: type[torch.nn.Module]) -> type[Layer] | None:
+    """The typed class that stands for exactly this torch class, if there is one."""
+    return next((typed for typed in _layers if typed.__name__ == cls.__name__ and cls in typed.__bases__), None)
+
+
+def torch_class_of(cls: type[torch.nn.Module]) -> type[torch.nn.Module] | None:
+    """The torch class that a typed layer class stands for, if it is exactly one."""
+    if cls not in _layers:
+        return None
+    return next((base for base in cls.__bases__ if base.__name__ == cls.__name__), None)
+
+
+def has_own_forward(layer: Layer) -> bool:
+    """Whether a call of the layer is what its contract says: no subclass by others has a `forward` of its own."""
+    definer = next(base for base in type(layer).__mro__ if "forward" in vars(base))
+    return definer in _layers or definer.__module__.startswith(("torch.nn.modules.", "dimtyped.nn."))
+
+
+def reinstall() -> None:
+    """Follows a change of mode, for every layer class."""
+    for cls in _layers:
+        install(cls)
+
+
+on_change(reinstall)
+
+
+def take_names(layer: torch.nn.Module, arguments: Mapping[str, Any]) -> None:
+    """Notes on the layer which of its sizes were given as Dims, by the contract's names."""
+    cls: Any = type(layer)
+    roles = {path: role for role, path in cls.contract.sizes.items()} | dict(cls.contract.arguments)
+    given = [(roles[key], value) for key, value in arguments.items() if key in roles]
+    dims = {role: value for key, argument in given for role, value in _dims_in(key, argument)}
+    _must_agree(cls.__name__, dims)
+    layer.__dict__[ROLES] = layer.__dict__.get(ROLES, {}) | {role: dim.name for role, dim in dims.items()}
+
+
+def _must_agree(where: str, dims: Mapping[str, Dim]) -> None:
+    """Refuses one name for two sizes, as in `Linear(Dim("hidden", 4), Dim("hidden", 5))`."""
+    known: dict[str, Dim] = {}
+    for dim in dims.values():
+        other = known.setdefault(dim.name, dim)
+        if other != dim:
+            error = DeclarationError(
+                f"{where}: `{dim.name}` has two sizes: {other} and {dim}\n"
+                f"  Give one of them another name, as in dims({dim.name}_2={dim})."
+            )
+            error.where, error.dim, error.expected, error.actual = where, dim.name, int(other), int(dim)
+            error.hint = f"give one of them another name, as in dims({dim.name}_2={dim})"
+            raise error
+
+
+def axis_role(role: str, axis: int) -> str:
+    """The name of one size among several that one argument holds, counted from the end: the last has the name itself."""
+    return role if axis == -1 else f"{role}_{-axis}"
+
+
+def _dims_in(role: str, value: Any) -> list[tuple[str, Dim]]:
+    """The Dims of one argument, each with the contract's name for it."""
+    items = value if isinstance(value, list | tuple) else (value,)
+    placed = [(axis_role(role, index - len(items)), item) for index, item in enumerate(items)]
+    return [(name, item) for name, item in placed if isinstance(item, Dim)]
+
+
+def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
+    """Torch's constructor, which never sees a Dim: torch keeps plain ints, and the names are noted beside them."""
+    torch_init: Any = cls.__init__
+
+    @functools.wraps(torch_init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the class's
+        given = named_arguments(_parameters_of(torch_init), args, kwargs)
+        if given is not None:
+            check_arguments(cls, given)
+        if given is not None and any(holds_dim(value) for value in given.values()):
+            take_names(self, given)
+            args = tuple(plain(value) for value in args)
+            kwargs = {key: plain(value) for key, value in kwargs.items()}
+        contract = cls.contract
+        refusals = refusals_shown(cls.__name__, given, contract.multiples, contract.sizes.values())
+        with refusals, made_by_torch(self):
+            torch_init(self, *args, **kwargs)
+        make_ready(self, cls)
+
+    return __init__
+
+
+@functools.cache
+def _parameters_of(torch_init: Callable[..., None]) -> tuple[str, ...]:
+    """The parameters of a constructor, without `self`. Read when a layer is made: few models hold all of them."""
+    return tuple(inspect.signature(torch_init).parameters)[1:]
+
+
+def check_arguments(cls: Any, arguments: Mapping[str, Any]) -> None:
+    """Refuses arguments that cannot work, before torch's constructor has drawn a weight."""
+    contract = cls.contract
+    check_sizes(cls.__name__, (*contract.sizes.values(), *contract.arguments), arguments)
+    check_counts(cls.__name__, contract.counts, arguments, contract.words)
+    if "kernel_size" in arguments:
+        check_lengths(cls.__name__, -contract.axis - 1, arguments, is_weight=bool(contract.sizes))
+    cls._dim_check_arguments(arguments)
+
+
+def make_ready(layer: torch.nn.Module, cls: type[Layer]) -> None:
+    """The last step of making a layer of class `cls`, or of one below it, in whatever way.
+
+    torch.fx, TorchDynamo and quantisers know torch's own layers by the name of their module, read from the layer. So a
+    layer of exactly our class has torch's there; its class has ours, which pickling needs.
+    """
+    plain_class = torch_class_of(type(layer))
+    if plain_class is not None:
+        layer.__dict__["__module__"] = plain_class.__module__
+    compile_checks(cls)
+
+
+def compile_checks(cls: type[Layer]) -> None:
+    """Compiles the layer's checks when it is first made, so that no trace has to."""
+    function: Any = vars(cls).get("forward")
+    for entry in (entry_of(function), *getattr(function, "_dim_entries", ())):
+        if entry is not None and entry.call is None:
+            entry.prepare(None, replace=True)
+
+
+def plain(value: Any) -> Any:
+    """A Dim as a plain int, also inside a tuple such as a kernel size."""
+    if isinstance(value, Dim):
+        return int(value)
+    return type(value)([plain(item) for item in value]) if holds_dim(value) else value
+
+
+def holds_dim(value: Any) -> bool:
+    """Whether an argument is a Dim, or holds one."""
+    return isinstance(value, Dim) or (isinstance(value, list | tuple) and any(holds_dim(item) for item in value))
+
+
+def arrow_repr(layer: Layer, text: str) -> str:
+    """Torch's own `extra_repr`, its sizes replaced by `embed=128 -> hidden=256`."""
+    shown = layer.contract.flow or tuple(layer.contract.sizes)
+    sizes = {path: str(layer._dim_sizes[role]) for role, path in layer.contract.sizes.items() if role in shown}
+    told = {*sizes.values(), *(f"{path}={size}" for path, size in sizes.items())}
+    rest = [part for part in text.split(", ") if part and part not in told]
+    return ", ".join([layer._dim_arrow(), *rest])

@@ -1,0 +1,164 @@
+"""The shapes of a layer's parameters, and what may be assigned."""
+
+from __future__ import annotations
+
+import functools
+import re
+import types
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn.parameter import is_lazy
+
+from dimtyped.diagnosis import shape_text
+from dimtyped.errors import TyingError
+from dimtyped.names import short_repr
+from dimtyped.nn.tying import by_framework, owner_of
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_MAKING = "_dim_making"
+
+
+def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> None:
+    """Refuses a parameter whose shape is not the declared one.
+
+    Frameworks may: FSDP registers flat views, quantisers packed ones. They know what they do.
+
+    Raises:
+        TyingError: the shapes differ.
+    """
+    if _MAKING in layer.__dict__ or (type(parameter) is not torch.nn.Parameter and is_lazy(parameter)):
+        return
+    held: torch.Tensor | None = layer._parameters.get(name)
+    if held is not None and held.shape == parameter.shape:  # as FSDP2 puts them, at each call
+        return
+    expected = expected_shape(layer, name)
+    if expected is None or tuple(parameter.shape) == expected or by_framework():
+        return
+    raise _wrong_shape(layer, name, parameter, expected)
+
+
+@contextmanager
+def made_by_torch(layer: Any) -> Generator[None]:
+    """While torch's constructor makes a layer's parameters, which have the shapes that it is given."""
+    outermost = _MAKING not in layer.__dict__
+    layer.__dict__[_MAKING] = True
+    try:
+        yield
+    finally:
+        if outermost:
+            del layer.__dict__[_MAKING]
+
+
+def expected_shape(layer: Any, name: str) -> tuple[int, ...] | None:
+    """The shape that the layer declares for a parameter; None where it declares none, or not yet."""
+    axes = layer._dim_parameter_axes(name)
+    if axes is None:
+        return None
+    try:
+        sizes = layer._dim_sizes
+    except AttributeError:  # torch's constructor has not set them yet
+        return None
+    expressions = [axis.rpartition("=")[2] for axis in axes.split()]
+    return tuple(sizes[axis] if axis in sizes else _evaluated(axis, sizes) for axis in expressions)
+
+
+def _evaluated(expression: str, sizes: Mapping[str, int]) -> int:
+    return int(eval(_compiled(expression), {"__builtins__": {}}, dict(sizes)))  # our own declaration's text
+
+
+@functools.cache
+def _compiled(expression: str) -> types.CodeType:
+    return compile(expression, "<a parameter's axes>", "eval")
+
+
+def named_shape(layer: Any, name: str, shape: tuple[int, ...]) -> str:
+    """A parameter's shape with its dimensions' names: `(vocab=1000, hidden=256)`."""
+    axes = layer._dim_parameter_axes(name)
+    if axes is None or len(axes.split()) != len(shape):
+        return shape_text(shape)
+    labels = zip(axis_labels(layer, axes), shape, strict=True)
+    return f"({', '.join(str(size) if label.isdigit() else f'{label}={size}' for label, size in labels)})"
+
+
+def axis_labels(layer: Any, axes: str) -> list[str]:
+    """The axes of a parameter by the names that the user gave; `kernel_height=3` is a size that only has a label."""
+    return [axis_label(layer, axis) for axis in axes.split()]
+
+
+def axis_label(layer: Any, axis: str) -> str:
+    """One axis: `3*hidden`, by the name that the user gave."""
+    name, is_size, _ = axis.partition("=")
+    labels = layer._dim_labels
+    return name if is_size else _NAME.sub(lambda found: labels.get(found[0], found[0]), name)
+
+
+def tying_error(layer: Any, embedding: Any, ours: tuple[int, ...], theirs: tuple[int, ...]) -> TyingError:
+    """The error for two weights that cannot be one."""
+    hint = _assignment_hint(layer, "weight", theirs, ours, (embedding, "weight"))
+    error = TyingError(
+        f"tie: the weights of {_layer_text(layer)} and {_layer_text(embedding)} differ in shape: "
+        f"{_named(layer, 'weight', ours)} and {_named(embedding, 'weight', theirs)}\n\n  {hint}"
+    )
+    error.where, error.argument, error.hint, error.expected, error.actual = "tie", "layer", hint, theirs, ours
+    wrong = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
+    if wrong is not None and hasattr(layer, "_dim_labels"):
+        labels = axis_labels(layer, layer._dim_parameter_axes("weight"))
+        error.dim, error.bindings = labels[wrong], _bindings(labels, ours)
+    return error
+
+
+def _layer_text(layer: Any) -> str:
+    return layer._dim_text() if hasattr(layer, "_dim_text") else short_repr(layer)
+
+
+def _named(layer: Any, name: str, shape: tuple[int, ...]) -> str:
+    return named_shape(layer, name, shape) if hasattr(layer, "_dim_text") else shape_text(shape)
+
+
+def _wrong_shape(layer: Any, name: str, parameter: torch.nn.Parameter, expected: tuple[int, ...]) -> TyingError:
+    where = f"{type(layer).__name__}.{name}"
+    shape = tuple(parameter.shape)
+    owner = owner_of(parameter)
+    source, given = "", _named(layer, name, shape)
+    if owner is not None:
+        given = _named(owner[0], owner[1], shape)
+        source = f", the {owner[1]} of {_layer_text(owner[0])}"
+    hint = _assignment_hint(layer, name, shape, expected, owner)
+    error = TyingError(
+        f"{where}: cannot be assigned a parameter of shape {given}{source}\n"
+        f"    must be  {named_shape(layer, name, expected)}    declared by {layer._dim_text()}"
+        + (f"\n\n  {hint}" if hint else "")
+    )
+    labels = axis_labels(layer, layer._dim_parameter_axes(name))
+    same_rank = len(shape) == len(expected)
+    wrong = [i for i, (a, b) in enumerate(zip(shape, expected, strict=True)) if a != b] if same_rank else []
+    error.where, error.argument, error.hint = where, name, hint
+    error.dim = labels[wrong[0]] if wrong else ""
+    error.expected, error.actual, error.bindings = expected, shape, _bindings(labels, expected)
+    return error
+
+
+def _bindings(labels: list[str], sizes: tuple[int, ...]) -> dict[str, int]:
+    """What is declared of each axis that has a name."""
+    return {label: size for label, size in zip(labels, sizes, strict=False) if not label.isdigit()}
+
+
+def _assignment_hint(
+    layer: Any, name: str, shape: tuple[int, ...], expected: tuple[int, ...], owner: tuple[Any, str] | None
+) -> str:
+    if isinstance(layer, torch.nn.Embedding) and name == "weight" and len(shape) == 2:
+        return f"Declare Embedding({shape[0]}, {shape[1]}), or give it a matrix of the declared shape."
+    is_embedding = owner is not None and isinstance(owner[0], torch.nn.Embedding)
+    if name != "weight" or not is_embedding or len(shape) != 2 or len(expected) != 2:
+        if len(shape) == 2 and shape == expected[::-1]:
+            return "It is transposed: give it nn.Parameter(matrix.T.contiguous())."
+        return "Give it a parameter of the declared shape, or declare the layer with the sizes of this one."
+    if shape[0] == expected[0]:
+        return (
+            "An output layer can share the embedding's weight only at the embedding's width. Use "
+            f"nn.TiedDecoder(embedding, hidden={expected[1]}, project=True), or declare Linear({shape[1]}, {shape[0]})."
+        )
+    return f"Declare Linear({shape[1]}, {shape[0]}), which has a weight of shape {shape_text(shape)}."

@@ -1,0 +1,87 @@
+"""What torch itself refuses, said by name: sizes that no annotation can state, and arguments of a constructor.
+
+Nothing here runs before torch has raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from dimtyped.annotations import Hint, arrays_in
+from dimtyped.diagnosis import Mismatch, Seen, build_error, find_mismatches, kind_of, look
+from dimtyped.engine import Entry
+from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.names import Dim
+from dimtyped.nn.contract.dtypes import refused_dtype
+
+REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
+"""What torch's layers raise for a tensor that does not fit."""
+
+
+class Misfit(NamedTuple):
+    """One size that torch refuses: of which argument, at which axis, by what name, and what it must be.
+
+    Without an axis it is the number of axes. `actual` is told where it is a value, and no size, that does not fit.
+    """
+
+    argument: str
+    axis: int | None
+    name: str
+    expected: object
+    actual: object = None
+
+
+Rule = Callable[..., Iterator[Misfit]]
+"""Looks for what does not fit in a call that torch has refused; takes what `forward` does."""
+
+
+def explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
+    """Our error for torch's, where the layer's rule finds what is wrong."""
+    layer = values[0]
+    if isinstance(error, DimensionError):
+        return error
+    given = {parameter.name: look(value) for parameter, value in zip(entry.signature.parameters, values, strict=True)}
+    by_dtype = refused_dtype(entry, values, error)
+    if by_dtype is not None:
+        return by_dtype
+    misfits = list(layer.contract.refuses(*values)) if layer.contract.refuses is not None else []
+    if not misfits:
+        return error
+    findings = find_mismatches(entry.signature, entry.declared(layer), given, None, {}, layer)
+    hints = {parameter.name: parameter.hint for parameter in entry.signature.parameters}
+    findings.mismatches[:] = [_mismatch(misfit, hints[misfit.argument], given[misfit.argument]) for misfit in misfits]
+    return build_error(findings, entry.where(layer), entry.labels(layer), kind_of(error))
+
+
+def _mismatch(misfit: Misfit, hint: Hint, value: Seen) -> Mismatch:
+    if misfit.actual is not None:
+        return Mismatch(misfit.argument, "extent", hint, value, misfit.name, misfit.expected, misfit.actual)
+    shape = (len(value.items),) if value.items is not None else value.shape or ()  # a list of lengths has one axis
+    shown = next((array for array in arrays_in(hint) if len(array.axes) == len(shape)), hint)
+    if misfit.axis is None:
+        return Mismatch(misfit.argument, "rank", shown, value, expected=misfit.expected, actual=len(shape))
+    index = misfit.axis % len(shape)
+    place = index if value.is_tensor else None
+    return Mismatch(misfit.argument, "extent", shown, value, misfit.name, misfit.expected, shape[index], place)
+
+
+def misdeclared(where: str, multiples: Mapping[str, str], arguments: Mapping[str, Any]) -> DeclarationError | None:
+    """The error for a constructor's argument that must be a multiple of another and is not."""
+    for whole, part in multiples.items():
+        size, parts = arguments.get(whole), arguments.get(part)
+        if isinstance(size, int) and isinstance(parts, int) and parts > 0 and size % parts:
+            return _not_divisible(where, (whole, size), (part, parts))
+    return None
+
+
+def _not_divisible(where: str, whole: tuple[str, int], part: tuple[str, int]) -> DeclarationError:
+    (name, size), (part_name, parts) = whole, part
+    name = size.name if isinstance(size, Dim) else name
+    lower = size // parts * parts
+    hint = f"Make {name} a multiple of {part_name}: {f'{lower} or ' if lower else ''}{lower + parts}."
+    error = DeclarationError(f"{where}: {name}={int(size)} is not divisible by {part_name}={int(parts)}\n  {hint}")
+    error.where, error.argument, error.dim, error.hint = where, whole[0], name, hint
+    error.expected, error.actual = f"a multiple of {int(parts)}", int(size)
+    error.bindings = {name: int(size), part_name: int(parts)}
+    return error

@@ -1,0 +1,1 @@
+"""The typed layers, one file for each family."""

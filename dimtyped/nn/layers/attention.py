@@ -1,0 +1,99 @@
+"""Multi-head attention: query, key and value, and the masks that must fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from dimtyped.errors import DimensionAssertionError
+from dimtyped.nn.contract import Inputs, Layer, declares
+from dimtyped.nn.layers.attention_inputs import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rarer_forms, sequence
+
+_SELF = "value is key and key is query and self._qkv_same_embed_dim"
+_ALONE = f"key_padding_mask is None and attn_mask is None and {_SELF}"
+_DROPS_MASK = "is_causal and key_padding_mask is None and not need_weights"
+
+
+def _inputs(layout: str) -> Inputs:
+    return {
+        "query": sequence(layout, "target"),
+        "key": sequence(layout, "source", "kdim"),
+        "value": sequence(layout, "source", "vdim"),
+        "key_padding_mask": padding(layout, "source"),
+        "attn_mask": mask(layout, "target", "source"),
+    }
+
+
+def _self_inputs(layout: str) -> Inputs:
+    """Query, key and value are one tensor: it is looked at once."""
+    return {
+        "query": sequence(layout, "source"),
+        "key_padding_mask": padding(layout, "source"),
+        "attn_mask": mask(layout, "source", "source"),
+    }
+
+
+@declares(
+    sizes={"embed": "embed_dim", "kdim": "kdim", "vdim": "vdim", "heads": "num_heads"},
+    forms={
+        f"{_SELF} and self.batch_first": _self_inputs(BATCH_FIRST),
+        _SELF: _self_inputs(SEQUENCE_FIRST),
+        "self.batch_first": _inputs(BATCH_FIRST),
+        "": _inputs(SEQUENCE_FIRST),
+    },
+    otherwise=rarer_forms("query", "self.batch_first", _DROPS_MASK, _inputs, "attn_mask"),
+    output=tuple[Shaped[Tensor, "batch target embed"], Shaped[Tensor, "batch target source"] | None],
+    parameters={
+        "in_proj_weight": "3*embed embed",
+        "q_proj_weight": "embed embed",
+        "k_proj_weight": "embed kdim",
+        "v_proj_weight": "embed vdim",
+        "in_proj_bias": "3*embed",
+        "bias_k": "1 1 embed",
+        "bias_v": "1 1 embed",
+    },
+    multiples={"embed_dim": "num_heads"},
+    torch_refuses=_ALONE,
+    error=DimensionAssertionError,
+)
+class MultiheadAttention(Layer, torch.nn.MultiheadAttention):
+    """`torch.nn.MultiheadAttention`, checked by name: query, key and value, and masks that fit them.
+
+    Args: as `torch.nn.MultiheadAttention`; each size may be a Dim.
+
+    Shape:
+        query: `(target, batch, embed)`, with `batch_first` `(batch, target, embed)`, or without batch.
+        key, value: the same of `source`, and of width `kdim` and `vdim`.
+        key_padding_mask: `(batch, source)`.
+        attn_mask: `(target, source)` or `(batch*heads, target, source)`.
+
+    Raises:
+        DeclarationError: at construction, a width that the heads do not divide.
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+        TyingError: at the assignment of a parameter of the wrong shape.
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> embed, = dims(embed=128)
+        >>> nn.MultiheadAttention(embed, 3)
+        Traceback (most recent call last):
+        dimtyped.DeclarationError: MultiheadAttention: embed=128 is not divisible by num_heads=3
+          Make embed a multiple of num_heads: 126 or 129.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Tensor, Tensor | None]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
+
+    @property
+    def _dim_labels(self) -> dict[str, str]:
+        labels = super()._dim_labels
+        same = [role for role in ("kdim", "vdim") if labels[role] == role and getattr(self, role) == self.embed_dim]
+        return {**labels, **dict.fromkeys(same, labels["embed"])}
+
+    def _dim_arrow(self) -> str:
+        labels, sizes = self._dim_labels, self._dim_sizes
+        return ", ".join(dict.fromkeys(f"{labels[role]}={size}" for role, size in sizes.items()))

@@ -1,0 +1,62 @@
+"""What attention and transformer layers take: sequences in three layouts, and the masks that fit them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Optional, Union
+
+from jaxtyping import AbstractDtype, Float, Shaped
+from torch import Tensor
+
+from dimtyped.nn.contract import Inputs, has_axes, without
+
+BATCH_FIRST, SEQUENCE_FIRST, UNBATCHED = "batch {} {}", "{} batch {}", "{} {}"
+"""The layouts: where the length and the width stand."""
+
+
+class BoolOrFloat(AbstractDtype):
+    """The dtypes of a mask: what it hides, or what is added to the scores."""
+
+    dtypes = ("bool", *Float.dtypes)  # pyright: ignore[reportAttributeAccessIssue]  # to pyright it is Annotated
+
+
+@functools.cache  # an annotation is a class of its own, and the layers have many in common
+def sequence(layout: str, length: str, width: str = "embed") -> Any:
+    """A sequence of vectors."""
+    return Shaped[Tensor, layout.format(length, width)]
+
+
+@functools.cache
+def mask(layout: str, rows: str, columns: str) -> Any:
+    """Which positions see which: one mask for all heads, or one for each."""
+    heads = "heads" if layout == UNBATCHED else "batch*heads"
+    kind: Any = BoolOrFloat
+    one, each = kind[Tensor, f"{rows} {columns}"], kind[Tensor, f"{heads} {rows} {columns}"]
+    return Union[None, one, each]  # noqa: UP007  # pyright knows no | of these
+
+
+@functools.cache
+def padding(layout: str, length: str) -> Any:
+    """Which positions are padding."""
+    kind: Any = BoolOrFloat
+    return Optional[kind[Tensor, length if layout == UNBATCHED else f"batch {length}"]]  # noqa: UP045  # as above
+
+
+def rarer_forms(first: str, batch_first: str, causal: str, inputs: Callable[[str], Inputs], *masks: str) -> Any:
+    """The forms of a call without batch, and of one that says it is causal: its masks torch drops, whatever their shape.
+
+    Args:
+        first: The first parameter.
+        batch_first: The condition of the batch coming first.
+        causal: The condition of a causal call.
+        inputs: What holds in a layout.
+        *masks: The masks that are dropped.
+    """
+    unbatched = has_axes(first, 2)
+    return {
+        f"({causal}) and {unbatched}": without(inputs(UNBATCHED), *masks),
+        unbatched: inputs(UNBATCHED),
+        f"({causal}) and {batch_first}": without(inputs(BATCH_FIRST), *masks),
+        causal: without(inputs(SEQUENCE_FIRST), *masks),
+    }

@@ -1,0 +1,193 @@
+"""Containers: transparent to names, and `Sequential`, whose layers' sizes must chain.
+
+A change is looked at as a whole, once it is made, and taken back if it is refused.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self, TypeVar
+
+import torch
+
+from dimtyped.nn.contract import check_chain
+from dimtyped.nn.module import check_container
+from dimtyped.runtime import is_tracing
+
+_T = TypeVar("_T")
+_CHANGING = "_dim_changing"
+_OF_CONSTRUCTION = ("_dim_changed", "_dim_change", "__init__")
+
+
+class _Container(torch.nn.Module):
+    """Looks at a container after each change, and takes the change back if it is refused."""
+
+    def _dim_changed(self) -> None:
+        check_container(self)
+
+    def _dim_change(self, change: Callable[[], _T]) -> _T:
+        """Makes a change; one that is part of another is looked at with that one. A trace only makes it."""
+        if is_tracing() or _CHANGING in self.__dict__:
+            return change()
+        before, is_done = dict(self.__dict__.get("_modules", {})), False
+        self.__dict__[_CHANGING] = True
+        try:
+            result = change()
+            self._dim_changed()
+            is_done = True
+        finally:
+            del self.__dict__[_CHANGING]
+            if not is_done and "_modules" in self.__dict__:
+                self._modules.clear()
+                self._modules.update(before)
+        return result
+
+    def add_module(self, name: str, module: torch.nn.Module | None) -> None:
+        """As torch's; refuses what does not fit."""
+        self._dim_change(lambda: super(_Container, self).add_module(name, module))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, torch.nn.Module) or name in self.__dict__.get("_modules", ()):
+            self._dim_change(lambda: super(_Container, self).__setattr__(name, value))
+        else:
+            super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._dim_change(lambda: super(_Container, self).__delattr__(name))
+
+
+class _Listed(_Container):
+    """What `Sequential` and `ModuleList` share: their layers are numbered."""
+
+    def _dim_set_slice(self, index: slice, modules: Iterable[torch.nn.Module]) -> None:
+        layers = list(self._modules.values())
+        layers[index] = list(modules)
+        kept = list(self._modules) if len(layers) == len(self._modules) else map(str, range(len(layers)))
+        named = list(zip(kept, layers, strict=True))
+        self._modules.clear()
+        for key, layer in named:
+            torch.nn.Module.add_module(self, key, layer)
+
+
+class ModuleList(_Listed, torch.nn.ModuleList):
+    """`torch.nn.ModuleList`, transparent to the names of its layers.
+
+    Raises:
+        DeclarationError: at a change that gives a name a second size in the module that holds the list.
+    """
+
+    def __init__(self, modules: Iterable[torch.nn.Module] | None = None) -> None:
+        self._dim_change(lambda: super(ModuleList, self).__init__(modules))
+
+    def insert(self, index: int, module: torch.nn.Module) -> None:
+        """As torch's."""
+        self._dim_change(lambda: super(ModuleList, self).insert(index, module))
+
+    def extend(self, modules: Iterable[torch.nn.Module]) -> ModuleList:
+        """As torch's."""
+        return self._dim_change(lambda: super(ModuleList, self).extend(modules))
+
+    def __setitem__(self, index: int | slice, module: Any) -> None:
+        if isinstance(index, slice):
+            self._dim_change(lambda: self._dim_set_slice(index, module))
+        else:
+            self._dim_change(lambda: super(ModuleList, self).__setitem__(index, module))
+
+    def __delitem__(self, index: int | slice) -> None:
+        self._dim_change(lambda: super(ModuleList, self).__delitem__(index))
+
+    def __add__(self, other: Iterable[torch.nn.Module]) -> ModuleList:
+        return ModuleList(super().__add__(other))
+
+
+class ModuleDict(_Container, torch.nn.ModuleDict):
+    """`torch.nn.ModuleDict`, transparent to the names of its layers.
+
+    Raises:
+        DeclarationError: at a change that gives a name a second size in the module that holds the dict.
+    """
+
+    def __init__(self, modules: Mapping[str, torch.nn.Module] | None = None) -> None:
+        self._dim_change(lambda: super(ModuleDict, self).__init__(modules))
+
+    def update(self, modules: Mapping[str, torch.nn.Module]) -> None:
+        """As torch's."""
+        self._dim_change(lambda: super(ModuleDict, self).update(modules))
+
+    def __delitem__(self, key: str) -> None:
+        self._dim_change(lambda: super(ModuleDict, self).__delitem__(key))
+
+    def clear(self) -> None:
+        """As torch's."""
+        self._dim_change(super().clear)
+
+
+class Sequential(_Listed, torch.nn.Sequential):
+    """`torch.nn.Sequential` whose layers' sizes must chain, as far as they are known.
+
+    Activations, dropout and normalisations hand on the size before them, inner Sequentials are looked into. What is not
+    known, such as a `Flatten`, a module of your own or a layer with hooks, ends the comparison. A subclass with a
+    `forward` of its own is not looked at.
+
+    Raises:
+        DeclarationError: a layer takes another size than the one before it gives; at construction, and at every later
+            change.
+
+    Example:
+        >>> from dimtyped import nn
+        >>> nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(30, 5))
+        Traceback (most recent call last):
+        dimtyped.DeclarationError: Sequential: layer 2 takes in_features=30, but layer 0 gives out_features=20
+        ...
+    """
+
+    def __init__(self, *args: Any) -> None:
+        self._dim_change(lambda: super(Sequential, self).__init__(*args))
+
+    def _dim_changed(self) -> None:
+        if not _is_slicing():
+            check_chain(self)
+        super()._dim_changed()
+
+    def insert(self, index: int, module: torch.nn.Module) -> Sequential:
+        """As torch's; refuses what does not chain."""
+        return self._dim_change(lambda: super(Sequential, self).insert(index, module))
+
+    def extend(self, sequential: Iterable[torch.nn.Module]) -> Sequential:
+        """As torch's; refuses what does not chain."""
+        return self._dim_change(lambda: super(Sequential, self).extend(sequential))
+
+    def __setitem__(self, index: int | slice, module: Any) -> None:
+        if isinstance(index, slice):
+            self._dim_change(lambda: self._dim_set_slice(index, module))
+        else:
+            self._dim_change(lambda: super(Sequential, self).__setitem__(index, module))
+
+    def __delitem__(self, index: int | slice) -> None:
+        self._dim_change(lambda: super(Sequential, self).__delitem__(index))
+
+    def __add__(self, other: torch.nn.Sequential) -> Sequential:
+        return Sequential(OrderedDict(super().__add__(other)._modules))
+
+    def __iadd__(self, other: torch.nn.Sequential) -> Self:
+        return self._dim_change(lambda: super(Sequential, self).__iadd__(other))
+
+    def __mul__(self, other: int) -> Sequential:
+        return Sequential(OrderedDict(super().__mul__(other)._modules))
+
+    def __rmul__(self, other: int) -> Sequential:
+        return self * other
+
+    def __imul__(self, other: int) -> Self:
+        return self._dim_change(lambda: super(Sequential, self).__imul__(other))
+
+
+def _is_slicing() -> bool:
+    """Whether torch's `__getitem__` makes a Sequential of a part of another to look at: maybe of every second one."""
+    frame: types.FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_name in _OF_CONSTRUCTION:
+        frame = frame.f_back
+    return frame is not None and frame.f_code is torch.nn.Sequential.__getitem__.__code__

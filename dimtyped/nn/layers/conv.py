@@ -1,0 +1,205 @@
+"""Convolutions: the channels by name, and the least sizes that a kernel needs. The batch axis may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from dimtyped.nn.contract import ALWAYS, COUNTS, Layer, Misfit, declares, space, space_names
+
+_SIZES = {"in_channels": "in_channels", "out_channels": "out_channels"}
+_FLOW = ("in_channels", "out_channels")
+_TRANSPOSED_COUNTS = {**COUNTS, "dilation": 0}  # which torch runs
+_MULTIPLES = {"in_channels": "groups", "out_channels": "groups"}
+
+
+class _Convolution(Layer):
+    """What the convolutions share: the shape of the weight, for any number of spatial axes."""
+
+    def _dim_parameter_axes(self, name: str) -> str | None:
+        layer: Any = self
+        if name == "bias":
+            return "out_channels"
+        if name != "weight":
+            return None
+        first, second = ("in_channels", "out_channels") if layer.transposed else ("out_channels", "in_channels")
+        grouped = second if layer.groups == 1 else f"{second}//{layer.groups}"
+        kernel = zip(space_names(len(layer.kernel_size)), layer.kernel_size, strict=True)
+        return " ".join((first, grouped, *(f"kernel_{axis}={size}" for axis, size in kernel)))
+
+
+def _too_small(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+    """The axes that are too short for the kernel, or for their padding."""
+    count = len(layer.kernel_size)
+    pads = layer._reversed_padding_repeated_twice
+    for index, name in enumerate(space_names(count)):
+        axis = index - count
+        before, after = pads[-2 * axis - 2], pads[-2 * axis - 1]
+        least = max(1, layer.dilation[index] * (layer.kernel_size[index] - 1) + 1 - before - after)
+        if layer.padding_mode in ("reflect", "circular"):
+            least = max(least, max(before, after) + (layer.padding_mode == "reflect"))
+        if input.shape[axis] < least:
+            yield Misfit("input", axis, name, f"at least {least}")
+
+
+def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[Misfit]:  # torch's name
+    """The axes from which nothing would be left once the padding is cut off, and the wanted sizes that no padding makes."""
+    count = len(layer.kernel_size)
+    for index, name in enumerate(space_names(count)):
+        stride, kept = layer.stride[index], layer.dilation[index] * (layer.kernel_size[index] - 1) + 1
+        cut, size = 2 * layer.padding[index], input.shape[index - count]
+        added = 0 if output_size is not None else layer.output_padding[index]
+        least = max(1, 2 - (kept + added - cut + stride - 1) // stride)
+        if size < least:
+            yield Misfit("input", index - count, name, f"at least {least}")
+        elif output_size is not None and len(output_size) in (count, input.dim()):
+            shortest, wanted = (size - 1) * stride - cut + kept, output_size[index - count]
+            if not shortest <= wanted < shortest + stride:
+                expected = f"{shortest} to {shortest + stride - 1}"
+                yield Misfit("output_size", None, f"out_{name}", expected, int(wanted))
+
+
+@declares(
+    sizes=_SIZES,
+    inputs={"input": space(1, "in_channels")},
+    output=space(1, "out_channels", "out_"),
+    flow=_FLOW,
+    axis=-2,
+    multiples=_MULTIPLES,
+    words=("padding",),
+    refuses=_too_small,
+    torch_refuses=ALWAYS,
+)
+class Conv1d(_Convolution, torch.nn.Conv1d):
+    """`torch.nn.Conv1d`, checked by name: `(batch, in_channels, length)`, or without batch.
+
+    Args: as `torch.nn.Conv1d`; each size may be a Dim.
+
+    Raises:
+        DeclarationError: at construction, channels that the groups do not divide.
+        DimensionError: at a call whose channels are others, or that is too short for the kernel.
+        TyingError: at the assignment of a parameter of the wrong shape.
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> mels, hidden = dims(mels=80, hidden=384)
+        >>> nn.Conv1d(mels, hidden, kernel_size=3, padding=1)
+        Conv1d(mels=80 -> hidden=384, kernel_size=(3,), stride=(1,), padding=(1,))
+    """
+
+
+@declares(
+    sizes=_SIZES,
+    inputs={"input": space(2, "in_channels")},
+    output=space(2, "out_channels", "out_"),
+    flow=_FLOW,
+    axis=-3,
+    multiples=_MULTIPLES,
+    words=("padding",),
+    refuses=_too_small,
+    torch_refuses=ALWAYS,
+)
+class Conv2d(_Convolution, torch.nn.Conv2d):
+    """`torch.nn.Conv2d`, checked by name: `(batch, in_channels, height, width)`, or without batch.
+
+    Args: as `torch.nn.Conv2d`; each size may be a Dim.
+
+    Raises:
+        DeclarationError: at construction, channels that the groups do not divide.
+        DimensionError: at a call whose channels are others, or that is too small for the kernel.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_SIZES,
+    inputs={"input": space(3, "in_channels")},
+    output=space(3, "out_channels", "out_"),
+    flow=_FLOW,
+    axis=-4,
+    multiples=_MULTIPLES,
+    words=("padding",),
+    refuses=_too_small,
+    torch_refuses=ALWAYS,
+)
+class Conv3d(_Convolution, torch.nn.Conv3d):
+    """`torch.nn.Conv3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch.
+
+    Args: as `torch.nn.Conv3d`; each size may be a Dim.
+
+    Raises:
+        DeclarationError: at construction, channels that the groups do not divide.
+        DimensionError: at a call whose channels are others, or that is too small for the kernel.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_SIZES,
+    inputs={"input": space(1, "in_channels")},
+    output=space(1, "out_channels", "out_"),
+    flow=_FLOW,
+    axis=-2,
+    multiples=_MULTIPLES,
+    counts=_TRANSPOSED_COUNTS,
+    refuses=_too_small_transposed,
+)
+class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
+    """`torch.nn.ConvTranspose1d`, checked by name: `(batch, in_channels, length)`, or without batch.
+
+    Args: as `torch.nn.ConvTranspose1d`; each size may be a Dim.
+
+    Raises:
+        DeclarationError: at construction, channels that the groups do not divide.
+        DimensionError: at a call whose channels are others, that is too small for the padding, or whose `output_size` no
+            padding makes.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_SIZES,
+    inputs={"input": space(2, "in_channels")},
+    output=space(2, "out_channels", "out_"),
+    flow=_FLOW,
+    axis=-3,
+    multiples=_MULTIPLES,
+    counts=_TRANSPOSED_COUNTS,
+    refuses=_too_small_transposed,
+)
+class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
+    """`torch.nn.ConvTranspose2d`, checked by name: `(batch, in_channels, height, width)`, or without batch.
+
+    Args: as `torch.nn.ConvTranspose2d`; each size may be a Dim.
+
+    Raises:
+        DeclarationError: at construction, channels that the groups do not divide.
+        DimensionError: at a call whose channels are others, that is too small for the padding, or whose `output_size` no
+            padding makes.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_SIZES,
+    inputs={"input": space(3, "in_channels")},
+    output=space(3, "out_channels", "out_"),
+    flow=_FLOW,
+    axis=-4,
+    multiples=_MULTIPLES,
+    counts=_TRANSPOSED_COUNTS,
+    refuses=_too_small_transposed,
+)
+class ConvTranspose3d(_Convolution, torch.nn.ConvTranspose3d):
+    """`torch.nn.ConvTranspose3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch.
+
+    Args: as `torch.nn.ConvTranspose3d`; each size may be a Dim.
+
+    Raises:
+        DeclarationError: at construction, channels that the groups do not divide.
+        DimensionError: at a call whose channels are others, that is too small for the padding, or whose `output_size` no
+            padding makes.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """

@@ -1,0 +1,164 @@
+"""Embeddings: token ids to vectors, and what to say of an id outside the vocabulary."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import AbstractDtype, Shaped
+from torch import Tensor
+
+from dimtyped.engine import Entry, mode
+from dimtyped.names import Dim
+from dimtyped.nn.contract import Layer, check_before, declares, take_names
+from dimtyped.nn.layers.resizing import Resized, resized
+from dimtyped.nn.layers.vocabulary import check_embedding, check_matrix, explain_index, rows_of
+
+
+class TokenId(AbstractDtype):
+    """The dtypes that torch's embeddings take."""
+
+    dtypes = ("int32", "int64")
+
+
+TokenId.__name__ = "Int"  # what errors call it
+
+
+class OutsideError(IndexError):
+    """Ids outside the vocabulary, found before the kernel ran."""
+
+
+def checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Torch's `forward`, the ids looked at first where they can be."""
+
+    def forward(self: Any, input: Tensor, *rest: Any) -> Tensor:  # torch's name
+        bounds = _bounds(input)
+        if bounds is not None and (bounds[0] < 0 or bounds[1] >= rows_of(self)):
+            raise OutsideError("index out of range in self")
+        return torch_forward(self, input, *rest)
+
+    return functools.update_wrapper(forward, torch_forward, updated=())
+
+
+def _bounds(ids: Any) -> tuple[int, int] | None:
+    """The smallest id and the largest; None where there are none to read.
+
+    So it is inside a trace, while a CUDA graph is captured, under vmap, on the meta device, in fake and ragged tensors.
+    """
+    if torch.compiler.is_compiling() or not isinstance(ids, Tensor) or ids.is_meta or ids.is_nested or not ids.numel():
+        return None
+    if ids.is_cuda and torch.cuda.is_current_stream_capturing():
+        return None
+    try:
+        low, high = torch.aminmax(ids)
+        return int(low), int(high)
+    except RuntimeError:
+        return None
+
+
+@declares(
+    sizes={"vocab": "num_embeddings", "embed": "embedding_dim"},
+    inputs={"input": TokenId[Tensor, "..."]},
+    output=Shaped[Tensor, "... embed"],
+    parameters={"weight": "vocab embed"},
+    flow=("vocab", "embed"),
+)
+class Embedding(Layer, torch.nn.Embedding):
+    """`torch.nn.Embedding`, checked by name: token ids `(...) -> (..., embed)`.
+
+    Args: as `torch.nn.Embedding`; each size may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose ids are no int32 or int64.
+        VocabularyError: at a call with an id outside the vocabulary. On the CPU torch's own error is explained;
+            with `DIMTYPED=values` the ids are checked before the kernel, which costs a GPU one synchronisation.
+        TyingError: at the assignment of a weight that is not `(vocab, embed)`.
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> vocab, embed = dims(vocab=10_000, embed=128)
+        >>> nn.Embedding(vocab, embed)
+        Embedding(vocab=10000 -> embed=128)
+    """
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # torch's, with two more keywords
+        cls,
+        embeddings: Tensor,
+        freeze: bool = True,
+        *args: Any,
+        vocabulary: Mapping[Any, Any] | Sequence[Any] | int | None = None,
+        embed: int | None = None,
+        **kwargs: Any,
+    ) -> Embedding:
+        """An embedding from a matrix of rows; see `torch.nn.Embedding.from_pretrained`.
+
+        Args:
+            embeddings: The matrix, `(vocab, embed)`.
+            freeze: Whether the rows stay as they are. Default: True.
+            *args: As torch's.
+            vocabulary: What the rows are for: the words, or a mapping of them to ids, or how many there are; a Dim
+                gives the rows its name. Default: not checked.
+            embed: The width that the matrix must have; a Dim gives it its name. Default: not checked.
+            **kwargs: As torch's.
+
+        Raises:
+            DeclarationError: the matrix has not two axes, fewer rows than the vocabulary has entries, or another width.
+
+        Warns:
+            UserWarning: the matrix has more rows than entries, so some rows never train.
+        """
+        check_matrix(embeddings, vocabulary, embed)
+        made: Any = super().from_pretrained(embeddings, freeze, *args, **kwargs)
+        sizes = {"num_embeddings": vocabulary, "embedding_dim": embed}
+        take_names(
+            made, {key: size for key, size in sizes.items() if isinstance(size, Dim) and size == getattr(made, key)}
+        )
+        return made
+
+    def resized(self, new_size: int) -> Resized:
+        """The embedding with more or fewer rows, and each layer that is tied to it with as many entries.
+
+        Rows that there are stay as they are, and so do names, padding and whether the rows train. Further rows are
+        drawn with the mean and the deviation of those, and further entries of a tied layer's bias are its mean. The old
+        layers stay as they were: put the new ones in their places, and make the optimizer anew.
+
+        Args:
+            new_size: How many rows; a Dim gives the vocabulary its name too.
+
+        Returns:
+            A named tuple `(embedding, tied)`: the new embedding, and for each layer tied to the old one, in the order
+            in which they were tied, one that is tied to the new one.
+
+        Raises:
+            DeclarationError: `new_size` is no size or leaves no row for `padding_idx`, or the rows are computed.
+
+        References:
+            Hewitt, Initializing New Word Embeddings for Pretrained Language Models, 2021.
+
+        Example:
+            >>> from dimtyped import nn
+            >>> embedding = nn.Embedding(10, 4)
+            >>> decoder = nn.TiedDecoder(embedding)
+            >>> embedding, (decoder,) = embedding.resized(12)
+            >>> decoder, decoder.weight is embedding.weight
+            (TiedDecoder(hidden=4 -> vocab=12, bias=True), True)
+        """
+        return resized(self, new_size)
+
+    @classmethod
+    def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        check_embedding(cls.__name__, arguments)
+
+    @classmethod
+    def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+        if mode() == "values":
+            torch_forward = checking_values(torch_forward)
+        rescue = ((IndexError,), cls._dim_explain_index)
+        return check_before(cls, torch_forward, cls.contract.inputs, rescue=rescue)
+
+    @staticmethod
+    def _dim_explain_index(_: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
+        return explain_index(values[0], values[1], error)

@@ -1,0 +1,92 @@
+"""Bags of embeddings: the rows of many ids at once, summed or averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Optional
+
+import torch
+from jaxtyping import AbstractDtype, Shaped
+from torch import Tensor
+
+from dimtyped.engine import Entry, mode
+from dimtyped.errors import DimensionValueError, VocabularyError
+from dimtyped.nn.contract import REFUSALS, Layer, Misfit, check_before, declares, explained, has_axes
+from dimtyped.nn.layers.embedding import OutsideError, TokenId, checking_values
+from dimtyped.nn.layers.vocabulary import check_embedding, explain_index
+
+
+class BagId(AbstractDtype):
+    """The dtypes that torch takes beside offsets: it widens the narrower of the two."""
+
+    dtypes = ("int8", "int16", "int32", "int64", "uint8")
+
+
+BagId.__name__ = "Int"  # what errors call it
+
+
+def _no_bag(layer: Any, input: Any, offsets: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
+    """Bags of no ids, and no last offset where one is to be included."""
+    if input.dim() == 2 and input.shape[1] == 0:
+        yield Misfit("input", 1, "tokens", "at least 1")
+    if layer.include_last_offset and isinstance(offsets, Tensor) and len(offsets) == 0:
+        yield Misfit("offsets", 0, "bags", "at least 1")
+
+
+def _explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
+    """The ids first: torch's own words for one outside the vocabulary are not about ids."""
+    ids = values[1]
+    is_readable = isinstance(ids, Tensor) and (
+        ids.is_cpu or isinstance(error, OutsideError)
+    )  # not once a kernel has failed
+    found = explain_index(values[0], ids, error) if is_readable else error
+    return found if isinstance(found, VocabularyError) else explained(entry, values, error)
+
+
+@declares(
+    sizes={"vocab": "num_embeddings", "embed": "embedding_dim"},
+    inputs={
+        "input": TokenId[Tensor, "batch tokens"],
+        "offsets": None,
+        "per_sample_weights": Optional[Shaped[Tensor, "batch tokens"]],  # noqa: UP045
+    },
+    otherwise={
+        has_axes("input", 1): {
+            "input": BagId[Tensor, "tokens"],
+            "offsets": Shaped[Tensor, "bags"],
+            "per_sample_weights": Optional[Shaped[Tensor, "tokens"]],  # noqa: UP045
+        }
+    },
+    output=Shaped[Tensor, "batch embed"] | Shaped[Tensor, "bags embed"],
+    parameters={"weight": "vocab embed"},
+    flow=("vocab", "embed"),
+    error=DimensionValueError,
+    refuses=_no_bag,
+)
+class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
+    """`torch.nn.EmbeddingBag`, checked by name: token ids `(batch, tokens)`, or `(tokens,)` and where each bag begins.
+
+    Args: as `torch.nn.EmbeddingBag`; each size may be a Dim.
+
+    Raises:
+        DimensionError: at a call that does not fit; also a ValueError, as torch's.
+        VocabularyError: at a call with an id outside the vocabulary. On the CPU torch's own error is explained;
+            with `DIMTYPED=values` the ids are checked before the kernel, which costs a GPU one synchronisation.
+        TyingError: at the assignment of a weight that is not `(vocab, embed)`.
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> vocab, embed = dims(vocab=10_000, embed=128)
+        >>> nn.EmbeddingBag(vocab, embed)
+        EmbeddingBag(vocab=10000 -> embed=128, mode='mean')
+    """
+
+    @classmethod
+    def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        check_embedding(cls.__name__, arguments)
+
+    @classmethod
+    def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+        if mode() == "values":
+            torch_forward = checking_values(torch_forward)
+        return check_before(cls, torch_forward, cls.contract.inputs, rescue=(REFUSALS, _explained))

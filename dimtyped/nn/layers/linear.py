@@ -1,0 +1,54 @@
+"""Linear and bilinear layers."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from dimtyped.errors import DimensionIndexError
+from dimtyped.nn.contract import ALWAYS, Layer, declares
+
+
+@declares(
+    sizes={"in_features": "in_features", "out_features": "out_features"},
+    inputs={"input": Shaped[Tensor, "... in_features"]},
+    output=Shaped[Tensor, "... out_features"],
+    parameters={"weight": "out_features in_features", "bias": "out_features"},
+    flow=("in_features", "out_features"),
+    torch_refuses=ALWAYS,
+)
+class Linear(Layer, torch.nn.Linear):
+    """`torch.nn.Linear`, checked by name: `(..., in_features) -> (..., out_features)`.
+
+    Args: as `torch.nn.Linear`; each size may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose last axis is not `in_features`.
+        TyingError: at the assignment of a weight that is not `(out_features, in_features)`.
+
+    Example:
+        >>> import torch
+        >>> from dimtyped import dims, nn
+        >>> embed, hidden = dims(embed=128, hidden=256)
+        >>> nn.Linear(embed, hidden)
+        Linear(embed=128 -> hidden=256, bias=True)
+    """
+
+
+@declares(
+    sizes={"in1_features": "in1_features", "in2_features": "in2_features", "out_features": "out_features"},
+    inputs={"input1": Shaped[Tensor, "*batch in1_features"], "input2": Shaped[Tensor, "*batch in2_features"]},
+    output=Shaped[Tensor, "*batch out_features"],
+    parameters={"weight": "out_features in1_features in2_features", "bias": "out_features"},
+    rank_error=DimensionIndexError,
+)
+class Bilinear(Layer, torch.nn.Bilinear):
+    """`torch.nn.Bilinear`, checked by name: `(*batch, in1_features), (*batch, in2_features) -> (*batch, out_features)`.
+
+    Args: as `torch.nn.Bilinear`; each size may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose widths are others, or whose two inputs have other axes before them.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """

@@ -1,0 +1,71 @@
+"""The loss that holds the last linear layer: from hidden states to the cross-entropy of their classes. New in torch 2.13."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Union
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from dimtyped.errors import DimensionValueError
+from dimtyped.nn.contract import Layer, Misfit, declares, has_axes
+from dimtyped.nn.layers.loss import ONE_CLASS, ClassIndex
+
+__all__: list[str] = []
+
+_INPUT = Shaped[Tensor, "batch in_features"]
+_UNBATCHED = {"input": Shaped[Tensor, "in_features"], "target": Union[ONE_CLASS, Float[Tensor, "classes"]]}  # noqa: UP007
+_ARE_PROBABILITIES = "isinstance(target, Tensor) and target.is_floating_point()"
+
+
+def _other_places(layer: Any, input: Any, target: Any) -> Iterator[Misfit]:  # torch's names
+    """A target whose last axes are not `out_features`, which only a batch can have."""
+    wanted = tuple(layer.out_features)
+    if input.dim() == 1 and wanted:
+        yield Misfit("input", None, "", 2)
+        return
+    first = 1 + target.is_floating_point()
+    if input.dim() == 2 and target.dim() != first + len(wanted):
+        yield Misfit("target", None, "", first + len(wanted))
+        return
+    for axis, size in enumerate(wanted, first):
+        if target.shape[axis] != size:
+            yield Misfit("target", axis, f"axis {axis}", size)
+
+
+if hasattr(torch.nn, "LinearCrossEntropyLoss"):
+    __all__ += ["LinearCrossEntropyLoss"]
+
+    @declares(
+        sizes={"in_features": "_dim_linear.in_features", "classes": "num_classes"},
+        arguments={"in_features": "in_features"},
+        forms={
+            "self.out_features": {"input": _INPUT, "target": ClassIndex[Tensor, "batch *place"]},
+            "": {"input": _INPUT, "target": ClassIndex[Tensor, "batch"]},
+        },
+        otherwise={
+            has_axes("input", 1): _UNBATCHED,
+            f"self.out_features and {_ARE_PROBABILITIES}": {
+                "input": _INPUT,
+                "target": Float[Tensor, "batch classes *place"],
+            },
+            _ARE_PROBABILITIES: {"input": _INPUT, "target": Float[Tensor, "batch classes"]},
+        },
+        output=Shaped[Tensor, ""],
+        error=DimensionValueError,
+        refuses=_other_places,
+    )
+    class LinearCrossEntropyLoss(Layer, torch.nn.LinearCrossEntropyLoss):
+        """`torch.nn.LinearCrossEntropyLoss`: `(batch, in_features)`, and class indices `(batch, ...)` or as many probabilities.
+
+        Args: as `torch.nn.LinearCrossEntropyLoss`; `in_features` and `num_classes` may be Dims.
+
+        Raises:
+            DimensionError: at a call that does not fit; also a ValueError, as torch's.
+        """
+
+        @property
+        def _dim_linear(self) -> torch.nn.Linear:
+            return self.linear

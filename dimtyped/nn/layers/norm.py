@@ -1,0 +1,335 @@
+"""Normalisations. What comes out has the shape of what goes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from dimtyped.errors import DimensionValueError, RankError
+from dimtyped.nn.contract import (
+    ALL_AXES,
+    ALWAYS,
+    ROLES,
+    Layer,
+    Misfit,
+    axis_role,
+    batched_space,
+    declares,
+    make_ready,
+    odd_groups,
+    space,
+    too_few_for_batch,
+    too_few_in_space,
+)
+
+_CHANNELS = {"channels": "num_features"}
+_OF_CHANNELS = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), "channels")
+
+
+def _without_size(form: Any) -> dict[str, Any]:
+    """Without parameters and statistics torch uses no size: any number of channels is normalised."""
+    return {"not (self.affine or self.track_running_stats)": {"input": form}}
+
+
+_ANY = Shaped[Tensor, "batch channels ..."]
+
+
+# Over the batch, or over each item ------------------------------------------------------------------------------------
+
+
+class _OfChannels(Layer):
+    """What BatchNorm and InstanceNorm share."""
+
+    @property
+    def _dim_flow(self) -> tuple[str, str] | None:
+        layer: Any = self
+        return self.contract.flow if layer.affine or layer.track_running_stats else None
+
+
+@declares(
+    sizes=_CHANNELS,
+    inputs={"input": batched_space(1) | Shaped[Tensor, "batch channels"]},
+    otherwise=_without_size(batched_space(1, "_") | Shaped[Tensor, "batch _"]),
+    output=batched_space(1) | Shaped[Tensor, "batch channels"],
+    parameters=_OF_CHANNELS,
+    keeps=ALL_AXES,
+    rank_error=RankError,
+    refuses=too_few_for_batch,
+)
+class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d`, checked by name: `(batch, channels)` or `(batch, channels, length)`.
+
+    Args: as `torch.nn.BatchNorm1d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_CHANNELS,
+    inputs={"input": batched_space(2)},
+    otherwise=_without_size(batched_space(2, "_")),
+    output=batched_space(2),
+    parameters=_OF_CHANNELS,
+    flow=("channels", "channels"),
+    axis=-3,
+    keeps=ALL_AXES,
+    rank_error=RankError,
+    refuses=too_few_for_batch,
+)
+class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
+    """`torch.nn.BatchNorm2d`, checked by name: `(batch, channels, height, width)`.
+
+    Args: as `torch.nn.BatchNorm2d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_CHANNELS,
+    inputs={"input": batched_space(3)},
+    otherwise=_without_size(batched_space(3, "_")),
+    output=batched_space(3),
+    parameters=_OF_CHANNELS,
+    flow=("channels", "channels"),
+    axis=-4,
+    keeps=ALL_AXES,
+    rank_error=RankError,
+    refuses=too_few_for_batch,
+)
+class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
+    """`torch.nn.BatchNorm3d`, checked by name: `(batch, channels, depth, height, width)`.
+
+    Args: as `torch.nn.BatchNorm3d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_CHANNELS,
+    inputs={"input": _ANY},
+    otherwise=_without_size(Shaped[Tensor, "batch _ ..."]),
+    output=_ANY,
+    parameters=_OF_CHANNELS,
+    keeps=ALL_AXES,
+    rank_error=RankError,
+    refuses=too_few_for_batch,
+)
+class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
+    """`torch.nn.SyncBatchNorm`, checked by name: `(batch, channels, ...)`.
+
+    Args: as `torch.nn.SyncBatchNorm`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
+        """As torch's; what comes of a typed BatchNorm is typed, and keeps its names."""
+        converted: torch.nn.Module = super().convert_sync_batchnorm(module, process_group)
+        if type(converted) is torch.nn.SyncBatchNorm and isinstance(module, Layer):
+            converted.__class__ = cls
+            converted.__dict__[ROLES] = module.__dict__.get(ROLES, {})
+            make_ready(converted, cls)
+        return converted
+
+
+@declares(
+    sizes=_CHANNELS,
+    inputs={"input": space(1)},
+    otherwise=_without_size(space(1, "_")),
+    output=space(1),
+    parameters=_OF_CHANNELS,
+    flow=("channels", "channels"),
+    axis=-2,
+    keeps=ALL_AXES,
+    error=DimensionValueError,
+    rank_error=RankError,
+    refuses=too_few_in_space,
+)
+class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
+    """`torch.nn.InstanceNorm1d`, checked by name: `(batch, channels, length)`, or without batch.
+
+    Args: as `torch.nn.InstanceNorm1d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_CHANNELS,
+    inputs={"input": space(2)},
+    otherwise=_without_size(space(2, "_")),
+    output=space(2),
+    parameters=_OF_CHANNELS,
+    flow=("channels", "channels"),
+    axis=-3,
+    keeps=ALL_AXES,
+    error=DimensionValueError,
+    rank_error=RankError,
+    refuses=too_few_in_space,
+)
+class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
+    """`torch.nn.InstanceNorm2d`, checked by name: `(batch, channels, height, width)`, or without batch.
+
+    Args: as `torch.nn.InstanceNorm2d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_CHANNELS,
+    inputs={"input": space(3)},
+    otherwise=_without_size(space(3, "_")),
+    output=space(3),
+    parameters=_OF_CHANNELS,
+    flow=("channels", "channels"),
+    axis=-4,
+    keeps=ALL_AXES,
+    error=DimensionValueError,
+    rank_error=RankError,
+    refuses=too_few_in_space,
+)
+class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
+    """`torch.nn.InstanceNorm3d`, checked by name: `(batch, channels, depth, height, width)`, or without batch.
+
+    Args: as `torch.nn.InstanceNorm3d`; `num_features` may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+# Over groups of channels ----------------------------------------------------------------------------------------------
+
+
+@declares(
+    sizes={"channels": "num_channels"},
+    inputs={"input": _ANY},
+    otherwise={"not self.affine": {"input": Shaped[Tensor, "batch _ ..."]}},
+    output=_ANY,
+    parameters=_OF_CHANNELS,
+    keeps=ALL_AXES,
+    multiples={"num_channels": "num_groups"},
+    refuses=odd_groups,
+)
+class GroupNorm(Layer, torch.nn.GroupNorm):
+    """`torch.nn.GroupNorm`, checked by name: `(batch, channels, ...)`.
+
+    Args: as `torch.nn.GroupNorm`; `num_channels` may be a Dim.
+
+    Raises:
+        DeclarationError: at construction, channels that the groups do not divide.
+        DimensionError: at a call whose channels are others, where the layer has parameters.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+    def extra_repr(self) -> str:
+        """Torch's text, with `num_groups` named where dimensions are."""
+        text = super().extra_repr()
+        return text.replace(f" {self.num_groups},", f" num_groups={self.num_groups},", 1) if self._dim_names else text
+
+
+# Over the last axes ---------------------------------------------------------------------------------------------------
+
+_FEATURES = Shaped[Tensor, "... features"]
+
+
+class _OfFeatures(Layer):
+    """What LayerNorm and RMSNorm share: one axis, or several, counted from the end."""
+
+    @property
+    def _dim_sizes(self) -> dict[str, int]:
+        layer: Any = self
+        count = len(layer.normalized_shape)
+        return {axis_role("features", axis): layer.normalized_shape[axis] for axis in range(-count, 0)}
+
+    def _dim_parameter_axes(self, name: str) -> str | None:
+        return " ".join(self._dim_sizes) if name in ("weight", "bias") else None
+
+    def _dim_arrow(self) -> str:
+        return ", ".join(f"{self._dim_labels[role]}={size}" for role, size in self._dim_sizes.items())
+
+    def extra_repr(self) -> str:
+        layer: Any = self
+        return super().extra_repr().replace(f"{layer.normalized_shape}, ", "", 1 if self._dim_names else 0)
+
+
+def _other_axes(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+    """The axes before the last that do not fit, which torch alone looks at."""
+    wanted = layer.normalized_shape
+    argument = "x" if isinstance(layer, torch.nn.RMSNorm) else "input"
+    if input.dim() < len(wanted):
+        yield Misfit(argument, None, "", len(wanted))
+        return
+    for axis in range(-len(wanted), -1):
+        if input.shape[axis] != wanted[axis]:
+            yield Misfit(argument, axis, axis_role("features", axis), wanted[axis])
+
+
+@declares(
+    sizes={"features": "normalized_shape[-1]"},
+    inputs={"input": _FEATURES},
+    output=_FEATURES,
+    flow=("features", "features"),
+    keeps=ALL_AXES,
+    arguments={"normalized_shape": "features"},
+    refuses=_other_axes,
+    torch_refuses=ALWAYS,
+)
+class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
+    """`torch.nn.LayerNorm`, checked by name: `(..., features)`.
+
+    Args: as `torch.nn.LayerNorm`; `normalized_shape` may be a Dim, or hold some.
+
+    Raises:
+        DimensionError: at a call whose last axes are others.
+        TyingError: at the assignment of a parameter of the wrong shape.
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> embed, = dims(embed=128)
+        >>> nn.LayerNorm(embed)
+        LayerNorm(embed=128, eps=1e-05, elementwise_affine=True, bias=True)
+    """
+
+
+@declares(
+    sizes={"features": "normalized_shape[-1]"},
+    inputs={"x": _FEATURES},
+    output=_FEATURES,
+    flow=("features", "features"),
+    keeps=ALL_AXES,
+    arguments={"normalized_shape": "features"},
+    refuses=_other_axes,
+    torch_refuses=ALWAYS,
+)
+class RMSNorm(_OfFeatures, torch.nn.RMSNorm):
+    """`torch.nn.RMSNorm`, checked by name: `(..., features)`.
+
+    Args: as `torch.nn.RMSNorm`; `normalized_shape` may be a Dim, or hold some.
+
+    Raises:
+        DimensionError: at a call whose last axes are others.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """

@@ -1,0 +1,342 @@
+"""Pools: the channels stay, the spatial axes shrink. The batch axis may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor
+
+from dimtyped.errors import DimensionIndexError
+from dimtyped.nn.contract import (
+    UNCHECKED,
+    Layer,
+    Misfit,
+    Rule,
+    declares,
+    empty,
+    space,
+    space_names,
+    too_small_for_fraction,
+)
+
+
+def _each(value: Any, count: int) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,) * count
+
+
+def _too_small(count: int) -> Any:
+    """The axes that are too short for the window."""
+
+    def rule(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
+        # of this one torch asks the whole window, whatever the padding
+        padding = 0 if isinstance(layer, torch.nn.AvgPool3d) else getattr(layer, "padding", 0)
+        windows, pads = _each(layer.kernel_size, count), _each(padding, count)
+        dilations = _each(getattr(layer, "dilation", 1), count)
+        if input.shape[-count - 1] == 0:
+            yield Misfit("input", -count - 1, "channels", "at least 1")
+        for index, name in enumerate(space_names(count)):
+            least = max(1, dilations[index] * (windows[index] - 1) + 1 - 2 * pads[index])
+            if input.shape[index - count] < least:
+                yield Misfit("input", index - count, name, f"at least {least}")
+
+    return rule
+
+
+def _pool(axes: int) -> dict[str, Any]:
+    """The contract of a pool with a window."""
+    return _adaptive(axes, refuses=_too_small(axes))
+
+
+def _adaptive(axes: int, refuses: Rule | None = None) -> dict[str, Any]:
+    """The contract of a pool that is told the size of what comes out."""
+    return {
+        "inputs": {"input": space(axes)},
+        "output": space(axes, prefix="out_"),
+        "axis": -axes - 1,
+        "keeps": (-axes - 1,),
+        "rank_error": DimensionIndexError,
+        "refuses": refuses or empty(axes),
+    }
+
+
+def _to_one(axes: int) -> dict[str, Any]:
+    """One value for each channel, which torch takes as a mean over the last axes, whatever stands before them."""
+    one = f"self.output_size == 1 and input.dim() >= {axes}"
+    ones = f"self.output_size in ({(1,) * axes}, {[1] * axes}) and input.dim() > {axes}"  # of these torch wants one axis more
+    to_one = f"({one} or {ones})"
+    return {"otherwise": {f"isinstance(input, Tensor) and {to_one}": UNCHECKED}}
+
+
+@declares(**_pool(1))
+class MaxPool1d(Layer, torch.nn.MaxPool1d):
+    """`torch.nn.MaxPool1d` of `(batch, channels, length)`, or without batch.
+
+    Args: as `torch.nn.MaxPool1d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
+
+@declares(**_pool(2))
+class MaxPool2d(Layer, torch.nn.MaxPool2d):
+    """`torch.nn.MaxPool2d` of `(batch, channels, height, width)`, or without batch.
+
+    Args: as `torch.nn.MaxPool2d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
+
+@declares(**_pool(3))
+class MaxPool3d(Layer, torch.nn.MaxPool3d):
+    """`torch.nn.MaxPool3d` of `(batch, channels, depth, height, width)`, or without batch.
+
+    Args: as `torch.nn.MaxPool3d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
+
+@declares(**_pool(1))
+class AvgPool1d(Layer, torch.nn.AvgPool1d):
+    """`torch.nn.AvgPool1d` of `(batch, channels, length)`, or without batch.
+
+    Args: as `torch.nn.AvgPool1d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
+    """
+
+
+@declares(**_pool(2))
+class AvgPool2d(Layer, torch.nn.AvgPool2d):
+    """`torch.nn.AvgPool2d` of `(batch, channels, height, width)`, or without batch.
+
+    Args: as `torch.nn.AvgPool2d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
+    """
+
+
+@declares(**_pool(3))
+class AvgPool3d(Layer, torch.nn.AvgPool3d):
+    """`torch.nn.AvgPool3d` of `(batch, channels, depth, height, width)`, or without batch.
+
+    Args: as `torch.nn.AvgPool3d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
+    """
+
+
+@declares(**_pool(1))
+class LPPool1d(Layer, torch.nn.LPPool1d):
+    """`torch.nn.LPPool1d` of `(batch, channels, length)`, or without batch.
+
+    Args: as `torch.nn.LPPool1d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
+    """
+
+
+@declares(**_pool(2))
+class LPPool2d(Layer, torch.nn.LPPool2d):
+    """`torch.nn.LPPool2d` of `(batch, channels, height, width)`, or without batch.
+
+    Args: as `torch.nn.LPPool2d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
+    """
+
+
+@declares(**_pool(3))
+class LPPool3d(Layer, torch.nn.LPPool3d):
+    """`torch.nn.LPPool3d` of `(batch, channels, depth, height, width)`, or without batch.
+
+    Args: as `torch.nn.LPPool3d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
+    """
+
+
+@declares(**_adaptive(1))
+class AdaptiveMaxPool1d(Layer, torch.nn.AdaptiveMaxPool1d):
+    """`torch.nn.AdaptiveMaxPool1d` of `(batch, channels, length)`, or without batch.
+
+    Args: as `torch.nn.AdaptiveMaxPool1d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
+
+@declares(**_adaptive(2))
+class AdaptiveMaxPool2d(Layer, torch.nn.AdaptiveMaxPool2d):
+    """`torch.nn.AdaptiveMaxPool2d` of `(batch, channels, height, width)`, or without batch.
+
+    Args: as `torch.nn.AdaptiveMaxPool2d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
+
+@declares(**_adaptive(3))
+class AdaptiveMaxPool3d(Layer, torch.nn.AdaptiveMaxPool3d):
+    """`torch.nn.AdaptiveMaxPool3d` of `(batch, channels, depth, height, width)`, or without batch.
+
+    Args: as `torch.nn.AdaptiveMaxPool3d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
+
+@declares(**_adaptive(1))
+class AdaptiveAvgPool1d(Layer, torch.nn.AdaptiveAvgPool1d):
+    """`torch.nn.AdaptiveAvgPool1d` of `(batch, channels, length)`, or without batch.
+
+    Args: as `torch.nn.AdaptiveAvgPool1d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes.
+    """
+
+
+@declares(**_adaptive(2), **_to_one(2))
+class AdaptiveAvgPool2d(Layer, torch.nn.AdaptiveAvgPool2d):
+    """`torch.nn.AdaptiveAvgPool2d` of `(batch, channels, height, width)`, or without batch.
+
+    Args: as `torch.nn.AdaptiveAvgPool2d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes.
+    """
+
+
+@declares(**_adaptive(3), **_to_one(3))
+class AdaptiveAvgPool3d(Layer, torch.nn.AdaptiveAvgPool3d):
+    """`torch.nn.AdaptiveAvgPool3d` of `(batch, channels, depth, height, width)`, or without batch.
+
+    Args: as `torch.nn.AdaptiveAvgPool3d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes.
+    """
+
+
+@declares(**_adaptive(2, refuses=too_small_for_fraction))
+class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
+    """`torch.nn.FractionalMaxPool2d` of `(batch, channels, height, width)`, or without batch.
+
+    Args: as `torch.nn.FractionalMaxPool2d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the windows.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
+
+@declares(**_adaptive(3, refuses=too_small_for_fraction))
+class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
+    """`torch.nn.FractionalMaxPool3d` of `(batch, channels, depth, height, width)`, or without batch.
+
+    Args: as `torch.nn.FractionalMaxPool3d`.
+
+    Raises:
+        DimensionError: at a call with more or fewer axes, or one that is too short for the windows.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Any]  # with return_indices, a pair
+
+
+# Back again -----------------------------------------------------------------------------------------------------------
+
+_SAME = {"input": Shaped[Tensor, "*shape"], "indices": Int64[Tensor, "*shape"]}
+_UNPOOLED = dict.fromkeys(("kernel_size", "stride", "padding"))
+"""They only tell the size that comes out where a call tells none."""
+
+
+@declares(
+    inputs=_SAME,
+    output=space(1, prefix="out_"),
+    axis=-2,
+    keeps=(-2,),
+    counts=_UNPOOLED,
+    refuses=empty(1),
+)
+class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
+    """`torch.nn.MaxUnpool1d` of what a `MaxPool1d` gave, and its indices.
+
+    Args: as `torch.nn.MaxUnpool1d`.
+
+    Raises:
+        DimensionError: at a call whose indices have another shape.
+    """
+
+
+@declares(
+    inputs=_SAME,
+    output=space(2, prefix="out_"),
+    axis=-3,
+    keeps=(-3,),
+    counts=_UNPOOLED,
+    refuses=empty(2),
+)
+class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
+    """`torch.nn.MaxUnpool2d` of what a `MaxPool2d` gave, and its indices.
+
+    Args: as `torch.nn.MaxUnpool2d`.
+
+    Raises:
+        DimensionError: at a call whose indices have another shape.
+    """
+
+
+@declares(
+    inputs=_SAME,
+    output=space(3, prefix="out_"),
+    axis=-4,
+    keeps=(-4,),
+    counts=_UNPOOLED,
+    refuses=empty(3),
+)
+class MaxUnpool3d(Layer, torch.nn.MaxUnpool3d):
+    """`torch.nn.MaxUnpool3d` of what a `MaxPool3d` gave, and its indices.
+
+    Args: as `torch.nn.MaxUnpool3d`.
+
+    Raises:
+        DimensionError: at a call whose indices have another shape.
+    """

@@ -1,0 +1,334 @@
+"""Recurrent layers. The state is `(layers*directions, batch, hidden)` whatever `batch_first` says."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from dimtyped.annotations import packed_shape
+from dimtyped.engine import entry_of
+from dimtyped.errors import RankError
+from dimtyped.nn.contract import (
+    COUNTS,
+    Layer,
+    Misfit,
+    check_arguments,
+    check_before,
+    declares,
+    made_by_torch,
+    make_ready,
+    plain,
+    refusals_shown,
+    take_names,
+)
+from dimtyped.nn.layers.initial_state import PARTS, HasInitialState, State, initial_axes, take_initial
+from dimtyped.nn.layers.recurrent_states import check_state_from
+
+_State = Shaped[Tensor, "layers batch state"]
+_FlatState = Shaped[Tensor, "layers state"]
+_PackedState = Shaped[Tensor, "layers batch={batch} state"]
+_Cell = Shaped[Tensor, "layers batch hidden"]
+_FlatCell = Shaped[Tensor, "layers hidden"]
+_PackedCell = Shaped[Tensor, "layers batch={batch} hidden"]
+
+_SIZES = {"embed": "input_size", "hidden": "hidden_size", "state": "_dim_state", "layers": "_dim_layers"}
+_COUNTS = {**COUNTS, "num_layers": 1}
+_BATCH_FIRST = Shaped[Tensor, "batch seq embed"]
+_SEQ_FIRST = Shaped[Tensor, "seq batch embed"]
+_UNBATCHED = Shaped[Tensor, "seq embed"]
+_PACKED = Shaped[Tensor, "steps embed"]
+_OUTPUT = Shaped[Tensor, "batch seq directions*state"] | Shaped[Tensor, "seq directions*state"]
+_PAIR = tuple[_State, _Cell] | tuple[_FlatState, _FlatCell]
+
+
+def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:  # noqa: ARG001
+    """Stands for torch's `check_forward_args`: the shapes are checked already, the dtype is left to torch's words."""
+    if input.dtype != self._flat_weights[0].dtype:
+        torch.nn.RNNBase.check_input(self, input, batch_sizes)
+
+
+class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
+    """What RNN, LSTM and GRU share: four forms of input, and a state that must fit the input's batch."""
+
+    _dim_hooks = {"check_forward_args": _check_dtype}  # noqa: RUF012  # a ClassVar in the base
+
+    @classmethod
+    def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Picks the check by the input's form: batched either way round, unbatched, or packed."""
+        batch_first = check_before(cls, torch_forward, cls._dim_form(_BATCH_FIRST, _State, _Cell))
+        seq_first = check_before(cls, torch_forward, cls._dim_form(_SEQ_FIRST, _State, _Cell))
+        unbatched = check_before(cls, torch_forward, cls._dim_form(_UNBATCHED, _FlatState, _FlatCell))
+        wrong_rank = check_before(cls, torch_forward, cls._dim_form(_SEQ_FIRST, _State, _Cell), error=RankError)
+        packed = check_before(cls, _packed, {**cls._dim_form(_PACKED, _PackedState, _PackedCell), "batch": int})
+
+        def forward(self: Any, input: Any, hx: Any = None) -> Any:  # torch's name
+            __tracebackhide__ = True
+            if isinstance(hx, list):  # torch takes an LSTM's (h, c) in a list too
+                hx = tuple(hx)
+            if isinstance(input, Tensor):
+                rank = input.dim()
+                if rank == 3:
+                    return batch_first(self, input, hx) if self.batch_first else seq_first(self, input, hx)
+                return unbatched(self, input, hx) if rank == 2 else wrong_rank(self, input, hx)
+            if isinstance(input, PackedSequence):
+                batch = packed_shape(input)[0]
+                if batch is not None:  # else in a trace, which torch's own forward then leaves
+                    packed(self, input.data, hx, batch)
+                return torch_forward(self, input, hx)
+            return seq_first(self, input, hx)
+
+        checks = (batch_first, seq_first, unbatched, wrong_rank, packed)
+        forward._dim_entries = tuple(entry_of(check) for check in checks)  # type: ignore[attr-defined]
+        return functools.update_wrapper(forward, torch_forward, ("__name__", "__qualname__", "__doc__"), ())
+
+    @classmethod
+    def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # noqa: ARG003  # an LSTM's has a cell
+        """The annotations of one form of the input."""
+        return {"input": input, "hx": state | None}
+
+    @property
+    def _dim_state(self) -> int:
+        """The width of the state that a step hands on: `proj_size` where there is one."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def _dim_layers(self) -> int:
+        """How many states there are: one a layer and direction."""
+        return self.num_layers * (2 if self.bidirectional else 1)
+
+    @property
+    def _dim_labels(self) -> dict[str, str]:
+        labels = super()._dim_labels
+        state = labels["hidden"] if not self.proj_size else "proj"
+        return {**labels, "state": state, "layers": "layers*directions" if self.bidirectional else "layers"}
+
+    def _dim_parameter_axes(self, name: str) -> str | None:
+        if name in PARTS:
+            return initial_axes(self, name)
+        gates = {"LSTM": 4, "GRU": 3}.get(self.mode, 1)
+        kind, _, place = name.rpartition("_l")
+        layer = place.partition("_")[0]
+        if not layer.isdigit():
+            return None
+        width = "embed" if layer == "0" else ("2*state" if self.bidirectional else "state")
+        rows = f"{gates}*hidden" if gates > 1 else "hidden"
+        shapes = {
+            "weight_ih": f"{rows} {width}",
+            "weight_hh": f"{rows} state",
+            "bias_ih": rows,
+            "bias_hh": rows,
+            "weight_hr": "state hidden",
+        }
+        return shapes.get(kind)
+
+
+def _no_steps(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
+    """A sequence of no steps."""
+    axis = 1 if layer.batch_first and input.dim() == 3 else 0
+    if input.shape[axis] == 0:
+        yield Misfit("input", axis, "seq", "at least 1")
+
+
+def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # torch's name
+    """Stands for torch's `forward` in the check of a PackedSequence, whose batch is no axis of its data."""
+
+
+def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial: Any, **arguments: Any) -> None:
+    check_arguments(type(layer), arguments)
+    take_names(layer, arguments)
+    sizes = ("input_size", "hidden_size", "num_layers")
+    with refusals_shown(type(layer).__name__, arguments, sizes=sizes), made_by_torch(layer):
+        torch_init(**{key: plain(value) for key, value in arguments.items()})
+    if state_from is not None:
+        check_state_from(layer, state_from)
+    make_ready(layer, type(layer))
+    if initial is not None:
+        take_initial(layer, initial)
+
+
+@declares(
+    sizes=_SIZES,
+    counts=_COUNTS,
+    inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _State | _FlatState | None},
+    output=tuple[_OUTPUT, _State | _FlatState],
+    flow=("embed", "hidden"),
+    refuses=_no_steps,
+)
+class RNN(Recurrent, torch.nn.RNN):
+    """`torch.nn.RNN`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`.
+
+    Args: as `torch.nn.RNN`, each size may be a Dim, and
+        state_from: A recurrent layer whose final state this one is to start from. Default: any.
+        initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
+            a Parameter is learned. Default: zeros.
+
+    Raises:
+        StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
+        DimensionError: at a call that does not fit.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Any, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        state_from: torch.nn.RNNBase | None = None,
+        initial: State | None = None,
+    ) -> None:
+        _make(
+            self,
+            super().__init__,
+            state_from,
+            initial,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            nonlinearity=nonlinearity,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+
+
+@declares(
+    sizes=_SIZES,
+    counts=_COUNTS,
+    inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _State | _FlatState | None},
+    output=tuple[_OUTPUT, _State | _FlatState],
+    flow=("embed", "hidden"),
+    refuses=_no_steps,
+)
+class GRU(Recurrent, torch.nn.GRU):
+    """`torch.nn.GRU`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`, to the same of hidden.
+
+    Args: as `torch.nn.GRU`, each size may be a Dim, and
+        state_from: A recurrent layer whose final state this one is to start from. Default: any.
+        initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
+            a Parameter is learned. Default: zeros.
+
+    Raises:
+        StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
+        DimensionError: at a call that does not fit.
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> embed, hidden = dims(embed=128, hidden=256)
+        >>> nn.GRU(embed, hidden, batch_first=True)
+        GRU(embed=128 -> hidden=256, batch_first=True)
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Any, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        state_from: torch.nn.RNNBase | None = None,
+        initial: State | None = None,
+    ) -> None:
+        _make(
+            self,
+            super().__init__,
+            state_from,
+            initial,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+
+
+@declares(
+    sizes=_SIZES,
+    counts=_COUNTS,
+    inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _PAIR | None},
+    output=tuple[_OUTPUT, _PAIR],
+    flow=("embed", "hidden"),
+    refuses=_no_steps,
+)
+class LSTM(Recurrent, torch.nn.LSTM):
+    """`torch.nn.LSTM`, checked by name; its state is `(h, c)`, h of width `proj_size` where there is one.
+
+    Args: as `torch.nn.LSTM`, each size may be a Dim, and
+        state_from: A recurrent layer whose final state this one is to start from. Default: any.
+        initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
+            a Parameter is learned. Default: zeros.
+
+    Raises:
+        StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
+        DimensionError: at a call that does not fit.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Any, tuple[Tensor, Tensor]]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        state_from: torch.nn.RNNBase | None = None,
+        initial: State | None = None,
+    ) -> None:
+        _make(
+            self,
+            super().__init__,
+            state_from,
+            initial,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            proj_size=proj_size,
+            device=device,
+            dtype=dtype,
+        )
+
+    @classmethod
+    def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # torch's name
+        return {"input": input, "hx": tuple[state, cell] | None}

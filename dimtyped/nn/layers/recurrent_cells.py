@@ -1,0 +1,97 @@
+"""Recurrent cells: one step of a recurrent layer, batched `(batch, embed)` or not `(embed,)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Optional
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from dimtyped.errors import RankError
+from dimtyped.nn.contract import Layer, declares, has_axes
+
+_SIZES = {"embed": "input_size", "hidden": "hidden_size"}
+_INPUT, _FLAT_INPUT = Shaped[Tensor, "batch embed"], Shaped[Tensor, "embed"]
+_STATE, _FLAT_STATE = Shaped[Tensor, "batch hidden"], Shaped[Tensor, "hidden"]
+_BATCHED = {"input": _INPUT, "hx": Optional[_STATE]}  # noqa: UP045
+_UNBATCHED = {"input": _FLAT_INPUT, "hx": Optional[_FLAT_STATE]}  # noqa: UP045
+
+
+def _parameters(gates: str) -> dict[str, str]:
+    return {"weight_ih": f"{gates} embed", "weight_hh": f"{gates} hidden", "bias_ih": gates, "bias_hh": gates}
+
+
+@declares(
+    sizes=_SIZES,
+    inputs=_BATCHED,
+    otherwise={has_axes("input", 1): _UNBATCHED},
+    output=_STATE | _FLAT_STATE,
+    parameters=_parameters("hidden"),
+    flow=("embed", "hidden"),
+    rank_error=RankError,
+)
+class RNNCell(Layer, torch.nn.RNNCell):
+    """`torch.nn.RNNCell`, checked by name: `(batch, embed), (batch, hidden) -> (batch, hidden)`, or without batch.
+
+    Args: as `torch.nn.RNNCell`; each size may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose input or state does not fit.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+
+@declares(
+    sizes=_SIZES,
+    inputs=_BATCHED,
+    otherwise={has_axes("input", 1): _UNBATCHED},
+    output=_STATE | _FLAT_STATE,
+    parameters=_parameters("3*hidden"),
+    flow=("embed", "hidden"),
+    rank_error=RankError,
+)
+class GRUCell(Layer, torch.nn.GRUCell):
+    """`torch.nn.GRUCell`, checked by name: `(batch, embed), (batch, hidden) -> (batch, hidden)`, or without batch.
+
+    Args: as `torch.nn.GRUCell`; each size may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose input or state does not fit.
+        TyingError: at the assignment of a parameter of the wrong shape.
+
+    Example:
+        >>> from dimtyped import dims, nn
+        >>> embed, hidden = dims(embed=128, hidden=256)
+        >>> nn.GRUCell(embed, hidden)
+        GRUCell(embed=128 -> hidden=256)
+    """
+
+
+@declares(
+    sizes=_SIZES,
+    inputs={"input": _INPUT, "hx": None | tuple[_STATE, _STATE] | list[_STATE]},
+    otherwise={
+        has_axes("input", 1): {
+            "input": _FLAT_INPUT,
+            "hx": None | tuple[_FLAT_STATE, _FLAT_STATE] | list[_FLAT_STATE],
+        },
+    },
+    output=tuple[_STATE, _STATE] | tuple[_FLAT_STATE, _FLAT_STATE],
+    parameters=_parameters("4*hidden"),
+    flow=("embed", "hidden"),
+    rank_error=RankError,
+)
+class LSTMCell(Layer, torch.nn.LSTMCell):
+    """`torch.nn.LSTMCell`, checked by name; its state is a pair `(h, c)`, each `(batch, hidden)`, or without batch.
+
+    Args: as `torch.nn.LSTMCell`; each size may be a Dim.
+
+    Raises:
+        DimensionError: at a call whose input, h or c does not fit.
+        TyingError: at the assignment of a parameter of the wrong shape.
+    """
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Tensor, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone

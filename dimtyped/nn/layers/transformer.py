@@ -1,0 +1,269 @@
+"""The transformer, its stacks and its layers: sequences of one width, and the masks that must fit them.
+
+What a layer is made of stays torch's own, so that torch's fused paths are taken as before: the check of the whole covers
+it. Where that was replaced by something of others, its sizes are not known, and torch alone decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from dimtyped.errors import DimensionAssertionError
+from dimtyped.nn.contract import ROLES, UNCHECKED, Inputs, Layer, declares, make_ready, typed_class_of
+from dimtyped.nn.layers.attention_inputs import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rarer_forms, sequence
+
+# as `_dim_attention` finds it, without a call of Python code, which is 2 % of a small layer's
+_ATTENTION = "_modules.get('self_attn')"
+_SIZES = {"embed": f"{_ATTENTION}.embed_dim", "heads": f"{_ATTENTION}.num_heads"}
+_STACK_SIZES = {"embed": "_dim_attention.embed_dim", "heads": "_dim_attention.num_heads"}
+_ARGUMENTS = {"d_model": "embed", "nhead": "heads", "dim_feedforward": "feedforward"}
+# Torch's own attention refuses; one of others may not, and the fused path takes any `src` that is empty. A plain tensor alone
+# is asked for that: in an export a length may be unknown.
+_TORCH_REFUSES = (
+    f"src_mask is None and src_key_padding_mask is None and type(self.{_ATTENTION}) is MultiheadAttention"
+    " and type(src) is Tensor and src.numel()"
+)
+_ENCODER_DROPS_MASK = "is_causal and src_key_padding_mask is None"
+_DECODER_DROPS_MASK = (
+    "(tgt_is_causal and tgt_key_padding_mask is None) or (memory_is_causal and memory_key_padding_mask is None)"
+)
+
+
+def _batch_first(attention: str) -> str:
+    return f"self.{attention}.batch_first"
+
+
+def _forms(inputs: Any, attention: str) -> dict[str, Inputs | None]:
+    return {
+        f"not isinstance(self.{attention}, MultiheadAttention)": UNCHECKED,
+        _batch_first(attention): inputs(BATCH_FIRST),
+        "": inputs(SEQUENCE_FIRST),
+    }
+
+
+def _encoder_inputs(layout: str) -> Inputs:
+    return {
+        "src": sequence(layout, "source"),
+        "mask": mask(layout, "source", "source"),
+        "src_mask": mask(layout, "source", "source"),
+        "src_key_padding_mask": padding(layout, "source"),
+    }
+
+
+def _decoder_inputs(layout: str) -> Inputs:
+    return {
+        "tgt": sequence(layout, "target"),
+        "memory": sequence(layout, "source"),
+        "tgt_mask": mask(layout, "target", "target"),
+        "memory_mask": mask(layout, "target", "source"),
+        "tgt_key_padding_mask": padding(layout, "target"),
+        "memory_key_padding_mask": padding(layout, "source"),
+    }
+
+
+def _transformer_inputs(layout: str) -> Inputs:
+    return {**_encoder_inputs(layout), **_decoder_inputs(layout)}
+
+
+class _OfAttention(Layer):
+    """What the layers and the stacks share: their sizes are those of a self-attention in them."""
+
+    @property
+    def _dim_attention(self) -> torch.nn.MultiheadAttention | None:
+        found = self._modules.get("self_attn")  # read at each call: as in `_attention_of`, one call the less
+        return found if isinstance(found, torch.nn.MultiheadAttention) else None
+
+    @property
+    def _dim_sizes(self) -> dict[str, int]:
+        return super()._dim_sizes if self._dim_attention is not None else {}
+
+
+def _attention_of(layer: torch.nn.Module) -> torch.nn.MultiheadAttention | None:
+    """The layer's self-attention, if it is torch's or ours."""
+    found = layer._modules.get("self_attn")
+    return found if isinstance(found, torch.nn.MultiheadAttention) else None
+
+
+class _Stack(_OfAttention):
+    """What the stacks share: their first layer stands for all, which are copies of one."""
+
+    @property
+    def _dim_attention(self) -> torch.nn.MultiheadAttention | None:
+        first = self._dim_first
+        return _attention_of(first) if first is not None else None
+
+    @property
+    def _dim_first(self) -> torch.nn.Module | None:
+        layers = self._modules["layers"]
+        return next(iter(layers._modules.values()), None) if layers is not None else None
+
+    @property
+    def _dim_labels(self) -> dict[str, str]:
+        first = self._dim_first
+        return first._dim_labels if isinstance(first, _OfAttention) else super()._dim_labels
+
+
+@declares(
+    sizes=_SIZES,
+    forms=_forms(_encoder_inputs, _ATTENTION),
+    otherwise=rarer_forms("src", _batch_first(_ATTENTION), _ENCODER_DROPS_MASK, _encoder_inputs, "src_mask"),
+    output=sequence(BATCH_FIRST, "source"),
+    flow=("embed", "embed"),
+    arguments=_ARGUMENTS,
+    multiples={"d_model": "nhead"},
+    torch_refuses=_TORCH_REFUSES,
+    error=DimensionAssertionError,
+)
+class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):
+    """`torch.nn.TransformerEncoderLayer`, checked by name: `(source, batch, embed)`, or with `batch_first`, or without batch.
+
+    Args: as `torch.nn.TransformerEncoderLayer`; each size may be a Dim.
+
+    Shape:
+        src_mask: `(source, source)` or `(batch*heads, source, source)`.
+        src_key_padding_mask: `(batch, source)`.
+
+    Raises:
+        DeclarationError: at construction, a width that the heads do not divide.
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+    """
+
+
+@declares(
+    sizes=_SIZES,
+    forms=_forms(_decoder_inputs, _ATTENTION),
+    otherwise=rarer_forms(
+        "tgt", _batch_first(_ATTENTION), _DECODER_DROPS_MASK, _decoder_inputs, "tgt_mask", "memory_mask"
+    ),
+    output=sequence(BATCH_FIRST, "target"),
+    flow=("embed", "embed"),
+    arguments=_ARGUMENTS,
+    multiples={"d_model": "nhead"},
+    error=DimensionAssertionError,
+)
+class TransformerDecoderLayer(_OfAttention, torch.nn.TransformerDecoderLayer):
+    """`torch.nn.TransformerDecoderLayer`, checked by name: a target, and the memory that it looks at.
+
+    Args: as `torch.nn.TransformerDecoderLayer`; each size may be a Dim.
+
+    Shape:
+        tgt: `(target, batch, embed)`, with `batch_first` `(batch, target, embed)`, or without batch.
+        memory: the same of `source`.
+        tgt_mask: `(target, target)` or `(batch*heads, target, target)`.
+        memory_mask: `(target, source)` or `(batch*heads, target, source)`.
+        tgt_key_padding_mask, memory_key_padding_mask: `(batch, target)` and `(batch, source)`.
+
+    Raises:
+        DeclarationError: at construction, a width that the heads do not divide.
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+    """
+
+
+@declares(
+    sizes=_STACK_SIZES,
+    forms=_forms(_encoder_inputs, "_dim_attention"),
+    otherwise=rarer_forms("src", _batch_first("_dim_attention"), _ENCODER_DROPS_MASK, _encoder_inputs, "mask"),
+    output=sequence(BATCH_FIRST, "source"),
+    flow=("embed", "embed"),
+    error=DimensionAssertionError,
+)
+class TransformerEncoder(_Stack, torch.nn.TransformerEncoder):
+    """`torch.nn.TransformerEncoder`, checked by name as its layers are; see `TransformerEncoderLayer`.
+
+    Args: as `torch.nn.TransformerEncoder`.
+
+    Raises:
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+    """
+
+
+@declares(
+    sizes=_STACK_SIZES,
+    forms=_forms(_decoder_inputs, "_dim_attention"),
+    otherwise=rarer_forms(
+        "tgt", _batch_first("_dim_attention"), _DECODER_DROPS_MASK, _decoder_inputs, "tgt_mask", "memory_mask"
+    ),
+    output=sequence(BATCH_FIRST, "target"),
+    flow=("embed", "embed"),
+    error=DimensionAssertionError,
+)
+class TransformerDecoder(_Stack, torch.nn.TransformerDecoder):
+    """`torch.nn.TransformerDecoder`, checked by name as its layers are; see `TransformerDecoderLayer`.
+
+    Args: as `torch.nn.TransformerDecoder`.
+
+    Raises:
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+    """
+
+
+@declares(
+    sizes={"embed": "d_model", "heads": "nhead"},
+    arguments={"dim_feedforward": "feedforward"},
+    forms={
+        "not self._dim_is_whole": UNCHECKED,
+        "self.batch_first": _transformer_inputs(BATCH_FIRST),
+        "": _transformer_inputs(SEQUENCE_FIRST),
+    },
+    otherwise=rarer_forms(
+        "src",
+        "self.batch_first",
+        f"(src_is_causal and src_key_padding_mask is None) or {_DECODER_DROPS_MASK}",
+        _transformer_inputs,
+        "src_mask",
+        "tgt_mask",
+        "memory_mask",
+    ),
+    output=sequence(BATCH_FIRST, "target"),
+    flow=("embed", "embed"),
+    multiples={"d_model": "nhead"},
+    error=DimensionAssertionError,
+)
+class Transformer(Layer, torch.nn.Transformer):
+    """`torch.nn.Transformer`, checked by name: a source for the encoder, a target for the decoder, and their masks.
+
+    The stacks that it makes, and their layers, are typed too. With a `custom_encoder` or `custom_decoder` that is no
+    stack of torch's, torch alone decides what fits.
+
+    Args: as `torch.nn.Transformer`; each size may be a Dim.
+
+    Shape:
+        src: `(source, batch, embed)`, with `batch_first` `(batch, source, embed)`, or without batch.
+        tgt: the same of `target`.
+        src_mask, tgt_mask, memory_mask: `(source, source)`, `(target, target)` and `(target, source)`, each also for
+            every head: `(batch*heads, ...)`.
+        src_key_padding_mask, tgt_key_padding_mask, memory_key_padding_mask: `(batch, source)`, `(batch, target)` and
+            `(batch, source)`.
+
+    Raises:
+        DeclarationError: at construction, a width that the heads do not divide.
+        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
+    """
+
+    def _reset_parameters(self) -> None:
+        super()._reset_parameters()  # torch's constructor calls it once the parts are there
+        parts: list[Any] = [part for part in self.modules() if isinstance(part, _PARTS)]
+        for part in parts:
+            typed = typed_class_of(type(part))
+            if typed is not None:
+                part.__class__ = typed
+                part.__dict__[ROLES] = dict(self.__dict__.get(ROLES, {}).items())
+                make_ready(part, typed)
+
+    @property
+    def _dim_is_whole(self) -> bool:
+        """Whether both stacks are torch's or ours."""
+        parts = self._modules
+        return isinstance(parts["encoder"], torch.nn.TransformerEncoder) and isinstance(
+            parts["decoder"], torch.nn.TransformerDecoder
+        )
+
+
+_PARTS = (
+    torch.nn.TransformerEncoder,
+    torch.nn.TransformerDecoder,
+    torch.nn.TransformerEncoderLayer,
+    torch.nn.TransformerDecoderLayer,
+)

@@ -1,0 +1,315 @@
+"""`Module`: torch's, as a scope of names whose annotated `forward` is enforced without a decorator."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from dimtyped.annotations import display_name, outer_names
+from dimtyped.engine import Entry, entry_of, mode, typed_method
+from dimtyped.errors import DeclarationError, with_fields
+from dimtyped.names import (
+    ATTRIBUTE,
+    Dim,
+    ParentLink,
+    Scope,
+    claims_of,
+    declare_parameter,
+    held_scope,
+    is_dim_size,
+    preview,
+    settle,
+)
+from dimtyped.nn.contract import plain
+from dimtyped.nn.tying import KeepsTies
+
+_PARENT = "_dim_parent"
+_BUILDING = "_dim_building"
+_ENTRIES = "_dim_entries"
+_DECLARING = (Dim, torch.nn.Module)
+
+
+class Module(KeepsTies):
+    """A `torch.nn.Module` that enforces its annotated `forward` and is a scope of names.
+
+    It declares its `DimSize` parameters, every Dim stored on it and every named Dim of the typed layers that
+    are its direct children (`Sequential`, `ModuleList` and `ModuleDict` are transparent). In the annotations of its
+    methods a declared name means that size; every other name is bound per call. Once `__init__` is done, a stored
+    Dim is a plain int again, since TorchDynamo compares subclasses of int wrongly; its name stays declared.
+
+    Raises:
+        DeclarationError: at the assignment that gives a name a second size.
+        DimensionError: at a call that does not fit `forward`'s annotations.
+
+    Example:
+        >>> import torch
+        >>> from dimtyped import DimSize, nn
+        >>> from jaxtyping import Float
+        >>> from torch import Tensor
+        >>> class Head(nn.Module):
+        ...     def __init__(self, hidden: DimSize, vocab: DimSize):
+        ...         super().__init__()
+        ...         self.out = nn.Linear(hidden, vocab)
+        ...     def forward(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch vocab"]:
+        ...         return self.out(x)
+        >>> Head(8, 100)(torch.ones(2, 8)).shape
+        torch.Size([2, 100])
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.__dict__.setdefault(ATTRIBUTE, Scope())
+        if type(self).__init__ is Module.__init__:
+            _finish(self)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        frame = sys._getframe(1)
+        if "forward" in vars(cls):
+            cls.forward = _enforced(vars(cls)["forward"], frame)
+        if isinstance(vars(cls).get("__init__"), types.FunctionType):
+            cls.__init__ = _naming(vars(cls)["__init__"], frame)
+        if isinstance(vars(cls).get("__post_init__"), types.FunctionType):  # the __init__ of a dataclass is made later
+            setattr(cls, "__post_init__", _naming_fields(vars(cls)["__post_init__"]))  # noqa: B010  # torch's has none
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if torch.compiler.is_compiling() or not _matters(self, name, value):
+            super().__setattr__(name, value)
+            return
+        claims = preview(self, name, value)
+        building = self.__dict__.get(_BUILDING, False)
+        stored: Any = int(value) if isinstance(value, Dim) and not building else value
+        super().__setattr__(name, stored)
+        _adopt(self, name, value, claims)
+
+    def __delattr__(self, name: str) -> None:
+        matters = not torch.compiler.is_compiling() and _matters(self, name, None)
+        super().__delattr__(name)
+        if matters:
+            _adopt(self, name, None, preview(self, name, None))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for key, child in self._modules.items():
+            if child is not None and parent_of(child)[0] is None:
+                link(self, key, child)
+
+    def add_module(self, name: str, module: torch.nn.Module | None) -> None:
+        """Adds a child, as an assignment does; see `torch.nn.Module.add_module`."""
+        claims = preview(self, name, module)
+        super().add_module(name, module)
+        _adopt(self, name, module, claims)
+
+
+def _matters(module: Module, name: str, value: Any) -> bool:
+    """Whether this assignment may change what names mean. A model may assign in every `forward`, so it is quick."""
+    if isinstance(value, _DECLARING):
+        return True
+    attributes = module.__dict__
+    return name in (attributes.get("_modules") or ()) or (
+        ATTRIBUTE in attributes and name in attributes[ATTRIBUTE].owners
+    )
+
+
+def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
+    """Keeps the claims of a change that has been made, and the way up from a container."""
+    if claims is not None or isinstance(value, torch.nn.Module) or value is None:
+        settle(module, held_scope(module).claims if claims is None else claims)
+    link(module, key, value)
+
+
+def link(parent: torch.nn.Module, key: str, value: Any) -> None:
+    """Tells a container which scope holds it, so that what it gets later is declared there."""
+    if isinstance(value, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict):
+        value.__dict__[_PARENT] = ParentLink(parent, key)
+        for child_key, child in value._modules.items():
+            link(parent, f"{key}.{child_key}", child)
+
+
+def parent_of(container: torch.nn.Module) -> tuple[torch.nn.Module | None, str]:
+    """The scope that holds a container, and the container's path there."""
+    found: ParentLink | None = container.__dict__.get(_PARENT)
+    return (found.parent(), found.key) if found is not None else (None, "")
+
+
+def check_container(container: torch.nn.Module) -> None:
+    """Declares what a container holds now in the scope that holds it.
+
+    Raises:
+        DeclarationError: a name would get a second size there.
+    """
+    parent, key = parent_of(container)
+    if parent is None:
+        list(claims_of("", container))
+        return
+    claims = preview(parent, key, container)
+    _adopt(typing.cast("Module", parent), key, container, claims)
+
+
+# The class ------------------------------------------------------------------------------------------------------------
+
+
+def _enforced(forward: Any, frame: types.FrameType) -> Any:
+    """`forward` with its check, where an annotation names a dimension."""
+    if isinstance(forward, staticmethod):
+        return staticmethod(typed_method(forward.__func__, frame))
+    return typed_method(forward, frame)
+
+
+def _annotations(function: Any) -> Mapping[str, Any]:
+    try:
+        return function.__annotations__
+    except NameError:  # from Python 3.14 on they are evaluated here, and may name what comes later
+        return {}
+
+
+# Construction ---------------------------------------------------------------------------------------------------------
+
+
+def _naming(init: Callable[..., None], frame: Any) -> Callable[..., None]:
+    """`__init__` whose `DimSize` parameters arrive as Dims, and after which the module is ready to be called."""
+    names = outer_names(_annotations(init), init, frame)
+    parameters: list[str] | None = None
+    signature = inspect.signature(init)
+    where = display_name(init)
+
+    @functools.wraps(init)
+    def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
+        nonlocal parameters
+        if parameters is None:
+            parameters = _dim_parameters(init, names)
+        with _building(self):
+            if parameters and (bound := _bound(signature, self, args, kwargs)) is not None:
+                bound.arguments.update(_declared(self, where, {name: bound.arguments[name] for name in parameters}))
+                args, kwargs = bound.args[1:], bound.kwargs
+            init(self, *args, **kwargs)
+
+    return constructor
+
+
+def _naming_fields(post_init: Callable[..., None]) -> Callable[..., None]:
+    """The same for a dataclass: when its `__post_init__` begins, its `DimSize` fields hold the ints given."""
+
+    @functools.wraps(post_init)
+    def constructor(self: Any, *args: Any) -> None:
+        __tracebackhide__ = True
+        hints = typing.get_type_hints(type(self), include_extras=True)
+        fields = [name for name, hint in hints.items() if is_dim_size(hint) and name in self.__dict__]
+        with _building(self):
+            self.__dict__.update(_declared(self, type(self).__name__, {name: self.__dict__[name] for name in fields}))
+            post_init(self, *args)
+
+    return constructor
+
+
+@contextmanager
+def _building(module: Any) -> Generator[None]:
+    """While a module is made, by however many constructors: afterwards it is finished."""
+    outermost = not module.__dict__.get(_BUILDING, False)
+    if outermost:
+        module.__dict__[_BUILDING] = True
+        module.__dict__[ATTRIBUTE] = Scope()
+    try:
+        yield
+    finally:
+        if outermost:
+            module.__dict__.pop(_BUILDING, None)
+    if outermost:
+        _finish(module)
+
+
+def _dim_parameters(init: Any, names: dict[str, Any]) -> list[str]:
+    return [
+        name
+        for name, hint in _annotations(init).items()
+        if name != "return" and is_dim_size(_dim_hint(hint, init, names))
+    ]
+
+
+def _dim_hint(hint: Any, init: Any, names: dict[str, Any]) -> Any:
+    """What one annotation of a constructor means. Others may name what only a type checker imports.
+
+    Raises:
+        DeclarationError: it says `DimSize` and cannot be resolved.
+    """
+    if not isinstance(hint, str):
+        return hint
+    holder = types.SimpleNamespace(__annotations__={"hint": hint})
+    try:
+        return typing.get_type_hints(holder, init.__globals__, names, include_extras=True)["hint"]
+    except Exception as error:
+        if "DimSize" not in hint:
+            return Any
+        raise with_fields(
+            DeclarationError(
+                f"{display_name(init)}: the annotation {hint} cannot be resolved: {type(error).__name__}: {error}\n"
+                "  Import or define every name that it uses."
+            ),
+            where=display_name(init),
+            actual=hint,
+            hint="import or define every name that it uses",
+        ) from error
+
+
+def _bound(signature: inspect.Signature, module: Any, args: Any, kwargs: Any) -> inspect.BoundArguments | None:
+    """The arguments by name, defaults included; None where they do not fit, which Python itself says best."""
+    try:
+        bound = signature.bind(module, *args, **kwargs)
+    except TypeError:
+        return None
+    bound.apply_defaults()
+    return bound
+
+
+def _declared(module: torch.nn.Module, where: str, values: dict[str, Any]) -> dict[str, Dim]:
+    """The values of `DimSize` parameters as Dims that the module declares."""
+    given = {name: value for name, value in values.items() if value is not None}
+    dims = {name: value if isinstance(value, Dim) else Dim(name, value) for name, value in given.items()}
+    sizes = {(dim_name, int(dim)) for name, dim in dims.items() for dim_name in (name, dim.name)}
+    clashing = {name for name, size in sizes if any(other == name and value != size for other, value in sizes)}
+    named: dict[str, Dim] = {}
+    for name, dim in dims.items():
+        # a name from outside gives way to a parameter's own: an MLP's `embed` may be its caller's `hidden`, and its
+        # `hidden` the caller's `4*hidden`
+        named[name] = Dim(name, int(dim)) if dim.name in clashing or not dim.name.isidentifier() else dim
+        declare_parameter(module, name, where, named[name])
+    return named
+
+
+def _finish(module: torch.nn.Module) -> None:
+    """After construction: stored Dims become plain ints, and the checks are compiled, so that no trace has to."""
+    for name, value in list(module.__dict__.items()):
+        if isinstance(value, Dim):
+            module.__dict__[name] = int(value)
+    for child in module.modules():
+        if type(child).__module__.startswith("torch."):  # a layer that is torch's own kept the Dims that it was given
+            child.__dict__.update({name: plain(value) for name, value in vars(child).items()})
+    settle(module, held_scope(module).claims)
+    if mode() != "off":
+        for entry in _entries(type(module)):
+            _prepare(entry, module)
+
+
+def _entries(cls: Any) -> tuple[Entry, ...]:
+    """The checked methods of a class, looked for once."""
+    if _ENTRIES not in vars(cls):
+        members = (getattr(member, "__func__", member) for base in cls.__mro__ for member in vars(base).values())
+        setattr(cls, _ENTRIES, tuple(entry for entry in map(entry_of, members) if entry is not None))
+    return vars(cls)[_ENTRIES]
+
+
+def _prepare(entry: Entry, module: torch.nn.Module) -> None:
+    try:
+        entry.prepare(module, replace=True)
+        entry.prepare_for(module)
+    except DeclarationError:
+        return  # it may name what is defined later: the first call says so if it still cannot be resolved

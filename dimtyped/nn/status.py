@@ -1,0 +1,141 @@
+"""What of a model is checked, what is not and why: nothing is silently unchecked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.nn.utils.parametrize import is_parametrized
+
+from dimtyped.engine import entry_of, mode
+from dimtyped.names import short_text
+from dimtyped.nn.contract import Layer, reason_of, typed_class_of
+from dimtyped.nn.layers.lazy import LazyLayer, is_plain_lazy
+from dimtyped.nn.retype import misfit_of, must_be_module
+from dimtyped.nn.tying import made_of, trouble_of
+
+
+@dataclass(frozen=True)
+class Row:
+    """One module. `state` is `checked`, `skipped`, `off` or `free`: nothing in it depends on a shape."""
+
+    path: str
+    module: str
+    state: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Every module of a model; `str` is the table."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """How many modules are in each state."""
+        return dict(Counter(row.state for row in self.rows))
+
+    def __str__(self) -> str:
+        width = max(len(row.path) for row in self.rows)
+        names = max(min(len(row.module), 48) for row in self.rows)
+        lines = [
+            f"{row.path:<{width}}  {row.module[:48]:<{names}}  {row.state}{f': {row.why}' if row.why else ''}"
+            for row in self.rows
+        ]
+        return "\n".join([*lines, self._summary()])
+
+    def __repr__(self) -> str:
+        return f"<Status: {self._summary()}>"
+
+    def _summary(self) -> str:
+        return ", ".join(f"{count} {state}" for state, count in sorted(self.totals.items()))
+
+
+def status(model: torch.nn.Module) -> Status:
+    """Prints every module of a model as checked, skipped (why), off or free of shapes, and the totals.
+
+    Args:
+        model: Any module.
+
+    Returns:
+        The same as data: `rows` and `totals`.
+
+    Raises:
+        DeclarationError: `model` is no module.
+
+    Example:
+        >>> import torch, dimtyped
+        >>> found = dimtyped.status(dimtyped.nn.Sequential(dimtyped.nn.Linear(8, 4), torch.nn.Linear(4, 2)))
+        (model)  Sequential                               free: passes its layers through
+        0        Linear(in_features=8 -> out_features=4)  checked
+        1        Linear                                   skipped: a plain torch layer; dimtyped.retype(model) types it
+        1 checked, 1 free, 1 skipped
+        >>> found.totals["checked"]
+        1
+    """
+    must_be_module("status", model)
+    found = Status(tuple(_rows(model)))
+    print(found)  # noqa: T201  # what the function is for
+    return found
+
+
+def _rows(model: torch.nn.Module) -> Iterator[Row]:
+    for path, module in model.named_modules():
+        state, why = _state_of(module)
+        why = "; ".join(filter(None, (why, trouble_of(module, model))))
+        name = short_text(module) if isinstance(module, Layer) else type(module).__name__
+        yield Row(path or "(model)", name, state, why)
+
+
+def _state_of(module: torch.nn.Module) -> tuple[str, str]:
+    if isinstance(module, torch.jit.ScriptModule):
+        return "skipped", "TorchScript runs torch's own code of it, without checks"
+    if type(module).__module__.startswith("torch._dynamo."):
+        return "free", "compiles its module and passes it through"
+    if "forward" in module.__dict__:
+        return "skipped", "its forward was replaced on the instance; what that checks is not known here"
+    if _is_checked(module):
+        return "checked", ""
+    if isinstance(module, Layer):
+        if mode() == "off":
+            return "off", "DIMTYPED is off"
+        return "skipped", "its own forward is not annotated"
+    if isinstance(module, LazyLayer):
+        return "skipped", "its sizes are not known yet; it is typed at its first call"
+    if typed_class_of(type(module)) is not None or is_plain_lazy(module):
+        return "skipped", misfit_of(module) or "a plain torch layer; dimtyped.retype(model) types it"
+    return _state_of_other(module)
+
+
+def _is_checked(module: torch.nn.Module) -> bool:
+    forward = made_of(type(module)).forward
+    entry = entry_of(forward)
+    return (entry is not None and entry.checks_tensors) or hasattr(forward, "_dim_entries")
+
+
+def _state_of_other(module: torch.nn.Module) -> tuple[str, str]:
+    cls = type(module)
+    known = reason_of(cls) or _reason_of_container(module)
+    if known is not None:
+        return known
+    base = next((base for base in cls.__mro__[1:] if typed_class_of(base) is not None), None)
+    if base is None:
+        return "skipped", "forward is not annotated"
+    if is_parametrized(module):
+        return (
+            "skipped",
+            f"a {base.__name__} whose parameters are computed; dimtyped.retype(model) types it before that",
+        )
+    return "skipped", f"a subclass of {base.__name__} by another: its contract is not ours to know"
+
+
+def _reason_of_container(module: torch.nn.Module) -> tuple[str, str] | None:
+    """A container of ours, or by another, that calls its layers as torch's does."""
+    base = next(
+        (base for base in (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict) if isinstance(module, base)),
+        None,
+    )
+    return reason_of(base) if base is not None and type(module).forward is base.forward else None

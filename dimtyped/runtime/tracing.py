@@ -1,0 +1,123 @@
+"""What this package asks of TorchDynamo, and all that it knows of its inside.
+
+`import dimtyped` does not import TorchDynamo: what is needed of it is looked up inside a trace, where it is loaded.
+Where a release lacks a piece, the trace still goes on, with what the comment there says.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, cast
+
+import torch
+from torch._guards import TracingContext
+
+from dimtyped.errors import DimensionError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_disable: Any = cast("Any", torch.compiler).disable  # torch leaves it half typed
+
+is_tracing = torch.compiler.is_dynamo_compiling
+"""Whether TorchDynamo traces this code. False under `torch.export` without `strict`, which runs it."""
+
+
+def at_trace_time(function: _F) -> _F:
+    """A function that a trace runs and does not enter; its arguments must be constants there.
+
+    `torch.compiler.assume_constant_result` does the same, but imports TorchDynamo.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what TorchDynamo looks for
+    return function
+
+
+def end_trace(error: DimensionError) -> DimensionError:
+    """Ends the trace that runs this, so that the call is made eagerly; with `fullgraph=True`, raises the error.
+
+    A `raise` in the traced code would do the first, but then TorchDynamo shows the text as one quoted line. Where
+    that is all a release can do, and outside a trace, the error is given back to be raised.
+    """
+    kind = _ending(type(error)) if _is_run_by_trace() else None
+    if kind is None:
+        return error
+    ending = kind(str(error))
+    ending.__dict__.update(error.__dict__, skip_frame=True)
+    raise ending
+
+
+def restart_trace(reason: str) -> None:
+    """Begins the trace that runs this again, where what it has seen of a module is no longer true."""
+    kind = _of_dynamo("UnspecializeRestartAnalysis") if _is_run_by_trace() else None
+    if kind is not None:
+        raise kind(restart_reason=reason)
+
+
+def eagerly(function: _F) -> _F:
+    """The function as TorchDynamo leaves it alone, frames that it calls included: for the slow way of a wrong call."""
+    return _disable(function) if "torch._dynamo" in sys.modules else function
+
+
+def traced_frame(frame: types.FrameType) -> tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]] | None:
+    """What a frame of TorchDynamo's own traces: the code, its globals, and its locals as fake tensors and constants."""
+    is_dynamo = frame.f_code.co_name == "run" and frame.f_globals.get("__name__", "").startswith("torch._dynamo.")
+    translator: Any = frame.f_locals.get("self") if is_dynamo else None
+    if not hasattr(translator, "symbolic_locals"):
+        return None
+    return translator.f_code, translator.f_globals, _StandIns(translator.symbolic_locals)
+
+
+class _StandIns(Mapping[str, Any]):
+    """The variables of a trace as values: fake tensors, constants, the objects themselves; None where there is none."""
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self._variables = variables
+
+    def __getitem__(self, name: str) -> Any:
+        return _stand_in(self._variables[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._variables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+def _stand_in(variable: Any) -> Any:
+    variable = variable.realize() if hasattr(variable, "realize") else variable
+    if variable.is_python_constant():
+        return variable.as_python_constant()
+    kind = type(variable).__name__
+    if kind in ("ListVariable", "TupleVariable"):
+        return variable.python_type()(_stand_in(item) for item in variable.items)
+    proxy = getattr(variable, "proxy", None)
+    if proxy is not None:
+        return proxy.node.meta.get("example_value")
+    return getattr(variable, "value", None)
+
+
+def untraced(function: Callable[..., Any], reason: str) -> Callable[..., Any]:
+    """The function behind a graph break. Called inside a trace only, where TorchDynamo is loaded."""
+    try:
+        return _disable(function, reason=reason)
+    except TypeError:  # torch 2.6 takes no reason
+        return _disable(function)
+
+
+def _is_run_by_trace() -> bool:
+    return TracingContext.try_get() is not None
+
+
+@functools.cache
+def _ending(kind: type[DimensionError]) -> type[DimensionError] | None:
+    """Our error as one by which TorchDynamo gives up a frame."""
+    unsupported = _of_dynamo("Unsupported")
+    return None if unsupported is None else type(kind.__name__, (unsupported, kind), {"__module__": kind.__module__})
+
+
+def _of_dynamo(name: str) -> Any:
+    return getattr(sys.modules.get("torch._dynamo.exc"), name, None)

@@ -1,0 +1,1 @@
+"""What a model must satisfy in every size: `fuzz` and `independent`."""

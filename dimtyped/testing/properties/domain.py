@@ -1,0 +1,93 @@
+"""Which of the calls that fit the annotations a model is not meant for: no annotation can say that an image is too small."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from hypothesis import find, reject, settings
+from hypothesis.errors import NoSuchExample, Unsatisfiable
+
+from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.nn.contract import space_names
+from dimtyped.testing.properties.deterministic import QUIET, run, twin_of
+from dimtyped.testing.strategies.calls import Call, drawn_calls, refusal_of
+from dimtyped.testing.strategies.target import targets_of
+
+_TRIED = 5
+_UNNAMED = '  Make it part of a module whose forward says what it takes: x: Float[Tensor, "batch 1 28 28"].'
+ONLY_COUNTED = ("batch",)
+"""Names of axes along which no model has a least or a greatest size."""
+_SPACES = {name for axes in (1, 2, 3) for name in space_names(axes)}
+_TORCH_SAYS = re.compile(
+    r"Output size is too small|Kernel size can't be greater than actual input size"
+    r"|Padding size should be less than the corresponding input dimension"
+)
+
+
+def is_too_small(call: Call, error: Exception) -> bool:
+    """Whether a kernel or a window is larger than what a call's free sizes leave of an image, or does not divide it.
+
+    Never where all sizes but the batch's are declared or given: then the model is wrong.
+    """
+    if not call.sizes.keys() - {*call.target.sizes, *call.target.given, *ONLY_COUNTED}:
+        return False
+    if isinstance(error, DimensionError):
+        limits = ("at least ", "a multiple of ")
+        return error.dim in _SPACES and isinstance(error.expected, str) and error.expected.startswith(limits)
+    return isinstance(error, RuntimeError) and bool(_TORCH_SAYS.search(str(error)))
+
+
+@contextmanager
+def meant(call: Call) -> Generator[None]:
+    """Gives up on a call that turns out too small."""
+    try:
+        yield
+    except Exception as error:
+        if is_too_small(call, error):
+            reject()
+        raise
+
+
+@contextmanager
+def told_where_none_fits(thing: Any, sizes: Mapping[str, int] | None) -> Generator[None]:
+    """Says why no call was found that a model takes, where hypothesis only says that there was none.
+
+    Raises:
+        DeclarationError: with the smallest call that was refused, and how.
+    """
+    try:
+        yield
+    except Unsatisfiable:
+        raise _none_fits(thing, sizes) from None
+
+
+def _none_fits(thing: Any, sizes: Mapping[str, int] | None) -> DeclarationError:
+    tried = drawn_calls(twin_of(thing, double=False), sizes, takes=False)
+    try:
+        call = find(tried, lambda call: _refusal(call) is not None, settings=settings(max_examples=_TRIED, **QUIET))
+    except (NoSuchExample, Unsatisfiable):
+        name = targets_of(thing)[0].name
+        return DeclarationError(
+            f"{name}: no call was found that fits the annotations together\n  Give sizes of names: sizes={{'seq': 8}}."
+        )
+    reason = str(_refusal(call)).partition("\n")[0]
+    free = {name: 32 for name in call.sizes if name not in {*call.target.sizes, *ONLY_COUNTED}}
+    return DeclarationError(
+        f"{call.target.name}: no call was found that it takes; the smallest is refused so: {reason}\n"
+        + (f"  Give it the sizes that it is meant for, such as sizes={free}." if free else _UNNAMED)
+    )
+
+
+def _refusal(call: Call) -> Exception | None:
+    """How a call of a layer, or one of a model that is too small, is refused."""
+    refused = refusal_of(call)
+    if refused is not None:
+        return refused
+    try:
+        run(call, double=False)
+    except Exception as error:  # noqa: BLE001  # a user's own code; what it raises is looked at, not swallowed
+        return error if is_too_small(call, error) else None
+    return None

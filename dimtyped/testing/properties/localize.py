@@ -1,0 +1,140 @@
+"""Where samples begin to mix: two runs side by side, and the first submodule whose output does what its input does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dimtyped.testing.properties.deterministic import differs, run
+from dimtyped.testing.strategies.calls import Call
+from dimtyped.testing.strategies.leaves import mapped
+from dimtyped.testing.strategies.target import module_of
+
+Agrees = Callable[[Tensor, Tensor], bool | None]
+"""Whether two tensors differ only as they may; None where a tensor does not have the axis that would tell."""
+
+
+@dataclass(frozen=True)
+class _Record:
+    """One call of a submodule: what went in and what came out, in whose forward, and when it began."""
+
+    path: str
+    kind: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    caller: str
+    start: int
+
+
+class _Begun(NamedTuple):
+    """A call of a submodule that has not ended, after how many others it began."""
+
+    path: str
+    start: int
+    inputs: list[Tensor]
+
+
+def blame(before: Call, after: Call, agrees: Agrees, *, double: bool) -> str:
+    """Where two runs first differ in another way than they may; empty where that cannot be told."""
+    first, second = _recorded(before, double=double), _recorded(after, double=double)
+    if [record.path for record in first] != [record.path for record in second]:
+        return ""
+    entering = [_agree(a.inputs, b.inputs, agrees) for a, b in zip(first, second, strict=False)]
+    leaving = [_agree(a.outputs, b.outputs, agrees) for a, b in zip(first, second, strict=False)]
+    if first and not first[-1].path:
+        entering[-1], leaving[-1] = True, False  # what is called: its result is known to be wrong
+    index = next((i for i, (into, out) in enumerate(zip(entering, leaving, strict=False)) if into and not out), None)
+    return _text(first, entering, leaving, index) if index is not None else ""
+
+
+def _text(records: list[_Record], entering: list[bool], leaving: list[bool], index: int) -> str:
+    found = records[index]
+    inside = [i for i, record in enumerate(records[:index]) if _is_inside(record, found)]
+    if not inside and not found.path:
+        return ""
+    if not inside:
+        return f"It begins in `{found.path}` ({found.kind}): what goes in is apart, what comes out is not."
+    next_one = next((i for i in inside if not entering[i]), None)
+    kept = [i for i in inside if entering[i] and leaving[i] and (next_one is None or i < next_one)]
+    last = records[kept[-1]].path if kept else ""
+    following = records[next_one].path if next_one is not None else ""
+    name = f"`{found.path}` ({found.kind})" if found.path else found.kind
+    return f"It begins in the forward of {name} itself, {_between(last, following)}."
+
+
+def _between(last: str, following: str) -> str:
+    if last and last == following:
+        return f"between two calls of `{last}`"
+    places = [*([f"after `{last}`"] if last else []), *([f"before `{following}`"] if following else [])]
+    return " and ".join(places) or "not in a submodule"
+
+
+def _is_inside(record: _Record, outer: _Record) -> bool:
+    """Whether the outer's own forward made this call."""
+    return record.start > outer.start and record.caller == outer.path
+
+
+def _agree(left: list[Tensor], right: list[Tensor], agrees: Agrees) -> bool:
+    """Whether what can tell agrees; where nothing can, whether nothing has changed."""
+    if [a.shape for a in left] != [b.shape for b in right]:
+        return False
+    found = [agrees(a, b) for a, b in zip(left, right, strict=True)]
+    if all(verdict is None for verdict in found):
+        return not any(bool(differs(a, b).any()) for a, b in zip(left, right, strict=True))
+    return False not in found
+
+
+def _recorded(call: Call, *, double: bool) -> list[_Record]:
+    """Every call of a submodule during a run, in the order in which they end."""
+    module = module_of(call.target.call)
+    records: list[_Record] = []
+    with _watched(module, records):
+        run(call, double=double)
+    return records
+
+
+@contextmanager
+def _watched(module: torch.nn.Module | None, records: list[_Record]) -> Generator[None]:
+    handles: list[Any] = []
+    running: list[_Begun] = []
+    try:
+        for path, member in module.named_modules() if module is not None else ():
+            handles += _watch(path, member, records, running)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _watch(path: str, member: torch.nn.Module, records: list[_Record], running: list[_Begun]) -> list[Any]:
+    """Hooks on one submodule. `running` are the calls that have begun and not ended, the innermost last."""
+
+    def before(_: Any, args: Any, kwargs: Any) -> None:
+        running.append(_Begun(path, len(records) + len(running), _tensors_in((args, kwargs))))
+
+    def after(_: Any, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG001  # what torch gives a hook
+        begun = running.pop()
+        caller = running[-1].path if running else ""
+        records.append(_Record(path, type(member).__name__, begun.inputs, _tensors_in(output), caller, begun.start))
+
+    return [
+        member.register_forward_pre_hook(before, with_kwargs=True),
+        member.register_forward_hook(after, with_kwargs=True),
+    ]
+
+
+def _tensors_in(value: Any) -> list[Tensor]:
+    """Copies of the tensors in a value, as they are now."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor.detach().clone())
+        return tensor
+
+    mapped(value, keep)
+    return found

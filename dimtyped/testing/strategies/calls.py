@@ -1,0 +1,226 @@
+"""Strategies for whole calls: arguments that fit their annotations together."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from hypothesis import reject, strategies as st
+
+from dimtyped.annotations import AnythingHint, Kind, Parameter, arrays_in
+from dimtyped.diagnosis import shape_text
+from dimtyped.testing.strategies.layers import has_forms
+from dimtyped.testing.strategies.leaves import Leaf, leaves_of
+from dimtyped.testing.strategies.sizes import Sides, Sizes, Solver
+from dimtyped.testing.strategies.target import Target, targets_of
+from dimtyped.testing.strategies.values import World, draw_value, plain_values
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+_FREE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_NOTHING: Any = object()
+
+
+@dataclass(frozen=True, repr=False)
+class Call:
+    """A call that fits, and what it was made for."""
+
+    target: Target
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{leaf}: {shape_text(tuple(leaf.tensor.shape))}" for leaf in self.leaves)
+        return f"<call of {self.target.name}: {shapes}>"
+
+    def _repr_pretty_(self, printer: Any, _: bool) -> None:
+        printer.text(repr(self))  # hypothesis would print every field of a dataclass, and of those in it
+
+    @property
+    def leaves(self) -> list[Leaf]:
+        """The annotated tensors in it, in the order of checking."""
+        bound = self.target.bound(self.args, self.kwargs)
+        return [leaf for p in self.target.parameters if p.name in bound for leaf in _leaves(p, bound[p.name])]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Every name of the call and its size: declared ones first."""
+        found = dict(self.target.sizes)
+        for leaf in self.leaves:
+            for axis, index in leaf.axes:
+                size = leaf.tensor.shape[index]
+                if axis.kind is Kind.NAME and not (axis.broadcast and size == 1):
+                    found.setdefault(axis.name, size)
+        return found
+
+
+def calls(
+    function_or_module: Callable[..., Any],
+    *,
+    sizes: Mapping[str, int] | None = None,
+    min_side: int = 1,
+    max_side: int = 6,
+    allow_empty: bool = False,
+) -> st.SearchStrategy[Arguments]:
+    """Calls that fit the annotations together, as `(args, kwargs)`.
+
+    A name has one size in a call, a declared one its own; expressions are solved. What has a default is left out at
+    times, an optional is None at times. Integers are ids below every embedding's vocabulary, or lengths where the
+    parameter's name says so; floats have the module's dtype. Shrinks to sides of 1, zeros and what may be left out.
+
+    Args:
+        function_or_module: A function, a method, or a module with an annotated `forward`.
+        sizes: Sizes of names that it does not declare. Default: none, all are drawn.
+        min_side: The shortest side that is drawn. Default: 1.
+        max_side: The longest. Default: 6. A side is longer only where an expression needs it.
+        allow_empty: Whether sides of 0 are drawn too. Default: False.
+
+    Raises:
+        DeclarationError: it is not annotated, an annotation cannot be met, a name is fixed twice, or the module is on
+            a device that is not there.
+
+    Example:
+        >>> from hypothesis import find
+        >>> from dimtyped import nn
+        >>> layer = nn.Linear(3, 4)
+        >>> args, kwargs = find(calls(layer), lambda call: call[0][0].dim() == 2)
+        >>> layer(*args, **kwargs).shape
+        torch.Size([1, 4])
+    """
+    drawn = drawn_calls(function_or_module, sizes, Sides(min_side, max_side, allow_empty))
+    return drawn.map(lambda call: (call.args, call.kwargs))
+
+
+def drawn_calls(
+    thing: Any, sizes: Mapping[str, int] | None = None, sides: Sides | None = None, *, takes: bool = True
+) -> st.SearchStrategy[Call]:
+    """The same with what each call was made for; of a layer only those that torch `takes`, unless that is False."""
+    chosen = sides or Sides()
+    return st.one_of([_calls_of(target, chosen, takes=takes) for target in targets_of(thing, sizes)])
+
+
+def _calls_of(target: Target, sides: Sides, *, takes: bool) -> st.SearchStrategy[Call]:
+    solver = _solver(target, {}, sides) if not _reads_arguments(target) else None
+    for parameter in target.parameters:
+        if isinstance(parameter.hint, AnythingHint) and _is_needed(parameter):
+            plain_values(target, Sizes(), parameter, parameter.hint)
+
+    @st.composite
+    def strategy(draw: st.DrawFn) -> Call:
+        call = _drawn(draw, target, sides, solver)
+        if not target.accepts(call.args, call.kwargs) or (takes and refusal_of(call) is not None):
+            reject()
+        return call
+
+    return strategy()
+
+
+def _drawn(draw: st.DrawFn, target: Target, sides: Sides, solver: Solver | None) -> Call:
+    given = [p for p in target.parameters if _is_given(draw, p)]
+    world = World(draw, target, solver.draw(draw) if solver is not None else Sizes(), sides)
+    values: dict[str, Any] = {}
+    if solver is None:  # an annotation's `{...}` reads what a plain argument is
+        values = {p.name: _drawn_argument(world, p) for p in given if not arrays_in(p.hint)}
+        world.sizes = _solver(target, values, sides).draw(draw)
+    values.update({p.name: _drawn_argument(world, p) for p in given if p.name not in values})
+    return as_call(target, values)
+
+
+def _drawn_argument(world: World, parameter: Parameter) -> Any:
+    match parameter.kind:
+        case inspect.Parameter.VAR_POSITIONAL:
+            count = world.draw(st.integers(0, 2))
+            return tuple(draw_value(world, parameter, parameter.hint) for _ in range(count))
+        case inspect.Parameter.VAR_KEYWORD:
+            return {
+                name: draw_value(world, parameter, parameter.hint) for name in "ab"[: world.draw(st.integers(0, 2))]
+            }
+        case _:
+            return draw_value(world, parameter, parameter.hint)
+
+
+def as_call(target: Target, values: Mapping[str, Any]) -> Call:
+    """Positional as far as nothing is left out, then by name."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    is_gap = False
+    for parameter in target.parameters:
+        value = values.get(parameter.name, _NOTHING)
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            kwargs.update({} if value is _NOTHING else value)
+        elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            args.extend(() if is_gap or value is _NOTHING else value)
+        elif value is _NOTHING or (is_gap and parameter.kind is inspect.Parameter.POSITIONAL_ONLY):
+            is_gap = True
+        elif is_gap or parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            kwargs[parameter.name] = value
+        else:
+            args.append(value)
+    return Call(target, tuple(args), kwargs)
+
+
+def _is_given(draw: st.DrawFn, parameter: Parameter) -> bool:
+    """Whether a call gives this one; never what has a default and no annotation."""
+    if isinstance(parameter.hint, AnythingHint) and not _is_needed(parameter):
+        return False
+    return not parameter.has_default or draw(st.booleans())
+
+
+def _is_needed(parameter: Parameter) -> bool:
+    return not parameter.has_default and parameter.kind not in _FREE
+
+
+def refusal_of(call: Call) -> Exception | None:
+    """How torch refuses a call of a layer, as of an image smaller than the kernel, which no annotation states.
+
+    Layers in a row are asked all together: what the first takes, another may not. What torch warns of, it takes.
+    """
+    layer, called = call.target.owner, call.target.call
+    if not isinstance(called, torch.nn.Module) or not has_forms(layer):
+        return None
+    is_row = isinstance(called, torch.nn.Sequential)
+    forward: Any = copy.deepcopy(called) if is_row else functools.partial(_torch_forward(layer), copy.deepcopy(layer))
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            forward(*call.args, **call.kwargs)
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+        return error
+    return None
+
+
+def _torch_forward(layer: torch.nn.Module) -> Any:
+    """Torch's own `forward`, without our check: what that refuses and torch takes is to be found."""
+    return inspect.unwrap(type(layer).forward)
+
+
+def _leaves(parameter: Parameter, value: Any) -> list[Leaf]:
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        parts = list(enumerate(value))
+    elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        parts = list(value.items())
+    else:
+        return list(leaves_of(parameter.hint, value, (parameter.name,)))
+    return [leaf for key, part in parts for leaf in leaves_of(parameter.hint, part, (parameter.name, key))]
+
+
+def _solver(target: Target, values: Mapping[str, Any], sides: Sides) -> Solver:
+    return Solver(target.arrays, {**target.sizes, **target.given}, {**target.values, **values}, sides)
+
+
+def _reads_arguments(target: Target) -> bool:
+    """Whether an annotation's `{...}` reads another argument: `{count}`, of `count: int`."""
+    names = {parameter.name for parameter in target.parameters}
+    texts = [
+        part
+        for a in target.arrays
+        for axis in a.axes
+        for part in axis.name.split("{")[1:]
+        if axis.kind is Kind.EXPRESSION
+    ]
+    return any(text.partition("}")[0].partition(".")[0].strip() in names for text in texts)

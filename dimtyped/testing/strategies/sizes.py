@@ -1,0 +1,235 @@
+"""Sizes for the names of annotations: drawn together, so that every expression comes out as a size."""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import reject, strategies as st
+
+from dimtyped.annotations import ArrayHint, Axis, Kind, evaluate
+from dimtyped.errors import DeclarationError
+from dimtyped.names import names_in
+
+_TRIES = 20
+_FAR = 64  # how far beyond `max_side` a side is looked for where an expression needs it
+_SEARCHED = 5_000  # how many combinations of sizes are looked at before an annotation is believed to have one
+
+
+@dataclass(frozen=True)
+class Sides:
+    """How long a side may be. An empty one only where `allow_empty`."""
+
+    least: int = 1
+    most: int = 6
+    allow_empty: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("min_side", self.least), ("max_side", self.most)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass what they like
+                raise DeclarationError(
+                    f"{name} is {value!r}, must be an int of at least 1; allow_empty=True draws sides of 0"
+                )
+        if self.least > self.most:
+            raise DeclarationError(f"min_side is {self.least}, more than max_side, {self.most}")
+
+    def __contains__(self, size: object) -> bool:
+        return isinstance(size, int) and size >= (0 if self.allow_empty else 1)
+
+    def up_to(self, most: int) -> list[int]:
+        """Every side, short ones first; empty ones last."""
+        return [*range(self.least, most + 1), *([0] if self.allow_empty else [])]
+
+    def strategy(self) -> st.SearchStrategy[int]:
+        """One side, short ones first."""
+        return st.sampled_from(self.up_to(self.most))
+
+
+@dataclass
+class Sizes:
+    """What the names of one call mean: sizes by name, runs of sizes by `*name`, and what `{...}` may read."""
+
+    singles: dict[str, int] = field(default_factory=dict[str, int])
+    runs: dict[str, tuple[int, ...]] = field(default_factory=dict[str, "tuple[int, ...]"])
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def of(self, axis: Axis) -> int | None:
+        """The size of a symbolic axis under these names; None where it is none."""
+        paths = [part.partition("}")[0].strip() for part in axis.name.split("{")[1:]]
+        try:
+            size = evaluate(axis.name, tuple(_follow(self.values, path) for path in paths), self.singles)
+            return int(size) if size == int(size) and size >= 0 else None
+        except (ArithmeticError, TypeError, NameError):
+            return None
+        except SyntaxError as error:
+            raise DeclarationError(f"the axis `{axis.text}` is no expression: {error.msg}") from None
+
+    def __str__(self) -> str:
+        runs = {f"*{name}": run for name, run in self.runs.items()}
+        return ", ".join(f"{name}={size}" for name, size in {**self.singles, **runs}.items())
+
+
+class Solver:
+    """Draws sizes for the names of some annotations; made once, so that what cannot be met is said at once.
+
+    Args:
+        arrays: The annotations of one call.
+        fixed: Names whose size is given.
+        values: What the `{...}` of an annotation read.
+        sides: How long the others may be.
+
+    Raises:
+        DeclarationError: an expression uses a name that no axis is named by, or no sizes make every expression a size.
+    """
+
+    def __init__(
+        self, arrays: Iterable[ArrayHint], fixed: Mapping[str, int], values: Mapping[str, Any], sides: Sides
+    ) -> None:
+        axes = [axis for array in arrays for axis in array.axes]
+        self.fixed, self.values, self.sides = check_fixed(fixed, axes), values, sides
+        self.expressions = [axis for axis in axes if axis.kind is Kind.EXPRESSION]
+        names = dict.fromkeys(a.name for a in axes if a.kind is Kind.NAME and not a.many)
+        self.free = [name for name in names if name not in fixed]
+        self.runs = list(dict.fromkeys(a.name for a in axes if a.kind is Kind.NAME and a.many))
+        _reject_unknown(self.expressions, {*names, *fixed})
+        self.candidates = {name: self._candidates(name) for name in self.free}
+        self._find_some()
+
+    def draw(self, draw: st.DrawFn) -> Sizes:
+        """Sizes for every name."""
+        for _ in range(_TRIES):
+            sizes = self._with({name: draw(st.sampled_from(self.candidates[name])) for name in self.free})
+            if self._fit(sizes, self.expressions):
+                few = st.lists(self.sides.strategy(), max_size=2).map(tuple)
+                sizes.runs = {name: draw(few) for name in self.runs}
+                return sizes
+        return reject()
+        return None
+
+    def _with(self, drawn: Mapping[str, int]) -> Sizes:
+        return Sizes({**self.fixed, **drawn}, {}, self.values)
+
+    def _fit(self, sizes: Sizes, expressions: list[Axis]) -> bool:
+        found = [sizes.of(axis) for axis in expressions]
+        return all(
+            size is not None and (size in self.sides or self._is_settled(a))
+            for a, size in zip(expressions, found, strict=False)
+        )
+
+    def _is_settled(self, axis: Axis) -> bool:
+        """Whether the fixed names alone say its size, which may then be 0."""
+        return set(_names(axis)) <= self.fixed.keys()
+
+    def _candidates(self, name: str) -> list[int]:
+        """The sides that make every expression over this name alone a size, shortest first."""
+        alone = [axis for axis in self.expressions if set(_names(axis)) - self.fixed.keys() == {name}]
+        for most in (self.sides.most, self.sides.most + _FAR):
+            fitting = [side for side in self.sides.up_to(most) if self._fit(self._with({name: side}), alone)]
+            if fitting:
+                return fitting
+        raise _never_met(alone, f"no size of `{name}` up to {self.sides.most + _FAR} makes")
+
+    def _find_some(self) -> None:
+        if math.prod(len(sides) for sides in self.candidates.values()) > _SEARCHED:
+            return
+        combinations = itertools.product(*self.candidates.values())
+        found = (self._with(dict(zip(self.free, sides, strict=True))) for sides in combinations)
+        if not any(self._fit(sizes, self.expressions) for sizes in found):
+            raise _never_met(self.expressions, f"no sizes up to {self.sides.most} make")
+
+
+def draw_shape(draw: st.DrawFn, array: ArrayHint, sizes: Sizes, sides: Sides) -> tuple[int, ...]:
+    """A shape that fits an annotation under these sizes."""
+    shape: list[int] = []
+    for axis in array.axes:
+        if axis.many:
+            shape += _run(draw, axis, sizes, sides)
+        elif axis.broadcast and draw(st.booleans()):
+            shape.append(1)
+        else:
+            shape.append(_side(draw, axis, sizes, sides))
+    return tuple(shape)
+
+
+def check_fixed(fixed: Mapping[str, int], axes: Iterable[Axis] = ()) -> dict[str, int]:
+    """The given sizes as plain ints.
+
+    Raises:
+        DeclarationError: one is no size, or an axis such as `rows=4` gives the name another one.
+    """
+    for name, size in fixed.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass what they like
+            raise DeclarationError(f"sizes: `{name}` is {size!r}, must be an int of at least 0")
+    for axis in axes:
+        if axis.label and axis.kind is Kind.SIZE and fixed.get(axis.label, axis.size) != axis.size:
+            raise fixed_twice(axis.label, axis.size, f"the annotation, `{axis.text}`", fixed[axis.label])
+    return {name: int(size) for name, size in fixed.items()}
+
+
+def fixed_twice(name: str, size: int, owner: str, given: int) -> DeclarationError:
+    """The error for a name whose size is declared and given."""
+    error = DeclarationError(
+        f"`{name}` is fixed twice: {size} by {owner}, {given} by sizes=\n  Leave `{name}` out of sizes=."
+    )
+    error.dim, error.expected, error.actual = name, size, given
+    return error
+
+
+def _run(draw: st.DrawFn, axis: Axis, sizes: Sizes, sides: Sides) -> tuple[int, ...]:
+    if axis.kind is not Kind.NAME:
+        return draw(st.lists(sides.strategy(), max_size=2).map(tuple))
+    run = sizes.runs[axis.name]
+    if not axis.broadcast:
+        return run
+    kept = run[draw(st.integers(0, len(run))) :]
+    return tuple(1 if draw(st.booleans()) else size for size in kept)
+
+
+def _side(draw: st.DrawFn, axis: Axis, sizes: Sizes, sides: Sides) -> int:
+    match axis.kind:
+        case Kind.ANY:
+            return draw(sides.strategy())
+        case Kind.SIZE:
+            return axis.size
+        case Kind.NAME:
+            return sizes.singles[axis.name]
+        case Kind.EXPRESSION:
+            size = sizes.of(axis)
+            return reject() if size is None else size
+
+
+def _names(axis: Axis) -> tuple[str, ...]:
+    return tuple(name for name in names_in(axis.name) if not hasattr(builtins, name))
+
+
+def _reject_unknown(expressions: list[Axis], known: set[str]) -> None:
+    for axis in expressions:
+        for name in _names(axis):
+            if name not in known:
+                raise DeclarationError(
+                    f"the axis `{axis.text}` uses `{name}`, which no axis is named by\n  Give its size: sizes={{'{name}': ...}}."
+                )
+
+
+def _never_met(expressions: list[Axis], what: str) -> DeclarationError:
+    texts = ", ".join(f"`{axis.text}`" for axis in expressions)
+    return DeclarationError(
+        f"the annotation cannot be met: {what} {texts} a size\n  Write an expression that can be one."
+    )
+
+
+def _follow(values: Mapping[str, Any], path: str) -> Any:
+    first, *rest = path.split(".")
+    if first not in values:
+        raise DeclarationError(
+            f"`{{{path}}}` reads `{first}`, which is not known where inputs are made\n"
+            "  Use calls(module), which knows `self`, or write a name."
+        )
+    value = values[first]
+    for name in rest:
+        value = getattr(value, name)
+    return value

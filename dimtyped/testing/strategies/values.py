@@ -1,0 +1,175 @@
+"""A value for each hint: tensors that fit together, containers of them, and plain values."""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+from dimtyped.annotations import (
+    AnythingHint,
+    ArrayHint,
+    ClassHint,
+    Hint,
+    ItemsHint,
+    MappingHint,
+    Parameter,
+    RecordHint,
+    TupleHint,
+    UnionHint,
+)
+from dimtyped.errors import DeclarationError
+from dimtyped.testing.strategies.fill import Fill, Holds
+from dimtyped.testing.strategies.lengths import is_lengths, padded_axis
+from dimtyped.testing.strategies.packing import draw_packed
+from dimtyped.testing.strategies.sizes import Sides, Sizes, draw_shape
+from dimtyped.testing.strategies.target import Target
+from dimtyped.testing.strategies.tensors import VOCABULARY, draw_tensor, rare_dtypes
+
+_DTYPES = (
+    torch.float32,
+    torch.int64,
+    torch.bool,
+    torch.complex64,
+    torch.float64,
+    torch.bfloat16,
+    torch.float16,
+    torch.int32,
+    torch.uint8,
+    torch.int8,
+    torch.int16,
+    torch.complex128,
+)
+_ABOVE_ZERO = ("var", "variance", "variances", "std", "stddev", "sigma", "sigmas", "scale", "scales", "temperature")
+_ITEMS = 3
+_WIDTH = 3
+_PLAIN: dict[Any, st.SearchStrategy[Any]] = {
+    type(None): st.none(),
+    bool: st.booleans(),
+    int: st.integers(1, 4),
+    float: st.sampled_from([0.5, 1.0, 2.0]),
+    complex: st.sampled_from([1j, 1 + 0j]),
+    str: st.sampled_from(["text", ""]),
+    torch.device: st.just(torch.device("cpu")),
+    torch.dtype: st.just(torch.float32),
+}
+
+
+@dataclass
+class World:
+    """What the values of one call share."""
+
+    draw: st.DrawFn
+    target: Target
+    sizes: Sizes
+    sides: Sides
+
+
+def draw_value(world: World, parameter: Parameter, hint: Hint) -> Any:
+    """A value that fits a hint of a parameter."""
+    draw = world.draw
+    match hint:
+        case ArrayHint():
+            shape = draw_shape(draw, hint, world.sizes, world.sides)
+            fill = fill_of(world.target, world.sizes, parameter.name, hint)
+            if hint.packed:
+                return draw_packed(draw, shape, fill, world.target.device)
+            return draw_tensor(draw, hint, shape, fill, world.target.device)
+        case UnionHint(options=options):
+            return draw_value(world, parameter, draw(st.sampled_from(_none_first(options))))
+        case TupleHint(items=items):
+            return tuple(draw_value(world, parameter, item) for item in items)
+        case ItemsHint(cls=cls, item=item):
+            count = draw(st.integers(1, _ITEMS))
+            return collected(cls, [draw_value(world, parameter, item) for _ in range(count)])
+        case MappingHint(key=key, value=value):
+            keys = _keys(world, parameter, key)
+            return {key: draw_value(world, parameter, value) for key in keys}
+        case RecordHint(cls=cls, fields=fields):
+            return cls(**{name: draw_value(world, parameter, inner) for name, inner in fields})
+        case _:
+            return draw(plain_values(world.target, world.sizes, parameter, hint))
+
+
+def fill_of(target: Target, sizes: Sizes, name: str, hint: ArrayHint) -> Fill:
+    """What a tensor of a parameter may hold: lengths are at least 1 and fit, ids are in the vocabulary."""
+    holds = target.holds.get(name, Holds())
+    dtypes = (holds.dtype or target.dtype, *_DTYPES)
+    admitted = [dtype for dtype in dtypes if hint.dtypes is None or dtype in hint.dtypes]
+    chosen = admitted[0] if admitted else rare_dtypes(hint)[0]
+    if chosen.is_floating_point or chosen.is_complex or chosen is torch.bool:
+        return Fill(chosen, span=holds.span or span_of(name))
+    along = padded_axis(target, name, hint) if is_lengths(name) else ""
+    if along:
+        longest = sizes.singles[along]
+        return Fill(chosen, min(1, longest), longest + 1, reaches=True)
+    classes = [size for name, size in sizes.singles.items() if name in VOCABULARY]
+    return Fill(chosen, 0, min([holds.below or target.ids, *classes]), once=holds.once)
+
+
+def span_of(name: str) -> str:
+    """Which floats a parameter of this name holds: a variance is above 0, a probability between 0 and 1."""
+    words = name.rstrip("_").split("_")
+    if any(word.startswith("prob") for word in words):
+        return "unit"
+    return "positive" if words[-1] in _ABOVE_ZERO else ""
+
+
+def plain_values(target: Target, sizes: Sizes, parameter: Parameter, hint: Hint) -> st.SearchStrategy[Any]:
+    """Values without tensors.
+
+    Raises:
+        DeclarationError: the parameter has no annotation.
+    """
+    match hint:
+        case AnythingHint():
+            raise DeclarationError(
+                f"{target.signature.where}: `{parameter.name}` has neither an annotation nor a default\n"
+                f"  Annotate it: {parameter.name}: int."
+            )
+        case ClassHint(cls=cls):
+            plain = cls[0] if isinstance(cls, tuple) else cls
+            if plain is PackedSequence:
+                return _packed_sequences(target, sizes)
+            if plain is Tensor:
+                return st.integers(1, 3).map(torch.zeros)
+            return _PLAIN[plain] if plain in _PLAIN else st.from_type(plain)
+        case _:
+            return st.from_type(hint.annotation)
+
+
+def collected(cls: type, items: list[Any]) -> Any:
+    """Items as a collection of the annotated class."""
+    return cls(items) if cls in (tuple, set, frozenset, collections.deque) else items
+
+
+def _none_first(options: tuple[Hint, ...]) -> list[Hint]:
+    return sorted(options, key=lambda option: not (isinstance(option, ClassHint) and option.cls is type(None)))
+
+
+def _keys(world: World, parameter: Parameter, key: Hint) -> list[Any]:
+    count = world.draw(st.integers(1, _ITEMS))
+    if isinstance(key, ClassHint) and key.cls is str:
+        return list("abc"[:count])
+    strategy = plain_values(world.target, world.sizes, parameter, key)
+    return world.draw(st.lists(strategy, min_size=1, max_size=count, unique=True))
+
+
+def _packed_sequences(target: Target, sizes: Sizes) -> st.SearchStrategy[PackedSequence]:
+    """Packed sequences as wide as the first recurrent layer takes, of as many as `batch` says."""
+    modules = cast("torch.nn.Module", target.owner).modules() if target.owner is not None else ()
+    layer = next((module for module in modules if isinstance(module, torch.nn.RNNBase)), None)
+    width = layer.input_size if layer is not None else sizes.singles.get("embed", _WIDTH)
+    count = sizes.singles.get("batch")
+    lengths = st.lists(st.integers(1, 5), min_size=count or 1, max_size=count or _ITEMS)
+
+    def packed(lengths: list[int], seed: int) -> PackedSequence:
+        padded = Fill(target.dtype).make((max(lengths), len(lengths), width), seed).to(target.device)
+        return pack_padded_sequence(padded, torch.tensor(lengths), enforce_sorted=False)
+
+    return st.builds(packed, lengths, st.integers(0, 99))
