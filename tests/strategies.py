@@ -416,7 +416,7 @@ class Case:
     keywords: dict[str, Any]
     declared: dict[str, int] = field(default_factory=dict)
     owner: Any = None
-    flavour: str = "plain"
+    function_kind: str = "plain"
 
     def function(self, declared: Mapping[str, int]) -> types.FunctionType:
         """The function; its annotations with these names filled in."""
@@ -431,12 +431,14 @@ class Case:
 
     def _result_annotation(self, declared: Mapping[str, int]) -> Any:
         annotation = self.result_hint.annotation(declared)
-        yields = {"generator": Iterator, "async generator": AsyncIterator}.get(self.flavour)
+        yields = {"generator": Iterator, "async generator": AsyncIterator}.get(self.function_kind)
         return annotation if yields is None else yields[annotation]
 
     def source(self) -> str:
-        body = {"generator": "yield _result", "async generator": "yield _result"}.get(self.flavour, "return _result")
-        head = "async def" if self.flavour in ("coroutine", "async generator") else "def"
+        body = {"generator": "yield _result", "async generator": "yield _result"}.get(
+            self.function_kind, "return _result"
+        )
+        head = "async def" if self.function_kind in ("coroutine", "async generator") else "def"
         return f"{head} f({', '.join(self._parameter_texts())}): {body}"
 
     def _parameter_texts(self) -> Iterator[str]:
@@ -511,8 +513,8 @@ def cases(draw: Any) -> Case:
             parameter.default = draw(defaults(parameter, world))
     arguments, keywords = call_of(draw, parameters, world)
     result = value_of(draw, result_hint, world) if result_hint is not None else object()
-    flavour = draw(st.sampled_from(["plain"] * 6 + ["coroutine", "generator", "async generator"]))
-    return Case(parameters, result_hint, result, arguments, keywords, declared, owner, flavour)
+    function_kind = draw(st.sampled_from(["plain"] * 6 + ["coroutine", "generator", "async generator"]))
+    return Case(parameters, result_hint, result, arguments, keywords, declared, owner, function_kind)
 
 
 @st.composite

@@ -70,8 +70,8 @@ class TestDim:
         kind = "a Python keyword" if name in ("for", "None") else "no identifier"
         with pytest.raises(DeclarationError) as caught:
             Dim(name, 1)
-        mend = "give a name such as 'hidden'; a derived size gets its name from arithmetic, 2 * hidden"
-        assert str(caught.value) == f"the name of a Dim, {name!r}, is {kind}: {mend}"
+        fix = "give a name such as 'hidden'; a derived size gets its name from arithmetic, 2 * hidden"
+        assert str(caught.value) == f"the name of a Dim, {name!r}, is {kind}: {fix}"
 
     @pytest.mark.parametrize(
         ("size", "why"),

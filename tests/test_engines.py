@@ -15,7 +15,7 @@ from jaxtyping import AnnotationError, Float, Int, jaxtyped
 from strategies import Array, Case, Items, OneOf, Owner, Parameter, Record, Table, cases, inside
 
 from dimtyped import DeclarationError, DimensionError
-from dimtyped.engine import Entry, Writer, wrap
+from dimtyped.engine import CheckCodegen, CheckedFunction, wrap
 
 pytestmark = pytest.mark.any_engine  # each test runs both
 EFFORT = settings(
@@ -39,7 +39,7 @@ def forget_sources() -> None:
 
 def typed_by(case: Case, *, reference: bool) -> Callable[..., Any]:
     return wrap(
-        Entry(
+        CheckedFunction(
             case.function({}),
             fixed=case.declared if case.owner is None else None,
             is_method=case.owner is not None,
@@ -83,7 +83,7 @@ def is_raw_comparable(case: Case) -> bool:
     """
     given = [parameter.hint for parameter in case.parameters] + ([case.result_hint] if case.result_hint else [])
     parts = [part for hint in given for part in inside(hint)]
-    return case.flavour == "plain" and not any(isinstance(part, Record | Items | Table) for part in parts)
+    return case.function_kind == "plain" and not any(isinstance(part, Record | Items | Table) for part in parts)
 
 
 def agree(case: Case) -> None:
@@ -125,28 +125,28 @@ class TestThatTheTestCanFail:
 
     @pytest.mark.parametrize("check", ["_name_terms", "_run_terms", "_size_terms"])
     def test_without_the_check_of(self, check, monkeypatch):
-        whole = getattr(Writer, check)
+        whole = getattr(CheckCodegen, check)
 
         def without_terms(writer, axis, size, names, terms, bindings):
             kept = list(terms)
             whole(writer, axis, size, names, terms, bindings)
             terms[:] = kept
 
-        monkeypatch.setattr(Writer, check, without_terms)
+        monkeypatch.setattr(CheckCodegen, check, without_terms)
         self.assert_found()
 
     def test_without_the_checks_of_types_and_dtypes(self, monkeypatch):
-        whole = Writer._tensor_terms
+        whole = CheckCodegen._tensor_terms
 
         def without_first_terms(writer, *arguments, **keywords):
             terms, bindings = whole(writer, *arguments, **keywords)
             return [term for term in terms if ".dtype in " not in term] or ["True"], bindings
 
-        monkeypatch.setattr(Writer, "_tensor_terms", without_first_terms)
+        monkeypatch.setattr(CheckCodegen, "_tensor_terms", without_first_terms)
         self.assert_found()
 
     def test_without_the_check_of_items(self, monkeypatch):
-        monkeypatch.setattr(Writer, "_check_each", lambda *_: None)
+        monkeypatch.setattr(CheckCodegen, "_check_each", lambda *_: None)
         self.assert_found()
 
     def assert_found(self) -> None:

@@ -31,7 +31,7 @@ def mode_as_before():
 
 @every_example
 def test_the_mistake_is_found_and_the_advice_followed_it_is_gone(example):
-    assert example.mended != example.code
+    assert example.fixed != example.code
     assert example.outcome() is not None
     assert example.mended_outcome() is None
 

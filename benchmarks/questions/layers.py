@@ -59,7 +59,7 @@ class Case:
     def is_late(self) -> bool:
         """Whether a call that fits reads nothing of the tensor: torch refuses the others by itself."""
         contract = getattr(getattr(dimtyped.nn, self.layer), "contract", None)
-        return contract is not None and bool(contract.torch_refuses)
+        return contract is not None and bool(contract.check_after_error)
 
     def inputs(self, device: torch.device) -> tuple[Tensor, ...]:
         """What the layer is called with."""

@@ -39,12 +39,12 @@ from dimtyped.annotations.hints import (
 from dimtyped.annotations.lint import warn_of as warn_of
 from dimtyped.annotations.packed import Packed as Packed, is_packed as is_packed, packed_shape as packed_shape
 from dimtyped.annotations.signature import (
-    Flavour as Flavour,
+    FunctionKind as FunctionKind,
     Parameter as Parameter,
     Signature as Signature,
     display_name as display_name,
-    flavour_of as flavour_of,
     free_names as free_names,
+    function_kind_of as function_kind_of,
     names_tensors as names_tensors,
     outer_names as outer_names,
     read_signature as read_signature,

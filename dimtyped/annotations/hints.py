@@ -79,13 +79,13 @@ class TupleHint:
 class ItemsHint:
     """`list[A]`, `tuple[A, ...]`, `Sequence[A]`: every item is checked.
 
-    For `Iterable[A]` (`perhaps`) only where the value is a collection: looking at an iterator's items would use it up.
+    For `Iterable[A]` (`if_collection`) only where the value is a collection: looking at an iterator's items would use it up.
     """
 
     annotation: Any
     cls: type
     item: Hint
-    perhaps: bool = False
+    if_collection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +299,8 @@ def _read_composite(annotation: Any, within: tuple[type, ...]) -> Hint:
         return _read_tuple(annotation, arguments, within)
     match container_kind(origin, len(arguments)):
         case "items":
-            perhaps = not issubclass(origin, collections.abc.Collection)
-            return ItemsHint(annotation, origin, read_hint(arguments[0], within), perhaps)
+            if_collection = not issubclass(origin, collections.abc.Collection)
+            return ItemsHint(annotation, origin, read_hint(arguments[0], within), if_collection)
         case "mapping":
             key, value = (read_hint(argument, within) for argument in arguments)
             return MappingHint(annotation, origin, key, value)

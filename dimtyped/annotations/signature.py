@@ -56,7 +56,7 @@ _ARRAY_TEXT = re.compile(r"""\w\[[^\[\]]+,\s*["']""")  # Float[Tensor, "batch se
 _YIELDS = {"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator"}
 
 
-class Flavour(enum.Enum):
+class FunctionKind(enum.Enum):
     """How a function is driven, and so when its result can be checked."""
 
     PLAIN = "plain"
@@ -93,7 +93,7 @@ class Signature:
 
     function: Callable[..., Any]
     where: str
-    flavour: Flavour
+    function_kind: FunctionKind
     parameters: tuple[Parameter, ...]
     result: Hint
     result_annotation: Any
@@ -130,7 +130,7 @@ def read_signature(
     """
     where = display_name(function)
     hints = dict(annotations) if annotations is not None else resolve_annotations(function, names or {}, where)
-    flavour = flavour_of(function)
+    function_kind = function_kind_of(function)
     result_annotation = hints.get("return", Any)
     known = inspect.signature(function).parameters
     read = {name: _read(hints.get(name, Any), known, where) for name in known}
@@ -140,7 +140,15 @@ def read_signature(
     )
     expressible = all(part.expressible for part in (*read.values(), result))
     return Signature(
-        function, where, flavour, parameters, result.hint, result_annotation, expressible, fixed or {}, attributes or {}
+        function,
+        where,
+        function_kind,
+        parameters,
+        result.hint,
+        result_annotation,
+        expressible,
+        fixed or {},
+        attributes or {},
     )
 
 
@@ -157,15 +165,15 @@ def display_name(function: Callable[..., Any]) -> str:
     return name.rpartition("<locals>.")[2]
 
 
-def flavour_of(function: Callable[..., Any]) -> Flavour:
+def function_kind_of(function: Callable[..., Any]) -> FunctionKind:
     """How the function is driven."""
     if type(function) is types.FunctionType and not (function.__code__.co_flags & _DRIVEN or function.__dict__):
-        return Flavour.PLAIN  # as most are; Python marks others in one of these two places
+        return FunctionKind.PLAIN  # as most are; Python marks others in one of these two places
     if inspect.iscoroutinefunction(function):
-        return Flavour.COROUTINE
+        return FunctionKind.COROUTINE
     if inspect.isasyncgenfunction(function):
-        return Flavour.ASYNC_GENERATOR
-    return Flavour.GENERATOR if inspect.isgeneratorfunction(function) else Flavour.PLAIN
+        return FunctionKind.ASYNC_GENERATOR
+    return FunctionKind.GENERATOR if inspect.isgeneratorfunction(function) else FunctionKind.PLAIN
 
 
 def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], frame: types.FrameType) -> dict[str, Any]:
@@ -288,10 +296,10 @@ def _read(annotation: Any, parameters: Collection[str], where: str) -> _Read:
 
 def _checked_at_the_end(annotation: Any, function: Callable[..., Any], where: str) -> Any:
     """What each checked result must be: for a generator, each item that it yields."""
-    flavour = flavour_of(function)
-    if flavour is not flavour_of(inspect.unwrap(function)):
+    function_kind = function_kind_of(function)
+    if function_kind is not function_kind_of(inspect.unwrap(function)):
         return Any  # a decorator below turned it into something else, and the annotation is of what was below that
-    if flavour in (Flavour.PLAIN, Flavour.COROUTINE):
+    if function_kind in (FunctionKind.PLAIN, FunctionKind.COROUTINE):
         return annotation
     origin = typing.get_origin(annotation)
     arguments = typing.get_args(annotation)

@@ -17,10 +17,10 @@ from dimtyped.diagnosis.mismatch import (
     placed as placed,
 )
 from dimtyped.diagnosis.snapshot import (
-    Seen as Seen,
+    Snapshot as Snapshot,
     describe as describe,
-    look as look,
-    seen as seen,
+    from_description as from_description,
     shape_text as shape_text,
+    snapshot as snapshot,
 )
 from dimtyped.diagnosis.text import dtype_text as dtype_text

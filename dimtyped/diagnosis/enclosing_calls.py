@@ -11,7 +11,7 @@ from typing import Any
 
 from dimtyped.annotations import Parameter, Signature
 from dimtyped.diagnosis.mismatch import Call, size_text
-from dimtyped.diagnosis.snapshot import Seen, look
+from dimtyped.diagnosis.snapshot import Snapshot, snapshot
 from dimtyped.runtime import frames
 
 _REFERENCE = "dimtyped.engine.reference_calls"
@@ -20,7 +20,7 @@ _GENERATED = "<dimtyped "
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class EnclosingCall:
     """A typed call that has not returned yet, around the one that failed.
 
     Args:
@@ -43,7 +43,7 @@ class Around:
         return next((p for p in self.parameters if value is not None and self.values.get(p.name) is value), None)
 
 
-def calls_around(signature: Signature) -> Iterator[Around]:
+def calls_around(signature: Signature) -> Iterator[EnclosingCall]:
     """The users' typed calls around the innermost one of this function, nearest first.
 
     Their arguments are read from the frames and checked again: until a check fails this costs nothing.
@@ -83,13 +83,13 @@ def _typed_calls() -> Iterator[tuple[Any, Mapping[str, Any]]]:
         yield entry, {p.name: values[p.name] for p in entry.signature.parameters if p.name in values}
 
 
-def _around(entry: Any, values: Mapping[str, Any]) -> Around:
-    seen: dict[str, Seen] = {name: look(value) for name, value in values.items()}
+def _around(entry: Any, values: Mapping[str, Any]) -> EnclosingCall:
+    seen: dict[str, Snapshot] = {name: snapshot(value) for name, value in values.items()}
     owner = entry.owner(tuple(values.values()))
     found = Call(entry.signature, entry.declared(owner), seen, paths=values, owner=owner).check()
     sizes = {name: binding.size for name, binding in found.bindings.items() if not binding.is_declared}
     sizes |= {f"*{name}": binding.size[1] for name, binding in found.runs.items()}
-    return Around(entry.signature.where, entry.signature.parameters, values, sizes)
+    return EnclosingCall(entry.signature.where, entry.signature.parameters, values, sizes)
 
 
 def _is_ours(code: types.CodeType, names: Mapping[str, Any]) -> bool:

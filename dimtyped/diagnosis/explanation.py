@@ -1,4 +1,4 @@
-"""A failed call as an explanation: which argument, every mismatch, each name with its size and origin, the mend."""
+"""A failed call as an explanation: which argument, every mismatch, each name with its size and origin, the fix."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from dimtyped.annotations import Hint, Signature, annotation_text, arrays_in, free_names, size_at
-from dimtyped.diagnosis.enclosing_calls import Around, calls_around
+from dimtyped.diagnosis.enclosing_calls import EnclosingCall, calls_around
 from dimtyped.diagnosis.mismatch import Binding, Call, Findings
-from dimtyped.diagnosis.snapshot import Seen
+from dimtyped.diagnosis.snapshot import Snapshot
 from dimtyped.diagnosis.text import Report, dtype_text
 from dimtyped.errors import (
     DimensionAssertionError,
@@ -24,7 +24,7 @@ from dimtyped.names import Claim, Scope, is_scope, owner_text, scope_of, short_t
 from dimtyped.runtime import parent_of, path_of, root_of
 
 if TYPE_CHECKING:
-    from dimtyped.diagnosis.fixes import Mend
+    from dimtyped.diagnosis.fixes import Fix
 
 _T = TypeVar("_T")
 _CALLS = 3  # typed calls around that are looked at
@@ -40,14 +40,14 @@ _KINDS = (
 def find_mismatches(
     signature: Signature,
     declared: Mapping[str, Binding],
-    values: Mapping[str, Seen],
-    result: Seen | None,
+    values: Mapping[str, Snapshot],
+    result: Snapshot | None,
     paths: Mapping[str, Any],
     owner: Any = None,
-    lent: Mapping[str, Any] | None = None,
+    shared: Mapping[str, Any] | None = None,
 ) -> Findings:
     """Checks a call again over descriptions of its values; `paths` gives what `{self.width}` reads."""
-    return Call(signature, declared, values, result, paths, owner, lent or {}).check()
+    return Call(signature, declared, values, result, paths, owner, shared or {}).check()
 
 
 def declared_names(signature: Signature, owner: Any, where: str, scope: Scope | None) -> dict[str, Binding]:
@@ -78,9 +78,9 @@ def build_error(
     """
     first = findings.mismatches[0]
     around = _unless_it_fails(lambda: _around(findings), [])
-    mend = _unless_it_fails(lambda: find_mend(findings, labels, around), None)
-    hint = mend.text if mend is not None else ""
-    surroundings = _unless_it_fails(lambda: _surroundings(findings, where, mend, around), {"notes": ()})
+    fix = _unless_it_fails(lambda: find_mend(findings, labels, around), None)
+    hint = fix.text if fix is not None else ""
+    surroundings = _unless_it_fails(lambda: _surroundings(findings, where, fix, around), {"notes": ()})
     surroundings["notes"] = (*notes, *surroundings["notes"])
     report = Report(where, findings, labels, hint, **surroundings)
     error = kind(str(report))
@@ -100,9 +100,9 @@ def kind_of(error: Exception) -> type[DimensionError]:
     return next((kind for kind in _KINDS if issubclass(kind, type(error))), DimensionError)
 
 
-def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[Around] = ()) -> Mend | None:
+def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[EnclosingCall] = ()) -> Fix | None:
     """What to write instead, where the pattern is known."""
-    from dimtyped.diagnosis.fixes import Trial, mend_of  # noqa: PLC0415  # a tenth of the package, of use in a failed call alone
+    from dimtyped.diagnosis.fixes import FixContext, fix_of  # noqa: PLC0415  # a tenth of the package, of use in a failed call alone
 
     call = findings.call
     if call is None:
@@ -111,7 +111,7 @@ def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[Ar
     meaning = next((claim.name for _, claim in _meanings(findings)), "") or next(
         (name for name, _ in _both_directions(findings)), ""
     )
-    return mend_of(Trial(call, findings, labels, root_of(call.owner), outer, meaning))
+    return fix_of(FixContext(call, findings, labels, root_of(call.owner), outer, meaning))
 
 
 def _unless_it_fails(explain: Callable[[], _T], otherwise: _T) -> _T:
@@ -125,24 +125,24 @@ def _unless_it_fails(explain: Callable[[], _T], otherwise: _T) -> _T:
 # What is around the call ----------------------------------------------------------------------------------------------
 
 
-def _around(findings: Findings) -> list[Around]:
+def _around(findings: Findings) -> list[EnclosingCall]:
     """The typed calls around the failed one, nearest first."""
     call = findings.call
     return list(itertools.islice(calls_around(call.signature), _CALLS)) if call is not None else []
 
 
-def _surroundings(findings: Findings, where: str, mend: Mend | None, around: list[Around]) -> dict[str, Any]:
+def _surroundings(findings: Findings, where: str, fix: Fix | None, around: list[EnclosingCall]) -> dict[str, Any]:
     """What the report tells beside the call itself."""
     owner = findings.call.owner if findings.call is not None else None
     path = path_of(owner) if isinstance(owner, torch.nn.Module) else ""
     notes = [*_identity(findings, around), *_likeness(findings, around)]
-    if mend is None or mend.is_general:  # other mends say by themselves what the value is
+    if fix is None or fix.is_general:  # other fixes say by themselves what the value is
         notes += _other_meanings(findings)
     outer = tuple(str(call) for call in around if call.sizes)
     return {"path": path if path != where else "", "notes": tuple(notes), "around": outer}
 
 
-def _identity(findings: Findings, around: list[Around]) -> Iterator[str]:
+def _identity(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
     """What the wrong value is called in the call around, where it is the very same object."""
     wrong = findings.mismatches[0]
     for outer in around:
@@ -152,7 +152,7 @@ def _identity(findings: Findings, around: list[Around]) -> Iterator[str]:
             return
 
 
-def _likeness(findings: Findings, around: list[Around]) -> Iterator[str]:
+def _likeness(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
     """Which axes a tensor of a wrong dtype seems to have, where its annotation says nothing of axes."""
     wrong = findings.mismatches[0]
     shape = wrong.value.shape or ()

@@ -33,12 +33,12 @@ from dimtyped.annotations import (
     join,
     packed_shape,
 )
-from dimtyped.diagnosis.snapshot import Seen, items_of, look, shape_text
+from dimtyped.diagnosis.snapshot import Snapshot, items_of, shape_text, snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A failed call, which can be checked again with something in it changed: that is how a mend is tried.
+    """A failed call, which can be checked again with something in it changed: that is how a fix is tried.
 
     Args:
         signature: What was called.
@@ -47,19 +47,19 @@ class Call:
         result: What the function gave, where that is to be checked.
         paths: What the `{self.width}` of an annotation reads.
         owner: The module whose method was called, if it is one.
-        lent: The names as `assert_dims` has left them when the result is checked.
+        shared: The names as `assert_dims` has left them when the result is checked.
     """
 
     signature: Signature
     declared: Mapping[str, Binding]
-    values: Mapping[str, Seen]
-    result: Seen | None = None
+    values: Mapping[str, Snapshot]
+    result: Snapshot | None = None
     paths: Mapping[str, Any] = field(default_factory=dict[str, Any])
     owner: Any = None
-    lent: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    shared: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def check(
-        self, changed: Mapping[str, Seen] | None = None, renamed: Mapping[tuple[str, str], str] | None = None
+        self, changed: Mapping[str, Snapshot] | None = None, renamed: Mapping[tuple[str, str], str] | None = None
     ) -> Findings:
         """All that does not fit, with other values at some places, and other names for some names at a place."""
         findings = Findings(
@@ -75,7 +75,7 @@ class Call:
             else:
                 findings.check(parameter.hint, value, parameter.name)
         if self.result is not None:
-            findings.learn(self.lent, "bound by assert_dims")
+            findings.learn(self.shared, "bound by assert_dims")
             findings.check(self.signature.result, self.result, "return")
         return findings
 
@@ -86,7 +86,7 @@ class Binding:
 
     size: Any
     place: str = ""
-    value: Seen | None = None
+    value: Snapshot | None = None
 
     @property
     def is_declared(self) -> bool:
@@ -101,7 +101,7 @@ class Mismatch:
     place: str
     kind: str
     hint: Hint
-    value: Seen
+    value: Snapshot
     dim: str = ""
     expected: Any = None
     actual: Any = None
@@ -120,7 +120,7 @@ class Findings:
     runs: dict[str, Binding] = field(default_factory=dict[str, Binding])
     mismatches: list[Mismatch] = field(default_factory=list[Mismatch])
     paths: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    changed: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
+    changed: Mapping[str, Snapshot] = field(default_factory=dict[str, Snapshot])
     renamed: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     undecided: list[str] = field(default_factory=list[str])
     call: Call | None = None
@@ -143,7 +143,7 @@ class Findings:
         """The same names, no mismatch: to try one option of a union."""
         return dataclasses.replace(self, bindings=dict(self.bindings), runs=dict(self.runs), mismatches=[])
 
-    def check(self, hint: Hint, value: Seen, place: str) -> None:
+    def check(self, hint: Hint, value: Snapshot, place: str) -> None:
         """Checks one value, noting what does not fit and what it binds."""
         value = self.changed.get(place, value)
         match hint:
@@ -170,10 +170,10 @@ class Findings:
             case RecordHint():
                 self._check_record(hint, value, place)
 
-    def _wrong_type(self, hint: Hint, value: Seen, place: str) -> None:
+    def _wrong_type(self, hint: Hint, value: Snapshot, place: str) -> None:
         self.mismatches.append(Mismatch(place, "type", hint, value, expected=hint.annotation, actual=value.cls))
 
-    def _check_union(self, hint: UnionHint, options: tuple[Hint, ...], value: Seen, place: str) -> None:
+    def _check_union(self, hint: UnionHint, options: tuple[Hint, ...], value: Snapshot, place: str) -> None:
         tried: list[tuple[Hint, Findings]] = []
         for option in options:
             trial = self.fork()
@@ -188,29 +188,29 @@ class Findings:
         else:
             self._wrong_type(hint, value, place)
 
-    def _check_tuple(self, hint: TupleHint, items: tuple[Hint, ...], value: Seen, place: str) -> None:
+    def _check_tuple(self, hint: TupleHint, items: tuple[Hint, ...], value: Snapshot, place: str) -> None:
         if not issubclass(value.cls, tuple) or len(value.items or ()) != len(items):
             self._wrong_type(hint, value, place)
             return
         for index, (item, (_, inner)) in enumerate(zip(items, value.items or (), strict=True)):
             self.check(item, inner, f"{place}[{index}]")
 
-    def _check_items(self, hint: ItemsHint, value: Seen, place: str) -> None:
+    def _check_items(self, hint: ItemsHint, value: Snapshot, place: str) -> None:
         if not issubclass(value.cls, hint.cls):
             self._wrong_type(hint, value, place)
             return
         for index, (_, item) in enumerate(items_of(value)):
             self.check(hint.item, item, f"{place}[{index}]")
 
-    def _check_mapping(self, hint: MappingHint, value: Seen, place: str) -> None:
+    def _check_mapping(self, hint: MappingHint, value: Snapshot, place: str) -> None:
         if not issubclass(value.cls, hint.cls):
             self._wrong_type(hint, value, place)
             return
         for key, item in items_of(value):
-            self.check(hint.key, look(key), f"{place}[key {key!r}]")
+            self.check(hint.key, snapshot(key), f"{place}[key {key!r}]")
             self.check(hint.value, item, f"{place}[{key!r}]")
 
-    def _check_record(self, hint: RecordHint, value: Seen, place: str) -> None:
+    def _check_record(self, hint: RecordHint, value: Snapshot, place: str) -> None:
         if not issubclass(value.cls, hint.cls):
             self._wrong_type(hint, value, place)
             return
@@ -223,7 +223,7 @@ class Findings:
 
     # Tensors ----------------------------------------------------------------------------------------------------------
 
-    def _check_tensor(self, hint: ArrayHint, value: Seen, place: str) -> None:
+    def _check_tensor(self, hint: ArrayHint, value: Snapshot, place: str) -> None:
         value = unpacked(value) if hint.packed else value
         if value.shape is None or not issubclass(value.cls, hint.array_type):
             is_tensor = value.shape is not None
@@ -244,7 +244,7 @@ class Findings:
         if many is not None:
             self._check_run(hint.axes[many], many, rank - (count - many - 1), hint, value, place)
 
-    def _check_axis(self, axis: Axis, index: int, hint: ArrayHint, value: Seen, place: str) -> None:
+    def _check_axis(self, axis: Axis, index: int, hint: ArrayHint, value: Snapshot, place: str) -> None:
         size = (value.shape or ())[index]
         if size == UNKNOWN:
             return
@@ -281,7 +281,7 @@ class Findings:
         paths = [part.partition("}")[0].strip() for part in axis.name.split("{")[1:]]
         return evaluate(axis.name, tuple(_follow(self.paths, path) for path in paths), sizes)
 
-    def _check_run(self, axis: Axis, start: int, stop: int, hint: ArrayHint, value: Seen, place: str) -> None:
+    def _check_run(self, axis: Axis, start: int, stop: int, hint: ArrayHint, value: Snapshot, place: str) -> None:
         if axis.kind is Kind.ANY:
             return
         run = (value.shape or ())[start:stop]
@@ -320,7 +320,7 @@ def size_text(size: Any) -> str:
     return shape_text(tuple(size)) if isinstance(size, tuple | torch.Size) else str(size)
 
 
-def unpacked(value: Seen) -> Seen:
+def unpacked(value: Snapshot) -> Snapshot:
     """A PackedSequence with the shape of what it packs."""
     if not issubclass(value.cls, PackedSequence) or value.items is None:
         return value

@@ -20,13 +20,13 @@ RAGGED = "ragged"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Snapshot:
     """One value as an error speaks of it. `items` are those of a list, tuple or dict, by key or index."""
 
     cls: type
     dtype: torch.dtype | None = None
     shape: tuple[int | str, ...] | None = None
-    items: tuple[tuple[Any, Seen], ...] | None = None
+    items: tuple[tuple[Any, Snapshot], ...] | None = None
     text: str = ""
     value: Any = None
 
@@ -75,35 +75,39 @@ def describe(value: Any) -> tuple[Any, ...]:
     return ("other", type(value))
 
 
-def seen(description: tuple[Any, ...], value: Any = None) -> Seen:
+def from_description(description: tuple[Any, ...], value: Any = None) -> Snapshot:
     """A description as data; `value` where it is at hand, for hints that only beartype can decide."""
     kind, cls = description[0], description[1]
     if kind == "tensor":
-        return Seen(cls, dtype=description[2], shape=description[3], value=value)
+        return Snapshot(cls, dtype=description[2], shape=description[3], value=value)
     if kind == "items":
         values = value if isinstance(value, list | tuple) else [None] * len(description[2])
-        return Seen(
+        return Snapshot(
             cls,
-            items=tuple((i, seen(d, v)) for i, (d, v) in enumerate(zip(description[2], values, strict=False))),
+            items=tuple(
+                (i, from_description(d, v)) for i, (d, v) in enumerate(zip(description[2], values, strict=False))
+            ),
             value=value,
         )
     if kind == "mapping":
         values = value if isinstance(value, dict) else dict.fromkeys(key for key, _ in description[2])
-        inner = [(key, seen(d, v)) for (_, d), (key, v) in zip(description[2], values.items(), strict=True)]
-        return Seen(cls, items=tuple(inner), value=value)
+        inner = [(key, from_description(d, v)) for (_, d), (key, v) in zip(description[2], values.items(), strict=True)]
+        return Snapshot(cls, items=tuple(inner), value=value)
     if kind == "record":
-        return Seen(cls, text=_text(cls, None), items=tuple((name, seen(field)) for name, field in description[2]))
+        return Snapshot(
+            cls, text=_text(cls, None), items=tuple((name, from_description(field)) for name, field in description[2])
+        )
     if kind == "constant":
         value = description[2]
-    return Seen(cls, text=_text(cls, value), value=value)
+    return Snapshot(cls, text=_text(cls, value), value=value)
 
 
-def look(value: Any) -> Seen:
+def snapshot(value: Any) -> Snapshot:
     """A value at hand as an error speaks of it. A tensor without a shape, strided and nested, counts as another value."""
     try:
-        return seen(describe(value), value)
+        return from_description(describe(value), value)
     except RuntimeError:
-        return Seen(type(value), text=type(value).__name__)
+        return Snapshot(type(value), text=type(value).__name__)
 
 
 def _size(size: Any) -> int | str:
@@ -117,7 +121,7 @@ def _key(key: Any) -> str | int:
     return key if isinstance(key, (str, int)) else str(key)
 
 
-def items_of(value: Seen) -> list[tuple[Any, Seen]]:
+def items_of(value: Snapshot) -> list[tuple[Any, Snapshot]]:
     """What is in a container or a record, by key, index or field name.
 
     Other collections than a list, tuple or dict are looked into only here, where an annotation asks for their items.
@@ -126,11 +130,11 @@ def items_of(value: Seen) -> list[tuple[Any, Seen]]:
     if value.items is not None:
         return list(value.items)
     if isinstance(inner, Mapping):
-        return [(key, look(inner[key])) for key in inner]
+        return [(key, snapshot(inner[key])) for key in inner]
     if dataclasses.is_dataclass(inner):
         fields = [field.name for field in dataclasses.fields(inner)]
-        return [(name, look(getattr(inner, name))) for name in fields if hasattr(inner, name)]
-    return [(index, look(item)) for index, item in enumerate(inner)] if isinstance(inner, Collection) else []
+        return [(name, snapshot(getattr(inner, name))) for name in fields if hasattr(inner, name)]
+    return [(index, snapshot(item)) for index, item in enumerate(inner)] if isinstance(inner, Collection) else []
 
 
 def _text(cls: type, value: Any) -> str:

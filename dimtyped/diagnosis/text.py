@@ -1,4 +1,4 @@
-"""The text of an error: what does not fit, what was got, where each size came from, the mend.
+"""The text of an error: what does not fit, what was got, where each size came from, the fix.
 
 Plain text without colour, at most fifteen lines for one mismatch, never a tensor's values.
 """
@@ -31,10 +31,10 @@ from dimtyped.annotations import (
     free_names,
 )
 from dimtyped.diagnosis.mismatch import Binding, Findings, Mismatch, size_text
-from dimtyped.diagnosis.snapshot import Seen, shape_text
+from dimtyped.diagnosis.snapshot import Snapshot, shape_text
 
 _LINES = 15  # of an error with one mismatch
-_WIDTH = 116  # of the mend's lines
+_WIDTH = 116  # of the fix's lines
 _PLACES = 3  # arguments told in full
 _NAMES = 6  # names whose origin is told
 _DTYPES = {
@@ -59,7 +59,7 @@ class Report:
         where: The function, or the layer's path.
         findings: What the second check found.
         labels: What to call the contract's names, for a layer whose sizes were given as Dims.
-        hint: The mend, or an empty text.
+        hint: The fix, or an empty text.
         path: Where in the running model the module is, if it is not the model itself. Default: not told.
         notes: What else is known of the wrong values: `100 is embed, declared by ...`. Default: nothing.
         around: The typed calls around this one, nearest first. Default: none.
@@ -82,11 +82,11 @@ class Report:
             lines += self._place(place, hints[before] if before is not None else None)
         if len(places) > _PLACES:
             lines.append(f"    and {len(places) - _PLACES} more")
-        mend = ["", *_wrapped(self.hint)] if self.hint else []
-        room = max(_LINES - len(lines) - len(mend) - len(self.notes), 3)
+        fix = ["", *_wrapped(self.hint)] if self.hint else []
+        room = max(_LINES - len(lines) - len(fix) - len(self.notes), 3)
         around = self.around[: max(1, room - _NAMES)]
         lines += [*list(self._origins())[: room - len(around)], *(f"    {line}" for line in (*self.notes, *around))]
-        return "\n".join(lines + mend)
+        return "\n".join(lines + fix)
 
     def name(self, name: str) -> str:
         """What the user calls a name."""
@@ -211,7 +211,7 @@ def _subject(place: str) -> str:
     return f"`{place[part.end() :]}` of the result" if part else f"argument `{place}`"
 
 
-def _type_text(value: Seen) -> str:
+def _type_text(value: Snapshot) -> str:
     """What a value of a wrong kind is, in a few words: `a tuple of 2`."""
     if value.items is not None and not issubclass(value.cls, PackedSequence):
         return f"a {value.cls.__name__} of {len(value.items)}"
@@ -234,7 +234,7 @@ def _type_words(hint: Hint) -> str:
 
 
 def _wrapped(hint: str) -> list[str]:
-    """The mend on lines of their own, broken between words and never inside code."""
+    """The fix on lines of their own, broken between words and never inside code."""
     joined = re.sub("`[^`]*`", lambda code: code[0].replace(" ", "\0"), hint)
     lines = textwrap.wrap(joined, _WIDTH, break_long_words=False, break_on_hyphens=False)
     return [f"  {line}".replace("\0", " ") for line in lines]

@@ -1,8 +1,8 @@
 """A signature as straight-line Python that checks a call; the reference engine beside it; the decorator."""
 
 from dimtyped.engine.assertions import assert_dims as assert_dims
-from dimtyped.engine.checked_function import Entry as Entry
-from dimtyped.engine.codegen import Writer as Writer
+from dimtyped.engine.checked_function import CheckedFunction as CheckedFunction
+from dimtyped.engine.codegen import CheckCodegen as CheckCodegen
 from dimtyped.engine.config import configure as configure, mode as mode, on_change as on_change
 from dimtyped.engine.decorator import entry_of as entry_of, typed as typed, typed_method as typed_method
 from dimtyped.engine.reference import ReferenceCheck as ReferenceCheck

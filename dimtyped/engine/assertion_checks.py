@@ -24,7 +24,7 @@ from dimtyped.annotations import (
     AnythingHint,
     ArrayHint,
     Axis,
-    Flavour,
+    FunctionKind,
     Hint,
     Inexpressible,
     ItemsHint,
@@ -41,10 +41,10 @@ from dimtyped.annotations import (
     is_known,
     read_hint,
 )
-from dimtyped.diagnosis import Findings, look
+from dimtyped.diagnosis import Findings, snapshot
 from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, sizes_in, values_in
-from dimtyped.engine.checked_function import Entry
-from dimtyped.engine.codegen import Known, Writer, count_uses
+from dimtyped.engine.checked_function import CheckedFunction
+from dimtyped.engine.codegen import CheckCodegen, Known, count_uses
 from dimtyped.engine.compiler import HELPERS, PREFIX, evaluation_error
 from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
@@ -105,7 +105,7 @@ def write(hint: Hint) -> Check:
     """The check of one hint as code: a function of the value, the names known, and the wrapper's frame."""
     arrays = arrays_in(hint)
     runs = {axis.name for array in arrays for axis in array.axes if axis.many and axis.name}
-    writer = Writer(PREFIX, count_uses((hint,))[0], frozenset(runs), keep_all=True)
+    writer = CheckCodegen(PREFIX, count_uses((hint,))[0], frozenset(runs), keep_all=True)
     names = [name for name in dict.fromkeys(n for a in arrays for n in free_names(a)) if name not in runs]
     for name in names:
         writer.names.sizes[name] = _found(writer, name)
@@ -121,13 +121,13 @@ def write(hint: Hint) -> Check:
     return _compiled(writer)
 
 
-def _found(writer: Writer, name: str) -> Known:
+def _found(writer: CheckCodegen, name: str) -> Known:
     variable = writer.variable(name)
     writer.write(f"{variable} = {PREFIX}names.get({name!r})")
-    return Known(variable, maybe=True)
+    return Known(variable, optional=True)
 
 
-def _compiled(writer: Writer) -> Check:
+def _compiled(writer: CheckCodegen) -> Check:
     source = "\n".join((f"def {PREFIX}fits({PREFIX}value, {PREFIX}names, {PREFIX}frame):", *writer.lines, ""))
     name = f"<dimtyped assert_dims {next(_numbers)}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
@@ -150,7 +150,7 @@ def parameter(names: Names, frame: types.FrameType | None, name: str) -> Any:
 
 def _parameters(names: Names, frame: types.FrameType | None) -> dict[str, Any]:
     """What the typed call around was given."""
-    entry: Entry | None = names.get(ENTRY)
+    entry: CheckedFunction | None = names.get(ENTRY)
     return entry.given(values_in(names, frame)) if entry is not None else {}
 
 
@@ -191,7 +191,7 @@ class ByReference:
         if self._hint is not None:
             findings = Findings(paths=parameters)
             findings.learn(known, "")
-            findings.check(self._hint, look(value), "value")
+            findings.check(self._hint, snapshot(value), "value")
             names.update(findings.names)
         return True
 
@@ -224,7 +224,7 @@ def _carrier(name: str, size: tuple[bool, Any]) -> tuple[Any, torch.Tensor]:
 def _signature_of(hints: Mapping[str, Any]) -> Signature:
     kind, empty, nothing = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty, AnythingHint(Any)
     parameters = tuple(Parameter(name, kind, empty, hint, nothing) for name, hint in hints.items())
-    return Signature(_signature_of, "assert_dims", Flavour.PLAIN, parameters, nothing, Any, expressible=False)
+    return Signature(_signature_of, "assert_dims", FunctionKind.PLAIN, parameters, nothing, Any, expressible=False)
 
 
 def _read_path(parameters: Mapping[str, Any], path: str) -> Any:

@@ -13,10 +13,10 @@ from typing import Any, TypeVar, cast
 import torch
 
 from dimtyped.annotations import Hint, arrays_in, free_names
-from dimtyped.diagnosis import Findings, Seen, build_error, look, unexplained
+from dimtyped.diagnosis import Findings, Snapshot, build_error, snapshot, unexplained
 from dimtyped.engine.assertion_checks import Check, Names, read
 from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, sizes_in, values_in
-from dimtyped.engine.checked_function import Entry
+from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.recheck import ambiguous
 from dimtyped.errors import DimensionError
 
@@ -34,7 +34,7 @@ def refuse(
     if _holds_proxy(x):
         return x
     hint = read(annotation)
-    entry: Entry | None = names.get(ENTRY)
+    entry: CheckedFunction | None = names.get(ENTRY)
     findings = Findings()
     if entry is not None:
         values = values_in(names, outer)
@@ -44,11 +44,11 @@ def refuse(
         findings = entry.findings_of(values)
     findings.learn(sizes_in(names), "bound by an assert_dims before")
     where = entry.signature.where if entry is not None else frame.f_code.co_qualname
-    raise error_of(hint, annotation, look(x), findings, where, _expression(frame))
+    raise error_of(hint, annotation, snapshot(x), findings, where, _expression(frame))
 
 
 def error_of(
-    hint: Hint | None, annotation: Any, value: Seen, findings: Findings, where: str, place: str
+    hint: Hint | None, annotation: Any, value: Snapshot, findings: Findings, where: str, place: str
 ) -> DimensionError:
     """The error for a value at a place, `findings` holding what is known of names."""
     where = where.rpartition("<locals>.")[2].removesuffix("<module>")
@@ -63,7 +63,7 @@ def error_of(
     return error
 
 
-def _reject_ambiguous(entry: Entry, hint: Hint | None, names: Names, values: Mapping[str, Any]) -> None:
+def _reject_ambiguous(entry: CheckedFunction, hint: Hint | None, names: Names, values: Mapping[str, Any]) -> None:
     used = [name for array in (arrays_in(hint) if hint is not None else ()) for name in free_names(array)]
     name = next((name for name in used if names.get(name) is AMBIGUOUS), None)
     if name is not None:

@@ -12,16 +12,16 @@ import types
 from typing import Any, TypeVar
 
 from dimtyped.annotations import annotation_text, read_hint
-from dimtyped.diagnosis import Findings, describe, look, seen
+from dimtyped.diagnosis import Findings, describe, from_description, snapshot
 from dimtyped.engine.assertion_checks import ByReference, Check, Names, alone, key_of, read, write
 from dimtyped.engine.assertion_errors import error_of, refuse
-from dimtyped.engine.call_names import LENDER, VARIABLE, bodies, wrapper_around
+from dimtyped.engine.call_names import EXPORTER, VARIABLE, code_objects, wrapper_around
 from dimtyped.engine.config import mode, on_change
 from dimtyped.errors import DimensionError
 from dimtyped.runtime import at_trace_time, eagerly, end_trace, is_tracing, traced_frames, untraced
 
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage]  # inspect.currentframe cannot skip a frame
-_VARIABLE, _LENDER, _bodies = VARIABLE, LENDER, bodies  # looked up once: this is hot
+_VARIABLE, _EXPORTER, _code_objects = VARIABLE, EXPORTER, code_objects  # looked up once: this is hot
 _T = TypeVar("_T")
 _KEPT = 512  # annotations known by identity: those written inside a function are new objects at each call
 _known: dict[Any, Check] = {}
@@ -72,13 +72,13 @@ def assert_dims(x: _T, annotation: Any, /) -> _T:
     names: Any = None
     try:
         outer = _getframe(2)
-        if outer.f_code.co_name == _LENDER:
+        if outer.f_code.co_name == _EXPORTER:
             names = outer.f_locals.get(_VARIABLE)
     except ValueError:  # called from no function
         pass
     if names is None:
         frame = _getframe(1)
-        outer = wrapper_around(frame) if id(frame.f_code) in _bodies else None
+        outer = wrapper_around(frame) if id(frame.f_code) in _code_objects else None
         names = {} if outer is None else outer.f_locals[_VARIABLE]
     try:
         check = _known[annotation]
@@ -146,10 +146,12 @@ def _untraced(annotation: Any) -> Check:
 def _check_or_raise(annotation: Any, value: Any, names: Names, frame: types.FrameType | None) -> bool:
     if ByReference(annotation, None)(value, names, frame):
         return True
-    raise error_of(None, annotation, look(value), Findings(), "", "x")
+    raise error_of(None, annotation, snapshot(value), Findings(), "", "x")
 
 
 @at_trace_time
 def _explain_traced(annotation: Any, described: tuple[Any, ...]) -> DimensionError:
     where = next((code.co_qualname for code, _, _ in traced_frames() if code is not _CODE), "")
-    return end_trace(error_of(alone(read_hint(annotation)), annotation, seen(described), Findings(), where, "x"))
+    return end_trace(
+        error_of(alone(read_hint(annotation)), annotation, from_description(described), Findings(), where, "x")
+    )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 VARIABLE = "_dt_shared"
-LENDER = "_dt_lend"
+EXPORTER = "_dt_export_names"
 """The function by which a plain function's wrapper calls it: nothing is in its frame but this and the arguments."""
 ENTRY = ""
 VALUES = "()"
@@ -22,9 +22,9 @@ _FRAMES = 12  # between a body and its wrapper: other decorators, what drives a 
 
 wrappers: set[int] = set()
 """The identities of the code objects that keep such a variable."""
-lenders: set[int] = set()
+exporters: set[int] = set()
 """Those of frames that may stand for a wrapper that has returned."""
-bodies: set[int] = set()
+code_objects: set[int] = set()
 """Those of the functions that they wrap, and of what is defined inside."""
 
 
@@ -35,7 +35,7 @@ class Ambiguous:
 AMBIGUOUS = Ambiguous()
 
 
-def bodies_of(function: Callable[..., Any]) -> tuple[types.CodeType, ...]:
+def code_objects_of(function: Callable[..., Any]) -> tuple[types.CodeType, ...]:
     """The code of a function that calls `assert_dims`, under whatever name, with all code inside; else nothing."""
     inner: Any = inspect.unwrap(function)
     code = getattr(inner, "__code__", None)
@@ -47,18 +47,18 @@ def register(wrapper: types.CodeType, inside: tuple[types.CodeType, ...]) -> Non
     """Notes that `wrapper` keeps names for the functions whose code is `inside`."""
     if inside:
         wrappers.add(id(wrapper))
-        bodies.update(id(code) for code in inside)
+        code_objects.update(id(code) for code in inside)
 
 
 def wrapper_around(frame: types.FrameType) -> types.FrameType | None:
-    """The frame of the typed call whose body runs in this frame, where more than `LENDER` lies between."""
+    """The frame of the typed call whose body runs in this frame, where more than `EXPORTER` lies between."""
     outer = frame.f_back
     for _ in range(_FRAMES):
         if outer is None:
             return None
-        if _lends(outer.f_code):
+        if _exports(outer.f_code):
             shared = outer.f_locals.get(VARIABLE)
-            if shared is not None and any(code is frame.f_code for code in shared[ENTRY].bodies):
+            if shared is not None and any(code is frame.f_code for code in shared[ENTRY].code_objects):
                 return outer
         outer = outer.f_back
     return None
@@ -68,7 +68,7 @@ def names_of_call(entry: Any) -> dict[str, Any]:
     """The names of the innermost call of this entry, in whose wrapper this runs."""
     frame = inspect.currentframe()
     while frame is not None:
-        shared = frame.f_locals.get(VARIABLE) if _lends(frame.f_code) else None
+        shared = frame.f_locals.get(VARIABLE) if _exports(frame.f_code) else None
         if shared is not None and shared[ENTRY] is entry:
             return sizes_in(shared)
         frame = frame.f_back
@@ -89,8 +89,8 @@ def values_in(shared: Mapping[str, Any], wrapper: types.FrameType | None) -> Map
     return {parameter.name: values[parameter.name] for parameter in shared[ENTRY].signature.parameters}
 
 
-def _lends(code: types.CodeType) -> bool:
-    return id(code) in wrappers or id(code) in lenders
+def _exports(code: types.CodeType) -> bool:
+    return id(code) in wrappers or id(code) in exporters
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:

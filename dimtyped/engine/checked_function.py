@@ -21,7 +21,7 @@ from dimtyped.annotations import (
     Inexpressible,
     Signature,
     arrays_in,
-    flavour_of,
+    function_kind_of,
     names_tensors,
     read_signature,
     size_at,
@@ -30,23 +30,23 @@ from dimtyped.annotations import (
 from dimtyped.diagnosis import (
     Binding,
     Findings,
-    Seen,
+    Snapshot,
     arguments_of,
     build_error,
     declared_names,
     find_mismatches,
-    look,
+    from_description,
     names_of,
-    seen,
+    snapshot,
     unexplained,
 )
-from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, VALUES, bodies_of, names_of_call, register, sizes_in
+from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, VALUES, code_objects_of, names_of_call, register, sizes_in
 from dimtyped.engine.compiler import MISSING, PREFIX, Compiled, Missing, compile_check, is_marked
 from dimtyped.engine.recheck import ambiguous, is_ambiguous
 from dimtyped.engine.reference_calls import REFERENCE_CALLS, check_arguments, check_result
-from dimtyped.engine.wrapper import become, wrapper_globals
+from dimtyped.engine.wrapper import install_code, wrapper_globals
 from dimtyped.errors import DimensionError
-from dimtyped.names import ATTRIBUTE, Scope, layout_names, resync, scope_of, twin_of
+from dimtyped.names import ATTRIBUTE, Scope, resync, scope_key_names, scope_of, twin_of
 from dimtyped.runtime import at_trace_time, end_trace, layer_path, untraced
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 _one_at_a_time = threading.RLock()  # two threads whose first calls meet compile one after the other
 
 
-class Entry:
+class CheckedFunction:
     """What is known of one decorated function.
 
     Args:
@@ -64,7 +64,7 @@ class Entry:
         fixed: The sizes of `typed(dims=...)`.
         attributes: For our own layers: names, and the attributes of the layer that hold their sizes. Default: no layer.
         annotations: For our own layers: the annotations, in place of the function's.
-        rescue: For our own layers: the kinds of exception of the function that mean a wrong argument, and what
+        translate_error: For our own layers: the kinds of exception of the function that mean a wrong argument, and what
             makes our error of one: it is given the entry, the values and the exception.
         is_method: Whether the first argument may be a module whose names count.
         only_if_tensors: Whether to leave the function alone where no annotation of it is jaxtyping's, as for a
@@ -72,7 +72,7 @@ class Entry:
         reference: Whether the reference engine checks.
         error: The exception to raise; a kind of DimensionError.
         rank_error: The one for too few or too many axes. Default: the same.
-        late: For our own layers: a condition in Python over the function's parameters. Where it is true the function
+        check_after_error: For our own layers: a condition in Python over the function's parameters. Where it is true the function
             raises by itself for all that is refused, so that outside traces the check may wait for that.
         forms: For our own layers: what holds in each form of the call, by a condition in Python over the function's
             parameters. The first that is true decides; the last one is empty and always is. None: torch alone decides.
@@ -88,15 +88,15 @@ class Entry:
         fixed: Mapping[str, int] | None = None,
         attributes: Mapping[str, str] | None = None,
         annotations: Mapping[str, Any] | None = None,
-        rescue: tuple[tuple[type[Exception], ...], Callable[..., Exception]] | None = None,
+        translate_error: tuple[tuple[type[Exception], ...], Callable[..., Exception]] | None = None,
         is_method: bool = False,
         only_if_tensors: bool = False,
         reference: bool = False,
         error: type[DimensionError] = DimensionError,
         rank_error: type[DimensionError] | None = None,
-        late: str = "",
-        forms: Mapping[str, Entry | None] | None = None,
-        otherwise: Mapping[str, Entry | None] | None = None,
+        check_after_error: str = "",
+        forms: Mapping[str, CheckedFunction | None] | None = None,
+        otherwise: Mapping[str, CheckedFunction | None] | None = None,
     ) -> None:
         self.function = function
         self.names = dict(names or {})
@@ -104,32 +104,32 @@ class Entry:
         self.attributes = dict(attributes or {})
         self.is_layer = attributes is not None
         self.annotations = annotations
-        self.rescue = rescue
+        self.translate_error = translate_error
         self.is_method = is_method
         self.only_if_tensors = only_if_tensors
         self.reference = reference
         self.error = error
         self.rank_error = rank_error or error
-        self.late = late
+        self.check_after_error = check_after_error
         self.forms = dict(forms or {})
         self.otherwise = dict(otherwise or {})
-        self.rarer: tuple[tuple[Callable[..., bool], Entry | None], ...] = ()
+        self.rarer: tuple[tuple[Callable[..., bool], CheckedFunction | None], ...] = ()
         self.reads_scope = is_method and not self.is_layer
         self.call: Callable[..., Any] | None = None
         self.traced: Callable[..., Any] | None = None
         self.is_untraced = False
         self.check_arguments: Callable[..., None] = check_arguments
         self.check_result: Callable[..., None] = check_result
-        self.layouts: dict[str, str] = {}
-        self.variants = types.SimpleNamespace()
+        self.scope_keys: dict[str, str] = {}
+        self.specializations = types.SimpleNamespace()
         self.wrapper: Callable[..., Any] = function
         self._signature: Signature | None = None
         self._references: dict[tuple[Any, ...], ReferenceCheck] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {key: value for key, value in self.__dict__.items() if key != "bodies"}  # code does not pickle
+        state = {key: value for key, value in self.__dict__.items() if key != "code_objects"}  # code does not pickle
         state.update(call=None, traced=None, is_untraced=False, _signature=None, _references={})
-        state.update(layouts={}, variants=types.SimpleNamespace())
+        state.update(scope_keys={}, specializations=types.SimpleNamespace())
         state.update(check_arguments=check_arguments, check_result=check_result)
         return state
 
@@ -168,16 +168,18 @@ class Entry:
     def prepare(self, module: torch.nn.Module | None, *, replace: bool) -> None:
         """Compiles the check, for the names that `module` declares where this is its method."""
         if self.call is None:
-            self.prepare_layout(scope_of(module).layout if module is not None else None, type(module), replace=replace)
+            self.prepare_scope_key(
+                scope_of(module).scope_key if module is not None else None, type(module), replace=replace
+            )
 
-    def prepare_layout(self, layout: str | None, cls: type, *, replace: bool) -> None:
+    def prepare_scope_key(self, scope_key: str | None, cls: type, *, replace: bool) -> None:
         """The same for the names that a module of class `cls` declares; None for a function that is no method."""
         with _one_at_a_time:
             if self.call is None:
-                self._prepare_layout(layout if self._is_method_of(cls) else None, replace=replace)
+                self._prepare_scope_key(scope_key if self._is_method_of(cls) else None, replace=replace)
 
-    def _prepare_layout(self, layout: str | None, *, replace: bool) -> None:
-        code = None if self.reference else self._compile(layout)
+    def _prepare_scope_key(self, scope_key: str | None, *, replace: bool) -> None:
+        code = None if self.reference else self._compile(scope_key)
         if code is None:
             self.call = self._by_reference()
         elif replace and isinstance(self.wrapper, types.FunctionType):
@@ -185,57 +187,61 @@ class Entry:
                 f"{PREFIX}function" not in self.wrapper.__globals__
             ):  # cloudpickle leaves out what the stub does not name
                 self.wrapper.__globals__.update(wrapper_globals(self))
-            become(self.wrapper, code)
+            install_code(self.wrapper, code)
             self.call = self.wrapper
         else:
             self.call = self._function_of(code)
-        if layout is not None and code is not None:
-            self._keep_variant(layout, self.call)
-        if not self.is_layer and not self.bodies:  # a body that calls `assert_dims` may use the names that we miss
-            warn_of(self.signature, {*self.fixed, *layout_names(layout or "")})
+        if scope_key is not None and code is not None:
+            self._keep_specialization(scope_key, self.call)
+        if (
+            not self.is_layer and not self.code_objects
+        ):  # a body that calls `assert_dims` may use the names that we miss
+            warn_of(self.signature, {*self.fixed, *scope_key_names(scope_key or "")})
 
     def prepare_for(self, module: torch.nn.Module) -> None:
         """Compiles the check for one more module's names, before a trace would need it."""
-        if self.layouts and self._is_method_of(type(module)):
-            self.prepare_variant(scope_of(module).layout)
+        if self.scope_keys and self._is_method_of(type(module)):
+            self.prepare_specialization(scope_of(module).scope_key)
 
-    def prepare_variant(self, layout: str) -> str:
-        """The attribute of `variants` that checks modules with other names than the first one had.
+    def prepare_specialization(self, scope_key: str) -> str:
+        """The attribute of `specializations` that checks modules with other names than the first one had.
 
         An attribute, since a trace looks at a dictionary once: it would not see what is added while it runs.
         """
         with _one_at_a_time:
-            if layout not in self.layouts:
-                code = self._compile(layout)
-                self._keep_variant(layout, self._function_of(code) if code is not None else self._by_reference())
-        return self.layouts[layout]
+            if scope_key not in self.scope_keys:
+                code = self._compile(scope_key)
+                self._keep_specialization(
+                    scope_key, self._function_of(code) if code is not None else self._by_reference()
+                )
+        return self.scope_keys[scope_key]
 
     @at_trace_time
-    def variant_of(self, layout: str | None, cls: type) -> str | None:
+    def specialization_of(self, scope_key: str | None, cls: type) -> str | None:
         """The same for the first module among owners that were none; None where this is not the module's method."""
-        return self.prepare_variant(layout) if layout is not None and self._is_method_of(cls) else None
+        return self.prepare_specialization(scope_key) if scope_key is not None and self._is_method_of(cls) else None
 
     @property
-    def may_own(self) -> bool:
+    def may_be_method(self) -> bool:
         """Whether the first argument, so far no module, may be one at another call: `self` of a class that both have."""
         parameters = self.signature.parameters
         return self.reads_scope and bool(parameters) and isinstance(parameters[0].hint, AnythingHint)
 
-    def _keep_variant(self, layout: str, call: Callable[..., Any]) -> None:
-        name = f"variant_{len(self.layouts)}"
-        setattr(self.variants, name, call)
-        self.layouts[layout] = name
+    def _keep_specialization(self, scope_key: str, call: Callable[..., Any]) -> None:
+        name = f"specialization_{len(self.scope_keys)}"
+        setattr(self.specializations, name, call)
+        self.scope_keys[scope_key] = name
 
     @at_trace_time
-    def prepare_traced(self, layout: str | None, cls: type) -> None:
+    def prepare_traced(self, scope_key: str | None, cls: type) -> None:
         """For the reference engine, which no trace can follow: the fast check to trace in its place.
 
         Where there is none, the checks stay what they are, behind a graph break.
         """
         if self.traced is not None or self.is_untraced:
             return
-        layout = layout if self._is_method_of(cls) else None
-        code = self._compile(layout)
+        scope_key = scope_key if self._is_method_of(cls) else None
+        code = self._compile(scope_key)
         if code is None:
             self.is_untraced = True
             reason = f"{self.signature.where}: jaxtyping and beartype check its annotations, which no trace can follow"
@@ -243,30 +249,38 @@ class Entry:
             self.check_result = untraced(check_result, reason)
         else:
             self.traced = self._function_of(code)
-            if layout is not None:
-                self._keep_variant(layout, self.traced)
+            if scope_key is not None:
+                self._keep_specialization(scope_key, self.traced)
 
-    def _compile(self, layout: str | None) -> Compiled | None:
+    def _compile(self, scope_key: str | None) -> Compiled | None:
         """The fast check, or None where only the reference engine can decide."""
         self._read_conditions()
         signature = self.signature
         if not signature.expressible:
             return None
         try:
-            rescued = (Exception,) if self.late else self.rescue[0] if self.rescue else ()
+            translated = (
+                (Exception,) if self.check_after_error else self.translate_error[0] if self.translate_error else ()
+            )
             forms = {text: (entry, entry and entry.signature) for text, entry in self.forms.items()}
             compiled = compile_check(
-                signature, layout, bool(self.bodies), rescued, may_own=self.may_own, late=self.late, forms=forms
+                signature,
+                scope_key,
+                bool(self.code_objects),
+                translated,
+                may_be_method=self.may_be_method,
+                check_after_error=self.check_after_error,
+                forms=forms,
             )
         except Inexpressible:
             return None
-        register(compiled.code, self.bodies)
+        register(compiled.code, self.code_objects)
         return compiled
 
     @functools.cached_property
-    def bodies(self) -> tuple[types.CodeType, ...]:
+    def code_objects(self) -> tuple[types.CodeType, ...]:
         """The function's code, where it calls `assert_dims`."""
-        return bodies_of(self.function)
+        return code_objects_of(self.function)
 
     def _is_method_of(self, cls: type) -> bool:
         """Whether the class really holds this function as a method, not as a static one."""
@@ -276,15 +290,15 @@ class Entry:
 
     def _function_of(self, code: Compiled) -> Callable[..., Any]:
         made = types.FunctionType(code.code, wrapper_globals(self), code.code.co_name, code.defaults)
-        become(made, code)
+        install_code(made, code)
         made.__module__ = self.function.__module__
         made.__qualname__ = getattr(self.function, "__qualname__", code.code.co_name)
         return made
 
     def _by_reference(self) -> Callable[..., Any]:
         self._read_conditions()
-        made = REFERENCE_CALLS[flavour_of(self.function)](self)
-        register(made.__code__, self.bodies)
+        made = REFERENCE_CALLS[function_kind_of(self.function)](self)
+        register(made.__code__, self.code_objects)
         return made
 
     # Forms ------------------------------------------------------------------------------------------------------------
@@ -294,7 +308,7 @@ class Entry:
         for entry in (self, *filter(None, self.forms.values())):
             entry.rarer = tuple((_predicate(entry.function, text), other) for text, other in entry.otherwise.items())
 
-    def form_of(self, values: tuple[Any, ...]) -> Entry | None:
+    def form_of(self, values: tuple[Any, ...]) -> CheckedFunction | None:
         """What holds in this form of the call; None where torch alone decides."""
         chosen = (entry for text, entry in self.forms.items() if not text or _predicate(self.function, text)(*values))
         return next(chosen, self)
@@ -329,17 +343,17 @@ class Entry:
         """What the user calls the names of one of our layers."""
         return owner._dim_labels if self.is_layer and owner is not None else {}
 
-    def explain_seen(
-        self, owner: Any, values: tuple[Seen, ...], paths: Mapping[str, Any], stage: str, result: Seen | None
+    def explain_snapshots(
+        self, owner: Any, values: tuple[Snapshot, ...], paths: Mapping[str, Any], stage: str, result: Snapshot | None
     ) -> DimensionError | None:
         """The error for described values, or None where everything fits. What a call left out is not checked."""
         signature = self.signature
         named = zip(signature.parameters, values, strict=True)
         given = {parameter.name: value for parameter, value in named if value.cls is not Missing}
         is_result = stage == "return"
-        lent = names_of_call(self) if is_result and self.bodies else {}
+        shared = names_of_call(self) if is_result and self.code_objects else {}
         findings = find_mismatches(
-            signature, self.declared(owner), given, result if is_result else None, paths, owner, lent
+            signature, self.declared(owner), given, result if is_result else None, paths, owner, shared
         )
         if not findings.mismatches:
             return None
@@ -348,12 +362,12 @@ class Entry:
 
     def misfit(self, values: tuple[Any, ...], stage: str = "arguments", result: Any = None) -> DimensionError | None:
         """The error for a call's arguments, or at the stage `return` for its result; None where they fit."""
-        given = tuple(look(value) for value in values)
-        return self.explain_seen(self.owner(values), given, self._paths(values), stage, look(result))
+        given = tuple(snapshot(value) for value in values)
+        return self.explain_snapshots(self.owner(values), given, self._paths(values), stage, snapshot(result))
 
-    def late_misfit(self, values: tuple[Any, ...]) -> DimensionError | None:
+    def mismatch_after_error(self, values: tuple[Any, ...]) -> DimensionError | None:
         """The error for a call that the function has refused before any check; None where that came first, or all fits."""
-        if not self.late or not _predicate(self.function, self.late)(*values):
+        if not self.check_after_error or not _predicate(self.function, self.check_after_error)(*values):
             return None
         form = self.form_of(values)
         if form is None or form.misfit(values) is None:
@@ -370,7 +384,7 @@ class Entry:
     def twin_of(self, name: str) -> str:
         """What a name in the annotations looks like a misspelling of, where it looks like one."""
         used = [other for hint in self.signature.hints for other in names_of(hint)]
-        declared = [other for layout in self.layouts for other in layout_names(layout)]
+        declared = [other for scope_key in self.scope_keys for other in scope_key_names(scope_key)]
         return twin_of(name, (*declared, *self.fixed, *used)) or ""
 
     @at_trace_time
@@ -393,13 +407,13 @@ class Entry:
         module = owner if self.is_method else None
         known = arguments_of(self)
         values = tuple(
-            look(known[parameter.name]) if known.get(parameter.name) is not None else seen(description)
+            snapshot(known[parameter.name]) if known.get(parameter.name) is not None else from_description(description)
             for parameter, description in zip(self.signature.parameters, described, strict=True)
         )
         paths = self._paths(tuple(value.value for value in values))
         if owner is not None:
             paths[self.signature.parameters[0].name] = owner
-        found = self.explain_seen(module, values, paths, stage, seen(result))
+        found = self.explain_snapshots(module, values, paths, stage, from_description(result))
         return end_trace(found if found is not None else self._unexplained(module, stage))
 
     def is_stale(self, values: tuple[Any, ...], stage: str, result: Any) -> bool:
@@ -429,15 +443,15 @@ class Entry:
 
     # The reference engine ---------------------------------------------------------------------------------------------
 
-    def lent_names(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any] | None:
+    def shared_names(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any] | None:
         """The names of a call that this engine has accepted, for `assert_dims` in the function's body."""
-        if not self.bodies:
+        if not self.code_objects:
             return None
         values = self.bound(arguments, keywords)
         given = {parameter.name: value for parameter, value in zip(self.signature.parameters, values, strict=True)}
         owner = self.owner(values)
         scope = scope_of(owner) if owner is not None and self.reads_scope else Scope()
-        ambiguous = [name for name in layout_names(scope.layout) if scope.is_ambiguous(name)]
+        ambiguous = [name for name in scope_key_names(scope.scope_key) if scope.is_ambiguous(name)]
         return {
             ENTRY: self,
             VALUES: given,
@@ -448,7 +462,7 @@ class Entry:
     def findings_of(self, values: Mapping[str, Any]) -> Findings:
         """The names of a call whose arguments an engine has accepted, with their origins."""
         owner = self.owner(tuple(values.values()))
-        given = {name: look(value) for name, value in values.items() if not isinstance(value, Missing)}
+        given = {name: snapshot(value) for name, value in values.items() if not isinstance(value, Missing)}
         paths = self.given(values)
         found = find_mismatches(self.signature, self.declared(owner), given, None, paths, owner)
         return Findings(bindings=found.bindings, runs=found.runs, paths=paths)
@@ -465,11 +479,11 @@ class Entry:
         """The values of a call's parameters, with the defaults of those that were left out."""
         return self._paths(tuple(values[parameter.name] for parameter in self.signature.parameters))
 
-    def fits_lent(self, shared: Mapping[str, Any], result: Any) -> bool:
+    def fits_shared(self, shared: Mapping[str, Any], result: Any) -> bool:
         """Whether the result fits the names that `assert_dims` has bound too."""
         findings = Findings()
         findings.learn(sizes_in(shared), "")
-        findings.check(self.signature.result, look(result), "return")
+        findings.check(self.signature.result, snapshot(result), "return")
         return all(mismatch.kind != "size" for mismatch in findings.mismatches)
 
     def reference_check(self, arguments: tuple[Any, ...]) -> ReferenceCheck:
@@ -489,7 +503,7 @@ class Entry:
         return self._references[key]
 
     def _reject_ambiguous(self, owner: torch.nn.Module, scope: Scope) -> None:
-        if "!" in scope.layout:
+        if "!" in scope.scope_key:
             used = {name for hint in self.signature.hints for name in names_of(hint)}
             for name in sorted(used):
                 if scope.is_ambiguous(name) and is_ambiguous(owner, name):

@@ -1,7 +1,7 @@
 """Hints as Python source: the conditions a value must meet, and the names that it binds.
 
 The writer keeps what is known of each name where it stands: `bound` (a Python expression holds its
-size), `maybe` (the expression may hold None) or nothing. A condition is a list of terms joined by `and`, in
+size), `optional` (the expression may hold None) or nothing. A condition is a list of terms joined by `and`, in
 the order in which jaxtyping checks: type, dtype, rank, leading axes, trailing axes, the variadic axis.
 """
 
@@ -45,10 +45,10 @@ _WORD_OR_PLACEHOLDER = re.compile(r"\{(?P<path>.*?)\}|(?P<word>(?<![\w.])[^\W\d]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a name is at a point of the source: an expression for its size, None-able if `maybe`."""
+    """What a name is at a point of the source: an expression for its size, None-able if `optional`."""
 
     source: str
-    maybe: bool = False
+    optional: bool = False
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Names:
         return Names(dict(self.sizes), dict(self.runs), dict(self.shapes))
 
 
-class Writer:
+class CheckCodegen:
     """Writes the checks of one function, line by line.
 
     Args:
@@ -157,7 +157,7 @@ class Writer:
 
     @contextmanager
     def branch(self, head: str, hints: Iterable[Hint]) -> Generator[None]:
-        """A block that may or may not run: what it binds is only maybe bound after it."""
+        """A block that may or may not run: what it binds is only optional bound after it."""
         before = self._open_branch(tuple(hints))
         with self.block(head):
             yield
@@ -264,13 +264,13 @@ class Writer:
 
     def _is_open(self, name: str) -> bool:
         known = self._known(name)
-        return known is not None and known.maybe
+        return known is not None and known.optional
 
     def _check_items(self, hint: ItemsHint, value: str, fail: tuple[str, ...]) -> None:
         with self.block(f"if not {self.isinstance}({value}, {self.constant(hint.cls, 'class')}):"):
             self.write(*fail)
         collection = self.constant(Collection, "class")
-        values = f"({value} if {self.isinstance}({value}, {collection}) else ())" if hint.perhaps else value
+        values = f"({value} if {self.isinstance}({value}, {collection}) else ())" if hint.if_collection else value
         self._check_each(values, ((hint.item, self.fresh("item")),), fail)
 
     def _check_mapping(self, hint: MappingHint, value: str, fail: tuple[str, ...]) -> None:
@@ -413,15 +413,15 @@ class Writer:
     ) -> None:
         known = names.sizes.get(axis.name)
         one = _exceptions(size, unknown, axis.broadcast)
-        if known is not None and not known.maybe:
+        if known is not None and not known.optional:
             terms.append(f"({one}{size} == {known.source})" if one else f"{size} == {known.source}")
             return
         source = f"({size} if {size} != 1 else None)" if axis.broadcast else size
         if known is not None:
             terms.append(f"({one}{known.source} is None or {size} == {known.source})")
-            maybe = axis.broadcast or unknown
-            source = f"({source} if {known.source} is None else {known.source})" if maybe else size
-        names.sizes[axis.name] = Known(source, maybe=axis.broadcast or unknown)
+            optional = axis.broadcast or unknown
+            source = f"({source} if {known.source} is None else {known.source})" if optional else size
+        names.sizes[axis.name] = Known(source, optional=axis.broadcast or unknown)
         if self._needs_variable(axis.name):
             bindings.append((axis.name, source))
 
@@ -436,7 +436,7 @@ class Writer:
             terms.append(f"({joined} := {self.prefix}join({before}, {axis.broadcast}, {run})) is not None")
             names.runs[axis.name] = Known(joined)
             bindings.append((name, joined))
-        elif known is None or known.maybe:
+        elif known is None or known.optional:
             if known is not None:
                 terms.append(f"({known.source} is None or {run} == {known.source})")
             names.runs[axis.name] = Known(run)
@@ -476,7 +476,7 @@ class Writer:
             if hasattr(builtins, word):
                 return self.python(word)
             return f"{self.prefix}unbound({self.constant(word, 'name')}, {text})"
-        if known.maybe:
+        if known.optional:
             return f"{self.prefix}bound({known.source}, {self.constant(word, 'name')}, {text})"
         return f"({known.source})"
 
@@ -497,7 +497,7 @@ class Writer:
             variable = self.variable(name)
             self.write(f"{variable} = {source}")
             known = self.names.runs if name.startswith("*") else self.names.sizes
-            known[name.lstrip("*")] = Known(variable, known[name.lstrip("*")].maybe)
+            known[name.lstrip("*")] = Known(variable, known[name.lstrip("*")].optional)
 
     def _open_branch(self, hints: tuple[Hint, ...]) -> Names:
         """Before a block that may not run: a variable for each name that it may bind, None where nothing has yet."""
@@ -509,11 +509,11 @@ class Writer:
                 continue
             known = self._known(name)
             variable = self.variable(name)
-            if known is None or (known.maybe and known.source != variable):
+            if known is None or (known.optional and known.source != variable):
                 self.write(f"{variable} = {known.source if known is not None else None}")
                 for names in (before, self.names):
                     (names.runs if name.startswith("*") else names.sizes)[name.lstrip("*")] = Known(
-                        variable, maybe=True
+                        variable, optional=True
                     )
         return self.names.copy()
 
@@ -521,7 +521,7 @@ class Writer:
         return self.names.runs.get(name[1:]) if name.startswith("*") else self.names.sizes.get(name)
 
     def _close_branch(self, before: Names) -> None:
-        """After it: what was unknown before is only maybe known now."""
+        """After it: what was unknown before is only optional known now."""
         self._branches -= 1
         self.names = before
 

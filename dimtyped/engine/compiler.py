@@ -20,7 +20,7 @@ import torch
 from dimtyped.annotations import (
     AnythingHint,
     ClassHint,
-    Flavour,
+    FunctionKind,
     Hint,
     Inexpressible,
     Parameter,
@@ -33,10 +33,10 @@ from dimtyped.annotations import (
     join,
     packed_shape,
 )
-from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, LENDER, VARIABLE, lenders
-from dimtyped.engine.codegen import Known, Writer, count_uses, reads_text
+from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, EXPORTER, VARIABLE, exporters
+from dimtyped.engine.codegen import CheckCodegen, Known, count_uses, reads_text
 from dimtyped.errors import DeclarationError
-from dimtyped.names import ATTRIBUTE, layout_names
+from dimtyped.names import ATTRIBUTE, scope_key_names
 from dimtyped.runtime import at_trace_time, is_tracing
 
 PREFIX = "_dt_"
@@ -56,10 +56,10 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A check as code: what a function needs to become it. `lender` is the code of `_Source.lend`'s function."""
+    """A check as code: what a function needs to install_code it. `exporter` is the code of `_Source.export_names`'s function."""
 
     code: types.CodeType
-    lender: types.CodeType | None
+    exporter: types.CodeType | None
     constants: dict[str, Any]
     defaults: tuple[Any, ...] | None
     keyword_defaults: dict[str, Any] | None
@@ -67,37 +67,39 @@ class Compiled:
 
 def compile_check(
     signature: Signature,
-    layout: str | None,
+    scope_key: str | None,
     shares: bool,
-    rescued: tuple[type[Exception], ...] = (),
+    translated: tuple[type[Exception], ...] = (),
     *,
-    may_own: bool = False,
-    late: str = "",
+    may_be_method: bool = False,
+    check_after_error: str = "",
     forms: Mapping[str, tuple[Any, Signature | None]] | None = None,
 ) -> Compiled:
     """The wrapper of a function as code.
 
     Args:
         signature: What to check.
-        layout: The names that the module declares, or None for a function that is no module's method.
+        scope_key: The names that the module declares, or None for a function that is no module's method.
         shares: Whether the function's body calls `assert_dims` and so needs the names at hand.
-        rescued: Exceptions of the function that the entry's `rescue` explains.
-        may_own: Whether the first argument of another call may be a module, where it is none in this one.
-        late: The condition, if any, under which to check in traces only: the function raises by itself.
+        translated: Exceptions of the function that the entry's `translate_error` explains.
+        may_be_method: Whether the first argument of another call may be a module, where it is none in this one.
+        check_after_error: The condition, if any, under which to check in traces only: the function raises by itself.
         forms: For our own layers called in several forms: a condition in Python for each, the last one empty, and
             the entry and the signature that hold there; None where nothing is checked.
 
     Raises:
         Inexpressible: a parameter's name is one of ours.
     """
-    source, constants = _Source(signature, layout, shares, rescued, may_own, late, forms or {}).build()
+    source, constants = _Source(
+        signature, scope_key, shares, translated, may_be_method, check_after_error, forms or {}
+    ).build()
     name = f"<dimtyped {signature.where} {next(_numbers)}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     namespace: dict[str, Any] = {}
     exec(compile(source, name, "exec"), namespace)
     made: types.FunctionType = namespace[_function_name(signature)]
-    lender: types.FunctionType | None = namespace.get(LENDER)
-    return Compiled(made.__code__, lender and lender.__code__, constants, *_defaults(signature))
+    exporter: types.FunctionType | None = namespace.get(EXPORTER)
+    return Compiled(made.__code__, exporter and exporter.__code__, constants, *_defaults(signature))
 
 
 class _Source:
@@ -106,21 +108,21 @@ class _Source:
     def __init__(
         self,
         signature: Signature,
-        layout: str | None,
+        scope_key: str | None,
         shares: bool,
-        rescued: tuple[type[Exception], ...],
-        may_own: bool,
-        late: str,
+        translated: tuple[type[Exception], ...],
+        may_be_method: bool,
+        check_after_error: str,
         forms: Mapping[str, tuple[Any, Signature | None]],
     ) -> None:
         if any(parameter.name.startswith(PREFIX) for parameter in signature.parameters):
             raise Inexpressible(f"a parameter's name begins with {PREFIX}")
         self.signature = signature
-        self.layout = layout
+        self.scope_key = scope_key
         self.shares = shares
-        self.rescued = rescued
-        self.may_own = may_own
-        self.late = late
+        self.translated = translated
+        self.may_be_method = may_be_method
+        self.check_after_error = check_after_error
         self.forms = forms
         self.parts: dict[str, str] = {}
         self.entry = f"{PREFIX}entry"
@@ -130,15 +132,15 @@ class _Source:
         if shares:  # a run is then kept as `join` makes it, for any that `assert_dims` may join to it
             joined |= {axis.name for hint in hints for a in arrays_in(hint) for axis in a.axes if axis.many}
         names = [parameter.name for parameter in signature.parameters]
-        self.writer = Writer(PREFIX, uses, joined, keep_all=shares or reads_text(hints), taken=names)
+        self.writer = CheckCodegen(PREFIX, uses, joined, keep_all=shares or reads_text(hints), taken=names)
         self.writer.filled.update((p.name, self._or_default(p)) for p in signature.parameters if is_marked(p))
         self.call = f"{PREFIX}function({', '.join(_arguments(signature, self.writer.filled))})"
-        self.lender: tuple[str, ...] = ()
+        self.exporter: tuple[str, ...] = ()
         if signature.attributes:
-            self.writer.unchecked = _leaving(signature.flavour, self.call)
+            self.writer.unchecked = _leaving(signature.function_kind, self.call)
         used = dict.fromkeys(name for hint in hints for a in arrays_in(hint) for name in free_names(a))
-        if shares and layout is not None:  # what the module declares, `assert_dims` may use
-            used.update(dict.fromkeys(name for name in layout_names(layout) if name in layout.split()))
+        if shares and scope_key is not None:  # what the module declares, `assert_dims` may use
+            used.update(dict.fromkeys(name for name in scope_key_names(scope_key) if name in scope_key.split()))
         self.used = tuple(used)
 
     def _or_default(self, parameter: Parameter) -> str:
@@ -149,17 +151,19 @@ class _Source:
         """The source, and the objects that it names."""
         writer, signature = self.writer, self.signature
         self._declare()
-        if self.late:
-            with writer.block(f"if {PREFIX}is_tracing() or not ({self._held(self.late)}):"):
+        if self.check_after_error:
+            with writer.block(f"if {PREFIX}is_tracing() or not ({self._held(self.check_after_error)}):"):
                 self._check_call()
         else:
             self._check_call()
         if self.shares:
             self._share()
         self._call()
-        keyword = "async def" if signature.flavour in (Flavour.COROUTINE, Flavour.ASYNC_GENERATOR) else "def"
+        keyword = (
+            "async def" if signature.function_kind in (FunctionKind.COROUTINE, FunctionKind.ASYNC_GENERATOR) else "def"
+        )
         head = f"{keyword} {_function_name(signature)}({', '.join(_parameters(signature))}):"
-        return "\n".join((head, "    __tracebackhide__ = True", *writer.lines, *self.lender, "")), writer.constants
+        return "\n".join((head, "    __tracebackhide__ = True", *writer.lines, *self.exporter, "")), writer.constants
 
     # Names that the call does not bind --------------------------------------------------------------------------------
 
@@ -170,9 +174,9 @@ class _Source:
         paths = {name: f"{owner}.{path}" for name, path in self.signature.attributes.items()}
         self._read_parts(owner, paths)
         sizes.update((name, Known(self._held(path))) for name, path in paths.items() if name in self.used)
-        if self.layout is not None:
-            self._read_scope(owner, self.layout)
-        elif self.may_own:
+        if self.scope_key is not None:
+            self._read_scope(owner, self.scope_key)
+        elif self.may_be_method:
             self._look_for_scope(owner)
 
     def _read_parts(self, owner: str, paths: Mapping[str, str]) -> None:
@@ -188,18 +192,18 @@ class _Source:
             source = source.replace(part, variable)
         return source
 
-    def _read_scope(self, owner: str, layout: str) -> None:
+    def _read_scope(self, owner: str, scope_key: str) -> None:
         writer = self.writer
         scope = f"{PREFIX}scope"
         with writer.block("try:"):
             writer.write(f"{scope} = {owner}.{ATTRIBUTE}")
         with writer.block(f"except {writer.python('AttributeError')}:"):
             writer.write(f"{scope} = {PREFIX}missing_scope({owner})")
-        with writer.block(f"if {scope}.layout != {layout!r}:"):
-            writer.write(f"{PREFIX}variant = {PREFIX}prepare_variant({scope}.layout)")
-            self._leave(f"{self.writer.python('getattr')}({PREFIX}entry.variants, {PREFIX}variant)")
-        names = layout_names(layout)
-        ambiguous = [name for name, word in zip(names, layout.split(), strict=True) if name != word]
+        with writer.block(f"if {scope}.scope_key != {scope_key!r}:"):
+            writer.write(f"{PREFIX}specialization = {PREFIX}prepare_specialization({scope}.scope_key)")
+            self._leave(f"{self.writer.python('getattr')}({PREFIX}entry.specializations, {PREFIX}specialization)")
+        names = scope_key_names(scope_key)
+        ambiguous = [name for name, word in zip(names, scope_key.split(), strict=True) if name != word]
         for name in (name for name in ambiguous if name in self.used):
             with writer.block(f"if {PREFIX}is_ambiguous({owner}, {name!r}):"):
                 writer.write(f"raise {PREFIX}ambiguous({PREFIX}entry, {owner}, {name!r})")
@@ -214,9 +218,9 @@ class _Source:
 
     def _look_for_scope(self, owner: str) -> None:
         with self.writer.block(f"if {self.writer.isinstance}({owner}, {PREFIX}Module):"):
-            self.writer.write(f"{PREFIX}variant = {PREFIX}variant_for({PREFIX}entry, {owner})")
-            with self.writer.block(f"if {PREFIX}variant is not None:"):
-                self._leave(f"{self.writer.python('getattr')}({PREFIX}entry.variants, {PREFIX}variant)")
+            self.writer.write(f"{PREFIX}specialization = {PREFIX}specialization_for({PREFIX}entry, {owner})")
+            with self.writer.block(f"if {PREFIX}specialization is not None:"):
+                self._leave(f"{self.writer.python('getattr')}({PREFIX}entry.specializations, {PREFIX}specialization)")
 
     # Arguments --------------------------------------------------------------------------------------------------------
 
@@ -264,20 +268,20 @@ class _Source:
 
     def _failure(self, stage: str, result: str = "None") -> tuple[str, ...]:
         values = f"{self.entry}, {_tuple_of(self.signature)}, {stage!r}, {result}"
-        wrong = f"if {PREFIX}is_wrong({values}): raise {PREFIX}explain({values})"
+        wrong = f"if {PREFIX}is_violation({values}): raise {PREFIX}explain({values})"
         if stage == "return":
             return (wrong, "break" if self._yields else f"return {result}")
         arguments = ", ".join(_arguments(self.signature, {}))
-        return (wrong, *_leaving(self.signature.flavour, f"{PREFIX}again({values})({arguments})"))
+        return (wrong, *_leaving(self.signature.function_kind, f"{PREFIX}retry_target({values})({arguments})"))
 
     def _leave(self, function: str) -> None:
         arguments = ", ".join(_arguments(self.signature, {}))
-        self.writer.write(*_leaving(self.signature.flavour, f"{function}({arguments})"))
+        self.writer.write(*_leaving(self.signature.function_kind, f"{function}({arguments})"))
 
     def _share(self) -> None:
         """Keeps the names where `assert_dims` finds them: see `_sharing`."""
         names = self.writer.names
-        ambiguous = {*layout_names(self.layout or "")} - {*(self.layout or "").split()} - names.sizes.keys()
+        ambiguous = {*scope_key_names(self.scope_key or "")} - {*(self.scope_key or "").split()} - names.sizes.keys()
         parts = [
             f"{ENTRY!r}: {PREFIX}entry",
             *(f"{name!r}: {known.source}" for name, known in names.sizes.items()),
@@ -285,17 +289,17 @@ class _Source:
             *(f"{name!r}: {PREFIX}AMBIGUOUS" for name in sorted(ambiguous)),
         ]
         self.writer.write(f"{VARIABLE} = {{{', '.join(parts)}}}")
-        if self.signature.flavour is Flavour.PLAIN:
+        if self.signature.function_kind is FunctionKind.PLAIN:
             self._lend()
 
     def _lend(self) -> None:
         """Calls the function from a frame with few variables: reading one from outside copies all that there are."""
         filled = self.writer.filled
         names = [parameter.name for parameter in self.signature.parameters]
-        self.call = f"{LENDER}({', '.join((VARIABLE, *(filled.get(name, name) for name in names)))})"
-        self.lender = (
+        self.call = f"{EXPORTER}({', '.join((VARIABLE, *(filled.get(name, name) for name in names)))})"
+        self.exporter = (
             "",
-            f"def {LENDER}({', '.join((VARIABLE, *names))}):",
+            f"def {EXPORTER}({', '.join((VARIABLE, *names))}):",
             f"    return {PREFIX}function({', '.join(_arguments(self.signature, {}))})",
         )
 
@@ -303,26 +307,26 @@ class _Source:
 
     def _call(self) -> None:
         call = self.call
-        flavour, checks = self.signature.flavour, self.signature.checks_result
+        function_kind, checks = self.signature.function_kind, self.signature.checks_result
         if self._yields:
             self._call_generator(call, checks)
-        elif self.rescued:
+        elif self.translated:
             self._call_rescued(call)
         elif not checks:
-            self.writer.write(f"return {'await ' if flavour is Flavour.COROUTINE else ''}{call}")
+            self.writer.write(f"return {'await ' if function_kind is FunctionKind.COROUTINE else ''}{call}")
         else:
-            self.writer.write(f"{PREFIX}result = {'await ' if flavour is Flavour.COROUTINE else ''}{call}")
+            self.writer.write(f"{PREFIX}result = {'await ' if function_kind is FunctionKind.COROUTINE else ''}{call}")
             self._check_result()
             self.writer.write(f"return {PREFIX}result")
 
     def _call_rescued(self, call: str) -> None:
         """A layer's call: an exception of torch's that means a wrong argument becomes ours; trying costs nothing."""
-        kinds = self.writer.constant(self.rescued, "rescued")
+        kinds = self.writer.constant(self.translated, "translated")
         with self.writer.block("try:"):
             self.writer.write(f"return {call}")
         with self.writer.block(f"except {kinds} as {PREFIX}error:"):
             values = _tuple_of(self.signature)
-            self.writer.write(f"{PREFIX}better = {PREFIX}rescue({PREFIX}entry, {values}, {PREFIX}error)")
+            self.writer.write(f"{PREFIX}better = {PREFIX}translate_error({PREFIX}entry, {values}, {PREFIX}error)")
             self.writer.write(f"if {PREFIX}better is {PREFIX}error: raise")
             self.writer.write(f"raise {PREFIX}better from None")
 
@@ -338,7 +342,7 @@ class _Source:
         arrays = arrays_in(self.signature.result)
         for name in dict.fromkeys(name for array in arrays for name in free_names(array)):
             known = names.sizes.get(name)
-            if known is None or known.maybe:
+            if known is None or known.optional:
                 names.sizes[name] = self._shared_name(name)
         for name in dict.fromkeys(axis.name for a in arrays for axis in a.axes if axis.many and axis.name):
             names.runs[name] = self._shared_name(f"*{name}")
@@ -346,17 +350,17 @@ class _Source:
     def _shared_name(self, name: str) -> Known:
         variable = self.writer.variable(name)
         self.writer.write(f"{variable} = {VARIABLE}.get({name!r})")
-        return Known(variable, maybe=True)
+        return Known(variable, optional=True)
 
     @property
     def _yields(self) -> bool:
-        return self.signature.flavour in (Flavour.GENERATOR, Flavour.ASYNC_GENERATOR)
+        return self.signature.function_kind in (FunctionKind.GENERATOR, FunctionKind.ASYNC_GENERATOR)
 
     def _call_generator(self, call: str, checks: bool) -> None:
         if checks:
-            self.writer.write(*_forwarding(self.signature.flavour, call, self._item_lines()))
+            self.writer.write(*_forwarding(self.signature.function_kind, call, self._item_lines()))
         else:
-            self.writer.write(*_leaving(self.signature.flavour, call))
+            self.writer.write(*_leaving(self.signature.function_kind, call))
 
     def _item_lines(self) -> list[str]:
         """The check of each item, with variables of its own: what one item binds, the next does not find."""
@@ -407,25 +411,25 @@ def _tuple_of(signature: Signature) -> str:
     return f"({''.join(f'{parameter.name}, ' for parameter in signature.parameters)})"
 
 
-def _leaving(flavour: Flavour, call: str) -> tuple[str, ...]:
+def _leaving(function_kind: FunctionKind, call: str) -> tuple[str, ...]:
     """Leaves the wrapper with what another call gives."""
-    match flavour:
-        case Flavour.PLAIN:
+    match function_kind:
+        case FunctionKind.PLAIN:
             return (f"return {call}",)
-        case Flavour.COROUTINE:
+        case FunctionKind.COROUTINE:
             return (f"return await {call}",)
-        case Flavour.GENERATOR:
+        case FunctionKind.GENERATOR:
             return (f"return (yield from {call})",)
-        case Flavour.ASYNC_GENERATOR:
-            return (*_forwarding(flavour, call), "return")
+        case FunctionKind.ASYNC_GENERATOR:
+            return (*_forwarding(function_kind, call), "return")
 
 
-def _forwarding(flavour: Flavour, call: str, check: Iterable[str] = ()) -> tuple[str, ...]:
+def _forwarding(function_kind: FunctionKind, call: str, check: Iterable[str] = ()) -> tuple[str, ...]:
     """Runs a generator to its end, each item checked before it is handed on: `yield from`, were there one for both kinds.
 
     `_typed._async_generator_stub` is the same.
     """
-    is_async = flavour is Flavour.ASYNC_GENERATOR
+    is_async = function_kind is FunctionKind.ASYNC_GENERATOR
     do = f"await {PREFIX}generator.a" if is_async else f"{PREFIX}generator."
     ended = (
         ("except StopAsyncIteration:", "    pass")
@@ -560,7 +564,7 @@ class Checked:
         await self._generator.aclose()
 
 
-lenders.update(id(function.__code__) for function in (Checked.asend, Checked.athrow))
+exporters.update(id(function.__code__) for function in (Checked.asend, Checked.athrow))
 
 
 def bearable_traced(value: Any, hint: Any) -> bool:
@@ -574,12 +578,12 @@ def _is_bearable_constant(value: Any, hint: Any) -> bool:
 
 
 def is_ragged(value: Any) -> bool:
-    """Whether this is a nested tensor, which has no shape in the strided layout."""
+    """Whether this is a nested tensor, which has no shape in the strided scope_key."""
     return isinstance(value, torch.Tensor) and value.is_nested
 
 
 def is_shapeless(value: Any) -> bool:
-    """Whether this is a nested tensor in the strided layout: nobody can say that it does not fit."""
+    """Whether this is a nested tensor in the strided scope_key: nobody can say that it does not fit."""
     return is_ragged(value) and value.layout == torch.strided
 
 

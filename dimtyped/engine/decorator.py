@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 from dimtyped.annotations import mentions_tensors, names_tensors, outer_names
-from dimtyped.engine.checked_function import Entry
+from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.config import mode
 from dimtyped.engine.wrapper import MARK, wrap
 from dimtyped.errors import DeclarationError, with_fields
@@ -58,7 +58,7 @@ def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
     return _decorate(function, fixed, frame)
 
 
-def entry_of(function: object) -> Entry | None:
+def entry_of(function: object) -> CheckedFunction | None:
     """What `typed` knows of a function that it has decorated."""
     return getattr(function, MARK, None)
 
@@ -123,7 +123,7 @@ def _decorate_function(
     if not annotations and not fixed and not _calls_assert(function):
         return function
     return wrap(
-        Entry(
+        CheckedFunction(
             function,
             names=outer_names(annotations, function, frame),
             fixed=fixed,

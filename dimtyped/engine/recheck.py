@@ -16,12 +16,12 @@ from dimtyped.names import resync, scope_of, sizes_text
 from dimtyped.runtime import at_trace_time, eagerly, is_tracing, restart_trace
 
 if TYPE_CHECKING:
-    from dimtyped.engine.checked_function import Entry
+    from dimtyped.engine.checked_function import CheckedFunction
 
 _OUR_FILES = (str(Path(__file__).parent.parent), "<dimtyped ")
 
 
-def is_wrong(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> bool:
+def is_violation(entry: CheckedFunction, values: tuple[Any, ...], stage: str, result: Any) -> bool:
     """Whether a refused call is really wrong: not one whose module changed unseen, nor one being traced by torch.fx."""
     if is_tracing():
         if entry.reads_scope and isinstance(values[0], torch.nn.Module):
@@ -32,7 +32,7 @@ def is_wrong(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> 
     return entry.other_form(values) is None and not eagerly(entry.is_stale)(values, stage, result)
 
 
-def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
+def explain(entry: CheckedFunction, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
     """The error for a refused call; inside a trace its text is made at trace time."""
     if is_tracing():
         owner = values[0] if values and isinstance(values[0], torch.nn.Module) else None
@@ -41,7 +41,7 @@ def explain(entry: Entry, values: tuple[Any, ...], stage: str, result: Any) -> D
     return eagerly(entry.explain)(values, stage, result)
 
 
-def again(entry: Entry, values: tuple[Any, ...], _stage: str, result: Any) -> Callable[..., Any]:
+def retry_target(entry: CheckedFunction, values: tuple[Any, ...], _stage: str, result: Any) -> Callable[..., Any]:
     """What to call instead where a refused call is not wrong."""
     if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
         return entry.call_unchecked
@@ -60,7 +60,7 @@ def is_ambiguous(owner: torch.nn.Module, name: str) -> bool:
     return is_tracing() or not resync(owner) or scope_of(owner).is_ambiguous(name)
 
 
-def ambiguous(entry: Entry, owner: torch.nn.Module, name: str) -> DeclarationError:
+def ambiguous(entry: CheckedFunction, owner: torch.nn.Module, name: str) -> DeclarationError:
     """The error for a name with different sizes in the module's children, used in the module's own annotation."""
     error = DeclarationError(
         f"{entry.signature.where}: `{name}` in the annotations could mean more than one size: {sizes_text(owner, name)}\n"
@@ -72,19 +72,19 @@ def ambiguous(entry: Entry, owner: torch.nn.Module, name: str) -> DeclarationErr
     return error
 
 
-def rescue(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
+def translate_error(entry: CheckedFunction, values: tuple[Any, ...], error: Exception) -> Exception:
     """What the layer makes of an exception of torch's."""
     if any(is_shapeless(value) for value in values):
         return error
-    misfit = eagerly(entry.late_misfit)(values)
+    misfit = eagerly(entry.mismatch_after_error)(values)
     if misfit is not None:
         return misfit
-    if entry.rescue is None or not isinstance(error, entry.rescue[0]):
+    if entry.translate_error is None or not isinstance(error, entry.translate_error[0]):
         return error
-    return entry.rescue[1](entry, values, error)
+    return entry.translate_error[1](entry, values, error)
 
 
-def unevaluable(entry: Entry, error: Exception) -> DeclarationError:
+def unevaluable(entry: CheckedFunction, error: Exception) -> DeclarationError:
     """What an axis's expression raised, as a wrong declaration."""
     wrong = evaluation_error(entry.signature.where, error)
     if not wrong.dim:
@@ -98,7 +98,7 @@ def unevaluable(entry: Entry, error: Exception) -> DeclarationError:
     return told
 
 
-def theirs(error: BaseException) -> types.TracebackType | None:
+def strip_internal_frames(error: BaseException) -> types.TracebackType | None:
     """An error's traceback from the first frame on that is not ours."""
     found = error.__traceback__
     while found is not None and found.tb_frame.f_code.co_filename.startswith(_OUR_FILES):

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dimtyped.annotations import Flavour
+from dimtyped.annotations import FunctionKind
 from dimtyped.diagnosis import unexplained
 from dimtyped.engine.compiler import MISSING, Checked, drive, is_ragged
-from dimtyped.engine.recheck import explain, is_wrong, rescue
-from dimtyped.engine.wrapper import MARK, first
+from dimtyped.engine.recheck import explain, is_violation, translate_error
+from dimtyped.engine.wrapper import MARK, scope_key_of
 from dimtyped.errors import DimensionError
 from dimtyped.runtime import is_tracing
 
 if TYPE_CHECKING:
-    from dimtyped.engine.checked_function import Entry
+    from dimtyped.engine.checked_function import CheckedFunction
 
 
-def _refuse(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any) -> None:
+def _refuse(
+    entry: CheckedFunction, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any
+) -> None:
     """Raises the error for a call that the reference engine has refused, unless it is not wrong after all."""
     values = entry.bound(arguments, keywords)
-    if is_wrong(entry, values, stage, result):
+    if is_violation(entry, values, stage, result):
         raise _explained(entry, arguments, keywords, stage, result)
     other = getattr(entry.other_form(values), MARK, None)
     if other is not None:  # a default that holds in one form may be wrong in another: the fast engine hands it on too
@@ -29,13 +31,15 @@ def _refuse(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any
 
 
 def _explained(
-    entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any
+    entry: CheckedFunction, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any
 ) -> DimensionError:
     error = explain(entry, entry.bound(arguments, keywords), stage, result)
     return error if error.actual is not None else _blamed(entry, arguments, keywords, stage)
 
 
-def _blamed(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str) -> DimensionError:
+def _blamed(
+    entry: CheckedFunction, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str
+) -> DimensionError:
     """The error for what only jaxtyping can decide: it names the parameter."""
     signature = entry.signature
     if stage == "return":
@@ -45,7 +49,7 @@ def _blamed(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any
     return unexplained(signature.where, name, annotation)
 
 
-def check_arguments(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
+def check_arguments(entry: CheckedFunction, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
     """Raises a DimensionError unless jaxtyping and beartype accept the arguments."""
     if _is_unchecked(entry, arguments, keywords):
         return
@@ -58,13 +62,13 @@ def check_arguments(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[
         _refuse(entry, arguments, keywords, "arguments", None)
 
 
-def _is_unchecked(entry: Entry, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+def _is_unchecked(entry: CheckedFunction, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
     """Whether a layer of ours is given a ragged tensor, which torch takes and jaxtyping cannot."""
     return entry.is_layer and any(is_ragged(value) for value in (*arguments, *keywords.values()))
 
 
 def check_result(
-    entry: Entry,
+    entry: CheckedFunction,
     arguments: tuple[Any, ...],
     keywords: Mapping[str, Any],
     result: Any,
@@ -74,24 +78,24 @@ def check_result(
     if entry.is_layer:  # torch sees to what comes out
         return
     accepted = entry.reference_check(arguments).accepts_result(arguments, keywords, result)
-    if not accepted or (shared is not None and not entry.fits_lent(shared, result)):
+    if not accepted or (shared is not None and not entry.fits_shared(shared, result)):
         _refuse(entry, arguments, keywords, "return", result)
 
 
-def _reference_plain(entry: Entry) -> Callable[..., Any]:
+def _reference_plain(entry: CheckedFunction) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
         if is_tracing():
-            entry.prepare_traced(*first(entry, arguments))
+            entry.prepare_traced(*scope_key_of(entry, arguments))
             if entry.traced is not None:
                 return entry.traced(*arguments, **keywords)
         entry.check_arguments(entry, arguments, keywords)
-        _dt_shared = entry.lent_names(arguments, keywords)
-        rescued: tuple[type[Exception], ...] = entry.rescue[0] if entry.rescue is not None else ()
+        _dt_shared = entry.shared_names(arguments, keywords)
+        translated: tuple[type[Exception], ...] = entry.translate_error[0] if entry.translate_error is not None else ()
         try:
             result = entry.function(*arguments, **keywords)
-        except rescued as error:
-            better = rescue(entry, entry.bound(arguments, keywords), error)
+        except translated as error:
+            better = translate_error(entry, entry.bound(arguments, keywords), error)
             if better is error:
                 raise
             raise better from None
@@ -101,11 +105,11 @@ def _reference_plain(entry: Entry) -> Callable[..., Any]:
     return call
 
 
-def _reference_coroutine(entry: Entry) -> Callable[..., Any]:
+def _reference_coroutine(entry: CheckedFunction) -> Callable[..., Any]:
     async def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
         check_arguments(entry, arguments, keywords)
-        _dt_shared = entry.lent_names(arguments, keywords)
+        _dt_shared = entry.shared_names(arguments, keywords)
         result = await entry.function(*arguments, **keywords)
         check_result(entry, arguments, keywords, result, _dt_shared)
         return result
@@ -113,26 +117,26 @@ def _reference_coroutine(entry: Entry) -> Callable[..., Any]:
     return call
 
 
-def _reference_generator(entry: Entry) -> Callable[..., Any]:
+def _reference_generator(entry: CheckedFunction) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
         if is_tracing():
-            entry.prepare_traced(*first(entry, arguments))
+            entry.prepare_traced(*scope_key_of(entry, arguments))
             if entry.traced is not None:
                 return (yield from entry.traced(*arguments, **keywords))
         entry.check_arguments(entry, arguments, keywords)
-        _dt_shared = entry.lent_names(arguments, keywords)
+        _dt_shared = entry.shared_names(arguments, keywords)
         generator = entry.function(*arguments, **keywords)
         return (yield from drive(generator, lambda it: check_result(entry, arguments, keywords, it, _dt_shared)))
 
     return call
 
 
-def _reference_async_generator(entry: Entry) -> Callable[..., Any]:
+def _reference_async_generator(entry: CheckedFunction) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
         check_arguments(entry, arguments, keywords)
-        _dt_shared = entry.lent_names(arguments, keywords)
+        _dt_shared = entry.shared_names(arguments, keywords)
         generator = entry.function(*arguments, **keywords)
         check: Any = lambda item: check_result(entry, arguments, keywords, item, _dt_shared)  # noqa: E731  # one line
         return Checked(generator, check, _dt_shared)
@@ -140,9 +144,9 @@ def _reference_async_generator(entry: Entry) -> Callable[..., Any]:
     return call
 
 
-REFERENCE_CALLS: dict[Flavour, Callable[[Entry], Callable[..., Any]]] = {
-    Flavour.PLAIN: _reference_plain,
-    Flavour.COROUTINE: _reference_coroutine,
-    Flavour.GENERATOR: _reference_generator,
-    Flavour.ASYNC_GENERATOR: _reference_async_generator,
+REFERENCE_CALLS: dict[FunctionKind, Callable[[CheckedFunction], Callable[..., Any]]] = {
+    FunctionKind.PLAIN: _reference_plain,
+    FunctionKind.COROUTINE: _reference_coroutine,
+    FunctionKind.GENERATOR: _reference_generator,
+    FunctionKind.ASYNC_GENERATOR: _reference_async_generator,
 }

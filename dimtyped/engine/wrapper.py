@@ -12,26 +12,35 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dimtyped.annotations import Flavour, flavour_of
-from dimtyped.engine.call_names import LENDER
+from dimtyped.annotations import FunctionKind, function_kind_of
+from dimtyped.engine.call_names import EXPORTER
 from dimtyped.engine.compiler import HELPERS, PREFIX, Compiled
-from dimtyped.engine.recheck import again, ambiguous, explain, is_ambiguous, is_wrong, rescue, theirs, unevaluable
+from dimtyped.engine.recheck import (
+    ambiguous,
+    explain,
+    is_ambiguous,
+    is_violation,
+    retry_target,
+    strip_internal_frames,
+    translate_error,
+    unevaluable,
+)
 from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.names import Scope, scope_of
 from dimtyped.runtime import at_trace_time, is_tracing, restart_trace, running_modules
 
 if TYPE_CHECKING:
-    from dimtyped.engine.checked_function import Entry
+    from dimtyped.engine.checked_function import CheckedFunction
 
 MARK = "__dimtyped__"
 """The attribute of a wrapper that holds its entry."""
 _COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
-def wrap(entry: Entry) -> types.FunctionType:
+def wrap(entry: CheckedFunction) -> types.FunctionType:
     """The wrapper of an entry: a plain function that compiles the check at its first call and becomes it."""
     function = entry.function
-    template = _STUBS[flavour_of(function)]
+    template = _STUBS[function_kind_of(function)]
     name: str = getattr(function, "__name__", "call")
     # code of its own: TorchDynamo keeps what it compiled by code object, and would take one wrapper for another
     code = template.__code__.replace(co_name=name, co_qualname=getattr(function, "__qualname__", name))
@@ -53,16 +62,16 @@ def _copy_annotations(function: Any, wrapper: types.FunctionType) -> None:
         wrapper.__annotate__ = function.__annotate__  # type: ignore[attr-defined]  # from Python 3.14 on
 
 
-def wrapper_globals(entry: Entry) -> dict[str, Any]:
+def wrapper_globals(entry: CheckedFunction) -> dict[str, Any]:
     """What the code of an entry's wrapper finds under global names."""
 
     @at_trace_time
-    def prepare(layout: str | None, cls: type, replace: bool) -> None:
-        entry.prepare_layout(layout, cls, replace=replace)
+    def prepare(scope_key: str | None, cls: type, replace: bool) -> None:
+        entry.prepare_scope_key(scope_key, cls, replace=replace)
 
     @at_trace_time
-    def prepare_variant(layout: str) -> str:
-        return entry.prepare_variant(layout)
+    def prepare_specialization(scope_key: str) -> str:
+        return entry.prepare_specialization(scope_key)
 
     return {
         **(_torchs_globals(inspect.unwrap(entry.function).__module__) if entry.is_layer else {}),
@@ -70,7 +79,7 @@ def wrapper_globals(entry: Entry) -> dict[str, Any]:
         f"{PREFIX}entry": entry,
         f"{PREFIX}function": entry.function,
         f"{PREFIX}prepare": prepare,
-        f"{PREFIX}prepare_variant": prepare_variant,
+        f"{PREFIX}prepare_specialization": prepare_specialization,
         **_HELPERS,
     }
 
@@ -84,7 +93,7 @@ def _torchs_globals(module: str) -> Mapping[str, Any]:
     return {key: value for key, value in vars(sys.modules[module]).items() if not key.startswith("__")}
 
 
-def first(entry: Entry, arguments: tuple[Any, ...]) -> tuple[str | None, type]:
+def scope_key_of(entry: CheckedFunction, arguments: tuple[Any, ...]) -> tuple[str | None, type]:
     """Of a first call: the names that the module whose method it is declares, if it is one, and the owner's class."""
     if len(arguments) == 0:
         return None, object
@@ -95,7 +104,7 @@ def first(entry: Entry, arguments: tuple[Any, ...]) -> tuple[str | None, type]:
         scope: Any = module._dim_scope  # ATTRIBUTE, in words that a trace follows
     except AttributeError:
         scope = missing_scope(module)
-    return scope.layout, type(module)
+    return scope.scope_key, type(module)
 
 
 def missing_scope(module: torch.nn.Module) -> Scope:
@@ -105,9 +114,9 @@ def missing_scope(module: torch.nn.Module) -> Scope:
     return _make_scopes(module) if is_tracing() else scope_of(module)
 
 
-def variant_for(entry: Entry, owner: torch.nn.Module) -> str | None:
-    """The attribute of `variants` for the first module among owners that were none."""
-    return entry.variant_of(*first(entry, (owner,)))
+def specialization_for(entry: CheckedFunction, owner: torch.nn.Module) -> str | None:
+    """The attribute of `specializations` for the first module among owners that were none."""
+    return entry.specialization_of(*scope_key_of(entry, (owner,)))
 
 
 @at_trace_time
@@ -128,7 +137,7 @@ def _make_scopes(module: torch.nn.Module) -> Scope:
 
 
 def _reads_scope(cls: type[torch.nn.Module]) -> bool:
-    entry: Entry | None = getattr(cls.forward, MARK, None)
+    entry: CheckedFunction | None = getattr(cls.forward, MARK, None)
     return entry is not None and entry.reads_scope
 
 
@@ -139,28 +148,28 @@ _HELPERS: dict[str, Any] = {
     **{
         f"{PREFIX}{helper.__name__}": helper
         for helper in (
-            first,
+            scope_key_of,
             missing_scope,
-            variant_for,
-            is_wrong,
+            specialization_for,
+            is_violation,
             explain,
-            again,
+            retry_target,
             is_ambiguous,
             ambiguous,
-            rescue,
+            translate_error,
             unevaluable,
-            theirs,
+            strip_internal_frames,
         )
     },
 }
 
 
-def become(function: types.FunctionType, compiled: Compiled) -> None:
+def install_code(function: types.FunctionType, compiled: Compiled) -> None:
     """Gives a function the compiled check's code. Defaults go first: a call between the two finds them."""
     function.__globals__.update(compiled.constants)
-    if compiled.lender is not None:
-        lender = types.FunctionType(compiled.lender, function.__globals__, LENDER)
-        function.__globals__[LENDER] = lender
+    if compiled.exporter is not None:
+        exporter = types.FunctionType(compiled.exporter, function.__globals__, EXPORTER)
+        function.__globals__[EXPORTER] = exporter
     function.__defaults__ = compiled.defaults
     function.__kwdefaults__ = compiled.keyword_defaults  # type: ignore[assignment]
     function.__code__ = compiled.code
@@ -172,35 +181,35 @@ def become(function: types.FunctionType, compiled: Compiled) -> None:
 
 def _stub(*args: Any, **kwargs: Any) -> Any:
     if _dt_is_tracing():  # type: ignore[name-defined]
-        _dt_prepare(*_dt_first(_dt_entry, args), False)  # type: ignore[name-defined]
+        _dt_prepare(*_dt_scope_key_of(_dt_entry, args), False)  # type: ignore[name-defined]
         return _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
     try:
-        _dt_prepare(*_dt_first(_dt_entry, args), True)  # type: ignore[name-defined]
+        _dt_prepare(*_dt_scope_key_of(_dt_entry, args), True)  # type: ignore[name-defined]
         return _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
     except _dt_ours as error:  # type: ignore[name-defined]  # so that this is the only frame of ours below the user's
-        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
+        raise error.with_traceback(_dt_strip_internal_frames(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
 
 
 async def _coroutine_stub(*args: Any, **kwargs: Any) -> Any:
     try:
-        _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
+        _dt_prepare(*_dt_scope_key_of(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
         return await _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
     except _dt_ours as error:  # type: ignore[name-defined]
-        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
+        raise error.with_traceback(_dt_strip_internal_frames(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
 
 
 def _generator_stub(*args: Any, **kwargs: Any) -> Any:
     try:
-        _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
+        _dt_prepare(*_dt_scope_key_of(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
         return (yield from _dt_entry.call(*args, **kwargs))  # type: ignore[name-defined]
     except _dt_ours as error:  # type: ignore[name-defined]
-        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
+        raise error.with_traceback(_dt_strip_internal_frames(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
 
 
 async def _async_generator_stub(*args: Any, **kwargs: Any) -> Any:
     generator: Any = None
     try:
-        _dt_prepare(*_dt_first(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
+        _dt_prepare(*_dt_scope_key_of(_dt_entry, args), not _dt_is_tracing())  # type: ignore[name-defined]
         generator = _dt_entry.call(*args, **kwargs)  # type: ignore[name-defined]
         item = await generator.asend(None)
         while True:
@@ -215,15 +224,15 @@ async def _async_generator_stub(*args: Any, **kwargs: Any) -> Any:
     except StopAsyncIteration:
         pass
     except _dt_ours as error:  # type: ignore[name-defined]
-        raise error.with_traceback(_dt_theirs(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
+        raise error.with_traceback(_dt_strip_internal_frames(error))  # type: ignore[name-defined]  # noqa: B904  # the same error
     finally:
         if generator is not None:
             await generator.aclose()
 
 
-_STUBS: dict[Flavour, Callable[..., Any]] = {
-    Flavour.PLAIN: _stub,
-    Flavour.COROUTINE: _coroutine_stub,
-    Flavour.GENERATOR: _generator_stub,
-    Flavour.ASYNC_GENERATOR: _async_generator_stub,
+_STUBS: dict[FunctionKind, Callable[..., Any]] = {
+    FunctionKind.PLAIN: _stub,
+    FunctionKind.COROUTINE: _coroutine_stub,
+    FunctionKind.GENERATOR: _generator_stub,
+    FunctionKind.ASYNC_GENERATOR: _async_generator_stub,
 }

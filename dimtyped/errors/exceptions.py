@@ -22,7 +22,7 @@ class _Fields:
         expected: What was declared or bound before. Default: ``None``.
         actual: What was found. Default: ``None``.
         bindings: Each name known at the failure, with its size. Default: empty.
-        hint: The mend, where the pattern is known. Default: ``""``.
+        hint: The fix, where the pattern is known. Default: ``""``.
     """
 
     where: str = ""

@@ -187,15 +187,15 @@ def _valid_name(name: object) -> str:
     if isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name):
         return name
     why = "a Python keyword" if isinstance(name, str) and keyword.iskeyword(name) else "no identifier"
-    mend = "give a name such as 'hidden'; a derived size gets its name from arithmetic, 2 * hidden"
+    fix = "give a name such as 'hidden'; a derived size gets its name from arithmetic, 2 * hidden"
     raise with_fields(
-        DeclarationError(f"the name of a Dim, {name!r}, is {why}: {mend}"),
+        DeclarationError(f"the name of a Dim, {name!r}, is {why}: {fix}"),
         where="Dim",
         argument="name",
         dim=str(name),
         expected="an identifier",
         actual=str(name),
-        hint=mend,
+        hint=fix,
     )
 
 
@@ -213,15 +213,15 @@ def _valid_size(name: str, size: SupportsIndex) -> int:
     return value
 
 
-def _wrong_size(name: str, size: object, why: str, mend: str) -> DeclarationError:
+def _wrong_size(name: str, size: object, why: str, fix: str) -> DeclarationError:
     return with_fields(
-        DeclarationError(f"the size of Dim {name!r}, {size!r}, {why}: {mend}"),
+        DeclarationError(f"the size of Dim {name!r}, {size!r}, {why}: {fix}"),
         where="Dim",
         argument="size",
         dim=name,
         expected="an int of 0 or more",
         actual=size if isinstance(size, bool | int | float | str) else repr(size),
-        hint=mend,
+        hint=fix,
     )
 
 

@@ -1,6 +1,6 @@
 """Which names a module declares, and who declared them.
 
-A scope is kept on the module as `module._dim_scope`. Its `layout` (the names, a string) and `sizes`
+A scope is kept on the module as `module._dim_scope`. Its `scope_key` (the names, a string) and `sizes`
 (a tuple in the same order) are what a compiled check reads; everything else is for changes and errors.
 """
 
@@ -59,12 +59,12 @@ class Scope:
         sizes.update(own)
         ordered = sorted(sizes)
         self.sizes = tuple(sizes[name] for name in ordered)
-        self.layout = " ".join(name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
+        self.scope_key = " ".join(name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
 
     @property
     def names(self) -> dict[str, int]:
         """Each name that means one size here."""
-        return {name: size for name, size in zip(layout_names(self.layout), self.sizes, strict=True) if size >= 0}
+        return {name: size for name, size in zip(scope_key_names(self.scope_key), self.sizes, strict=True) if size >= 0}
 
     def owners_of(self, name: str) -> tuple[Claim, ...]:
         """Who declares this name: the module's own, else its children's scopes."""
@@ -73,7 +73,7 @@ class Scope:
 
     def is_ambiguous(self, name: str) -> bool:
         """Whether this name has two sizes: in children that do not agree, or in a plain torch module."""
-        return _AMBIGUOUS + name in self.layout.split()
+        return _AMBIGUOUS + name in self.scope_key.split()
 
 
 class ParentLink:
@@ -110,9 +110,9 @@ def replaces(layer: torch.nn.Module, others: Iterable[torch.nn.Module]) -> None:
     layer.__dict__[_REPLACED] = _Replaced(others)
 
 
-def layout_names(layout: str) -> tuple[str, ...]:
-    """The names in a layout, in the order of its sizes."""
-    return tuple(name.removeprefix(_AMBIGUOUS) for name in layout.split())
+def scope_key_names(scope_key: str) -> tuple[str, ...]:
+    """The names in a scope_key, in the order of its sizes."""
+    return tuple(name.removeprefix(_AMBIGUOUS) for name in scope_key.split())
 
 
 def scope_of(module: torch.nn.Module) -> Scope:
@@ -134,7 +134,7 @@ def resync(module: torch.nn.Module) -> bool:
     held = [claim for key, value in _held(module) for claim in claims_of(key, value) if claim not in stored]
     gone = [c for c in before.claims if not c.is_parameter and not _still_has(_lookup(module, c.owner), c.size)]
     after = settle(module, tuple(_without_lapsed([*stored, *held], gone)))
-    return (before.layout, before.sizes) != (after.layout, after.sizes)
+    return (before.scope_key, before.sizes) != (after.scope_key, after.sizes)
 
 
 def held_scope(module: torch.nn.Module) -> Scope:

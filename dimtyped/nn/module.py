@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from dimtyped.annotations import display_name, outer_names
-from dimtyped.engine import Entry, entry_of, mode, typed_method
+from dimtyped.engine import CheckedFunction, entry_of, mode, typed_method
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import (
     ATTRIBUTE,
@@ -29,7 +29,7 @@ from dimtyped.names import (
     settle,
 )
 from dimtyped.nn.contract import plain
-from dimtyped.nn.tying import KeepsTies
+from dimtyped.nn.tying import TiedParametersMixin
 
 _PARENT = "_dim_parent"
 _BUILDING = "_dim_building"
@@ -37,7 +37,7 @@ _ENTRIES = "_dim_entries"
 _DECLARING = (Dim, torch.nn.Module)
 
 
-class Module(KeepsTies):
+class Module(TiedParametersMixin):
     """A `torch.nn.Module` that enforces its annotated `forward` and is a scope of names.
 
     It declares its `DimSize` parameters, every Dim stored on it and every named Dim of the typed layers that
@@ -299,7 +299,7 @@ def _finish(module: torch.nn.Module) -> None:
             _prepare(entry, module)
 
 
-def _entries(cls: Any) -> tuple[Entry, ...]:
+def _entries(cls: Any) -> tuple[CheckedFunction, ...]:
     """The checked methods of a class, looked for once."""
     if _ENTRIES not in vars(cls):
         members = (getattr(member, "__func__", member) for base in cls.__mro__ for member in vars(base).values())
@@ -307,7 +307,7 @@ def _entries(cls: Any) -> tuple[Entry, ...]:
     return vars(cls)[_ENTRIES]
 
 
-def _prepare(entry: Entry, module: torch.nn.Module) -> None:
+def _prepare(entry: CheckedFunction, module: torch.nn.Module) -> None:
     try:
         entry.prepare(module, replace=True)
         entry.prepare_for(module)

@@ -138,7 +138,7 @@ def assert_same(ours: list[Any], theirs: list[Any]) -> None:
         assert our is None or torch.equal(our.nan_to_num(), their.nan_to_num())
 
 
-def assert_refused(call: Call, place: Place, size: int, *, torch_refuses: bool = True) -> DimensionError:
+def assert_refused(call: Call, place: Place, size: int, *, check_after_error: bool = True) -> DimensionError:
     """The call with one size broken is refused by the name of what was broken."""
     with pytest.raises(DimensionError) as refused:
         call.typed()(**call.inputs(place, size))
@@ -146,7 +146,7 @@ def assert_refused(call: Call, place: Place, size: int, *, torch_refuses: bool =
     assert set(_words(place.name)) & set(_words(error.dim)), (place, error)
     assert error.argument in call.shapes
     assert error.dim in str(error)
-    if torch_refuses:
+    if check_after_error:
         with pytest.raises(Exception) as theirs:  # noqa: PT011  # of whatever kind
             call.plain()(**call.inputs(place, size))
         assert isinstance(error, theirs.type)

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from fixing import assert_is_what_it_says, call, fixed, recorded
 from hypothesis import HealthCheck, event, given, settings, strategies as st
-from mending import assert_is_what_it_says, call, mended, recorded
 from test_module_db import REPLACED, Sample, by_name, fresh, samples
 from torch import Tensor
 
 from dimtyped import DimensionError, nn
 from dimtyped.annotations import Kind, Signature, arrays_in
-from dimtyped.diagnosis import Mismatch, look
-from dimtyped.diagnosis.fixes import Trial
+from dimtyped.diagnosis import Mismatch, snapshot
+from dimtyped.diagnosis.fixes import FixContext
 from dimtyped.engine import entry_of
 from dimtyped.nn.contract import Layer
 
@@ -107,7 +107,10 @@ def signature_of(module: Any, arguments: dict[str, Any]) -> Signature | None:
     given_values = {p.name: arguments.get(p.name, p.default) for p in whole.signature.parameters[1:]}
     values = (module, *given_values.values())
     usual = whole.form_of(values)
-    if usual is None or usual.explain_seen(module, tuple(look(v) for v in values), {}, "arguments", None) is None:
+    if (
+        usual is None
+        or usual.explain_snapshots(module, tuple(snapshot(v) for v in values), {}, "arguments", None) is None
+    ):
         return usual and usual.signature
     other = next(entry for holds, entry in usual.rarer if holds(*values))
     return other and other.signature
@@ -133,7 +136,7 @@ def names_at(signature: Signature | None, module: Any, arguments: dict[str, Any]
     return names
 
 
-def is_named(trial: Trial, at: Break, names: set[str]) -> bool:
+def is_named(trial: FixContext, at: Break, names: set[str]) -> bool:
     """Whether the error says that this dimension is wrong: by its name, or by its very axis."""
 
     def is_it(mismatch: Mismatch) -> bool:
@@ -170,12 +173,12 @@ def assert_it_is_named_and_mended(at: Break) -> None:
     if not isinstance(error, DimensionError):
         event("refused by torch alone, for what no annotation names")
         return
-    trial, mend = found[-1]
+    trial, fix = found[-1]
     assert is_named(trial, at, names), (at, error, names)
-    event("mended" if mend is not None else "no mend")
-    if mend is not None and mend.code and "(source," not in mend.text:  # a layer that the mend cannot know
-        assert_is_what_it_says(mend, {**wrong, "self": module})
-        assert refusal(module, mended(mend, wrong)) is None, (at, mend)
+    event("fixed" if fix is not None else "no fix")
+    if fix is not None and fix.code and "(source," not in fix.text:  # a layer that the fix cannot know
+        assert_is_what_it_says(fix, {**wrong, "self": module})
+        assert refusal(module, fixed(fix, wrong)) is None, (at, fix)
 
 
 @pytest.mark.parametrize("name", ALL)

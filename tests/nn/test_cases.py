@@ -216,7 +216,7 @@ def test_b5_another_vocabulary_at_inference_than_at_training():
     assert text.startswith("Error(s) in loading state_dict for ModuleDict:")
     assert "size mismatch for embedding.weight: copying a param with shape torch.Size([32001, 4])" in text
     assert text.count("vocab: 32001 in the checkpoint, 32000 in the model") == 2
-    embedding, (out,) = embedding.resized(32_001)  # the mend
+    embedding, (out,) = embedding.resized(32_001)  # the fix
     model = nn.ModuleDict({"embedding": embedding, "out": out})
     model.load_state_dict({"embedding.weight": plain.weight, "out.bias": torch.zeros(32_001)})
     assert torch.equal(model["out"].weight, plain.weight)

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.any_engine,  # the other engine checks before the call, as it does everywhere
     pytest.mark.filterwarnings("ignore:Initializing zero-element tensors"),  # torch's, of a layer without a weight
 ]
-LATE = [cls for cls in layer_classes() if cls.contract.torch_refuses]
+LATE = [cls for cls in layer_classes() if cls.contract.check_after_error]
 MADE = {
     "Linear": [((3, 2), {}), ((1, 1), {}), ((2, 3), {"bias": False}), ((0, 2), {}), ((3, 0), {})],
     "LayerNorm": [((3,), {}), (((2, 1),), {}), ((1,), {"elementwise_affine": False})],
@@ -122,8 +122,8 @@ def is_refused_alike(cls, arguments, keywords, value, *, training, way="as it is
     """Whether the annotations refuse a call; torch's layer then does, and ours as they say."""
     ours, theirs = (made(*arguments, **keywords).train(training) for made in (cls, torch_class_of(cls)))
     entry = entry_of(cls.forward)
-    entry.prepare_layout(None, cls, replace=True)
-    misfit = entry.late_misfit(entry.bound((ours, *inputs(cls, value)), options))
+    entry.prepare_scope_key(None, cls, replace=True)
+    misfit = entry.mismatch_after_error(entry.bound((ours, *inputs(cls, value)), options))
     if misfit is None:
         return False
     with pytest.raises(Exception):  # noqa: B017, PT011  # whatever torch has to say

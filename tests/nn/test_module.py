@@ -275,13 +275,13 @@ class TestStoredDims:
         refuses(module, 2, 5)
 
     def test_a_layer_that_is_torchs_own_keeps_plain_ints(self):
-        class Holds(Named):
+        class ValueConstraint(Named):
             def __init__(self, hidden: DimSize):
                 super().__init__()
                 self.norm = torch.nn.LayerNorm((hidden,))
                 self.held = nn.Sequential(torch.nn.Bilinear(hidden, hidden, 2 * hidden))
 
-        module = Holds(4)
+        module = ValueConstraint(4)
         sizes = [*module.norm.normalized_shape, module.held[0].in1_features, module.held[0].out_features]
         assert [(type(size), size) for size in sizes] == [(int, 4), (int, 4), (int, 8)]
 

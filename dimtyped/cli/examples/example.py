@@ -51,26 +51,26 @@ class Example:
         name: What `python -m dimtyped errors NAME` shows it by.
         title: The mistake in words.
         code: The lines that make it.
-        mend: A part of these lines, and what stands there once the error's advice is followed.
+        fix: A part of these lines, and what stands there once the error's advice is followed.
     """
 
     name: str
     title: str
     code: str
-    mend: tuple[str, str]
+    fix: tuple[str, str]
 
     @property
-    def mended(self) -> str:
-        """The lines with the mend applied."""
-        return self.code.replace(*self.mend)
+    def fixed(self) -> str:
+        """The lines with the fix applied."""
+        return self.code.replace(*self.fix)
 
     def outcome(self) -> Exception | Warning | None:
         """What the code raises, or warns of."""
         return _outcome(self.code, self.name)
 
     def mended_outcome(self) -> Exception | Warning | None:
-        """The same of the mended code: nothing."""
-        return _outcome(self.mended, self.name)
+        """The same of the fixed code: nothing."""
+        return _outcome(self.fixed, self.name)
 
     def text(self) -> str:
         """What a user sees."""

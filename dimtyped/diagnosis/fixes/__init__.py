@@ -1,6 +1,6 @@
-"""Mends: what to write instead, each proposed only where it makes the call fit."""
+"""Fixes: what to write instead, each proposed only where it makes the call fit."""
 
-from dimtyped.diagnosis.fixes.choice import mend_of
-from dimtyped.diagnosis.fixes.fix import Mend, Trial
+from dimtyped.diagnosis.fixes.choice import fix_of
+from dimtyped.diagnosis.fixes.fix import Fix, FixContext
 
-__all__ = ["Mend", "Trial", "mend_of"]
+__all__ = ["Fix", "FixContext", "fix_of"]

@@ -1,4 +1,4 @@
-"""Mends of whole arguments: one changed, several changed alike, two given the wrong way round."""
+"""Fixes of whole arguments: one changed, several changed alike, two given the wrong way round."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from dimtyped.annotations import arrays_in
-from dimtyped.diagnosis.fixes.fix import Mend, Trial, wanted_array
+from dimtyped.diagnosis.fixes.fix import Fix, FixContext, wanted_array
 from dimtyped.diagnosis.fixes.tensor import Change, axis_changes, changes_at, known_size, told, value_at, written
-from dimtyped.diagnosis.snapshot import Seen
+from dimtyped.diagnosis.snapshot import Snapshot
 
 _MOST = 8  # changes of one place that are tried together with another's
 
 
-def one_place(trial: Trial) -> Iterator[Mend]:
+def one_place(trial: FixContext) -> Iterator[Fix]:
     """One of the values that do not fit, changed."""
     for place in trial.places:
         value = value_at(trial, place)
@@ -25,7 +25,7 @@ def one_place(trial: Trial) -> Iterator[Mend]:
             yield from (_mend(place, change) for change in changes_at(trial, place, value) if change.text)
 
 
-def other_place(trial: Trial) -> Iterator[Mend]:
+def other_place(trial: FixContext) -> Iterator[Fix]:
     """A value that fits by itself, but has given others' names the wrong sizes."""
     for name in _tensor_parameters(trial):
         value = trial.argument(name)
@@ -33,13 +33,13 @@ def other_place(trial: Trial) -> Iterator[Mend]:
             yield from (_mend(name, change) for change in axis_changes(trial, name, value))
 
 
-def outvoted_place(trial: Trial) -> Iterator[Mend]:
+def outvoted_place(trial: FixContext) -> Iterator[Fix]:
     """The same where the calls around agree with what has been refused."""
-    if trial.is_outvoted:
+    if trial.outer_calls_disagree:
         yield from other_place(trial)
 
 
-def other_kind(trial: Trial) -> Iterator[Mend]:
+def other_kind(trial: FixContext) -> Iterator[Fix]:
     """Floats of another shape where integers are wanted: some other tensor, such as a state for token ids."""
     place = trial.places[0]
     value, array = value_at(trial, place), wanted_array(trial, place)
@@ -48,13 +48,15 @@ def other_kind(trial: Trial) -> Iterator[Mend]:
         return
     is_float = value.dtype is not None and value.dtype.is_floating_point
     if is_float and array.axes and array.dtypes is not None and torch.int64 in array.dtypes:
-        wanted = Seen(value.cls, dtype=torch.int64, shape=tuple(known_size(trial, axis) or 1 for axis in array.axes))
+        wanted = Snapshot(
+            value.cls, dtype=torch.int64, shape=tuple(known_size(trial, axis) or 1 for axis in array.axes)
+        )
         axes = ", ".join(axis.text for axis in array.axes)
         text = f"Give it token ids or other integers of ({axes}), not a float tensor such as a state."
-        yield Mend(text, {}, {place: wanted}, is_general=True)
+        yield Fix(text, {}, {place: wanted}, is_general=True)
 
 
-def swapped(trial: Trial) -> Iterator[Mend]:
+def swapped(trial: FixContext) -> Iterator[Fix]:
     """Two arguments given the wrong way round."""
     names = _tensor_parameters(trial)
     wrong = {place.partition("[")[0].partition(".")[0] for place in trial.places}
@@ -62,16 +64,16 @@ def swapped(trial: Trial) -> Iterator[Mend]:
         first, second = trial.argument(left), trial.argument(right)
         if wrong & {left, right} and first is not None and second is not None:
             text = f"`{left}` and `{right}` are swapped: they fit the other way round."
-            yield Mend(text, {left: right, right: left}, {left: second, right: first})
+            yield Fix(text, {left: right, right: left}, {left: second, right: first})
 
 
-def swapped_kinds(trial: Trial) -> Iterator[Mend]:
+def swapped_kinds(trial: FixContext) -> Iterator[Fix]:
     """The same where the two are of different kinds, so that nothing else is likelier."""
     if any(mismatch.kind in ("type", "dtype", "rank") for mismatch in trial.mismatches):
         yield from swapped(trial)
 
 
-def all_alike(trial: Trial) -> Iterator[Mend]:
+def all_alike(trial: FixContext) -> Iterator[Fix]:
     """One change made to every item that does not fit."""
     argument = trial.places[0].partition("[")[0]
     if len(trial.places) < 2 or any(not place.startswith(f"{argument}[") for place in trial.places):
@@ -84,10 +86,10 @@ def all_alike(trial: Trial) -> Iterator[Mend]:
             text = (
                 change.text.replace("{}", each[argument]) if len(each) == 1 else f"Each of them as `{code[2:]}` fits."
             )
-            yield Mend(text, each, changes)
+            yield Fix(text, each, changes)
 
 
-def two_places(trial: Trial) -> Iterator[Mend]:
+def two_places(trial: FixContext) -> Iterator[Fix]:
     """A change of each of two values that do not fit."""
     if len(trial.places) != 2:
         return
@@ -98,10 +100,10 @@ def two_places(trial: Trial) -> Iterator[Mend]:
     for left, right in itertools.product(*choices):
         code = {first: written(first, left), second: written(second, right)}
         text = f"`{code[first]}` and `{code[second]}` fit."
-        yield Mend(text, code, {first: left.value, second: right.value})
+        yield Fix(text, code, {first: left.value, second: right.value})
 
 
-def _tensor_parameters(trial: Trial) -> list[str]:
+def _tensor_parameters(trial: FixContext) -> list[str]:
     """The parameters that take tensors and were given something other than None, each as one value."""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = (p for p in trial.call.signature.parameters if p.kind not in several and arrays_in(p.hint))
@@ -109,15 +111,15 @@ def _tensor_parameters(trial: Trial) -> list[str]:
     return [name for name, value in given if value is not None and value.cls is not type(None)]
 
 
-def _mend(place: str, change: Change) -> Mend:
-    return Mend(told(place, change), {place: written(place, change)}, {place: change.value})
+def _mend(place: str, change: Change) -> Fix:
+    return Fix(told(place, change), {place: written(place, change)}, {place: change.value})
 
 
-def _by_code(trial: Trial, place: str) -> dict[str, Change]:
+def _by_code(trial: FixContext, place: str) -> dict[str, Change]:
     return {change.code: change for change in _alone(trial, place, lambda change: bool(change.text))}
 
 
-def _alone(trial: Trial, place: str, wanted: Callable[[Change], bool]) -> Iterator[Change]:
+def _alone(trial: FixContext, place: str, wanted: Callable[[Change], bool]) -> Iterator[Change]:
     """The changes after which this place fits, whatever is wrong with others."""
     value = value_at(trial, place)
     if value is not None:
@@ -126,9 +128,9 @@ def _alone(trial: Trial, place: str, wanted: Callable[[Change], bool]) -> Iterat
                 yield change
 
 
-def _each(trial: Trial, argument: str, code: str) -> dict[str, str]:
+def _each(trial: FixContext, argument: str, code: str) -> dict[str, str]:
     """The code that changes every item of an argument, or each of the wrong ones by itself."""
-    value: Seen | None = trial.argument(argument)
+    value: Snapshot | None = trial.argument(argument)
     items: Any = value.items if value is not None else None
     if items is not None and len(items) == len(trial.places) and value is not None and value.cls in (tuple, list):
         inner = f"{code.replace('{}', 'part')} for part in {argument}"

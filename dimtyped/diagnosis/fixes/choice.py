@@ -1,13 +1,13 @@
-"""Which mend is shown: the first of all that make the call fit."""
+"""Which fix is shown: the first of all that make the call fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from dimtyped.diagnosis.fixes import arguments, layers, packed, recurrent
-from dimtyped.diagnosis.fixes.fix import Mend, Trial
+from dimtyped.diagnosis.fixes.fix import Fix, FixContext
 
-_PROPOSERS: tuple[Callable[[Trial], Iterator[Mend]], ...] = (  # the surer of its cause, the earlier
+_PROPOSERS: tuple[Callable[[FixContext], Iterator[Fix]], ...] = (  # the surer of its cause, the earlier
     arguments.swapped_kinds,
     arguments.outvoted_place,
     recurrent.pair,
@@ -44,10 +44,10 @@ _UNTRIED = (
 )  # what torch or a user's own expression refuses: fitting the annotations says nothing
 
 
-def mend_of(trial: Trial) -> Mend | None:
-    """The mend to show, or None where the pattern is not known."""
+def fix_of(trial: FixContext) -> Fix | None:
+    """The fix to show, or None where the pattern is not known."""
     if all(mismatch.kind == "extent" for mismatch in trial.mismatches):
         return layers.advice(trial)
     if not trial.call.signature.expressible or any(mismatch.kind in _UNTRIED for mismatch in trial.mismatches):
         return None
-    return next((mend for propose in _PROPOSERS for mend in propose(trial) if trial.fits(mend)), None)
+    return next((fix for propose in _PROPOSERS for fix in propose(trial) if trial.fits(fix)), None)

@@ -1,4 +1,4 @@
-"""What a mend is, and how one is tried: on the shapes of the failed call."""
+"""What a fix is, and how one is tried: on the shapes of the failed call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 
 from dimtyped.annotations import ArrayHint, Hint
 from dimtyped.diagnosis.mismatch import Binding, Call, Findings, Mismatch, is_within
-from dimtyped.diagnosis.snapshot import Seen
+from dimtyped.diagnosis.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
+class Fix:
     """A sentence for the user, and the same as data.
 
     Args:
@@ -29,15 +29,15 @@ class Mend:
 
     text: str
     code: Mapping[str, str]
-    changes: Mapping[str, Seen]
+    changes: Mapping[str, Snapshot]
     renamed: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     is_general: bool = False
     is_other_form: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One failed call, to try mends on.
+class FixContext:
+    """One failed call, to try fixes on.
 
     Args:
         call: The call.
@@ -74,32 +74,32 @@ class Trial:
         """What does not fit at one place."""
         return [mismatch for mismatch in self.mismatches if mismatch.place == place]
 
-    def fits(self, mend: Mend) -> bool:
-        """Whether the whole call fits once the mend is applied, and torch too would take these sizes."""
-        if mend.is_other_form:
+    def fits(self, fix: Fix) -> bool:
+        """Whether the whole call fits once the fix is applied, and torch too would take these sizes."""
+        if fix.is_other_form:
             return True
-        found = self.call.check(mend.changes, mend.renamed)
-        return not found.mismatches and not found.undecided and not self._is_refused(mend)
+        found = self.call.check(fix.changes, fix.renamed)
+        return not found.mismatches and not found.undecided and not self._is_refused(fix)
 
-    def _is_refused(self, mend: Mend) -> bool:
-        """Whether a layer of ours knows why torch refuses the mended sizes, or cannot tell without their values."""
+    def _is_refused(self, fix: Fix) -> bool:
+        """Whether a layer of ours knows why torch refuses the fixed sizes, or cannot tell without their values."""
         rule = getattr(getattr(self.owner, "contract", None), "refuses", None)
-        if rule is None or not mend.changes:
+        if rule is None or not fix.changes:
             return False
         given = {name: _as_tensor(value) for name, value in self.call.values.items()}
-        given.update({name: _as_tensor(value) for name, value in mend.changes.items() if name in given})
+        given.update({name: _as_tensor(value) for name, value in fix.changes.items() if name in given})
         values = [given.get(p.name, p.default) for p in self.call.signature.parameters]
         try:
             return any(True for _ in rule(self.owner, *values[1:]))
         except (RuntimeError, NotImplementedError, IndexError, AttributeError, TypeError):
             return True  # the rule reads what only a real tensor has
 
-    def fits_at(self, place: str, value: Seen) -> bool:
+    def fits_at(self, place: str, value: Snapshot) -> bool:
         """Whether a place fits once this value stands there."""
         found = self.call.check({place: value}).mismatches
         return not any(is_within(mismatch.place, place) for mismatch in found)
 
-    def argument(self, name: str) -> Seen | None:
+    def argument(self, name: str) -> Snapshot | None:
         """What was given for a parameter."""
         return self.call.values.get(name)
 
@@ -108,7 +108,7 @@ class Trial:
         return next((p.hint for p in self.call.signature.parameters if p.name == name), None)
 
     @property
-    def is_outvoted(self) -> bool:
+    def outer_calls_disagree(self) -> bool:
         """Whether the calls around agree with the size that does not fit: then what has bound the name is wrong."""
         wrong = self.mismatches[0]
         return wrong.kind == "size" and self.outer.get(self.label(wrong.dim)) == wrong.actual
@@ -127,30 +127,30 @@ def subject(place: str) -> str:
     return f"result{place[len('return') :]}" if re.match(r"return\b", place) else place
 
 
-def sizes_of(value: Seen) -> tuple[int, ...] | None:
+def sizes_of(value: Snapshot) -> tuple[int, ...] | None:
     """The shape of a tensor whose sizes are all numbers; those of ragged ones are not. A PackedSequence has no such shape."""
     shape = value.shape if value.items is None else None
     return shape if shape is not None and all(isinstance(size, int) for size in shape) else None  # type: ignore[return-value]  # checked here
 
 
-def reshaped(value: Seen, shape: tuple[int, ...]) -> Seen:
+def reshaped(value: Snapshot, shape: tuple[int, ...]) -> Snapshot:
     """The same tensor in another shape."""
-    return Seen(computed(value), dtype=value.dtype, shape=shape)
+    return Snapshot(computed(value), dtype=value.dtype, shape=shape)
 
 
-def computed(value: Seen) -> type:
+def computed(value: Snapshot) -> type:
     """The class of what is computed from a tensor: of a parameter, no parameter."""
     return torch.Tensor if issubclass(value.cls, torch.nn.Parameter) else value.cls
 
 
-def _as_tensor(value: Seen) -> Any:
+def _as_tensor(value: Snapshot) -> Any:
     """What a value would be, without its numbers where these are not at hand."""
     if value.is_at_hand or sizes_of(value) is None:
         return value.value
     return torch.empty(sizes_of(value) or (), dtype=value.dtype, device="meta")
 
 
-def wanted_array(trial: Trial, place: str) -> ArrayHint | None:
+def wanted_array(trial: FixContext, place: str) -> ArrayHint | None:
     """The annotation that a place comes nearest to, where it is a tensor's."""
     hint = trial.at(place)[0].hint if trial.at(place) else trial.hint(place)
     return hint if isinstance(hint, ArrayHint) else None

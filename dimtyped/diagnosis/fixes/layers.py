@@ -1,4 +1,4 @@
-"""Mends that know which layer was called."""
+"""Fixes that know which layer was called."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import torch
 
-from dimtyped.diagnosis.fixes.fix import Mend, Trial, reshaped, sizes_of
-from dimtyped.diagnosis.snapshot import Seen
+from dimtyped.diagnosis.fixes.fix import Fix, FixContext, reshaped, sizes_of
+from dimtyped.diagnosis.snapshot import Snapshot
 from dimtyped.names import are_twins
 
 _INPUTS = ("input", "query", "key", "value", "src", "tgt", "memory")
 _CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
-_NOTHING = Seen(type(None))
+_NOTHING = Snapshot(type(None))
 _CONVOLUTIONS = {
     "Conv1d": 1,
     "Conv2d": 2,
@@ -23,7 +23,7 @@ _CONVOLUTIONS = {
 }
 
 
-def class_axis(trial: Trial) -> Iterator[Mend]:
+def class_axis(trial: FixContext) -> Iterator[Fix]:
     """Scores whose classes are the last axis, for a loss that wants them second."""
     value = trial.argument("input")
     shape = sizes_of(value) if value is not None else None
@@ -32,23 +32,23 @@ def class_axis(trial: Trial) -> Iterator[Mend]:
     order = (0, len(shape) - 1, *range(1, len(shape) - 1))
     code = f"input.permute({', '.join(map(str, order))})"
     moved = reshaped(value, tuple(shape[index] for index in order))
-    yield Mend(f"The classes are axis 1: `{code}` fits.", {"input": code}, {"input": moved})
+    yield Fix(f"The classes are axis 1: `{code}` fits.", {"input": code}, {"input": moved})
 
 
-def one_hot(trial: Trial) -> Iterator[Mend]:
+def one_hot(trial: FixContext) -> Iterator[Fix]:
     """A target with an axis of classes where the number of each class is wanted."""
     given, target = trial.argument("input"), trial.argument("target")
     if not isinstance(trial.owner, _CLASSIFIERS) or given is None or target is None or target.shape != given.shape:
         return
     axis = min(1, len(given.shape or ()) - 1)
     code, shape = f"target.argmax({axis})", sizes_of(target) or ()
-    made = Seen(torch.Tensor, dtype=torch.int64, shape=(*shape[:axis], *shape[axis + 1 :]))
-    yield Mend(
+    made = Snapshot(torch.Tensor, dtype=torch.int64, shape=(*shape[:axis], *shape[axis + 1 :]))
+    yield Fix(
         f"Is `target` one-hot? The number of each class is wanted: `{code}` fits.", {"target": code}, {"target": made}
     )
 
 
-def sequence_first(trial: Trial) -> Iterator[Mend]:
+def sequence_first(trial: FixContext) -> Iterator[Fix]:
     """Inputs with the batch first, for an attention or transformer layer that was made without `batch_first`."""
     shapes = {name: sizes_of(trial.argument(name) or _NOTHING) or () for name in _INPUTS}
     batched = {name: shape for name, shape in shapes.items() if len(shape) == 3}
@@ -59,19 +59,19 @@ def sequence_first(trial: Trial) -> Iterator[Mend]:
     *first, last = (f"`{name}`" for name in batched)
     told = f"{', '.join(first)} and {last}" if first else last
     kind = type(trial.owner).__name__
-    yield Mend(f"Is the batch first in {told}? Then make this {kind}(..., batch_first=True).", code, moved)
+    yield Fix(f"Is the batch first in {told}? Then make this {kind}(..., batch_first=True).", code, moved)
 
 
-def lookup(trial: Trial) -> Iterator[Mend]:
+def lookup(trial: FixContext) -> Iterator[Fix]:
     """Integers where features are wanted: ids that no embedding has looked up."""
     wrong, shape = trial.mismatches[0], _shape_of_input(trial)
     if shape and wrong.value.dtype in (torch.int64, torch.int32) and isinstance(wrong.expected, int):
-        made = Seen(torch.Tensor, dtype=torch.float32, shape=(*shape, wrong.expected))
+        made = Snapshot(torch.Tensor, dtype=torch.float32, shape=(*shape, wrong.expected))
         text = f"If these are token ids, look them up first, in an nn.Embedding(vocab, {wrong.expected})."
-        yield Mend(text, {}, {wrong.place: made}, is_general=True, is_other_form=True)
+        yield Fix(text, {}, {wrong.place: made}, is_general=True, is_other_form=True)
 
 
-def channel_axis(trial: Trial) -> Iterator[Mend]:
+def channel_axis(trial: FixContext) -> Iterator[Fix]:
     """Images with their channels last."""
     value = trial.argument("input")
     spatial = _CONVOLUTIONS.get(type(trial.owner).__name__)
@@ -83,10 +83,10 @@ def channel_axis(trial: Trial) -> Iterator[Mend]:
     code = f"input.permute({', '.join(map(str, order))})"
     moved = reshaped(value, tuple(shape[index] for index in order))
     axes = ("the length", "height and width", "depth, height and width")[spatial - 1]
-    yield Mend(f"The channels come before {axes}: `{code}` fits.", {"input": code}, {"input": moved})
+    yield Fix(f"The channels come before {axes}: `{code}` fits.", {"input": code}, {"input": moved})
 
 
-def projection(trial: Trial) -> Iterator[Mend]:
+def projection(trial: FixContext) -> Iterator[Fix]:
     """A width that the layer was not made for: another layer before it, or the layer made for it."""
     wrong, shape = trial.mismatches[0], _shape_of_input(trial)
     if wrong.axis is None or not shape:
@@ -95,10 +95,10 @@ def projection(trial: Trial) -> Iterator[Mend]:
     if made is not None:
         changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
         text = f"Make this layer with {_size_words(trial)}, or put `{made}` before it."
-        yield Mend(text, {wrong.place: f"{made}({wrong.place})"}, {wrong.place: changed}, is_general=True)
+        yield Fix(text, {wrong.place: f"{made}({wrong.place})"}, {wrong.place: changed}, is_general=True)
 
 
-def flat_batch(trial: Trial) -> Iterator[Mend]:
+def flat_batch(trial: FixContext) -> Iterator[Fix]:
     """A feature map of which the batch was flattened too; the calls around know the batch."""
     wrong, shape = trial.mismatches[0], _shape_of_input(trial)
     if len(shape) != 1 or not wrong.expected or shape[0] % wrong.expected:
@@ -108,10 +108,10 @@ def flat_batch(trial: Trial) -> Iterator[Mend]:
         code = f"{wrong.place}.unflatten(0, ({batch}, {wrong.expected}))"
         text = f"The batch of {batch} is flattened too: `{code}` fits; flatten(1) keeps it apart."
         changed = reshaped(wrong.value, (batch, wrong.expected))
-        yield Mend(text, {wrong.place: code}, {wrong.place: changed})
+        yield Fix(text, {wrong.place: code}, {wrong.place: changed})
 
 
-def concatenation(trial: Trial) -> Iterator[Mend]:
+def concatenation(trial: FixContext) -> Iterator[Fix]:
     """A part of what the layer takes, as the embedding alone where it takes `embed+context`."""
     wrong, shape = trial.mismatches[0], _shape_of_input(trial)
     whole = trial.label(wrong.dim)
@@ -122,10 +122,10 @@ def concatenation(trial: Trial) -> Iterator[Mend]:
         parts.remove(trial.meaning)
         changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
         text = f"It is `{trial.meaning}` alone: join it with `{'+'.join(parts)}` first, by torch.cat over this axis."
-        yield Mend(text, {}, {wrong.place: changed}, is_other_form=True)
+        yield Fix(text, {}, {wrong.place: changed}, is_other_form=True)
 
 
-def folded_batch(trial: Trial) -> Iterator[Mend]:
+def folded_batch(trial: FixContext) -> Iterator[Fix]:
     """More results than the batch has, by a whole factor: another axis went into it, as view(-1, ...) makes it."""
     wrong, owner = trial.mismatches[0], trial.owner
     is_result = wrong.place == "return" and isinstance(owner, torch.nn.Module)
@@ -140,10 +140,10 @@ def folded_batch(trial: Trial) -> Iterator[Mend]:
     )
     shape = sizes_of(wrong.value) or (0,)
     changed = reshaped(wrong.value, (wrong.expected, *shape[1:]))
-    yield Mend(text, {}, {wrong.place: changed}, is_general=True)
+    yield Fix(text, {}, {wrong.place: changed}, is_general=True)
 
 
-def repetition(trial: Trial) -> Iterator[Mend]:
+def repetition(trial: FixContext) -> Iterator[Fix]:
     """One channel for a layer of several."""
     wrong, shape = trial.mismatches[0], _shape_of_input(trial)
     if wrong.axis is None or not shape or shape[wrong.axis] != 1:
@@ -152,10 +152,10 @@ def repetition(trial: Trial) -> Iterator[Mend]:
     code = f"{wrong.place}.expand({sizes})"
     changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
     text = f"Make this layer with {_size_words(trial)}, or repeat that axis: `{code}`."
-    yield Mend(text, {wrong.place: code}, {wrong.place: changed}, is_general=True)
+    yield Fix(text, {wrong.place: code}, {wrong.place: changed}, is_general=True)
 
 
-def _shape_of_input(trial: Trial) -> tuple[int, ...]:
+def _shape_of_input(trial: FixContext) -> tuple[int, ...]:
     """The shape of a layer's input of which just the width is not what the layer was made for."""
     wrong = trial.mismatches[0]
     contract = getattr(trial.owner, "contract", None)
@@ -163,7 +163,7 @@ def _shape_of_input(trial: Trial) -> tuple[int, ...]:
     return (sizes_of(wrong.value) or ()) if is_width and isinstance(wrong.expected, int) else ()
 
 
-def _size_words(trial: Trial) -> str:
+def _size_words(trial: FixContext) -> str:
     """The size that the layer would have to be made with: `2*embed=256`."""
     wrong = trial.mismatches[0]
     return f"{trial.meaning or trial.label(wrong.dim)}={wrong.actual}"
@@ -177,7 +177,7 @@ def _maker(layer: torch.nn.Module, axis: int, have: int, want: int) -> str | Non
     return f"nn.Linear({have}, {want})" if axis == -1 and have > 0 else None
 
 
-def advice(trial: Trial) -> Mend | None:
+def advice(trial: FixContext) -> Fix | None:
     """What to do about a size that torch refuses; there is no other tensor to propose."""
     wrong = trial.mismatches[0]
     text = ""
@@ -188,13 +188,13 @@ def advice(trial: Trial) -> Mend | None:
         text = "DataLoader(..., drop_last=True) leaves such a batch out; model.eval() needs no statistics of it."
     elif hasattr(trial.owner, "kernel_size") and str(wrong.expected).startswith("at least"):
         text = "It is smaller than the kernel: give a larger input, a smaller kernel_size or more padding."
-    return Mend(text, {}, {}, is_general=True) if text else None
+    return Fix(text, {}, {}, is_general=True) if text else None
 
 
-def misspelt(trial: Trial) -> Iterator[Mend]:
+def misspelt(trial: FixContext) -> Iterator[Fix]:
     """A name in the annotation that looks like a misspelling of another one."""
     for wrong in trial.mismatches:
         for name in trial.findings.bindings:
             if wrong.kind == "size" and are_twins(wrong.dim, name):
                 text = f"Did you mean `{name}` where the annotation of `{wrong.place}` says `{wrong.dim}`?"
-                yield Mend(text, {}, {}, {(wrong.place, wrong.dim): name})
+                yield Fix(text, {}, {}, {(wrong.place, wrong.dim): name})

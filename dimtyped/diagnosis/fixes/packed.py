@@ -1,4 +1,4 @@
-"""Mends of packed sequences: one where a padded tensor is wanted, and the other way round."""
+"""Fixes of packed sequences: one where a padded tensor is wanted, and the other way round."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from dimtyped.diagnosis.fixes.fix import Mend, Trial, sizes_of, subject, wanted_array
+from dimtyped.diagnosis.fixes.fix import Fix, FixContext, sizes_of, subject, wanted_array
 from dimtyped.diagnosis.fixes.tensor import value_at
 from dimtyped.diagnosis.mismatch import unpacked
-from dimtyped.diagnosis.snapshot import Seen
+from dimtyped.diagnosis.snapshot import Snapshot
 
 
-def packing(trial: Trial) -> Iterator[Mend]:
+def packing(trial: FixContext) -> Iterator[Fix]:
     """A padded tensor where a PackedSequence is wanted."""
     place = trial.places[0]
     array, value = wanted_array(trial, place), value_at(trial, place)
@@ -22,11 +22,11 @@ def packing(trial: Trial) -> Iterator[Mend]:
         return
     for first, packed in (("batch_first=True, ", shape), ("", (shape[1], shape[0], *shape[2:]))):
         code = f"pack_padded_sequence({subject(place)}, lengths, {first}enforce_sorted=False)"
-        made = Seen(PackedSequence, dtype=value.dtype, shape=packed)
-        yield Mend(f"Pack it, with the length of each sequence: `{code}`.", {}, {place: made})
+        made = Snapshot(PackedSequence, dtype=value.dtype, shape=packed)
+        yield Fix(f"Pack it, with the length of each sequence: `{code}`.", {}, {place: made})
 
 
-def padding(trial: Trial) -> Iterator[Mend]:
+def padding(trial: FixContext) -> Iterator[Fix]:
     """A PackedSequence where a tensor is wanted: padded, or its steps one after the other."""
     place = trial.places[0]
     value = value_at(trial, place)
@@ -37,5 +37,5 @@ def padding(trial: Trial) -> Iterator[Mend]:
     for first, padded in (("batch_first=True", shape), ("", (*shape[1::-1], *shape[2:]))):
         code = f"torch.nn.utils.rnn.pad_packed_sequence({name}{', ' if first else ''}{first})[0]"
         text = f"Pad it: `{code.removeprefix('torch.nn.utils.rnn.')}` fits."
-        yield Mend(text, {place: code}, {place: Seen(torch.Tensor, dtype=data.dtype, shape=padded)})
-    yield Mend(f"`{name}.data`, its steps one after the other, fits.", {place: f"{name}.data"}, {place: data})
+        yield Fix(text, {place: code}, {place: Snapshot(torch.Tensor, dtype=data.dtype, shape=padded)})
+    yield Fix(f"`{name}.data`, its steps one after the other, fits.", {place: f"{name}.data"}, {place: data})

@@ -1,4 +1,4 @@
-"""Mends of recurrent layers' states and inputs, where the layer itself or a model around it shows the cause."""
+"""Fixes of recurrent layers' states and inputs, where the layer itself or a model around it shows the cause."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from dimtyped.diagnosis.fixes.fix import Mend, Trial, reshaped, sizes_of, subject
-from dimtyped.diagnosis.snapshot import Seen
+from dimtyped.diagnosis.fixes.fix import Fix, FixContext, reshaped, sizes_of, subject
+from dimtyped.diagnosis.snapshot import Snapshot
 
 
-def pair(trial: Trial) -> Iterator[Mend]:
+def pair(trial: FixContext) -> Iterator[Fix]:
     """`(h, c)` for a layer that takes h alone, and the reverse."""
     layer, place = trial.owner, trial.places[0]
     if not isinstance(layer, torch.nn.RNNBase) or place != "hx":
@@ -21,15 +21,15 @@ def pair(trial: Trial) -> Iterator[Mend]:
         return
     if layer.mode != "LSTM" and value.items is not None and len(value.items) == 2:
         text = f"It is the (h, c) of an LSTM; {_article(layer)} takes h alone: `hx[0]` fits."
-        yield Mend(text, {place: "hx[0]"}, {place: value.items[0][1]})
+        yield Fix(text, {place: "hx[0]"}, {place: value.items[0][1]})
     if layer.mode == "LSTM" and value.shape is not None:
-        zeros = Seen(value.cls, dtype=value.dtype, shape=value.shape)
-        both = Seen(tuple, items=((0, value), (1, zeros)))
+        zeros = Snapshot(value.cls, dtype=value.dtype, shape=value.shape)
+        both = Snapshot(tuple, items=((0, value), (1, zeros)))
         text = "An LSTM's state is a pair (h, c): `(hx, torch.zeros_like(hx))` starts c from zeros."
-        yield Mend(text, {place: "(hx, torch.zeros_like(hx))"}, {place: both})
+        yield Fix(text, {place: "(hx, torch.zeros_like(hx))"}, {place: both})
 
 
-def batch_first(trial: Trial) -> Iterator[Mend]:
+def batch_first(trial: FixContext) -> Iterator[Fix]:
     """An input the other way round than `batch_first` says."""
     layer = trial.owner
     value = trial.argument("input")
@@ -42,10 +42,10 @@ def batch_first(trial: Trial) -> Iterator[Mend]:
         "or `input.permute(1, 0, 2)` fits."
     )
     changed = reshaped(value, (second, first, width))
-    yield Mend(text, {"input": "input.permute(1, 0, 2)"}, {"input": changed})
+    yield Fix(text, {"input": "input.permute(1, 0, 2)"}, {"input": changed})
 
 
-def one_step(trial: Trial) -> Iterator[Mend]:
+def one_step(trial: FixContext) -> Iterator[Fix]:
     """One step of a batch, (batch, embed), which reads as one unbatched sequence; the state shows what it is."""
     layer, value = trial.owner, trial.argument("input")
     parts = _parts(trial.argument("hx"))
@@ -57,10 +57,10 @@ def one_step(trial: Trial) -> Iterator[Mend]:
         code = f"input.unsqueeze({axis})"
         changed = reshaped(value, (shape[0], 1, shape[1]) if axis else (1, *shape))
         text = f"Without an axis `seq` it is one unbatched sequence: `{code}` makes it one step of a batch."
-        yield Mend(text, {"input": code}, {"input": changed}, is_other_form=True)
+        yield Fix(text, {"input": code}, {"input": changed}, is_other_form=True)
 
 
-def unbatched_state(trial: Trial) -> Iterator[Mend]:
+def unbatched_state(trial: FixContext) -> Iterator[Fix]:
     """A state with an axis for the batch, for an input without one."""
     value = trial.argument("input")
     if isinstance(trial.owner, torch.nn.RNNBase) and value is not None and len(sizes_of(value) or ()) == 2:
@@ -68,7 +68,7 @@ def unbatched_state(trial: Trial) -> Iterator[Mend]:
         yield from _state_mends(trial, _without_batch, "squeeze(1)", rule)
 
 
-def both_directions(trial: Trial) -> Iterator[Mend]:
+def both_directions(trial: FixContext) -> Iterator[Fix]:
     """The final state of a bidirectional layer, for a layer that is as wide as both directions."""
     wrong, shape = trial.mismatches[0], sizes_of(trial.mismatches[0].value) or ()
     if wrong.kind != "size" or len(shape) != 3 or wrong.axis != 2 or isinstance(trial.owner, torch.nn.RNNBase):
@@ -81,11 +81,11 @@ def both_directions(trial: Trial) -> Iterator[Mend]:
         f"It is the final state of the bidirectional `{found[0]}`: `{code}` joins its last layer's directions; "
         "the outputs of all steps are what it returns first."
     )
-    changed = Seen(wrong.value.cls, dtype=wrong.value.dtype, shape=(shape[1], 2 * shape[2]))
-    yield Mend(text, {wrong.place: code}, {wrong.place: changed})
+    changed = Snapshot(wrong.value.cls, dtype=wrong.value.dtype, shape=(shape[1], 2 * shape[2]))
+    yield Fix(text, {wrong.place: code}, {wrong.place: changed})
 
 
-def state_order(trial: Trial) -> Iterator[Mend]:
+def state_order(trial: FixContext) -> Iterator[Fix]:
     """A state in batch-first order: `batch_first` does not move it."""
     layer = trial.owner
     if not isinstance(layer, torch.nn.RNNBase):
@@ -94,24 +94,24 @@ def state_order(trial: Trial) -> Iterator[Mend]:
     yield from _state_mends(trial, _swap_front, "permute(1, 0, 2)", rule)
 
 
-def smaller_batch(trial: Trial) -> Iterator[Mend]:
+def smaller_batch(trial: FixContext) -> Iterator[Fix]:
     """A state kept from a batch of another size, such as the one before a smaller last batch."""
     wrong = trial.mismatches[0]
     have, want = wrong.actual, wrong.expected
     if wrong.kind != "size" or wrong.axis != 1 or not isinstance(have, int) or not isinstance(want, int):
         return
     argument = wrong.place.partition("[")[0]
-    if trial.is_outvoted or not _is_state(trial, wrong.value, want):
+    if trial.outer_calls_disagree or not _is_state(trial, wrong.value, want):
         return
     if have > want:
         rule = "A smaller last batch? `{}` cuts the state; DataLoader(..., drop_last=True) leaves it out."
         yield from _state_mends(trial, lambda part: _cut(part, want), f"[:, :{want}].contiguous()", rule, argument)
     elif isinstance(trial.owner, torch.nn.RNNBase):
         text = f"The state is another batch's: without `{argument}` this one starts from zeros."
-        yield Mend(text, {argument: "None"}, {argument: Seen(type(None), text="None")})
+        yield Fix(text, {argument: "None"}, {argument: Snapshot(type(None), text="None")})
 
 
-def bridge(trial: Trial) -> Iterator[Mend]:
+def bridge(trial: FixContext) -> Iterator[Fix]:
     """A state of other layers, directions or width: StateBridge maps one to the other."""
     argument = trial.places[0].partition("[")[0]
     value = trial.argument(argument)
@@ -134,10 +134,10 @@ def bridge(trial: Trial) -> Iterator[Mend]:
         else:
             code = f"nn.StateBridge({source[0]}, {own})"
             text = f"It is {_difference(source, parts[0], made)}: `{code}` learns the map between the two."
-        yield Mend(text, {argument: f"{code}({argument})"}, {argument: made})
+        yield Fix(text, {argument: f"{code}({argument})"}, {argument: made})
 
 
-def _state_mends(trial: Trial, change: Any, code: str, rule: str, argument: str = "hx") -> Iterator[Mend]:
+def _state_mends(trial: FixContext, change: Any, code: str, rule: str, argument: str = "hx") -> Iterator[Fix]:
     """The same change of a state, or of both parts of an LSTM's."""
     value = trial.argument(argument)
     joint = code if code.startswith("[") else f".{code}"
@@ -146,27 +146,25 @@ def _state_mends(trial: Trial, change: Any, code: str, rule: str, argument: str 
     if value.items is None:
         changed = change(value)
         if changed is not None:
-            yield Mend(
-                rule.format(f"{subject(argument)}{joint}"), {argument: f"{argument}{joint}"}, {argument: changed}
-            )
+            yield Fix(rule.format(f"{subject(argument)}{joint}"), {argument: f"{argument}{joint}"}, {argument: changed})
         return
     parts = [change(item) for _, item in value.items]
     if all(part is not None for part in parts):
         written = f"tuple(part{joint} for part in {argument})"
-        yield Mend(rule.format(written), {argument: written}, {argument: Seen(tuple, items=tuple(enumerate(parts)))})
+        yield Fix(rule.format(written), {argument: written}, {argument: Snapshot(tuple, items=tuple(enumerate(parts)))})
 
 
-def _swap_front(value: Seen) -> Seen | None:
+def _swap_front(value: Snapshot) -> Snapshot | None:
     shape = sizes_of(value)
     return reshaped(value, (shape[1], shape[0], shape[2])) if shape is not None and len(shape) == 3 else None
 
 
-def _without_batch(value: Seen) -> Seen | None:
+def _without_batch(value: Snapshot) -> Snapshot | None:
     shape = sizes_of(value) or ()
     return reshaped(value, (shape[0], shape[2])) if len(shape) == 3 and shape[1] == 1 else None
 
 
-def _cut(value: Seen, size: int) -> Seen | None:
+def _cut(value: Snapshot, size: int) -> Snapshot | None:
     shape = sizes_of(value)
     return reshaped(value, (shape[0], size, *shape[2:])) if shape is not None and len(shape) == 3 else None
 
@@ -174,7 +172,7 @@ def _cut(value: Seen, size: int) -> Seen | None:
 # Which layers have such a state ---------------------------------------------------------------------------------------
 
 
-def _parts(value: Seen | None) -> tuple[Seen, ...]:
+def _parts(value: Snapshot | None) -> tuple[Snapshot, ...]:
     """The tensors of a state: h, or h and c."""
     if value is None:
         return ()
@@ -184,7 +182,7 @@ def _parts(value: Seen | None) -> tuple[Seen, ...]:
     return (value,) if sizes_of(value) is not None else ()
 
 
-def _is_state(trial: Trial, value: Seen, batch: int) -> bool:
+def _is_state(trial: FixContext, value: Snapshot, batch: int) -> bool:
     """Whether, but for its batch, a tensor is the state of a recurrent layer of the module that was called."""
     shape = sizes_of(value) or ()
     if len(shape) != 3:
@@ -207,16 +205,18 @@ def _state_shapes(layer: torch.nn.RNNBase, *batch: int) -> list[tuple[int, ...]]
     return [*shapes, (count, *batch, layer.hidden_size)] if layer.mode == "LSTM" else shapes
 
 
-def _first_state(target: torch.nn.RNNBase, parts: tuple[Seen, ...]) -> Seen | None:
+def _first_state(target: torch.nn.RNNBase, parts: tuple[Snapshot, ...]) -> Snapshot | None:
     """What a bridge would make of a state for this layer."""
     shape = sizes_of(parts[0]) or ()
     if len(shape) not in (2, 3):
         return None
     made = [reshaped(parts[0], wanted) for wanted in _state_shapes(target, *shape[1:-1])]
-    return made[0] if len(made) == 1 else Seen(tuple, items=tuple(enumerate(made)))
+    return made[0] if len(made) == 1 else Snapshot(tuple, items=tuple(enumerate(made)))
 
 
-def _source_of(trial: Trial, parts: tuple[Seen, ...], *, is_part: bool = False) -> tuple[str, torch.nn.RNNBase] | None:
+def _source_of(
+    trial: FixContext, parts: tuple[Snapshot, ...], *, is_part: bool = False
+) -> tuple[str, torch.nn.RNNBase] | None:
     """The layer of the running model whose final state this is, or its first part, where just one can be."""
     shapes = [sizes_of(part) or () for part in parts]
     batch = shapes[0][1:-1]
@@ -229,7 +229,7 @@ def _path_in(root: Any, layer: torch.nn.Module) -> str:
     return next((name for name, module in _layers_in(root) if module is layer), "")
 
 
-def _difference(source: tuple[str, torch.nn.RNNBase], given: Seen, made: Seen) -> str:
+def _difference(source: tuple[str, torch.nn.RNNBase], given: Snapshot, made: Snapshot) -> str:
     """What sets the source's state apart, in words."""
     path, layer = source
     have: tuple[int, ...] = sizes_of(given) or (0,)

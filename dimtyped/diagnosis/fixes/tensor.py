@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from dimtyped.annotations import TORCH_DTYPES, ArrayHint, Axis, Hint, Kind, TupleHint, arrays_in
-from dimtyped.diagnosis.fixes.fix import Trial, computed, reshaped, sizes_of, subject, wanted_array
-from dimtyped.diagnosis.snapshot import Seen
+from dimtyped.diagnosis.fixes.fix import FixContext, computed, reshaped, sizes_of, subject, wanted_array
+from dimtyped.diagnosis.snapshot import Snapshot
 
 _MOST_AXES = 5  # beyond that an order of axes is no longer a guess that a reader can check
 _SHORT = (torch.float16, torch.bfloat16)
@@ -43,10 +43,10 @@ class Change:
 
     code: str
     text: str
-    value: Seen
+    value: Snapshot
 
 
-def changes_at(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
+def changes_at(trial: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
     """Everything that is tried at one place, the likeliest first."""
     for base in _bases(trial, place, value):
         array = wanted_array(trial, place) or _nearest_array(trial, place, base.value)
@@ -59,7 +59,7 @@ def changes_at(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
                 yield from (_joined(base, cast, shape) for shape in _reshapes(trial, array, cast.value))
 
 
-def axis_changes(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
+def axis_changes(trial: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
     """Only its axes in another order, or one of size 1 more or less."""
     array = wanted_array(trial, place)
     if array is not None and sizes_of(value) is not None:
@@ -79,14 +79,14 @@ def _joined(base: Change, cast: Change, shape: Change) -> Change:
     return Change(code, text if parts else "", shape.value)
 
 
-def _kept(value: Seen) -> Change:
+def _kept(value: Snapshot) -> Change:
     return Change("{}", "", value)
 
 
 # Another kind of value ------------------------------------------------------------------------------------------------
 
 
-def _bases(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
+def _bases(trial: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
     """The value itself, or the tensor in it."""
     mismatches = trial.at(place)
     if not mismatches or mismatches[0].kind != "type":
@@ -94,19 +94,19 @@ def _bases(trial: Trial, place: str, value: Seen) -> Iterator[Change]:
         return
     hint = mismatches[0].hint
     if value.shape is not None:
-        yield Change("[{}]", "A list is wanted: `{}` fits.", Seen(list, items=((0, value),)))
-        yield Change("({},)", "A tuple is wanted: `{}` fits.", Seen(tuple, items=((0, value),)))
+        yield Change("[{}]", "A list is wanted: `{}` fits.", Snapshot(list, items=((0, value),)))
+        yield Change("({},)", "A tuple is wanted: `{}` fits.", Snapshot(tuple, items=((0, value),)))
         return
     if value.items is not None and issubclass(value.cls, list | tuple):
         yield from _of_items(value, hint)
     yield from _of_numbers(value)
 
 
-def _of_items(value: Seen, hint: Hint) -> Iterator[Change]:
+def _of_items(value: Snapshot, hint: Hint) -> Iterator[Change]:
     kind = value.cls.__name__
     items = value.items or ()
     for cls in (tuple, list):
-        yield Change(f"{cls.__name__}({{}})", f"A {cls.__name__} is wanted: `{{}}` fits.", Seen(cls, items=items))
+        yield Change(f"{cls.__name__}({{}})", f"A {cls.__name__} is wanted: `{{}}` fits.", Snapshot(cls, items=items))
     if isinstance(hint, TupleHint):
         return
     for index, item in items:
@@ -114,27 +114,27 @@ def _of_items(value: Seen, hint: Hint) -> Iterator[Change]:
         yield Change(f"{{}}[{index}]", f"It is a {kind}, not the tensor in it: `{{}}` fits.{of_layer}", item)
     first = items[0][1] if items else None
     if first is not None and first.shape is not None and len({(i.shape, i.dtype) for _, i in items}) == 1:
-        stacked = Seen(torch.Tensor, dtype=first.dtype, shape=(len(items), *first.shape))
+        stacked = Snapshot(torch.Tensor, dtype=first.dtype, shape=(len(items), *first.shape))
         yield Change("torch.stack({})", f"It is a {kind} of tensors of one shape: `{{}}` fits.", stacked)
 
 
-def _of_numbers(value: Seen) -> Iterator[Change]:
+def _of_numbers(value: Snapshot) -> Iterator[Change]:
     """Numbers and arrays of NumPy's as tensors."""
     if value.cls.__module__ == "numpy" and value.cls.__name__ == "ndarray" and value.value is not None:
         dtype = TORCH_DTYPES.get(str(value.value.dtype))
         if dtype is not None:
-            made = Seen(torch.Tensor, dtype=dtype, shape=tuple(value.value.shape))
+            made = Snapshot(torch.Tensor, dtype=dtype, shape=tuple(value.value.shape))
             yield Change("torch.from_numpy({})", "It is a NumPy array: `{}` fits.", made)
         return
     found = _numbers_in(value)
     if found is not None:
         kinds, shape = found
         dtype = torch.float32 if float in kinds else torch.int64 if int in kinds else torch.bool
-        made = Seen(torch.Tensor, dtype=dtype, shape=shape)
+        made = Snapshot(torch.Tensor, dtype=dtype, shape=shape)
         yield Change("torch.tensor({})", "It is no tensor yet: `{}` fits.", made)
 
 
-def _numbers_in(value: Seen) -> tuple[frozenset[type], tuple[int, ...]] | None:
+def _numbers_in(value: Snapshot) -> tuple[frozenset[type], tuple[int, ...]] | None:
     """The kinds of number in nested lists, and their shape, where these are numbers and all of one length."""
     if value.cls in (bool, int, float):
         return frozenset({value.cls}), ()
@@ -147,7 +147,7 @@ def _numbers_in(value: Seen) -> tuple[frozenset[type], tuple[int, ...]] | None:
     return kinds, (len(inner), *(inner[0] or ((), ()))[1])
 
 
-def _nearest_array(trial: Trial, place: str, value: Seen) -> ArrayHint | None:
+def _nearest_array(trial: FixContext, place: str, value: Snapshot) -> ArrayHint | None:
     mismatches = trial.at(place)
     hint = mismatches[0].hint if mismatches else trial.hint(place)
     arrays = arrays_in(hint) if hint is not None else ()
@@ -158,7 +158,7 @@ def _nearest_array(trial: Trial, place: str, value: Seen) -> ArrayHint | None:
 # Another dtype --------------------------------------------------------------------------------------------------------
 
 
-def _casts(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+def _casts(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     if array.dtypes is None or value.dtype in array.dtypes or value.dtype is None:
         yield _kept(value)
         return
@@ -168,15 +168,17 @@ def _casts(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
     named.sort(key=lambda cast: cast[1] is not torch.bool)  # a mask of ints is one of 0 and 1
     others = sorted((str(dtype), dtype) for dtype in (array.dtypes & _USUAL) - set(_METHODS.values()))
     for code, dtype in (*named, *((f"{{}}.to({name})", dtype) for name, dtype in others))[:1]:
-        yield Change(code, _cast_text(trial, value.dtype, dtype), Seen(computed(value), dtype=dtype, shape=value.shape))
+        yield Change(
+            code, _cast_text(trial, value.dtype, dtype), Snapshot(computed(value), dtype=dtype, shape=value.shape)
+        )
 
 
-def _makes_indices(before: Seen, after: Seen) -> bool:
-    """Whether floats become integers: where the shape is wrong too, these are hardly indices."""
+def _makes_indices(before: Snapshot, after: Snapshot) -> bool:
+    """Whether floats install_code integers: where the shape is wrong too, these are hardly indices."""
     return bool(before.dtype and after.dtype and before.dtype.is_floating_point and not after.dtype.is_floating_point)
 
 
-def _cast_text(trial: Trial, before: torch.dtype, after: torch.dtype) -> str:
+def _cast_text(trial: FixContext, before: torch.dtype, after: torch.dtype) -> str:
     if before in _SHORT and _is_autocast():
         given = str(before).removeprefix("torch.")
         return f"Autocast makes it {given}: `{{}}` fits, or annotate it Float, which takes both."
@@ -198,7 +200,7 @@ def _is_autocast() -> bool:
 # Other axes -----------------------------------------------------------------------------------------------------------
 
 
-def _reshapes(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+def _reshapes(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     yield from _permutations(value)
     yield from _squeezes(trial, array, value)
     yield from _joins(trial, array, value)
@@ -207,7 +209,7 @@ def _reshapes(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
     yield from _means(trial, array, value)
 
 
-def _permutations(value: Seen) -> Iterator[Change]:
+def _permutations(value: Snapshot) -> Iterator[Change]:
     shape = sizes_of(value) or ()
     if not 2 <= len(shape) <= _MOST_AXES:
         return
@@ -227,7 +229,7 @@ def _inversions(order: tuple[int, ...]) -> int:
     return sum(a > b for a, b in itertools.combinations(order, 2))
 
 
-def _squeezes(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+def _squeezes(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     """An axis of size 1 too many, or one missing."""
     shape = sizes_of(value) or ()
     for axis, size in enumerate(shape):
@@ -243,7 +245,7 @@ def _squeezes(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
             yield Change(f"{{}}.unsqueeze({axis})", f"{text}: `{{}}` adds one of size 1.", reshaped(value, longer))
 
 
-def _wanted_rank(trial: Trial, array: ArrayHint) -> int:
+def _wanted_rank(trial: FixContext, array: ArrayHint) -> int:
     """How many axes there must be, 0 where nothing says so."""
     if array.variadic is None:
         return len(array.axes)
@@ -251,7 +253,7 @@ def _wanted_rank(trial: Trial, array: ArrayHint) -> int:
     return len(array.axes) - 1 + len(run.size[1]) if run is not None else 0
 
 
-def _joins(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+def _joins(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     """Neighbouring axes that are to be one, as `heads` and `head_dim` are after attention; the last ones first."""
     shape = (sizes_of(value) or ()) if value.dtype in _USUAL else ()  # it may copy
     sizes = _declared_sizes(trial, array)
@@ -265,7 +267,7 @@ def _joins(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
         yield Change(code, f"Axes {axes} are to be one: `{{}}` fits.", reshaped(value, flat))
 
 
-def _splits(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+def _splits(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     """One axis that is to be two, one of them of a known size."""
     shape = sizes_of(value) or ()
     if array.variadic is not None or len(array.axes) != len(shape) + 1:
@@ -286,7 +288,7 @@ def _both(size: int, left: int, right: int) -> tuple[int, int]:
     return (known, size // known) if left else (size // known, known)
 
 
-def _repeats(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+def _repeats(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     """An axis of size 1 where a larger one is wanted, or no axis where the size is known."""
     shape = sizes_of(value) or ()
     if array.variadic is not None:
@@ -304,7 +306,7 @@ def _repeats(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
                 yield _repeat(value, longer, axis, wanted, f"{{}}.unsqueeze({axis})")
 
 
-def _repeat(value: Seen, shape: tuple[int, ...], axis: int, wanted: int, code: str) -> Change:
+def _repeat(value: Snapshot, shape: tuple[int, ...], axis: int, wanted: int, code: str) -> Change:
     expanded = (*shape[:axis], wanted, *shape[axis + 1 :])
     sizes = ", ".join(str(wanted) if index == axis else "-1" for index in range(len(shape)))
     text = (
@@ -315,7 +317,7 @@ def _repeat(value: Seen, shape: tuple[int, ...], axis: int, wanted: int, code: s
     return Change(f"{code}.expand({sizes})", text, reshaped(value, expanded))
 
 
-def _means(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
+def _means(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     """An axis too many, of a size that no reshaping takes away: a mean that was forgotten. Not where any axis would do."""
     shape = sizes_of(value) or ()
     if array.variadic is not None or len(shape) != len(array.axes) + 1 or value.dtype not in _FLOATS:
@@ -331,13 +333,13 @@ def _means(trial: Trial, array: ArrayHint, value: Seen) -> Iterator[Change]:
         yield Change(f"{{}}.mean({fitting[0]})", text, reshaped(value, rests[fitting[0]]))
 
 
-def _may_be(trial: Trial, axis: Axis, size: int) -> bool:
+def _may_be(trial: FixContext, axis: Axis, size: int) -> bool:
     """Whether what is known of an axis allows this size."""
     known = known_size(trial, axis)
     return not known or known == size
 
 
-def known_size(trial: Trial, axis: Axis) -> int:
+def known_size(trial: FixContext, axis: Axis) -> int:
     """What an axis of an annotation must be, 0 where nothing says so."""
     if axis.kind is Kind.SIZE:
         return axis.size
@@ -345,7 +347,7 @@ def known_size(trial: Trial, axis: Axis) -> int:
     return known.size if known is not None and isinstance(known.size, int) else 0
 
 
-def _declared_sizes(trial: Trial, array: ArrayHint) -> set[int]:
+def _declared_sizes(trial: FixContext, array: ArrayHint) -> set[int]:
     return {known_size(trial, axis) for axis in array.axes if not axis.many} - {0, 1}
 
 
@@ -359,7 +361,7 @@ def told(place: str, change: Change) -> str:
     return change.text.replace("{}", written(place, change))
 
 
-def value_at(trial: Trial, place: str) -> Seen | None:
+def value_at(trial: FixContext, place: str) -> Snapshot | None:
     """What stands at a place."""
     mismatches = trial.at(place)
     if mismatches:

@@ -3,7 +3,7 @@
 from dimtyped.nn.contract.arguments import (
     COUNTS as COUNTS,
     check_sizes as check_sizes,
-    refusals_shown as refusals_shown,
+    constructor_errors_explained as constructor_errors_explained,
     wrong_argument as wrong_argument,
 )
 from dimtyped.nn.contract.call_forms import (
@@ -50,7 +50,7 @@ from dimtyped.nn.contract.size_rules import (
 from dimtyped.nn.contract.spatial import batched_space as batched_space, space as space, space_names as space_names
 from dimtyped.nn.contract.torch_errors import (
     REFUSALS as REFUSALS,
-    Misfit as Misfit,
     Rule as Rule,
+    SizeViolation as SizeViolation,
     explained as explained,
 )

@@ -15,7 +15,7 @@ import torch
 
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import name_of
-from dimtyped.nn.contract.torch_errors import misdeclared
+from dimtyped.nn.contract.torch_errors import divisibility_error
 
 _KINDS = (AssertionError, TypeError, ValueError, RuntimeError, ZeroDivisionError)
 _NEGATIVE = "negative dimension"
@@ -123,7 +123,7 @@ def _is_size(value: torch.Tensor) -> bool:
 
 
 @contextmanager
-def refusals_shown(
+def constructor_errors_explained(
     where: str,
     arguments: Mapping[str, Any] | None,
     multiples: Mapping[str, str] | None = None,
@@ -141,7 +141,7 @@ def refusals_shown(
     except _KINDS as error:
         if arguments is None or not _is_refusal(error):
             raise
-        known = misdeclared(where, multiples or {}, arguments) or _no_int(where, sizes, arguments)
+        known = divisibility_error(where, multiples or {}, arguments) or _no_int(where, sizes, arguments)
         raise known or _refused(where, arguments, error) from error
 
 

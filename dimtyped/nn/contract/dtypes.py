@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from dimtyped.annotations import ArrayHint, Hint, TupleHint, UnionHint
-from dimtyped.diagnosis import Findings, build_error, dtype_text, find_mismatches, kind_of, look, shape_text
-from dimtyped.engine import Entry
+from dimtyped.diagnosis import Findings, build_error, dtype_text, find_mismatches, kind_of, shape_text, snapshot
+from dimtyped.engine import CheckedFunction
 from dimtyped.errors import DimensionError
 from dimtyped.names import short_text
 
@@ -21,7 +21,7 @@ _INPUTS = ("input", "input1", "input2", "query", "key", "value", "src", "tgt", "
 """The parameters of torch's layers that are multiplied by weights, and so must have their dtype."""
 
 
-def refused_dtype(entry: Entry, values: tuple[Any, ...], error: Exception) -> DimensionError | None:
+def refused_dtype(entry: CheckedFunction, values: tuple[Any, ...], error: Exception) -> DimensionError | None:
     """Our error for torch's, where an input's dtype is not the weights', and torch's words are about types.
 
     Under autocast torch converts by itself what it can, and its own words are about something else.
@@ -44,13 +44,13 @@ def _first_weight(layer: torch.nn.Module) -> tuple[str, Tensor] | None:
     return next(found, None)
 
 
-def _with_dtypes(entry: Entry, values: tuple[Any, ...], dtype: torch.dtype) -> Findings:
+def _with_dtypes(entry: CheckedFunction, values: tuple[Any, ...], dtype: torch.dtype) -> Findings:
     """The call checked as if the layer's annotations named the dtype of its weights."""
     signature = (entry.form_of(values) or entry).signature
     parameters = tuple(
         dataclasses.replace(p, hint=_of_dtype(p.hint, dtype)) if p.name in _INPUTS else p for p in signature.parameters
     )
-    given = {p.name: look(value) for p, value in zip(parameters, values, strict=True)}
+    given = {p.name: snapshot(value) for p, value in zip(parameters, values, strict=True)}
     declared = dataclasses.replace(signature, parameters=parameters)
     return find_mismatches(declared, entry.declared(values[0]), given, None, {}, values[0])
 

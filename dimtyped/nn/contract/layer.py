@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dimtyped.engine import mode, on_change
 from dimtyped.names import Dim
-from dimtyped.engine import Entry
+from dimtyped.engine import CheckedFunction
 from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.annotations import size_at
 from dimtyped.runtime import is_tracing
@@ -32,11 +32,11 @@ from dimtyped.nn.contract.arguments import (
     check_lengths,
     check_sizes,
     named_arguments,
-    refusals_shown,
+    constructor_errors_explained,
 )
 from dimtyped.nn.contract.checkpoint import explain_sizes
 from dimtyped.nn.contract.call_forms import Inputs
-from dimtyped.nn.tying import KeepsTies
+from dimtyped.nn.tying import TiedParametersMixin
 from dimtyped.nn.tying import computed
 from dimtyped.nn.contract.torch_errors import REFUSALS, Rule, explained
 
@@ -68,7 +68,7 @@ class Contract:
         error: The kind of DimensionError, where torch raises something that code may catch.
         rank_error: The kind for too few or too many axes. Default: the same.
         refuses: What finds the reason of a refusal of torch's that the annotations cannot state.
-        torch_refuses: The condition, `ALWAYS` for every call, under which torch itself refuses all that the annotations
+        check_after_error: The condition, `ALWAYS` for every call, under which torch itself refuses all that the annotations
             refuse. What fits then costs nothing: the check runs only in traces and once torch has raised. Not on Apple's
             GPUs: see `_torch_raises`.
     """
@@ -89,10 +89,10 @@ class Contract:
     error: type[DimensionError] = DimensionError
     rank_error: type[DimensionError] | None = None
     refuses: Rule | None = None
-    torch_refuses: str = ""
+    check_after_error: str = ""
 
 
-class Layer(KeepsTies):
+class Layer(TiedParametersMixin):
     """The part of a typed layer that is ours. Comes before torch's class among the bases."""
 
     contract: ClassVar[Contract]
@@ -232,25 +232,25 @@ def check_before(
 ) -> types.FunctionType:
     """A wrapper of `function` that checks its arguments by these annotations and the layer's sizes.
 
-    It does so before the call; where `torch_refuses`, once that has raised.
+    It does so before the call; where `check_after_error`, once that has raised.
     """
     contract = cls.contract
     options.setdefault("error", contract.error)
     options.setdefault("rank_error", contract.rank_error)
     explains = contract.refuses is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
-    options.setdefault("rescue", (REFUSALS, explained) if explains or contract.parameters else None)
+    options.setdefault("translate_error", (REFUSALS, explained) if explains or contract.parameters else None)
     options.update(attributes=contract.sizes, is_method=True, reference=mode() == "reference")
-    late = contract.torch_refuses if _torch_raises() else ""
+    check_after_error = contract.check_after_error if _torch_raises() else ""
 
-    def entry(inputs: Inputs, **more: Any) -> Entry:
-        return Entry(function, annotations=inputs, **options, **more)
+    def entry(inputs: Inputs, **more: Any) -> CheckedFunction:
+        return CheckedFunction(function, annotations=inputs, **options, **more)
 
     otherwise = {form: None if inputs is None else entry(inputs) for form, inputs in contract.otherwise.items()}
     forms = {
         form: None if inputs is None else entry(inputs, otherwise=otherwise) for form, inputs in contract.forms.items()
     }
     usual = annotations or contract.forms.get("") or {}
-    wrapper: Any = wrap(entry(usual, late=late, forms=forms, otherwise=otherwise))
+    wrapper: Any = wrap(entry(usual, check_after_error=check_after_error, forms=forms, otherwise=otherwise))
     wrapper._dim_entries = tuple(each for each in otherwise.values() if each is not None)
     for each in wrapper._dim_entries:
         wrap(each)
@@ -345,7 +345,7 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
             args = tuple(plain(value) for value in args)
             kwargs = {key: plain(value) for key, value in kwargs.items()}
         contract = cls.contract
-        refusals = refusals_shown(cls.__name__, given, contract.multiples, contract.sizes.values())
+        refusals = constructor_errors_explained(cls.__name__, given, contract.multiples, contract.sizes.values())
         with refusals, made_by_torch(self):
             torch_init(self, *args, **kwargs)
         make_ready(self, cls)

@@ -12,44 +12,44 @@ from typing import Any
 import torch
 
 from dimtyped.nn.contract.spatial import space_names
-from dimtyped.nn.contract.torch_errors import Misfit, Rule
+from dimtyped.nn.contract.torch_errors import Rule, SizeViolation
 
 
 def empty(spaces: int) -> Rule:
     """Channels or spatial axes of size 0: only a batch may have none."""
 
-    def rule(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # noqa: ARG001  # torch's name
+    def rule(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # noqa: ARG001  # torch's name
         for index, name in enumerate(("channels", *space_names(spaces))):
             if input.shape[index - spaces - 1] == 0:
-                yield Misfit("input", index - spaces - 1, name, "at least 1")
+                yield SizeViolation("input", index - spaces - 1, name, "at least 1")
 
     return rule
 
 
-def too_few_for_batch(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def too_few_for_batch(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     """One value of each channel has no variance: a last batch of one item, in training."""
     takes_statistics = layer.training or layer.running_mean is None
     if takes_statistics and input.dim() > 1 and input.numel() == input.shape[1]:
-        yield Misfit("input", 0, "batch", "at least 2 in training")
+        yield SizeViolation("input", 0, "batch", "at least 2 in training")
 
 
-def too_few_in_space(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def too_few_in_space(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     """One value of each channel of an item has no variance either."""
     count = layer._get_no_batch_dim() - 1
     takes_statistics = layer.training or not layer.track_running_stats
     if takes_statistics and math.prod(input.shape[-count:]) == 1:
-        yield Misfit("input", -1, space_names(count)[-1], "at least 2 in training")
+        yield SizeViolation("input", -1, space_names(count)[-1], "at least 2 in training")
     if input.dim() > count + 1 and input.shape[0] == 0:
-        yield Misfit("input", 0, "batch", "at least 1")
+        yield SizeViolation("input", 0, "batch", "at least 1")
 
 
-def odd_groups(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def odd_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     """Channels that the groups do not divide, where the layer has no parameters that say how many there are."""
     if input.dim() > 1 and input.shape[1] % layer.num_groups:
-        yield Misfit("input", 1, "channels", f"a multiple of {layer.num_groups}")
+        yield SizeViolation("input", 1, "channels", f"a multiple of {layer.num_groups}")
 
 
-def too_small_for_fraction(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def too_small_for_fraction(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     """The axes from which as many windows as are asked for cannot be drawn."""
     count = 3 if isinstance(layer, torch.nn.FractionalMaxPool3d) else 2
     for index, name in enumerate(space_names(count)):
@@ -57,7 +57,7 @@ def too_small_for_fraction(layer: Any, input: Any) -> Iterator[Misfit]:  # torch
         made = _at(layer.output_size, index) if layer.output_size else int(_at(layer.output_ratio, index) * size)
         least = _at(layer.kernel_size, index) + max(made, 1) - (count == 2)
         if size < least:
-            yield Misfit("input", index - count, name, f"at least {least}")
+            yield SizeViolation("input", index - count, name, f"at least {least}")
 
 
 def _at(value: Any, index: int) -> Any:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dimtyped.annotations import Hint, arrays_in
-from dimtyped.diagnosis import Mismatch, Seen, build_error, find_mismatches, kind_of, look
-from dimtyped.engine import Entry
+from dimtyped.diagnosis import Mismatch, Snapshot, build_error, find_mismatches, kind_of, snapshot
+from dimtyped.engine import CheckedFunction
 from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.names import Dim
 from dimtyped.nn.contract.dtypes import refused_dtype
@@ -19,7 +19,7 @@ REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
 """What torch's layers raise for a tensor that does not fit."""
 
 
-class Misfit(NamedTuple):
+class SizeViolation(NamedTuple):
     """One size that torch refuses: of which argument, at which axis, by what name, and what it must be.
 
     Without an axis it is the number of axes. `actual` is told where it is a value, and no size, that does not fit.
@@ -32,16 +32,18 @@ class Misfit(NamedTuple):
     actual: object = None
 
 
-Rule = Callable[..., Iterator[Misfit]]
+Rule = Callable[..., Iterator[SizeViolation]]
 """Looks for what does not fit in a call that torch has refused; takes what `forward` does."""
 
 
-def explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
+def explained(entry: CheckedFunction, values: tuple[Any, ...], error: Exception) -> Exception:
     """Our error for torch's, where the layer's rule finds what is wrong."""
     layer = values[0]
     if isinstance(error, DimensionError):
         return error
-    given = {parameter.name: look(value) for parameter, value in zip(entry.signature.parameters, values, strict=True)}
+    given = {
+        parameter.name: snapshot(value) for parameter, value in zip(entry.signature.parameters, values, strict=True)
+    }
     by_dtype = refused_dtype(entry, values, error)
     if by_dtype is not None:
         return by_dtype
@@ -54,7 +56,7 @@ def explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Except
     return build_error(findings, entry.where(layer), entry.labels(layer), kind_of(error))
 
 
-def _mismatch(misfit: Misfit, hint: Hint, value: Seen) -> Mismatch:
+def _mismatch(misfit: SizeViolation, hint: Hint, value: Snapshot) -> Mismatch:
     if misfit.actual is not None:
         return Mismatch(misfit.argument, "extent", hint, value, misfit.name, misfit.expected, misfit.actual)
     shape = (len(value.items),) if value.items is not None else value.shape or ()  # a list of lengths has one axis
@@ -66,7 +68,9 @@ def _mismatch(misfit: Misfit, hint: Hint, value: Seen) -> Mismatch:
     return Mismatch(misfit.argument, "extent", shown, value, misfit.name, misfit.expected, shape[index], place)
 
 
-def misdeclared(where: str, multiples: Mapping[str, str], arguments: Mapping[str, Any]) -> DeclarationError | None:
+def divisibility_error(
+    where: str, multiples: Mapping[str, str], arguments: Mapping[str, Any]
+) -> DeclarationError | None:
     """The error for a constructor's argument that must be a multiple of another and is not."""
     for whole, part in multiples.items():
         size, parts = arguments.get(whole), arguments.get(part)

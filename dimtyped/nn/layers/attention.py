@@ -57,7 +57,7 @@ def _self_inputs(layout: str) -> Inputs:
         "bias_v": "1 1 embed",
     },
     multiples={"embed_dim": "num_heads"},
-    torch_refuses=_ALONE,
+    check_after_error=_ALONE,
     error=DimensionAssertionError,
 )
 class MultiheadAttention(Layer, torch.nn.MultiheadAttention):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dimtyped.nn.contract import ALWAYS, COUNTS, Layer, Misfit, declares, space, space_names
+from dimtyped.nn.contract import ALWAYS, COUNTS, Layer, SizeViolation, declares, space, space_names
 
 _SIZES = {"in_channels": "in_channels", "out_channels": "out_channels"}
 _FLOW = ("in_channels", "out_channels")
@@ -30,7 +30,7 @@ class _Convolution(Layer):
         return " ".join((first, grouped, *(f"kernel_{axis}={size}" for axis, size in kernel)))
 
 
-def _too_small(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def _too_small(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     """The axes that are too short for the kernel, or for their padding."""
     count = len(layer.kernel_size)
     pads = layer._reversed_padding_repeated_twice
@@ -41,10 +41,10 @@ def _too_small(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
         if layer.padding_mode in ("reflect", "circular"):
             least = max(least, max(before, after) + (layer.padding_mode == "reflect"))
         if input.shape[axis] < least:
-            yield Misfit("input", axis, name, f"at least {least}")
+            yield SizeViolation("input", axis, name, f"at least {least}")
 
 
-def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[Misfit]:  # torch's name
+def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[SizeViolation]:  # torch's name
     """The axes from which nothing would be left once the padding is cut off, and the wanted sizes that no padding makes."""
     count = len(layer.kernel_size)
     for index, name in enumerate(space_names(count)):
@@ -53,12 +53,12 @@ def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[
         added = 0 if output_size is not None else layer.output_padding[index]
         least = max(1, 2 - (kept + added - cut + stride - 1) // stride)
         if size < least:
-            yield Misfit("input", index - count, name, f"at least {least}")
+            yield SizeViolation("input", index - count, name, f"at least {least}")
         elif output_size is not None and len(output_size) in (count, input.dim()):
             shortest, wanted = (size - 1) * stride - cut + kept, output_size[index - count]
             if not shortest <= wanted < shortest + stride:
                 expected = f"{shortest} to {shortest + stride - 1}"
-                yield Misfit("output_size", None, f"out_{name}", expected, int(wanted))
+                yield SizeViolation("output_size", None, f"out_{name}", expected, int(wanted))
 
 
 @declares(
@@ -70,7 +70,7 @@ def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[
     multiples=_MULTIPLES,
     words=("padding",),
     refuses=_too_small,
-    torch_refuses=ALWAYS,
+    check_after_error=ALWAYS,
 )
 class Conv1d(_Convolution, torch.nn.Conv1d):
     """`torch.nn.Conv1d`, checked by name: `(batch, in_channels, length)`, or without batch.
@@ -99,7 +99,7 @@ class Conv1d(_Convolution, torch.nn.Conv1d):
     multiples=_MULTIPLES,
     words=("padding",),
     refuses=_too_small,
-    torch_refuses=ALWAYS,
+    check_after_error=ALWAYS,
 )
 class Conv2d(_Convolution, torch.nn.Conv2d):
     """`torch.nn.Conv2d`, checked by name: `(batch, in_channels, height, width)`, or without batch.
@@ -122,7 +122,7 @@ class Conv2d(_Convolution, torch.nn.Conv2d):
     multiples=_MULTIPLES,
     words=("padding",),
     refuses=_too_small,
-    torch_refuses=ALWAYS,
+    check_after_error=ALWAYS,
 )
 class Conv3d(_Convolution, torch.nn.Conv3d):
     """`torch.nn.Conv3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch.

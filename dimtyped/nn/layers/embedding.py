@@ -10,7 +10,7 @@ import torch
 from jaxtyping import AbstractDtype, Shaped
 from torch import Tensor
 
-from dimtyped.engine import Entry, mode
+from dimtyped.engine import CheckedFunction, mode
 from dimtyped.names import Dim
 from dimtyped.nn.contract import Layer, check_before, declares, take_names
 from dimtyped.nn.layers.resizing import Resized, resized
@@ -156,9 +156,9 @@ class Embedding(Layer, torch.nn.Embedding):
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
         if mode() == "values":
             torch_forward = checking_values(torch_forward)
-        rescue = ((IndexError,), cls._dim_explain_index)
-        return check_before(cls, torch_forward, cls.contract.inputs, rescue=rescue)
+        translate_error = ((IndexError,), cls._dim_explain_index)
+        return check_before(cls, torch_forward, cls.contract.inputs, translate_error=translate_error)
 
     @staticmethod
-    def _dim_explain_index(_: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
+    def _dim_explain_index(_: CheckedFunction, values: tuple[Any, ...], error: Exception) -> Exception:
         return explain_index(values[0], values[1], error)

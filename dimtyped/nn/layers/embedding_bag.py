@@ -9,9 +9,9 @@ import torch
 from jaxtyping import AbstractDtype, Shaped
 from torch import Tensor
 
-from dimtyped.engine import Entry, mode
+from dimtyped.engine import CheckedFunction, mode
 from dimtyped.errors import DimensionValueError, VocabularyError
-from dimtyped.nn.contract import REFUSALS, Layer, Misfit, check_before, declares, explained, has_axes
+from dimtyped.nn.contract import REFUSALS, Layer, SizeViolation, check_before, declares, explained, has_axes
 from dimtyped.nn.layers.embedding import OutsideError, TokenId, checking_values
 from dimtyped.nn.layers.vocabulary import check_embedding, explain_index
 
@@ -25,15 +25,15 @@ class BagId(AbstractDtype):
 BagId.__name__ = "Int"  # what errors call it
 
 
-def _no_bag(layer: Any, input: Any, offsets: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
+def _no_bag(layer: Any, input: Any, offsets: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
     """Bags of no ids, and no last offset where one is to be included."""
     if input.dim() == 2 and input.shape[1] == 0:
-        yield Misfit("input", 1, "tokens", "at least 1")
+        yield SizeViolation("input", 1, "tokens", "at least 1")
     if layer.include_last_offset and isinstance(offsets, Tensor) and len(offsets) == 0:
-        yield Misfit("offsets", 0, "bags", "at least 1")
+        yield SizeViolation("offsets", 0, "bags", "at least 1")
 
 
-def _explained(entry: Entry, values: tuple[Any, ...], error: Exception) -> Exception:
+def _explained(entry: CheckedFunction, values: tuple[Any, ...], error: Exception) -> Exception:
     """The ids first: torch's own words for one outside the vocabulary are not about ids."""
     ids = values[1]
     is_readable = isinstance(ids, Tensor) and (
@@ -89,4 +89,4 @@ class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
         if mode() == "values":
             torch_forward = checking_values(torch_forward)
-        return check_before(cls, torch_forward, cls.contract.inputs, rescue=(REFUSALS, _explained))
+        return check_before(cls, torch_forward, cls.contract.inputs, translate_error=(REFUSALS, _explained))

@@ -16,9 +16,9 @@ from dimtyped.nn.contract import (
     Layer,
     check_arguments,
     compile_checks,
+    constructor_errors_explained,
     holds_dim,
     plain,
-    refusals_shown,
     take_names,
 )
 from dimtyped.nn.layers.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -95,7 +95,7 @@ def _taking_dims(cls: type[LazyLayer], typed: type[Layer]) -> Callable[..., None
             take_names(self, given)
             args = tuple(plain(value) for value in args)
             kwargs = {key: plain(value) for key, value in kwargs.items()}
-        with refusals_shown(cls.__name__, given):
+        with constructor_errors_explained(cls.__name__, given):
             torch_init(self, *args, **kwargs)
         if type(self) is cls:  # what torch.fx and quantisers know torch's layers by
             self.__dict__["__module__"] = _torch_class_of(cls).__module__

@@ -16,7 +16,7 @@ from dimtyped.nn.contract import ALWAYS, Layer, declares
     output=Shaped[Tensor, "... out_features"],
     parameters={"weight": "out_features in_features", "bias": "out_features"},
     flow=("in_features", "out_features"),
-    torch_refuses=ALWAYS,
+    check_after_error=ALWAYS,
 )
 class Linear(Layer, torch.nn.Linear):
     """`torch.nn.Linear`, checked by name: `(..., in_features) -> (..., out_features)`.

@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from dimtyped.errors import DimensionValueError
-from dimtyped.nn.contract import Layer, Misfit, declares, has_axes
+from dimtyped.nn.contract import Layer, SizeViolation, declares, has_axes
 from dimtyped.nn.layers.loss import ONE_CLASS, ClassIndex
 
 __all__: list[str] = []
@@ -20,19 +20,19 @@ _UNBATCHED = {"input": Shaped[Tensor, "in_features"], "target": Union[ONE_CLASS,
 _ARE_PROBABILITIES = "isinstance(target, Tensor) and target.is_floating_point()"
 
 
-def _other_places(layer: Any, input: Any, target: Any) -> Iterator[Misfit]:  # torch's names
+def _other_places(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
     """A target whose last axes are not `out_features`, which only a batch can have."""
     wanted = tuple(layer.out_features)
     if input.dim() == 1 and wanted:
-        yield Misfit("input", None, "", 2)
+        yield SizeViolation("input", None, "", 2)
         return
     first = 1 + target.is_floating_point()
     if input.dim() == 2 and target.dim() != first + len(wanted):
-        yield Misfit("target", None, "", first + len(wanted))
+        yield SizeViolation("target", None, "", first + len(wanted))
         return
     for axis, size in enumerate(wanted, first):
         if target.shape[axis] != size:
-            yield Misfit("target", axis, f"axis {axis}", size)
+            yield SizeViolation("target", axis, f"axis {axis}", size)
 
 
 if hasattr(torch.nn, "LinearCrossEntropyLoss"):

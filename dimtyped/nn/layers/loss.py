@@ -15,7 +15,7 @@ from jaxtyping import AbstractDtype, Float, Int64, Shaped
 from torch import Tensor
 
 from dimtyped.errors import DimensionValueError
-from dimtyped.nn.contract import UNCHECKED, Inputs, Layer, Misfit, declares, has_axes
+from dimtyped.nn.contract import UNCHECKED, Inputs, Layer, SizeViolation, declares, has_axes
 
 _SCALAR = Shaped[Tensor, ""]
 _SHAPE, _LESS = Shaped[Tensor, "*shape"], Shaped[Tensor, "*#shape"]
@@ -145,19 +145,19 @@ class PoissonNLLLoss(Layer, torch.nn.PoissonNLLLoss):
     """
 
 
-def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[Misfit]:  # noqa: ARG001  # torch's names
+def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[SizeViolation]:  # noqa: ARG001  # torch's names
     """The axes of `var` that are not the input's: one of them may have size 1, or the last may be missing."""
     if not isinstance(var, Tensor):
         return
     rank, missing = input.dim(), input.dim() - var.dim()
     if missing not in (0, 1):
-        yield Misfit("var", None, "", f"{rank} or {rank - 1}")
+        yield SizeViolation("var", None, "", f"{rank} or {rank - 1}")
         return
     differing = [axis for axis in range(var.dim()) if var.shape[axis] != input.shape[axis]]
     ones = [axis for axis in differing if var.shape[axis] == 1][: 1 - missing]
     for axis in differing:
         if axis not in ones:
-            yield Misfit("var", axis, f"axis {axis}", input.shape[axis])
+            yield SizeViolation("var", axis, f"axis {axis}", input.shape[axis])
 
 
 @declares(
@@ -250,16 +250,16 @@ _RARER_INDICES: dict[str, Inputs | None] = {
 _ARE_PROBABILITIES = _both_are("input", "target", "target.is_floating_point() and target.dim() == input.dim()")
 
 
-def _other_classes(layer: Any, input: Any, target: Any) -> Iterator[Misfit]:  # torch's names
+def _other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
     """A class axis that the layer's weights are not for, or that is too short for a class in the target."""
     axis = 0 if input.dim() == 1 else 1
     wanted = len(layer.weight) if layer.weight is not None else input.shape[axis]
     if input.shape[axis] != wanted:
-        yield Misfit("input", axis, "classes", wanted)
+        yield SizeViolation("input", axis, "classes", wanted)
     elif target.is_cpu and not target.is_floating_point() and target.numel():  # a GPU that has refused says no more
         needed = int(target.max()) + 1
         if needed > input.shape[axis]:
-            yield Misfit("input", axis, "classes", f"at least {needed}")
+            yield SizeViolation("input", axis, "classes", f"at least {needed}")
 
 
 @declares(
@@ -411,24 +411,24 @@ class TripletMarginWithDistanceLoss(Layer, torch.nn.TripletMarginWithDistanceLos
 _LENGTHS = Shaped[Tensor, "..."] | list[Any] | tuple[Any, ...]
 
 
-def _other_lengths(layer: Any, log_probs: Any, targets: Any, *lengths: Any) -> Iterator[Misfit]:
+def _other_lengths(layer: Any, log_probs: Any, targets: Any, *lengths: Any) -> Iterator[SizeViolation]:
     """Lengths that are not one for each item, that are longer than what they measure, or that do not add up to it."""
     batch = log_probs.shape[1] if log_probs.dim() == 3 else 1
     if log_probs.shape[-1] <= layer.blank:
-        yield Misfit("log_probs", -1, "classes", f"at least {layer.blank + 1}")
+        yield SizeViolation("log_probs", -1, "classes", f"at least {layer.blank + 1}")
     steps, entries = (torch.as_tensor(each).flatten() for each in lengths)
     for name, given, each in zip(("input_lengths", "target_lengths"), lengths, (steps, entries), strict=True):
         if len(each) != batch:
             is_scalar = isinstance(given, Tensor) and given.dim() == 0
-            yield Misfit(name, None, "", 1) if is_scalar else Misfit(name, 0, "batch", batch)
+            yield SizeViolation(name, None, "", 1) if is_scalar else SizeViolation(name, 0, "batch", batch)
     if batch and len(steps) == batch and log_probs.shape[0] < int(steps.max()):
-        yield Misfit("log_probs", 0, "time", f"at least {int(steps.max())}")
+        yield SizeViolation("log_probs", 0, "time", f"at least {int(steps.max())}")
     if not batch or len(entries) != batch:
         return
     if targets.dim() == 2 and targets.shape[1] < int(entries.max()):
-        yield Misfit("targets", 1, "length", f"at least {int(entries.max())}")
+        yield SizeViolation("targets", 1, "length", f"at least {int(entries.max())}")
     if targets.dim() == 1 and len(targets) != int(entries.sum()):
-        yield Misfit("targets", 0, "total", int(entries.sum()))
+        yield SizeViolation("targets", 0, "total", int(entries.sum()))
 
 
 @declares(

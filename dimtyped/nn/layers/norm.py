@@ -15,7 +15,7 @@ from dimtyped.nn.contract import (
     ALWAYS,
     ROLES,
     Layer,
-    Misfit,
+    SizeViolation,
     axis_role,
     batched_space,
     declares,
@@ -275,16 +275,16 @@ class _OfFeatures(Layer):
         return super().extra_repr().replace(f"{layer.normalized_shape}, ", "", 1 if self._dim_names else 0)
 
 
-def _other_axes(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def _other_axes(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     """The axes before the last that do not fit, which torch alone looks at."""
     wanted = layer.normalized_shape
     argument = "x" if isinstance(layer, torch.nn.RMSNorm) else "input"
     if input.dim() < len(wanted):
-        yield Misfit(argument, None, "", len(wanted))
+        yield SizeViolation(argument, None, "", len(wanted))
         return
     for axis in range(-len(wanted), -1):
         if input.shape[axis] != wanted[axis]:
-            yield Misfit(argument, axis, axis_role("features", axis), wanted[axis])
+            yield SizeViolation(argument, axis, axis_role("features", axis), wanted[axis])
 
 
 @declares(
@@ -295,7 +295,7 @@ def _other_axes(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
     keeps=ALL_AXES,
     arguments={"normalized_shape": "features"},
     refuses=_other_axes,
-    torch_refuses=ALWAYS,
+    check_after_error=ALWAYS,
 )
 class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
     """`torch.nn.LayerNorm`, checked by name: `(..., features)`.
@@ -322,7 +322,7 @@ class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
     keeps=ALL_AXES,
     arguments={"normalized_shape": "features"},
     refuses=_other_axes,
-    torch_refuses=ALWAYS,
+    check_after_error=ALWAYS,
 )
 class RMSNorm(_OfFeatures, torch.nn.RMSNorm):
     """`torch.nn.RMSNorm`, checked by name: `(..., features)`.

@@ -13,8 +13,8 @@ from dimtyped.errors import DimensionIndexError
 from dimtyped.nn.contract import (
     UNCHECKED,
     Layer,
-    Misfit,
     Rule,
+    SizeViolation,
     declares,
     empty,
     space,
@@ -30,17 +30,17 @@ def _each(value: Any, count: int) -> tuple[Any, ...]:
 def _too_small(count: int) -> Any:
     """The axes that are too short for the window."""
 
-    def rule(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
+    def rule(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
         # of this one torch asks the whole window, whatever the padding
         padding = 0 if isinstance(layer, torch.nn.AvgPool3d) else getattr(layer, "padding", 0)
         windows, pads = _each(layer.kernel_size, count), _each(padding, count)
         dilations = _each(getattr(layer, "dilation", 1), count)
         if input.shape[-count - 1] == 0:
-            yield Misfit("input", -count - 1, "channels", "at least 1")
+            yield SizeViolation("input", -count - 1, "channels", "at least 1")
         for index, name in enumerate(space_names(count)):
             least = max(1, dilations[index] * (windows[index] - 1) + 1 - 2 * pads[index])
             if input.shape[index - count] < least:
-                yield Misfit("input", index - count, name, f"at least {least}")
+                yield SizeViolation("input", index - count, name, f"at least {least}")
 
     return rule
 

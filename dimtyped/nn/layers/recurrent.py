@@ -17,14 +17,14 @@ from dimtyped.errors import RankError
 from dimtyped.nn.contract import (
     COUNTS,
     Layer,
-    Misfit,
+    SizeViolation,
     check_arguments,
     check_before,
+    constructor_errors_explained,
     declares,
     made_by_torch,
     make_ready,
     plain,
-    refusals_shown,
     take_names,
 )
 from dimtyped.nn.layers.initial_state import PARTS, HasInitialState, State, initial_axes, take_initial
@@ -128,11 +128,11 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         return shapes.get(kind)
 
 
-def _no_steps(layer: Any, input: Any, *_: Any) -> Iterator[Misfit]:  # torch's name
+def _no_steps(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
     """A sequence of no steps."""
     axis = 1 if layer.batch_first and input.dim() == 3 else 0
     if input.shape[axis] == 0:
-        yield Misfit("input", axis, "seq", "at least 1")
+        yield SizeViolation("input", axis, "seq", "at least 1")
 
 
 def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # torch's name
@@ -143,7 +143,7 @@ def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial:
     check_arguments(type(layer), arguments)
     take_names(layer, arguments)
     sizes = ("input_size", "hidden_size", "num_layers")
-    with refusals_shown(type(layer).__name__, arguments, sizes=sizes), made_by_torch(layer):
+    with constructor_errors_explained(type(layer).__name__, arguments, sizes=sizes), made_by_torch(layer):
         torch_init(**{key: plain(value) for key, value in arguments.items()})
     if state_from is not None:
         check_state_from(layer, state_from)

@@ -1,4 +1,4 @@
-"""Recurrent states between layers: whether a decoder can take an encoder's, and the learned mend where it cannot."""
+"""Recurrent states between layers: whether a decoder can take an encoder's, and the learned fix where it cannot."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def resized(embedding: Any, new_size: int) -> Resized:
     old: torch.nn.Parameter = embedding.weight
     new = torch.nn.Parameter(with_rows(old.detach(), size), requires_grad=old.requires_grad)
     tie = tie_of(embedding, "weight")
-    layers = [embedding, *dict.fromkeys(layer for layer, _ in (tie.others(embedding) if tie is not None else ()))]
+    layers = [embedding, *dict.fromkeys(layer for layer, _ in (tie.siblings(embedding) if tie is not None else ()))]
     made = [_with_weight(layer, old, new, new_size) for layer in layers]
     for layer in made:
         replaces(layer, layers)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from dimtyped.nn.contract import Layer, Misfit, declares, empty
+from dimtyped.nn.contract import Layer, SizeViolation, declares, empty
 
 _ANY = Shaped[Tensor, "..."]
 _RANKS = {"linear": (3,), "bilinear": (4,), "bicubic": (4,), "trilinear": (5,)}
@@ -21,10 +21,10 @@ def _needed(*axes: int) -> int:
     return max(axis + 1 if axis >= 0 else -axis for axis in axes)
 
 
-def _has_no_axis(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def _has_no_axis(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     least = _needed(layer.start_dim, layer.end_dim)
     if input.dim() < least:
-        yield Misfit("input", None, "", least)
+        yield SizeViolation("input", None, "", least)
 
 
 @declares(inputs={"input": _ANY}, output=_ANY, refuses=_has_no_axis)
@@ -38,17 +38,17 @@ class Flatten(Layer, torch.nn.Flatten):
     """
 
 
-def _does_not_split(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def _does_not_split(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     axis, sizes = layer.dim, layer.unflattened_size
     if not isinstance(axis, int):  # a named tensor, whose axes torch itself names
         return
     if input.dim() < _needed(axis):
-        yield Misfit("input", None, "", _needed(axis))
+        yield SizeViolation("input", None, "", _needed(axis))
         return
     known = math.prod(size for size in sizes if size != -1)
     fits = known > 0 and input.shape[axis] % known == 0 if -1 in sizes else input.shape[axis] == known
     if not fits:
-        yield Misfit("input", axis, f"axis {axis}", f"a multiple of {known}" if -1 in sizes else known)
+        yield SizeViolation("input", axis, f"axis {axis}", f"a multiple of {known}" if -1 in sizes else known)
 
 
 @declares(inputs={"input": _ANY}, output=_ANY, refuses=_does_not_split)
@@ -62,10 +62,10 @@ class Unflatten(Layer, torch.nn.Unflatten):
     """
 
 
-def _does_not_shuffle(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def _does_not_shuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     parts = layer.upscale_factor**2
     if input.shape[-3] % parts:
-        yield Misfit("input", -3, "channels", f"a multiple of {parts}")
+        yield SizeViolation("input", -3, "channels", f"a multiple of {parts}")
 
 
 @declares(
@@ -83,10 +83,10 @@ class PixelShuffle(Layer, torch.nn.PixelShuffle):
     """
 
 
-def _does_not_unshuffle(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def _does_not_unshuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     for axis, name in ((-2, "height"), (-1, "width")):
         if input.shape[axis] % layer.downscale_factor:
-            yield Misfit("input", axis, name, f"a multiple of {layer.downscale_factor}")
+            yield SizeViolation("input", axis, name, f"a multiple of {layer.downscale_factor}")
 
 
 @declares(
@@ -104,9 +104,9 @@ class PixelUnshuffle(Layer, torch.nn.PixelUnshuffle):
     """
 
 
-def _has_no_groups(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def _has_no_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     if input.shape[1] % layer.groups:
-        yield Misfit("input", 1, "channels", f"a multiple of {layer.groups}")
+        yield SizeViolation("input", 1, "channels", f"a multiple of {layer.groups}")
 
 
 @declares(
@@ -124,12 +124,12 @@ class ChannelShuffle(Layer, torch.nn.ChannelShuffle):
     """
 
 
-def _has_wrong_rank(layer: Any, input: Any) -> Iterator[Misfit]:  # torch's name
+def _has_wrong_rank(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     sizes = layer.size if layer.size is not None else layer.scale_factor
     told = {len(sizes) + 2} if isinstance(sizes, tuple | list) else {3, 4, 5}
     ranks = sorted(told.intersection(_RANKS.get(layer.mode, (3, 4, 5))))
     if ranks and input.dim() not in ranks:
-        yield Misfit("input", None, "", " or ".join(str(rank) for rank in ranks))
+        yield SizeViolation("input", None, "", " or ".join(str(rank) for rank in ranks))
     elif 3 <= input.dim() <= 5:
         yield from empty(input.dim() - 2)(layer, input)
 

@@ -113,7 +113,7 @@ class _Stack(_OfAttention):
     flow=("embed", "embed"),
     arguments=_ARGUMENTS,
     multiples={"d_model": "nhead"},
-    torch_refuses=_TORCH_REFUSES,
+    check_after_error=_TORCH_REFUSES,
     error=DimensionAssertionError,
 )
 class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):

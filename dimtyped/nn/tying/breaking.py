@@ -9,7 +9,7 @@ import torch
 from dimtyped.errors import TyingError
 from dimtyped.nn.tying.aliases import SOURCES, follow, followers_of
 from dimtyped.nn.tying.callsite import by_framework, calling_module, copying, is_framework, sharded_together
-from dimtyped.nn.tying.ties import DECLARED, Place, Tie, tie_of, ties_on
+from dimtyped.nn.tying.ties import DECLARED, Slot, Tie, tie_of, ties_on
 
 
 def refuse_to_part(module: torch.nn.Module, name: str) -> None:
@@ -19,9 +19,9 @@ def refuse_to_part(module: torch.nn.Module, name: str) -> None:
         TyingError: a layer with the same parameter is not in the call.
     """
     tie = tie_of(module, name)
-    if tie is None or not tie.means(module._parameters.get(name)) or (together := sharded_together()) is None:
+    if tie is None or not tie.owns(module._parameters.get(name)) or (together := sharded_together()) is None:
         return
-    left_out = [place for place in tie.others(module) if not any(place[0] is other for other in together)]
+    left_out = [place for place in tie.siblings(module) if not any(place[0] is other for other in together)]
     if left_out:
         texts = [f"{type(other).__name__}.{other_name}" for other, other_name in left_out]
         hint = "Shard them in one call, fully_shard([embedding, output]), or shard only the module that holds both."
@@ -54,7 +54,7 @@ def let_follow(module: torch.nn.Module, name: str, tie: Tie) -> None:
         _say_parted(module, name, tie, "is computed by a hook before each call now")
         return
     tie.remove(module, name)
-    for other, other_name in tie.others(module):
+    for other, other_name in tie.siblings(module):
         tie.remove(other, other_name)
         follow(other, other_name, module, name)
 
@@ -66,7 +66,9 @@ def copied(module: torch.nn.Module) -> None:
         return
     inside = set(made.whole.modules())
     for name, tie in ties_on(made.original).items():
-        left_out = [f"{type(other).__name__}.{key}" for other, key in tie.others(made.original) if other not in inside]
+        left_out = [
+            f"{type(other).__name__}.{key}" for other, key in tie.siblings(made.original) if other not in inside
+        ]
         if left_out:
             warnings.warn(
                 f"{made.by.partition('.')[0]} copies {type(module).__name__} without what its {name} is tied to, "
@@ -77,7 +79,7 @@ def copied(module: torch.nn.Module) -> None:
 
 def _say_parted(module: torch.nn.Module, name: str, tie: Tie, why: str) -> None:
     tie.remove(module, name)
-    others = ", ".join(f"{type(other).__name__}.{other_name}" for other, other_name in tie.others(module))
+    others = ", ".join(f"{type(other).__name__}.{other_name}" for other, other_name in tie.siblings(module))
     if others:
         warnings.warn(
             f"{type(module).__name__}.{name} {why}, so it is no longer tied to {others}, which keeps the parameter",
@@ -91,8 +93,8 @@ def trouble_of(module: torch.nn.Module, model: torch.nn.Module) -> str:
     A break past all assignment, as by writing to `_parameters`, is seen here.
     """
     for name, tie in ties_on(module).items():
-        others = [f"{type(other).__name__}.{key}" for other, key in tie.others(module)]
-        if others and not tie.means(module._parameters.get(name)) and not followers_of(module, name):
+        others = [f"{type(other).__name__}.{key}" for other, key in tie.siblings(module)]
+        if others and not tie.owns(module._parameters.get(name)) and not followers_of(module, name):
             return f"its {name} was tied to {', '.join(others)} and is no longer"
     if module is not model and getattr(module, DECLARED, False) and not _has_partner(module, model):
         return "its weight is declared to be another layer's, which is not in this model"
@@ -101,7 +103,7 @@ def trouble_of(module: torch.nn.Module, model: torch.nn.Module) -> str:
 
 def _has_partner(module: torch.nn.Module, model: torch.nn.Module) -> bool:
     weight: torch.Tensor = getattr(module, "weight")  # noqa: B009  # a parameter, or what another module computes
-    followed: list[Place] = list(module.__dict__.get(SOURCES, {}).values())
+    followed: list[Slot] = list(module.__dict__.get(SOURCES, {}).values())
     sources = [source for source, _ in followed]
     return any(
         other is not module and (other in sources or any(p is weight for p in other._parameters.values()))

@@ -29,7 +29,7 @@ class Loading:
         self._loads: list[_Load] = []
         for name, parameter in module._parameters.items():
             tie = tie_of(module, name)
-            if tie is not None and parameter is not None and tie.means(parameter):
+            if tie is not None and parameter is not None and tie.owns(parameter):
                 self._loads.append(_note(tie, prefix + name, parameter, state_dict, error_msgs))
 
     def finish(self, missing_keys: list[str]) -> None:

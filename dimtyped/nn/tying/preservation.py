@@ -18,7 +18,7 @@ from dimtyped.nn.tying.ties import adopt, put, registered, tie_of
 from dimtyped.runtime import is_tracing
 
 
-class KeepsTies(torch.nn.Module):
+class TiedParametersMixin(torch.nn.Module):
     """A module whose parameters stay tied. Comes before torch's class among the bases."""
 
     def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
@@ -93,7 +93,7 @@ def _plain_ties_kept(root: torch.nn.Module) -> Generator[None]:
     finally:
         _outermost.reset(token)
         for places in groups:
-            source, name = next((place for place in places if isinstance(place[0], KeepsTies)), places[0])
+            source, name = next((place for place in places if isinstance(place[0], TiedParametersMixin)), places[0])
             kept = source._parameters.get(name)
             for module, its_name in places if kept is not None else ():
                 put(module, its_name, kept)
@@ -107,16 +107,18 @@ def _shared_by_plain(root: torch.nn.Module) -> list[list[tuple[torch.nn.Module, 
             if parameter is not None:
                 places.setdefault(id(parameter), []).append((module, name))
     return [
-        group for group in places.values() if len(group) > 1 and not all(isinstance(m, KeepsTies) for m, _ in group)
+        group
+        for group in places.values()
+        if len(group) > 1 and not all(isinstance(m, TiedParametersMixin) for m, _ in group)
     ]
 
 
 def keep_ties(module: torch.nn.Module) -> None:
     """Makes any module one that keeps its ties; one of a class that others wrote gets a class of its own for it."""
-    if not isinstance(module, KeepsTies):
+    if not isinstance(module, TiedParametersMixin):
         module.__class__ = _keeping(type(module))
         adopt(module)
 
 
 def _keeping(base: type) -> type:
-    return variant(_keeping, base, KeepsTies, members={})
+    return variant(_keeping, base, TiedParametersMixin, members={})

@@ -17,7 +17,7 @@ import torch
 from dimtyped.nn.tying.aliases import follow
 from dimtyped.nn.tying.callsite import by_framework
 
-Place = tuple[torch.nn.Module, str]
+Slot = tuple[torch.nn.Module, str]
 DECLARED = "_dim_declared_tie"
 """Set on a layer that is declared to have another's weight: it takes what that one is given later."""
 _TIES = "_dim_ties"
@@ -41,26 +41,26 @@ class Tie:
     def __reduce__(self) -> tuple[type[Tie], tuple[()]]:
         return Tie, ()
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> Iterator[Slot]:
         """The modules that live, and the name there."""
         for reference, name in tuple(self._places):
             module = reference()
             if module is not None:
                 yield module, name
 
-    def means(self, parameter: torch.Tensor | None) -> bool:
+    def owns(self, parameter: torch.Tensor | None) -> bool:
         """Whether this is the tie's parameter, given that a place holds it."""
         return id(parameter) == self._key
 
-    def others(self, module: torch.nn.Module) -> list[Place]:
+    def siblings(self, module: torch.nn.Module) -> list[Slot]:
         """The places on other modules that hold the parameter still, whatever this one holds."""
         return [
             (other, name)
             for other, name in self.places()
-            if other is not module and self.means(other._parameters.get(name))
+            if other is not module and self.owns(other._parameters.get(name))
         ]
 
-    def stands_for(self, parameter: torch.Tensor, besides: Place | None = None) -> bool:
+    def is_held(self, parameter: torch.Tensor, besides: Slot | None = None) -> bool:
         """Whether a place, other than this one, holds this very parameter."""
         return any(
             module._parameters.get(name) is parameter
@@ -130,7 +130,7 @@ def share(module: torch.nn.Module, source: torch.nn.Module, name: str = "weight"
         follow(module, name, source, name)
 
 
-def owner_of(parameter: torch.Tensor) -> Place | None:
+def owner_of(parameter: torch.Tensor) -> Slot | None:
     """The module that a parameter was first registered on, and its name there."""
     tie = _find(parameter)
     return next(tie.places(), None) if tie is not None else None
@@ -157,7 +157,7 @@ def registered(
     if after is before:
         return
     tie, known = tie_of(module, name), _find(after, (module, name))
-    if tie is not None and before is not None and not tie.means(before):
+    if tie is not None and before is not None and not tie.owns(before):
         tie.remove(module, name)  # somebody has put another parameter there, past all that could see it
         tie = None
     if tie is None and before is not None and id(before) in _by_id:
@@ -174,10 +174,10 @@ def ties_on(module: torch.nn.Module) -> Mapping[str, Tie]:
     return module.__dict__.get(_TIES, {})
 
 
-def _find(parameter: torch.Tensor | None, besides: Place | None = None) -> Tie | None:
+def _find(parameter: torch.Tensor | None, besides: Slot | None = None) -> Tie | None:
     """The tie of a parameter that a place, other than this one, still holds."""
     tie = _by_id.get(id(parameter))
-    return tie if tie is not None and parameter is not None and tie.stands_for(parameter, besides) else None
+    return tie if tie is not None and parameter is not None and tie.is_held(parameter, besides) else None
 
 
 def _join(module: torch.nn.Module, name: str, parameter: torch.Tensor) -> None:
@@ -198,7 +198,7 @@ def _replace(
     moves_all: bool,
 ) -> None:
     """The old parameter's other names get the new one: all of them, or those declared to follow this one."""
-    moved = tie.others(module) if before is not None else []
+    moved = tie.siblings(module) if before is not None else []
     if after is None:
         tie.remove(module, name)
     elif moves_all and (before is None or before.shape == after.shape):

@@ -57,7 +57,7 @@ def takes_double(thing: Any) -> bool:
 
 
 @contextmanager
-def calm(*, double: bool, seed: int = 0) -> Generator[None]:
+def deterministic(*, double: bool, seed: int = 0) -> Generator[None]:
     """The same random numbers at each run, and new floats in double precision."""
     before = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -83,7 +83,7 @@ def one_thread() -> Generator[None]:
 def run(call: Call, *, double: bool, seed: int = 0) -> Any:
     """What a call gives. Its arguments are copies: an edit in place does not reach the next run."""
     args, kwargs = fresh(call)
-    with calm(double=double, seed=seed):
+    with deterministic(double=double, seed=seed):
         return call.target.call(*args, **kwargs)
 
 

@@ -12,7 +12,7 @@ import torch
 from hypothesis import reject, reproduce_failure, settings
 from hypothesis.errors import DidNotReproduce
 
-from dimtyped.diagnosis import look
+from dimtyped.diagnosis import snapshot
 from dimtyped.errors import DeclarationError
 from dimtyped.testing.properties.deterministic import QUIET
 from dimtyped.testing.properties.domain import ONLY_COUNTED, is_too_small
@@ -118,7 +118,7 @@ def _inputs(call: Call, broken: Broken | None) -> Iterator[str]:
     given = {**dict(zip(annotations, args, strict=False)), **kwargs}
     width = max(map(len, given), default=0)
     for name, value in given.items():
-        yield f"    {name:<{width}}  {look(value)}{_notable(value)}"
+        yield f"    {name:<{width}}  {snapshot(value)}{_notable(value)}"
 
 
 def _notable(value: Any) -> str:

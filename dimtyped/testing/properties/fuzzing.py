@@ -12,10 +12,18 @@ from hypothesis import given, strategies as st
 from torch import Tensor
 
 from dimtyped.annotations import annotation_text
-from dimtyped.diagnosis import dtype_text, look
+from dimtyped.diagnosis import dtype_text, snapshot
 from dimtyped.engine import mode
 from dimtyped.errors import DeclarationError, DimensionError
-from dimtyped.testing.properties.deterministic import calm, differs, fresh, one_thread, result_leaves, run, twin_of
+from dimtyped.testing.properties.deterministic import (
+    deterministic,
+    differs,
+    fresh,
+    one_thread,
+    result_leaves,
+    run,
+    twin_of,
+)
 from dimtyped.testing.properties.domain import told_where_none_fits
 from dimtyped.testing.properties.failure import chosen, line_of, search, telling
 from dimtyped.testing.properties.independence import check_call, precise_twin, reject_untold
@@ -137,7 +145,7 @@ def _compiled(thing: Any, sizes: Mapping[str, int] | None, backend: str) -> Any:
     def check(call: Call) -> None:
         with telling(call):
             args, kwargs = fresh(call)
-            with calm(double=False):
+            with deterministic(double=False):
                 found = compiled(*args, **kwargs)
             for leaf, other in zip(
                 result_leaves(call, run(call, double=False)), result_leaves(call, found), strict=True
@@ -175,7 +183,7 @@ def _check_refusal(thing: Any, broken: Broken) -> None:
     wanted = "TypeError" if broken.kind == "missing" else "DimensionError"
     subject = f"`{broken.argument}`" + (f", axis {broken.dim}" if broken.dim else "")
     try:
-        with calm(double=False):
+        with deterministic(double=False):
             thing(*broken.args, **broken.kwargs)
     except DimensionError as error:
         if broken.kind == "size" and (error.argument, error.dim) != (broken.argument, broken.dim):
@@ -194,14 +202,14 @@ def _check_refusal(thing: Any, broken: Broken) -> None:
 
 def _check_result(call: Call, *, finite: bool) -> None:
     before = [leaf.tensor.detach().clone() for leaf in call.leaves]
-    with calm(double=False):
+    with deterministic(double=False):
         result = call.target.call(*call.args, **call.kwargs)
     for leaf, was in zip(call.leaves, before, strict=True):
         if leaf.tensor.shape != was.shape or bool((leaf.tensor != was).any() & (leaf.tensor == leaf.tensor).all()):
             raise AssertionError(f"`{leaf}` is edited in place: the caller's own tensor has changed")
     if call.target.signature.checks_result and not call.target.accepts_result(call.args, call.kwargs, result):
         raise AssertionError(
-            f"the result does not fit {annotation_text(call.target.signature.result.annotation)}: {look(result)}"
+            f"the result does not fit {annotation_text(call.target.signature.result.annotation)}: {snapshot(result)}"
         )
     _check_dtypes(call, result)
     for leaf in result_leaves(call, result) if finite else ():
@@ -226,7 +234,7 @@ def _check_gradients(call: Call) -> None:
     inputs = [tensor.requires_grad_() for tensor in floats_in((args, kwargs))]
     module = module_of(call.target.call)
     trained = [*inputs, *(module.parameters() if module is not None else ())]
-    with calm(double=False), torch.enable_grad():
+    with deterministic(double=False), torch.enable_grad():
         result = call.target.call(*args, **kwargs)
         total = sum((tensor.sum() for tensor in floats_in(result)), torch.zeros(()))
     if not total.requires_grad:

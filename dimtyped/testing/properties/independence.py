@@ -12,7 +12,7 @@ from dimtyped.annotations import ArrayHint, Kind, arrays_in
 from dimtyped.errors import DeclarationError
 from dimtyped.testing.properties.deterministic import QUIET, one_thread, run, takes_double, twin_of
 from dimtyped.testing.properties.domain import meant, told_where_none_fits
-from dimtyped.testing.properties.mixing import Probe, no_axis, tells_padding
+from dimtyped.testing.properties.mixing import IndependenceCheck, no_axis, tells_padding
 from dimtyped.testing.strategies.calls import Call, drawn_calls
 from dimtyped.testing.strategies.packing import holds_uneven
 from dimtyped.testing.strategies.target import module_of, targets_of
@@ -152,7 +152,7 @@ def check_call(
     """The same for one call of a copy."""
     if holds_uneven((call.args, call.kwargs)):
         return
-    probe = Probe(call, double, seed)
+    probe = IndependenceCheck(call, double, seed)
     for axis in axes:
         if _has_axis(call, axis):
             probe.check_apart(axis)

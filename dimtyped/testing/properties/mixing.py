@@ -44,7 +44,7 @@ class MixedError(AssertionError):
 
 
 @dataclass(frozen=True)
-class Probe:
+class IndependenceCheck:
     """One call, and runs of it with changes."""
 
     call: Call
@@ -167,7 +167,7 @@ class Probe:
 
     def _blame_of_moved(self, axis: str, size: int, moved: Call) -> str:
         """Where it begins to matter; told with other numbers, for equal samples do not show that they have moved."""
-        other = Probe(self._changed(lambda _, other: other), self.double, self.seed)
+        other = IndependenceCheck(self._changed(lambda _, other: other), self.double, self.seed)
         other_moved = as_call(self.call.target, other._moved(axis))
         expected = [_rolled(leaf, axis) for leaf in other._run(other.call)]
         shows = any(bool(wrong.any()) for _, wrong in _pairs(expected, other._run(other_moved)))

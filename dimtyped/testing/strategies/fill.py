@@ -14,7 +14,7 @@ _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 @dataclass(frozen=True)
-class Holds:
+class ValueConstraint:
     """What the numbers of one parameter must be: their dtype, integers `below` a size, `span` and `once` as of `Fill`."""
 
     dtype: torch.dtype | None = None

@@ -22,7 +22,7 @@ from dimtyped.annotations import (
     UnionHint,
     arrays_in,
 )
-from dimtyped.diagnosis import Findings, look, placed
+from dimtyped.diagnosis import Findings, placed, snapshot
 from dimtyped.testing.strategies.packing import is_even, packed_again, padded
 
 Path = tuple[Any, ...]
@@ -79,7 +79,7 @@ def leaves_of(hint: Hint, value: Any, path: Path, *, is_sure: bool = True) -> It
 def fits(hint: Hint, value: Any) -> bool:
     """Whether a value fits a hint by itself, whatever else the call gives."""
     findings = Findings()
-    findings.check(hint, look(value), "")
+    findings.check(hint, snapshot(value), "")
     return not findings.mismatches
 
 

@@ -10,11 +10,11 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from dimtyped.nn.contract import batched_space, space_names
-from dimtyped.testing.strategies.fill import Holds
+from dimtyped.testing.strategies.fill import ValueConstraint
 
 Annotations = Mapping[str, Any]
 _SCALAR = Shaped[Tensor, ""]
-_INDICES = Holds(torch.int64)
+_INDICES = ValueConstraint(torch.int64)
 _RANKS = {"linear": (1,), "bilinear": (2,), "bicubic": (2,), "trilinear": (3,)}
 
 
@@ -24,7 +24,7 @@ def rare_forms(layer: torch.nn.Module) -> list[Annotations]:
     return list(made(layer)) if made is not None else []
 
 
-def held_by(layer: torch.nn.Module) -> Mapping[str, Holds]:
+def held_by(layer: torch.nn.Module) -> Mapping[str, ValueConstraint]:
     """What the numbers in its arguments must be."""
     return next((holds(layer) for cls, holds in _HOLDS.items() if isinstance(layer, cls)), {})
 
@@ -89,9 +89,9 @@ def _axes(layer: Any) -> int:
     return next(axes for axes in (1, 2, 3) if isinstance(layer, getattr(torch.nn, f"MaxUnpool{axes}d")))
 
 
-def _places(layer: Any) -> Mapping[str, Holds]:
+def _places(layer: Any) -> Mapping[str, ValueConstraint]:
     """Each place of a plane once: of two values at one place torch's threads leave now this, now that one."""
-    return {"indices": Holds(torch.int64, once=_axes(layer))}
+    return {"indices": ValueConstraint(torch.int64, once=_axes(layer))}
 
 
 _FORMS: dict[type[torch.nn.Module], Callable[[Any], Iterator[Annotations]]] = {
@@ -103,12 +103,12 @@ _FORMS: dict[type[torch.nn.Module], Callable[[Any], Iterator[Annotations]]] = {
     torch.nn.AdaptiveLogSoftmaxWithLoss: _adapted,
 }
 
-_HOLDS: dict[type[torch.nn.Module], Callable[[Any], Mapping[str, Holds]]] = {
+_HOLDS: dict[type[torch.nn.Module], Callable[[Any], Mapping[str, ValueConstraint]]] = {
     torch.nn.modules.pooling._MaxUnpoolNd: _places,
-    torch.nn.GaussianNLLLoss: lambda _: {"var": Holds(span="positive")},
-    torch.nn.BCELoss: lambda _: {"input": Holds(span="unit"), "target": Holds(span="unit")},
+    torch.nn.GaussianNLLLoss: lambda _: {"var": ValueConstraint(span="positive")},
+    torch.nn.BCELoss: lambda _: {"input": ValueConstraint(span="unit"), "target": ValueConstraint(span="unit")},
     torch.nn.MultiMarginLoss: lambda _: {"target": _INDICES},
     torch.nn.MultiLabelMarginLoss: lambda _: {"target": _INDICES},
-    torch.nn.AdaptiveLogSoftmaxWithLoss: lambda layer: {"target_": Holds(torch.int64, below=layer.n_classes)},
+    torch.nn.AdaptiveLogSoftmaxWithLoss: lambda layer: {"target_": ValueConstraint(torch.int64, below=layer.n_classes)},
     torch.nn.CTCLoss: lambda _: {"targets": _INDICES, "input_lengths": _INDICES, "target_lengths": _INDICES},
 }

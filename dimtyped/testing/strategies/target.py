@@ -20,7 +20,7 @@ from dimtyped.errors import DeclarationError
 from dimtyped.names import scope_of
 from dimtyped.nn.contract import Layer, typed_class_of
 from dimtyped.nn.layers.recurrent_states import StateBridge
-from dimtyped.testing.strategies.fill import Holds
+from dimtyped.testing.strategies.fill import ValueConstraint
 from dimtyped.testing.strategies.layers import forms_of, has_forms, sizes_of
 from dimtyped.testing.strategies.rare_forms import as_one, has_more_forms, held_by, unchecked_by
 from dimtyped.testing.strategies.sizes import check_fixed, fixed_twice
@@ -61,7 +61,7 @@ class Target:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     is_only_form: bool = True
     given: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
-    holds: Mapping[str, Holds] = dataclasses.field(default_factory=dict[str, Holds])
+    holds: Mapping[str, ValueConstraint] = dataclasses.field(default_factory=dict[str, ValueConstraint])
     unchecked: frozenset[str] = frozenset()
 
     @property

@@ -24,7 +24,7 @@ from dimtyped.annotations import (
     UnionHint,
 )
 from dimtyped.errors import DeclarationError
-from dimtyped.testing.strategies.fill import Fill, Holds
+from dimtyped.testing.strategies.fill import Fill, ValueConstraint
 from dimtyped.testing.strategies.lengths import is_lengths, padded_axis
 from dimtyped.testing.strategies.packing import draw_packed
 from dimtyped.testing.strategies.sizes import Sides, Sizes, draw_shape
@@ -98,7 +98,7 @@ def draw_value(world: World, parameter: Parameter, hint: Hint) -> Any:
 
 def fill_of(target: Target, sizes: Sizes, name: str, hint: ArrayHint) -> Fill:
     """What a tensor of a parameter may hold: lengths are at least 1 and fit, ids are in the vocabulary."""
-    holds = target.holds.get(name, Holds())
+    holds = target.holds.get(name, ValueConstraint())
     dtypes = (holds.dtype or target.dtype, *_DTYPES)
     admitted = [dtype for dtype in dtypes if hint.dtypes is None or dtype in hint.dtypes]
     chosen = admitted[0] if admitted else rare_dtypes(hint)[0]

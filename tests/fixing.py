@@ -1,4 +1,4 @@
-"""Applies what an error proposes: the mends' code on the very arguments of the call."""
+"""Applies what an error proposes: the fixes' code on the very arguments of the call."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from unittest import mock
 import torch
 
 from dimtyped import nn
-from dimtyped.diagnosis import explanation as _diagnosis, look
-from dimtyped.diagnosis.fixes import Mend, Trial, mend_of
+from dimtyped.diagnosis import explanation as _diagnosis, snapshot
+from dimtyped.diagnosis.fixes import Fix, FixContext, fix_of
 
 _STEP = re.compile(r"\[(?P<key>.*?)\]|\.(?P<name>\w+)")
 
 
 @contextmanager
-def recorded() -> Iterator[list[tuple[Trial, Mend | None]]]:
-    """Every mend that is looked for in here, with what it was tried on; what fails on the way is raised."""
-    found: list[tuple[Trial, Mend | None]] = []
+def recorded() -> Iterator[list[tuple[FixContext, Fix | None]]]:
+    """Every fix that is looked for in here, with what it was tried on; what fails on the way is raised."""
+    found: list[tuple[FixContext, Fix | None]] = []
 
-    def record(trial: Trial) -> Mend | None:
-        mend = mend_of(trial)
-        found.append((trial, mend))
-        return mend
+    def record(trial: FixContext) -> Fix | None:
+        fix = fix_of(trial)
+        found.append((trial, fix))
+        return fix
 
     with (
-        mock.patch("dimtyped.diagnosis.fixes.mend_of", record),
+        mock.patch("dimtyped.diagnosis.fixes.fix_of", record),
         mock.patch.object(_diagnosis, "_unless_it_fails", lambda explain, _: explain()),
     ):
         yield found
 
 
-def evaluated(mend: Mend, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What the mend's code gives at each place."""
+def evaluated(fix: Fix, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What the fix's code gives at each place."""
     names = {"torch": torch, "nn": nn, **arguments}
-    return {place: eval(code, names) for place, code in mend.code.items()}
+    return {place: eval(code, names) for place, code in fix.code.items()}
 
 
-def mended(mend: Mend, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments once the mend is applied."""
+def fixed(fix: Fix, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments once the fix is applied."""
     changed = dict(arguments)
-    for place, value in evaluated(mend, arguments).items():
+    for place, value in evaluated(fix, arguments).items():
         root = re.split(r"[\[.]", place)[0]
         changed[root] = _with_part(changed[root], _STEP.findall(place[len(root) :]), value)
     return changed
@@ -65,11 +65,11 @@ def call(function: Any, arguments: Mapping[str, Any]) -> Any:
     return function(*given.args, **given.kwargs)
 
 
-def assert_is_what_it_says(mend: Mend, values: Mapping[str, Any]) -> None:
-    """The code gives the shapes and dtypes on which the mend was tried."""
-    for place, value in evaluated(mend, values).items():
-        seen, told = look(value), mend.changes[place]
-        assert (seen.shape, seen.dtype) == (told.shape, told.dtype), mend.code[place]
+def assert_is_what_it_says(fix: Fix, values: Mapping[str, Any]) -> None:
+    """The code gives the shapes and dtypes on which the fix was tried."""
+    for place, value in evaluated(fix, values).items():
+        seen, told = snapshot(value), fix.changes[place]
+        assert (seen.shape, seen.dtype) == (told.shape, told.dtype), fix.code[place]
 
 
 def _with_part(whole: Any, steps: list[tuple[str, str]], value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""No false mend: what an error proposes, applied to the call, makes it fit."""
+"""No false fix: what an error proposes, applied to the call, makes it fit."""
 
 import re
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import Any
 import numpy  # noqa: ICN001
 import pytest
 import torch
+from fixing import arguments_of, assert_is_what_it_says, call, fixed, recorded
 from hypothesis import HealthCheck, Phase, event, given, settings
 from jaxtyping import Bool, Float, Float32, Int, UInt8
-from mending import arguments_of, assert_is_what_it_says, call, mended, recorded
 from strategies import Case, cases
 from torch import Tensor
 
 from dimtyped import DimensionError, DimSize, dims, nn, typed
-from dimtyped.engine import Entry, wrap
+from dimtyped.engine import CheckedFunction, wrap
 
 EFFORT = settings(
     max_examples=max(200, settings.default.max_examples),
@@ -157,13 +157,13 @@ ONE_OF_EACH = [
 def test_it_is_proposed_and_applied_it_fits(function: Any, values: tuple[Any, ...], code: Any, words: str) -> None:
     with recorded() as found, pytest.raises(DimensionError) as error:
         function(*values)
-    _, mend = found[-1]
-    assert mend is not None
-    assert mend.code == (code if isinstance(code, dict) else {next(iter(mend.code)): code})
-    assert words in mend.text
-    assert error.value.hint == mend.text
+    _, fix = found[-1]
+    assert fix is not None
+    assert fix.code == (code if isinstance(code, dict) else {next(iter(fix.code)): code})
+    assert words in fix.text
+    assert error.value.hint == fix.text
     forward = function.forward if isinstance(function, torch.nn.Module) else function
-    call(forward, mended(mend, arguments_of(forward, *values)))
+    call(forward, fixed(fix, arguments_of(forward, *values)))
 
 
 class Classifier(nn.Module):
@@ -226,9 +226,9 @@ def test_a_final_state_where_both_directions_are_wanted() -> None:
     model = Tagged(8, 12, 5, width=2, given=1)
     with recorded() as found, pytest.raises(DimensionError, match="the final state of the bidirectional `lstm`"):
         model(ones(6, 9, 8))
-    _, mend = found[-1]
-    assert mend.code == {"input": "torch.cat([input[-2], input[-1]], -1)"}
-    model.out(**mended(mend, {"input": model.lstm(ones(6, 9, 8))[1][0]}))
+    _, fix = found[-1]
+    assert fix.code == {"input": "torch.cat([input[-2], input[-1]], -1)"}
+    model.out(**fixed(fix, {"input": model.lstm(ones(6, 9, 8))[1][0]}))
 
 
 def test_a_part_that_was_to_be_joined_with_another() -> None:
@@ -364,23 +364,23 @@ def test_a_pair_is_bridged_as_a_pair() -> None:
 @EFFORT
 @given(cases())
 def test_no_false_mend_for_any_annotation(case: Case) -> None:
-    if case.flavour != "plain":
+    if case.function_kind != "plain":
         return
     is_method = case.owner is not None
-    function = wrap(Entry(case.function({}), fixed=None if is_method else case.declared, is_method=is_method))
+    function = wrap(CheckedFunction(case.function({}), fixed=None if is_method else case.declared, is_method=is_method))
     positional = [case.owner, *case.arguments] if is_method else case.arguments
     with recorded() as found:
         error = refusal(lambda: function(*positional, **case.keywords))
-    trial, mend = found[-1] if isinstance(error, DimensionError) and found else (None, None)
-    event(mend.text.partition(":")[0] if mend is not None else "no mend")
-    if trial is None or mend is None:
+    trial, fix = found[-1] if isinstance(error, DimensionError) and found else (None, None)
+    event(fix.text.partition(":")[0] if fix is not None else "no fix")
+    if trial is None or fix is None:
         return
-    assert trial.fits(mend)
+    assert trial.fits(fix)
     given_values = {**arguments_of(function, *positional, **case.keywords), "result": case.result}
-    assert_is_what_it_says(mend, given_values)
-    if mend.code and error.argument != "return":
-        after = refusal(lambda: call(function, mended(mend, given_values)))
-        assert after is None or getattr(after, "argument", "") == "return", (mend, after)
+    assert_is_what_it_says(fix, given_values)
+    if fix.code and error.argument != "return":
+        after = refusal(lambda: call(function, fixed(fix, given_values)))
+        assert after is None or getattr(after, "argument", "") == "return", (fix, after)
 
 
 def refusal(function: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""For each row of CASES.md that is a mistake: the dimension named, where each size came from, and a mend that runs.
+"""For each row of CASES.md that is a mistake: the dimension named, where each size came from, and a fix that runs.
 
 A row is the code that makes the mistake and what stands there once the error's advice is followed. The code is executed both ways.
 """
@@ -21,7 +21,7 @@ class Row:
 
     Args:
         code: What makes it.
-        mend: A part of the code, and what is in its place once the advice is followed.
+        fix: A part of the code, and what is in its place once the advice is followed.
         kind: The class that is raised.
         dim: The dimension that the error names; empty where it is a dtype.
         says: What the text says of the sizes and where they came from.
@@ -29,7 +29,7 @@ class Row:
     """
 
     code: str
-    mend: tuple[str, str]
+    fix: tuple[str, str]
     kind: str
     dim: str
     says: tuple[str, ...]
@@ -376,5 +376,5 @@ def test_the_error_names_the_dimension_its_origins_and_a_mend_that_runs(name: st
     if isinstance(error, dimtyped.DimensionError | dimtyped.DeclarationError):
         assert error.dim == row.dim
         assert len(text.splitlines()) <= 15
-    assert row.mend[0] in row.code
-    assert outcome(row.code.replace(*row.mend)) is None
+    assert row.fix[0] in row.code
+    assert outcome(row.code.replace(*row.fix)) is None
