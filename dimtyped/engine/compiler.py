@@ -578,12 +578,12 @@ def _is_bearable_constant(value: Any, hint: Any) -> bool:
 
 
 def is_ragged(value: Any) -> bool:
-    """Whether this is a nested tensor, which has no shape in the strided scope_key."""
+    """Whether this is a nested tensor, which has no shape in the strided layout."""
     return isinstance(value, torch.Tensor) and value.is_nested
 
 
 def is_shapeless(value: Any) -> bool:
-    """Whether this is a nested tensor in the strided scope_key: nobody can say that it does not fit."""
+    """Whether this is a nested tensor in the strided layout: nobody can say that it does not fit."""
     return is_ragged(value) and value.layout == torch.strided
 
 
