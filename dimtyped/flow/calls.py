@@ -1,11 +1,13 @@
 """One call of an operator, as its rule sees it: the arguments, their axes, and what the rule has to say of them."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from dimtyped.flow.axes import Axes, Axis, Dimension, One, Verdict, anonymous, better, compare, same
+from dimtyped.flow.places import Place
 
 Outcome = Axes | list[Axes | None] | None
 """What a rule returns: the axes of the one result, or of each result that has them, or an entry for each result."""
@@ -29,6 +31,34 @@ class Problem:
         self.names = tuple(dict.fromkeys(map(str, axes)))
 
 
+@dataclass(frozen=True, slots=True)
+class LastStep:
+    """A note on the output of a bidirectional layer, in which the last step means something else for each direction.
+
+    Args:
+        time: The index of its axis of time.
+    """
+
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A note on a tensor that is wrong if it is used as it is, and right if a part of it is taken.
+
+    Args:
+        problem: What is wrong.
+        place: Where it came about.
+    """
+
+    problem: Problem
+    place: Place
+
+
+Note = LastStep | Problem | Pending
+"""What is known of a tensor beside its axes. A rule notes a `Problem`; the interpreter adds the place."""
+
+
 class Call:
     """A call of an operator that has succeeded.
 
@@ -38,12 +68,14 @@ class Call:
         kwargs: Its keyword arguments.
         result: What it returned.
         axes_of: Gives the axes of a tensor.
+        note_of: Gives the note on a tensor.
         before: Axes that the arguments had before the call, by `id`, where the call may have changed them.
 
     Attributes:
         problems: What the rule found wrong.
         mixed: The axes of the arguments along which the call carries values.
-        moved: Those of `mixed` that only change places, as `flip` does; no finding comes of them.
+        moved: Axes along which values only change places, as in `flip`; no finding comes of them.
+        notes: The notes on the results, by `id`.
     """
 
     def __init__(
@@ -53,6 +85,7 @@ class Call:
         kwargs: dict[str, Any],
         result: object,
         axes_of: Callable[[Tensor], Axes],
+        note_of: Callable[[Tensor], Note | None] | None = None,
         before: dict[int, Axes] | None = None,
     ):
         self.name = name
@@ -63,7 +96,9 @@ class Call:
         self.mixed: list[Axis] = []
         self.moved: list[Axis] = []
         self._axes_of = axes_of
+        self._note_of = note_of
         self._before = before or {}
+        self.notes: dict[int, Note] = {}
 
     # what was given
 
@@ -127,7 +162,15 @@ class Call:
             raise NoRule
         return [each for each in self.result if isinstance(each, Tensor)]
 
+    def note_of(self, tensor: Tensor) -> Note | None:
+        """The note on an argument."""
+        return self._note_of(tensor) if self._note_of else None
+
     # what the rule says
+
+    def note(self, result: Tensor, note: Note) -> None:
+        """Leaves a note on a result."""
+        self.notes[id(result)] = note
 
     def report(self, kind: str, text: str, *axes: Axis, fix: str = "") -> None:
         """Says that something is wrong."""

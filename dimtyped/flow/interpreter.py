@@ -6,7 +6,6 @@ twice as many operators, composites taken apart wherever gradients are enabled, 
 """
 
 import sys
-import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +16,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode_temporarily
 
 from dimtyped.flow.axes import Axes, Axis, anonymous
-from dimtyped.flow.calls import Call, NoRule, Outcome, Problem, text_of
+from dimtyped.flow.calls import Call, NoRule, Note, Outcome, Pending, Problem, text_of
 from dimtyped.flow.findings import Finding, finding
 from dimtyped.flow.operators import Operator, operator_of
-from dimtyped.flow.places import Places
+from dimtyped.flow.places import Place, Places
+from dimtyped.flow.store import TensorMap
 
 
 class Flow(TorchFunctionMode):
@@ -30,6 +30,7 @@ class Flow(TorchFunctionMode):
         independent: Names along which nothing may carry values.
         skip: Packages besides torch, the standard library and dimtyped whose frames are not the user's code.
         strict: Raise what a rule raises; otherwise its call counts as not followed. For the rules' own tests.
+        record: Called with each call that a rule was found for, once its axes are known.
 
     Attributes:
         findings: What was found, each bug once, the first one first.
@@ -49,18 +50,26 @@ class Flow(TorchFunctionMode):
         ['coincidence']
     """
 
-    def __init__(self, *, independent: Iterable[str] = ("batch",), skip: Iterable[str] = (), strict: bool = False):
+    def __init__(
+        self,
+        *,
+        independent: Iterable[str] = ("batch",),
+        skip: Iterable[str] = (),
+        strict: bool = False,
+        record: Callable[[Call], None] | None = None,
+    ):
         super().__init__()
         self.independent = frozenset(independent)
         self.followed: Counter[str] = Counter()
         self.unfollowed: Counter[str] = Counter()
         self.refused: tuple[Exception, Finding] | None = None
-        self.last_call: Call | None = None
         self._strict = strict
+        self._record = record
         self._is_paused = False
         self._places = Places(skip)
         self._found: dict[object, Finding] = {}
-        self._names: dict[int, tuple[weakref.ref[Tensor], Axes]] = {}
+        self._names: TensorMap[Axes] = TensorMap()
+        self._notes: TensorMap[Note] = TensorMap()
         self._operators: dict[Callable[..., Any], Operator] = {}
 
     @property
@@ -83,39 +92,22 @@ class Flow(TorchFunctionMode):
         axes, sizes = tuple(axes), _sizes(tensor)
         if tuple(axis.size for axis in axes) != sizes:
             raise ValueError(f"axes {text_of(axes)} for a tensor of shape {sizes}")
-        self._keep(tensor, axes)
+        self._names.set(tensor, axes)
         return tensor
 
     def axes_of(self, tensor: Tensor) -> Axes:
         """The axes of a tensor; anonymous ones for a tensor that nobody named."""
         sizes = _sizes(tensor)
-        kept = self._kept(tensor)
+        kept = self._names.get(tensor)
         if kept is not None and tuple(axis.size for axis in kept) == sizes:
             return kept
         axes = tuple(map(anonymous, sizes))
-        self._keep(tensor, axes)
+        self._names.set(tensor, axes)
         return axes
 
     def is_named(self, tensor: Tensor) -> bool:
         """True if an axis of the tensor has a name."""
-        return any(axis.has_name for axis in self._kept(tensor) or ())
-
-    def _kept(self, tensor: Tensor) -> Axes | None:
-        held = self._names.get(id(tensor))
-        return held[1] if held is not None and held[0]() is tensor else None
-
-    def _keep(self, tensor: Tensor, axes: Axes) -> None:
-        key, names = id(tensor), self._names
-        held = names.get(key)
-        if held is not None and held[0]() is tensor:
-            names[key] = (held[0], axes)
-            return
-
-        def forget(reference: weakref.ref[Tensor]) -> None:
-            if key in names and names[key][0] is reference:
-                del names[key]
-
-        names[key] = (weakref.ref(tensor, forget), axes)
+        return any(axis.has_name for axis in self._names.get(tensor) or ())
 
     # the run
 
@@ -152,7 +144,7 @@ class Flow(TorchFunctionMode):
             self._explain(error, operator, args, kwargs, sys._getframe(1))
             raise
         if isinstance(result, (Tensor, tuple, list)) or operator.returns_nothing:
-            call = Call(operator.name, args, kwargs, result, self.axes_of, before)
+            call = Call(operator.name, args, kwargs, result, self.axes_of, self._notes.get, before)
             self._follow(operator, call, sys._getframe(1))
         return result
 
@@ -164,7 +156,6 @@ class Flow(TorchFunctionMode):
         if not results and not operator.returns_nothing:
             return
         outcome = self._outcome(operator, call, results)
-        self.last_call = call
         if outcome is None:
             self._give_up(call, results)
             self.unfollowed[call.name] += 1
@@ -172,11 +163,30 @@ class Flow(TorchFunctionMode):
         self.followed[call.name] += 1
         for tensor, axes in zip(results, outcome, strict=True):
             if axes is not None:
-                self._keep(tensor, axes)
+                self._names.set(tensor, axes)
+        if self._record is not None:
+            self._record(call)
         if call.mixed:
             _report_mixing(call, [axes for axes in outcome if axes], self.independent)
         if call.problems:  # the others follow from the first
             self._report(call.problems[0], call, frame)
+        if call.notes or len(self._notes):
+            self._keep_notes(operator, call, results, frame)
+
+    def _keep_notes(self, operator: Operator, call: Call, results: Sequence[Tensor], frame: FrameType) -> None:
+        """Keeps the notes on the results, and reports what was noted of arguments that are used as they are."""
+        for tensor in results:
+            note = call.notes.get(id(tensor))
+            if note is None:
+                self._notes.drop(tensor)
+            else:
+                self._notes.set(tensor, Pending(note, self._places.find(frame)) if isinstance(note, Problem) else note)
+        if operator.only_arranges:
+            return
+        for tensor in call.tensors:
+            note = self._notes.get(tensor)
+            if isinstance(note, Pending):
+                self._add(self._finding_at(note.problem, None, note.place))
 
     def _outcome(self, operator: Operator, call: Call, results: Sequence[Tensor]) -> list[Axes | None] | None:
         if operator.rule is None or not all(map(_is_plain, [*results, *call.tensors])):
@@ -194,7 +204,7 @@ class Flow(TorchFunctionMode):
         given = {id(tensor) for tensor in call.tensors}
         for tensor in results:
             if id(tensor) not in given:
-                self._names.pop(id(tensor), None)
+                self._names.drop(tensor)
 
     # findings
 
@@ -209,7 +219,9 @@ class Flow(TorchFunctionMode):
         return self._report(problem, call, frame or sys._getframe(1))
 
     def _report(self, problem: Problem, call: Call | None, frame: FrameType) -> Finding:
-        found = self._finding(problem, call, frame)
+        return self._add(self._finding(problem, call, frame))
+
+    def _add(self, found: Finding) -> Finding:
         known = self._found.get(found.key)
         if known is not None:
             known.times += 1
@@ -218,7 +230,10 @@ class Flow(TorchFunctionMode):
         return found
 
     def _finding(self, problem: Problem, call: Call | None, frame: FrameType) -> Finding:
-        found = finding(problem.kind, problem.text, self._places.find(frame), problem.names, problem.fix)
+        return self._finding_at(problem, call, self._places.find(frame))
+
+    def _finding_at(self, problem: Problem, call: Call | None, place: Place) -> Finding:
+        found = finding(problem.kind, problem.text, place, problem.names, problem.fix)
         if call is not None:
             found.operator = call.name
             found.operands = tuple(_operand_text(tensor, call) for tensor in call.tensors if _is_plain(tensor))

@@ -8,7 +8,7 @@ import torch
 from torch._ops import OpOverload, OpOverloadPacket
 
 from dimtyped.flow.calls import Rule
-from dimtyped.flow.rules import RULES, SILENT, pointwise
+from dimtyped.flow.rules import RULES, SILENT, indexing, pointwise, views
 
 _DUNDERS = {
     "and": "bitwise_and",
@@ -29,6 +29,7 @@ _DUNDERS = {
 }
 _REFLECTED = {f"r{name}": operator for name, operator in _DUNDERS.items() if operator != "matmul"}
 _IN_PLACE = {f"i{name}": operator for name, operator in _DUNDERS.items()}
+_ARRANGING = tuple(module.__name__ for module in (views, indexing))
 _PLAIN_NAMES = {**_IN_PLACE, **_REFLECTED, **_DUNDERS, "rmatmul": "rmatmul"}
 
 
@@ -42,6 +43,7 @@ class Operator:
         is_in_place: It may change the shape of its first argument.
         is_silent: It makes no tensor whose names matter, and is not counted.
         returns_nothing: It returns None, and is followed all the same.
+        only_arranges: Its result has the items of its argument, or some of them.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Operator:
     is_in_place: bool = False
     is_silent: bool = False
     returns_nothing: bool = False
+    only_arranges: bool = False
 
 
 def operator_of(func: Callable[..., Any]) -> Operator:
@@ -60,7 +63,13 @@ def operator_of(func: Callable[..., Any]) -> Operator:
         return Operator(name, None, is_silent=True)
     if rule is None and _is_pointwise(base):
         rule = pointwise
-    return Operator(base, rule, is_in_place=base != name, returns_nothing=base in ("__setitem__", "data.__set__"))
+    return Operator(
+        base,
+        rule,
+        is_in_place=base != name,
+        returns_nothing=base in ("__setitem__", "data.__set__"),
+        only_arranges=rule is not None and rule.__module__ in _ARRANGING,
+    )
 
 
 def _names(func: Any) -> tuple[str, list[str]]:

@@ -7,13 +7,16 @@ a list with an entry for each tensor of the result otherwise, None in it for a t
 """
 
 from dimtyped.flow.rules import (  # pyright: ignore[reportUnusedImport] - loading a kind of operator adds its rows
+    attention as attention,
     contractions as contractions,
     factories as factories,
     gathers as gathers,
     indexing as indexing,
     joins as joins,
     losses as losses,
+    matrices as matrices,
     networks as networks,
+    recurrent as recurrent,
     reductions as reductions,
     scans as scans,
     views as views,

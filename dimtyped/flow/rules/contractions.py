@@ -105,7 +105,9 @@ def bilinear(call: Call) -> Outcome:
     first, second = call.axes(call.tensor(0, "input1")), call.axes(call.tensor(1, "input2"))
     weight = call.axes(call.tensor(2, "weight"))
     batch = call.broadcast(first[:-1], second[:-1])
-    return call.contract((*batch, weight[0]), (first[-1], weight[1]), (second[-1], weight[2]))
+    bias = call.arg(3, "bias")
+    out = call.meet(weight[0], call.axes(bias)[0]) if isinstance(bias, Tensor) else weight[0]
+    return call.contract((*batch, out), (first[-1], weight[1]), (second[-1], weight[2]))
 
 
 @rule("tensordot")
@@ -119,6 +121,7 @@ def tensordot(call: Call) -> Outcome:
         dims = (tuple(range(len(first) - dims, len(first))), tuple(range(dims)))
     mine, theirs = (_listed(each, len(axes)) for each, axes in zip(dims, (first, second), strict=True))
     pairs = [(first[one], second[other]) for one, other in zip(mine, theirs, strict=True)]
+    call.mixes(*(axis for pair in pairs for axis in pair))
     pairs = [(one, other) for one, other in pairs if one.size == other.size]
     return call.contract((*without(first, mine), *without(second, theirs)), *pairs)
 
@@ -196,30 +199,3 @@ def cdist(call: Call) -> Outcome:
     first, second = call.axes(call.tensor(0, "x1")), call.axes(call.tensor(1, "x2"))
     batch = call.broadcast(first[:-2], second[:-2])
     return call.contract((*batch, first[-2], second[-2]), (first[-1], second[-1]))
-
-
-@rule(
-    "scaled_dot_product_attention", "_scaled_dot_product_attention_math", "_scaled_dot_product_flash_attention_for_cpu"
-)
-@rule("_scaled_dot_product_flash_attention", "_scaled_dot_product_efficient_attention")
-@rule("_scaled_dot_product_cudnn_attention")
-def attention(call: Call) -> Outcome:
-    """(..., target, embed), (..., source, embed) and (..., source, value) give (..., target, value)."""
-    query, key = call.axes(call.tensor(0, "query")), call.axes(call.tensor(1, "key"))
-    value = call.axes(call.tensor(2, "value"))
-    batch = _batch_axes(call, query[:-2], key[:-2], value[:-2])
-    call.meet(query[-1], key[-1])
-    source = call.meet(key[-2], value[-2])
-    mask = call.arg(3, "attn_mask", "attn_bias")
-    if isinstance(mask, Tensor) and call.name in ("scaled_dot_product_attention", "_scaled_dot_product_attention_math"):
-        call.broadcast((*batch, query[-2], source), call.axes(mask))
-    call.mixes(query[-1], key[-1], key[-2], value[-2])
-    made = (*batch, query[-2], value[-1])
-    return made if isinstance(call.result, Tensor) else [made, *(None for _ in call.tensors_out[1:])]
-
-
-def _batch_axes(call: Call, query: Axes, key: Axes, value: Axes) -> Axes:
-    """The batch and the heads; with `enable_gqa` a head of the key serves several of the query."""
-    if call.kwargs.get("enable_gqa") and query and key and query[-1].size != key[-1].size:
-        return (*call.broadcast(query[:-1], key[:-1], value[:-1]), query[-1])
-    return call.broadcast(query, key, value)

@@ -3,14 +3,16 @@
 from torch import Tensor
 
 from dimtyped.flow.axes import Axes, Axis, anonymous
-from dimtyped.flow.calls import Call, Outcome, dim_of, replaced
+from dimtyped.flow.calls import Call, NoRule, Outcome, dim_of, replaced
 from dimtyped.flow.rules.table import rule
 
 
 @rule("embedding")
 def torch_embedding(call: Call) -> Outcome:
     """`torch.embedding(weight, indices)`: a row for each index."""
-    return (*call.axes(call.tensor(1, "indices")), *call.axes(call.tensor(0, "weight"))[1:])
+    weight = call.axes(call.tensor(0, "weight"))
+    call.moves(weight[0])
+    return (*call.axes(call.tensor(1, "indices")), *weight[1:])
 
 
 @rule("F.embedding")
@@ -19,17 +21,29 @@ def embedding(call: Call) -> Outcome:
     if call.arg(2, "padding_idx") == -1:
         words = call.axes(call.tensor(1, "weight"))[0]
         call.report("degenerate", "padding_idx=-1 freezes the last word; leave it out to have none", words)
-    return (*call.axes(call.tensor(0, "input")), *call.axes(call.tensor(1, "weight"))[1:])
+    weight = call.axes(call.tensor(1, "weight"))
+    call.moves(weight[0])
+    if call.arg(3, "max_norm") is not None:
+        call.mixes(weight[-1])
+    return (*call.axes(call.tensor(0, "input")), *weight[1:])
 
 
 @rule("F.embedding_bag")
 def embedding_bag(call: Call) -> Outcome:
     """A row for each bag: a row of indices, or what lies between two offsets."""
     indices, weight = call.axes(call.tensor(0, "input")), call.axes(call.tensor(1, "weight"))
+    weights = call.arg(8, "per_sample_weights")
+    if isinstance(weights, Tensor):
+        indices = call.broadcast(indices, call.axes(weights))
+        call.mixes(call.axes(weights)[-1])
     call.mixes(indices[-1])
+    call.moves(weight[0])
+    if call.arg(3, "max_norm") is not None:
+        call.mixes(weight[-1])
     if len(indices) == 2:
         return (indices[0], *weight[1:])
     offsets = call.axes(call.tensor(2, "offsets"))
+    call.moves(*offsets)
     return (offsets[0] if offsets[0].size == call.shape[0] else anonymous(call.shape[0], "bags"), *weight[1:])
 
 
@@ -47,6 +61,8 @@ def gather(call: Call) -> Outcome:
         return index
     dim = dim_of(call.arg(1, "dim"), len(axes))
     call.moves(axes[dim])
+    if len(axes) != len(index):
+        raise NoRule
     return tuple(
         call.meet(axis, mine) if place != dim and mine.size == axis.size else axis
         for place, (axis, mine) in enumerate(zip(index, axes, strict=True))
@@ -59,7 +75,7 @@ def take_along_dim(call: Call) -> Outcome:
     axes, index = call.first(), call.axes(call.tensor(1, "indices"))
     dim = call.arg(2, "dim")
     if dim is None:
-        call.moves(*axes)
+        call.moves(*axes, *index)
         return index if len(index) == 1 else (anonymous(call.shape[0], "take_along_dim"),)
     dim = dim_of(dim, len(axes))
     call.moves(axes[dim])
@@ -85,7 +101,18 @@ def take(call: Call) -> Outcome:
 
 
 @rule(
-    "masked_select", "nonzero", "argwhere", "unique", "unique_consecutive", "_unique2", "bincount", "histc", "histogram"
+    "masked_select",
+    "nonzero",
+    "argwhere",
+    "unique",
+    "unique_consecutive",
+    "_unique2",
+    "bincount",
+    "nonzero_static",
+    "block_diag",
+    "combinations",
+    "histc",
+    "histogram",
 )
 def as_many_as_the_values_say(call: Call) -> Outcome:
     """New axes: how long they are depends on the values."""
@@ -106,7 +133,7 @@ def scatter(call: Call) -> Outcome:
     made = axes
     for operand in operands:
         made = _met_beside(call, made, operand, dim)
-        call.moves(operand[dim])
+        call.moves(operand[dim], *(axis for axis, whole in zip(operand, axes, strict=True) if axis.size != whole.size))
     if len(operands) > 1 and operands[0][dim].size == operands[1][dim].size:
         call.meet(operands[0][dim], operands[1][dim])
     return made
@@ -126,8 +153,8 @@ def index_add(call: Call) -> Outcome:
     if not axes or not source:
         return axes
     dim = dim_of(call.arg(1, "dim"), len(axes))
-    call.moves(source[dim])
     index = call.axes(call.tensor(2, "index"))
+    call.moves(source[dim], *index)
     if index and index[0].size == source[dim].size:
         call.meet(index[0], source[dim])
     return _met_beside(call, axes, source, dim)
@@ -136,14 +163,16 @@ def index_add(call: Call) -> Outcome:
 @rule("index_fill")
 def index_fill(call: Call) -> Outcome:
     """A value at some indices of an axis."""
+    call.moves(*call.axes(call.tensor(2, "index")))
     return call.first()
 
 
 @rule("masked_scatter")
 def masked_scatter(call: Call) -> Outcome:
     """Values where a mask says so, in the order of the source."""
-    call.moves(*call.axes(call.tensor(2, "source")))
-    return call.broadcast(call.first(), call.axes(call.tensor(1, "mask")))
+    mask = call.axes(call.tensor(1, "mask"))
+    call.moves(*call.axes(call.tensor(2, "source")), *mask)
+    return call.broadcast(call.first(), mask)
 
 
 @rule("slice_scatter", "select_scatter", "diagonal_scatter", "put", "index_put", "_index_put_impl")

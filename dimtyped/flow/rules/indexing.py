@@ -8,14 +8,34 @@ import torch
 from torch import Tensor
 
 from dimtyped.flow.axes import INSERTED, Axes, Axis, anonymous, slice_of
-from dimtyped.flow.calls import Call, NoRule, Outcome
+from dimtyped.flow.calls import Call, LastStep, NoRule, Outcome, Problem
+from dimtyped.flow.rules.recurrent import DIRECTIONS
 from dimtyped.flow.rules.table import rule
 
 
 @rule("__getitem__")
 def getitem(call: Call) -> Outcome:
     """The axes that an index leaves, those that it makes, and those of index tensors."""
-    return indexed(call, call.first(), call.args[1], call.shape)
+    made = indexed(call, call.first(), call.args[1], call.shape)
+    note = call.note_of(call.args[0])
+    if isinstance(note, LastStep) and isinstance(call.result, Tensor):
+        _note_last_step(call, call.result, note.time, made)
+    return made
+
+
+def _note_last_step(call: Call, result: Tensor, time: int, made: Axes) -> None:
+    """`output[:, -1]` of a bidirectional layer, unless the same index takes one of the directions."""
+    items = list(_items(call.args[1], call.args[0].dim()))
+    last = call.args[0].shape[time] - 1
+    if last < 1 or len(items) <= time or any(not isinstance(item, (int, slice)) for item in items[: time + 1]):
+        return
+    is_last = not isinstance(items[time], slice) and items[time] in (-1, last)
+    if is_last and made and any(factor.dimension is DIRECTIONS for factor in made[-1].factors):
+        call.note(result, Problem("selection", _LAST_STEP, [made[-1]], _LAST_STEP_FIX))
+
+
+_LAST_STEP = "the last step of a bidirectional output: the backward direction has read one item there"
+_LAST_STEP_FIX = "take the state that the layer returns, h_n[-2] and h_n[-1], or the backward half at step 0"
 
 
 @rule("__setitem__")
@@ -60,7 +80,7 @@ class _Indexing:
         if item is None:
             self.made.append(INSERTED)
         elif isinstance(item, slice):
-            self.made.append(_sliced(self.axes[self.at], item))
+            self.made.append(self._sliced(self.axes[self.at], item))
             self.at += 1
         elif _is_number(item):
             self.call.moves(self.axes[self.at])
@@ -69,6 +89,15 @@ class _Indexing:
             self._take_mask(item)
         else:
             self._take_tensor(self.call.axes(item) if isinstance(item, Tensor) else tuple(map(anonymous, _shape(item))))
+
+    def _sliced(self, axis: Axis, item: slice) -> Axis:
+        start, stop, step = (None if bound is None else int(bound) for bound in (item.start, item.stop, item.step))
+        indices = range(*slice(start, stop, step).indices(axis.size))
+        if len(indices) < axis.size:
+            self.call.moves(axis)
+        if _takes_half_a_layer(axis, indices):
+            self.call.report("selection", f"a slice of {axis} takes one direction of a layer", axis)
+        return slice_of(axis, indices.start, len(indices), indices.step)
 
     def _take_mask(self, mask: Tensor) -> None:
         mine, theirs = self.axes[self.at : self.at + mask.dim()], self.call.axes(mask)
@@ -104,6 +133,13 @@ class _Indexing:
         return tuple(anonymous(size, "where a mask is true") for size in sizes[place : place + rank])
 
 
+def _takes_half_a_layer(axis: Axis, indices: range) -> bool:
+    """True for several neighbours of `layers*directions` that begin or end between the directions of one layer."""
+    if len(axis.factors) < 2 or axis.factors[-1].dimension is not DIRECTIONS or indices.step != 1:
+        return False
+    return len(indices) > 1 and bool(indices.start % 2 or indices.stop % 2)
+
+
 _UNKNOWN = anonymous(-1, "where a mask is true")
 
 
@@ -124,12 +160,6 @@ def _shape(item: Any) -> Sequence[int]:
     if isinstance(item, (list, range)) and all(type(each) is int for each in item):  # pyright: ignore[reportUnknownVariableType] - a user's list
         return (len(item),)  # pyright: ignore[reportUnknownArgumentType]
     raise NoRule
-
-
-def _sliced(axis: Axis, item: slice) -> Axis:
-    start, stop, step = (None if bound is None else int(bound) for bound in (item.start, item.stop, item.step))
-    indices = range(*slice(start, stop, step).indices(axis.size))
-    return slice_of(axis, indices.start, len(indices), indices.step)
 
 
 def _items(index: Any, rank: int) -> Iterator[Any]:

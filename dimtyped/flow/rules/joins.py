@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dimtyped.flow.axes import Axes, Axis, anonymous, product, same
+from dimtyped.flow.axes import INSERTED, Axes, Axis, anonymous, product, same
 from dimtyped.flow.calls import Call, NoRule, Outcome, dim_of
 from dimtyped.flow.rules.table import rule
 
@@ -17,15 +17,13 @@ def _listed(call: Call) -> list[Tensor]:
 def joined(call: Call, operands: Sequence[Axes], dim: int, size: int) -> Axes:
     """The axes of tensors in a row along `dim`; the others are equals."""
     operands = [axes for axes in operands if len(axes) != 1 or axes[0].size or len(operands[0]) == 1]
-    rank = len(operands[0])
+    call.moves(*(axes[dim] for axes in operands))
     made = list(operands[0])
     for axes in operands[1:]:
         made = [
             axis if index == dim else call.meet_if_sizes_agree(axis, axes[index]) for index, axis in enumerate(made)
         ]
     made[dim] = _row([axes[dim] for axes in operands], size)
-    if rank != len(made):
-        raise NoRule
     return tuple(made)
 
 
@@ -63,12 +61,20 @@ def stack(call: Call) -> Outcome:
 
 @rule("hstack", "vstack", "row_stack", "dstack", "column_stack")
 def stack_of_parts(call: Call) -> Outcome:
-    """`cat` of tensors of at least as many axes as the name says."""
-    operands, rank = [call.axes(tensor) for tensor in _listed(call)], len(call.shape)
-    if any(len(axes) != rank for axes in operands):
-        raise NoRule
-    dim = {"hstack": min(1, rank - 1), "column_stack": 1, "dstack": 2}.get(call.name, 0)
+    """`cat` of tensors that have as many axes as the name says, or get them."""
+    operands = [_at_least(call.axes(tensor), call.name) for tensor in _listed(call)]
+    dim = {"hstack": min(1, len(operands[0]) - 1), "column_stack": 1, "dstack": 2}.get(call.name, 0)
     return joined(call, operands, dim, call.shape[dim])
+
+
+def _at_least(axes: Axes, name: str) -> Axes:
+    if name == "hstack":
+        return axes or (INSERTED,)
+    if name == "column_stack":
+        return (*axes, INSERTED, INSERTED)[:2] if len(axes) < 2 else axes
+    if name == "dstack":
+        return (INSERTED, *axes, INSERTED, INSERTED)[:3] if len(axes) < 2 else (*axes, INSERTED)[: max(3, len(axes))]
+    return (INSERTED, *axes, INSERTED)[:2] if len(axes) < 2 else axes
 
 
 @rule("meshgrid")
@@ -89,9 +95,3 @@ def cartesian_prod(call: Call) -> Outcome:
     """Each with each, in one axis."""
     axes = tuple(_vector(call.axes(tensor)) for tensor in call.tensors)
     return axes if len(axes) == 1 else (product(axes), anonymous(len(axes)))
-
-
-@rule("block_diag", "combinations")
-def given_up(_: Call) -> Outcome:
-    """New axes."""
-    raise NoRule

@@ -60,12 +60,15 @@ def class_loss(call: Call) -> Outcome:
     axes, target = call.first(), call.axes(call.tensor(1, "target"))
     if len(axes) == len(target):
         both = call.broadcast(axes, target)
-        return _reduced(call, without(both, [min(1, len(both) - 1)]), axes)
+        classes = min(1, len(both) - 1)
+        call.mixes(target[classes], *(axis for tensor in call.tensors[2:] for axis in call.axes(tensor)))
+        return _reduced(call, without(both, [classes]), axes)
     at = 1 if len(axes) > 1 else 0
     both = tuple(call.meet(mine, theirs) for mine, theirs in zip(without(axes, [at]), target, strict=True))
     weight = call.arg(2, "weight")
     if isinstance(weight, Tensor):
         call.meet(axes[at], call.axes(weight)[0])
+        call.mixes(*call.axes(weight))
     return _reduced(call, both, axes)
 
 
@@ -85,7 +88,7 @@ def margin_loss(call: Call) -> Outcome:
         axes = call.broadcast(axes, target)
     elif target and axes:
         axes = replaced_first(call, axes, target)
-    call.mixes(*axes[-1:])
+    call.mixes(*axes[-1:], *(axis for tensor in call.tensors[2:] for axis in call.axes(tensor)))
     return _left(call, axes[:-1])
 
 
@@ -132,7 +135,21 @@ def ctc_loss(call: Call) -> Outcome:
     """(time, batch, classes) with targets of (batch, length)."""
     axes, target = call.first(), call.axes(call.tensor(1, "targets"))
     batch = axes[1:2] if len(axes) == 3 else ()
-    if batch and len(target) == 2:
-        batch = (call.meet(batch[0], target[0]),)
+    lengths = [call.axes(each) for each in call.tensors[2:] if each.dim()]
+    for axis in (*(target[:1] if len(target) == 2 else ()), *(axes[0] for axes in lengths)):
+        batch = (call.meet(batch[0], axis),) if batch else ()
+    call.moves(*target[-1:])
     call.mixes(axes[0], axes[-1])
     return _left(call, batch)
+
+
+@rule("linear_cross_entropy")
+def linear_cross_entropy(call: Call) -> Outcome:
+    """(batch, embed) with a weight of (vocab, embed) and a target of (batch)."""
+    axes, weight = call.first(), call.axes(call.tensor(1, "linear_weight"))
+    target = call.axes(call.tensor(2, "target"))
+    call.contract((), (axes[-1], weight[-1]))
+    call.mixes(weight[0], *(axis for tensor in call.tensors[3:] for axis in call.axes(tensor)))
+    if len(axes) != len(target) + 1:
+        raise NoRule
+    return _left(call, call.broadcast(axes[:-1], target))

@@ -45,6 +45,7 @@ def convolution(call: Call) -> Outcome:
     )
     batch, channels, spatial = axes[: -rank - 1], axes[-rank - 1], axes[-rank:]
     out = _out_channels(call, channels, weight, groups)
+    call.mixes(*weight[2:])
     windows = [axis.size for axis in weight[2:]]
     made = [
         _spatial(call, (axis,), (size,), is_aligned=step == 1, windows=[window])[0]
@@ -63,7 +64,7 @@ def _out_channels(call: Call, channels: Axis, weight: Axes, groups: int) -> Axis
         return out
     if groups == channels.size == out.size:
         return call.meet(channels, out)
-    call.mixes(channels)
+    call.mixes(channels, weight[1])
     return out
 
 
@@ -77,7 +78,11 @@ def _transposed(call: Call, axes: Axes, weight: Axes, groups: int) -> Outcome:
     rank = len(weight) - 2
     batch, channels, spatial = axes[: -rank - 1], axes[-rank - 1], axes[-rank:]
     call.contract((), (channels, weight[0]))
-    out = weight[1] if groups == 1 else anonymous(weight[1].size * groups, "groups of channels")
+    call.mixes(*weight[2:])
+    out = weight[1]
+    if groups > 1:
+        call.moves(out)
+        out = anonymous(out.size * groups, "groups of channels")
     bias = call.arg(2, "bias")
     if isinstance(bias, Tensor):
         out = call.meet(out, call.axes(bias)[0])
@@ -133,24 +138,24 @@ def other_pool(call: Call) -> Outcome:
     """The last axes are new."""
     rank = int(next(letter for letter in call.name if letter in "123"))
     axes, sizes = call.first(), _first_shape(call)
-    call.moves(*axes[-rank:])
+    call.moves(*axes[-rank:], *(axis for tensor in call.tensors[1:] for axis in call.axes(tensor)))
     return (*axes[:-rank], *(anonymous(size, call.name) for size in sizes[-rank:]))
 
 
 @rule("interpolate", "upsample", "upsample_nearest", "upsample_bilinear")
 @rule(*(f"upsample_{kind}" for kind in ("nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "bicubic2d")))
-@rule("upsample_trilinear3d")
+@rule("upsample_trilinear3d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa")
 def interpolate(call: Call) -> Outcome:
     """Spatial axes of other sizes are new; of the same sizes they stay, their values near where they were."""
     axes, sizes = call.first(), call.shape
     return (*axes[:2], *_spatial(call, axes[2:], sizes[2:], is_aligned=True, windows=None))
 
 
-@rule("grid_sample", "grid_sampler")
+@rule("grid_sample", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
 def grid_sample(call: Call) -> Outcome:
     """(batch, channels, *) at a grid of (batch, *, rank)."""
     axes, grid = call.first(), call.axes(call.tensor(1, "grid"))
-    call.mixes(*axes[2:])
+    call.mixes(*axes[2:], grid[-1])
     return (call.meet(axes[0], grid[0]), axes[1], *grid[1:-1])
 
 

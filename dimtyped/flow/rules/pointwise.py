@@ -11,17 +11,18 @@ _ALIASES = (
     "greater greater_equal less less_equal not_equal clip fix ldexp isclose arccos arccosh arcsin arcsinh arctan arctan2 "
     "arctanh logit xlogy mvlgamma polygamma where copy normal fmax fmin maximum minimum hardsigmoid conj_physical "
     "logsigmoid log_sigmoid softplus softsign tanhshrink hardshrink softshrink sigmoid selu celu elu relu relu6 leaky_relu "
-    "hardtanh hardswish silu mish gelu threshold tanh lerp complex polar nan_to_num masked_fill "
+    "hardtanh hardswish silu mish gelu threshold _threshold tanh lerp complex polar nan_to_num masked_fill "
     "special_expit special_logit special_erf special_erfc special_erfinv special_xlogy special_xlog1py special_log1p "
     "special_expm1 special_exp2 special_psi special_digamma special_gammaln special_ndtr special_sinc special_round "
     "special_i0 special_gammainc special_gammaincc special_multigammaln special_polygamma special_zeta"
 )
 _UNARY = (
     "to type type_as clone detach contiguous cpu cuda float double half bfloat16 int long short char byte bool cfloat "
-    "cdouble chalf alias lift_fresh lift requires_grad pin_memory _to_copy detach_copy resolve_conj resolve_neg conj real "
+    "cdouble chalf alias alias_copy "
+    "unravel_index lift_fresh lift requires_grad pin_memory _to_copy detach_copy resolve_conj resolve_neg conj real "
     "imag isreal isfinite isinf isnan isneginf isposinf is_nonzero frexp fill zero dropout dropout1d dropout2d dropout3d "
     "alpha_dropout feature_alpha_dropout feature_dropout native_dropout rrelu bernoulli poisson uniform log_normal "
-    "exponential geometric cauchy random bucketize isin tril triu fake_quantize_per_tensor_affine __deepcopy__ "
+    "exponential geometric cauchy random tril triu fake_quantize_per_tensor_affine __deepcopy__ "
     "retain_grad rename real.__get__ imag.__get__ grad.__get__ data.__get__ share_memory"
 )
 
@@ -37,6 +38,9 @@ def pointwise(call: Call) -> Outcome:
 @rule(*_UNARY.split())
 def unchanged(call: Call) -> Outcome:
     """The axes of the first argument; further ones are settings."""
+    note = call.note_of(call.tensor(0, "input", "self"))
+    if note is not None and isinstance(call.result, Tensor):
+        call.note(call.result, note)
     return call.first()
 
 
@@ -81,9 +85,18 @@ def assigned(_: Call) -> Outcome:
 def searchsorted(call: Call) -> Outcome:
     """One place for each value; several sorted rows are those of the values."""
     rows, values = call.axes(call.tensor(0, "sorted_sequence")), call.axes(call.tensor(1, "input"))
+    call.mixes(rows[-1])
     if len(rows) < 2:
         return values
     return (*(call.meet(row, value) for row, value in zip(rows[:-1], values[:-1], strict=True)), values[-1])
+
+
+@rule("bucketize", "isin")
+def looked_up(call: Call) -> Outcome:
+    """Each item is looked up among others."""
+    axes, *others = map(call.axes, call.tensors)
+    call.mixes(*(axis for other in others for axis in other))
+    return axes if call.shape == tuple(axis.size for axis in axes) else tuple(map(anonymous, call.shape))
 
 
 @rule("view_as_real")
@@ -95,4 +108,5 @@ def view_as_real(call: Call) -> Outcome:
 @rule("view_as_complex")
 def view_as_complex(call: Call) -> Outcome:
     """The last axis of two is gone."""
+    call.mixes(call.first()[-1])
     return call.first()[:-1]

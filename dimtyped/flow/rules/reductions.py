@@ -1,5 +1,7 @@
 """Operators that take axes away, or reduce them to size 1."""
 
+from torch import Tensor
+
 from dimtyped.flow.axes import KEPT, Axes
 from dimtyped.flow.calls import Call, NoRule, Outcome, dims_of, without
 from dimtyped.flow.rules.table import rule
@@ -108,3 +110,22 @@ def trace(call: Call) -> Outcome:
 def no_tensor(_: Call) -> Outcome:
     """Python values."""
     raise NoRule
+
+
+@rule("quantile", "nanquantile")
+def quantile(call: Call) -> Outcome:
+    """`quantile(x, q, dim, keepdim)`; several quantiles are a first axis."""
+    made = _reduce(call, 2, 3)
+    levels = call.arg(1, "q")
+    return (*call.axes(levels), *made) if isinstance(levels, Tensor) and isinstance(made, tuple) else made
+
+
+@rule("sum_to_size")
+def sum_to_size(call: Call) -> Outcome:
+    """What was broadcast is summed."""
+    axes, sizes = call.first(), call.shape
+    missing = len(axes) - len(sizes)
+    call.mixes(*axes[:missing])
+    kept = [axis if axis.size == size else KEPT for axis, size in zip(axes[missing:], sizes, strict=True)]
+    call.mixes(*(axis for axis, left in zip(axes[missing:], kept, strict=True) if left is KEPT))
+    return tuple(kept)

@@ -1,7 +1,7 @@
 """Operators that keep the axes and carry values along one: softmax, cumulative ones, sorts, transforms."""
 
-from dimtyped.flow.axes import Axes, anonymous
-from dimtyped.flow.calls import Call, NoRule, Outcome, dim_of, dims_of, replaced, resized
+from dimtyped.flow.axes import INSERTED, Axes, anonymous
+from dimtyped.flow.calls import Call, NoRule, Outcome, dim_of, dims_of, replaced, resized, without
 from dimtyped.flow.rules.table import rule
 
 
@@ -56,7 +56,7 @@ def renorm(call: Call) -> Outcome:
 
 @rule("sort", "argsort", "msort")
 def sort(call: Call) -> Outcome:
-    """Along `dim`; a vector's order is a ranking, which then belongs to no name."""
+    """Along `dim`; that of a vector only ranks its items, and nothing is wrong with that."""
     axes = call.first()
     if not axes:
         return axes
@@ -65,7 +65,7 @@ def sort(call: Call) -> Outcome:
     dim = dim_of(-1 if stable else given, len(axes)) if call.name != "msort" else 0
     if len(axes) == 1:
         call.moves(axes[0])
-        return (anonymous(axes[0].size, f"sorted {axes[0]}" if axes[0].has_name else "sort"),)
+        return axes
     call.mixes(axes[dim])
     return axes
 
@@ -87,18 +87,36 @@ def diff(call: Call) -> Outcome:
     """Differences of neighbours along `dim`."""
     axes = call.first()
     dim = dim_of(call.arg(2, "dim", default=-1), len(axes))
-    call.moves(axes[dim])
-    return replaced(axes, dim, anonymous(_length(call, dim), f"differences along {axes[dim]}"))
+    operands = [call.axes(tensor) for tensor in call.tensors]
+    call.moves(*(operand[dim] for operand in operands))
+    axes = call.broadcast(*(replaced(operand, dim, INSERTED) for operand in operands))
+    return replaced(axes, dim, anonymous(call.shape[dim], f"differences along {operands[0][dim]}"))
 
 
-def _length(call: Call, dim: int) -> int:
-    return call.shape[dim]
+@rule("gradient")
+def gradient(call: Call) -> Outcome:
+    """A derivative along each axis, from neighbours."""
+    call.moves(*(axis for tensor in call.tensors for axis in call.axes(tensor)))
+    return [call.first() for _ in _results(call)]
 
 
-@rule("gradient", "trapezoid", "trapz", "cumulative_trapezoid")
-def given_up(_: Call) -> Outcome:
-    """Rare: nothing is said."""
-    raise NoRule
+def _results(call: Call) -> tuple[object, ...]:
+    return tuple(call.result) if isinstance(call.result, (tuple, list)) else (call.result,)
+
+
+@rule("trapezoid", "trapz", "cumulative_trapezoid")
+def trapezoid(call: Call) -> Outcome:
+    """An integral along `dim`."""
+    axes = call.first()
+    call.moves(*(axis for tensor in call.tensors[1:] for axis in call.axes(tensor)))
+    dim = dim_of(call.arg(2, "dim", default=-1), len(axes))
+    call.mixes(axes[dim])
+    others = without(axes, [dim])
+    if call.name == "cumulative_trapezoid":
+        return resized(replaced(axes, dim, anonymous(call.shape[dim])), call.shape, "cumulative_trapezoid")
+    if tuple(axis.size for axis in others) != call.shape:
+        raise NoRule
+    return others
 
 
 @rule("fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_hfft", "fft_ihfft")
@@ -110,7 +128,20 @@ def transform(call: Call) -> Outcome:
     return resized(axes, call.shape, "fft")
 
 
-@rule("fft_fft2", "fft_ifft2", "fft_rfft2", "fft_irfft2", "fft_fftn", "fft_ifftn", "fft_rfftn", "fft_irfftn")
+@rule(
+    "fft_fft2",
+    "fft_ifft2",
+    "fft_rfft2",
+    "fft_irfft2",
+    "fft_fftn",
+    "fft_ifftn",
+    "fft_rfftn",
+    "fft_irfftn",
+    "fft_hfft2",
+    "fft_hfftn",
+    "fft_ihfft2",
+    "fft_ihfftn",
+)
 def transforms(call: Call) -> Outcome:
     """Along `dim`: all, or the last two."""
     axes = call.first()

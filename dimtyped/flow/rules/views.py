@@ -115,7 +115,7 @@ def transpose(call: Call) -> Outcome:
     return tuple(axes)
 
 
-@rule("t", "T.__get__")
+@rule("t", "t_copy", "T.__get__")
 def reverse(call: Call) -> Outcome:
     """The axes in reverse order."""
     return call.first()[::-1]
@@ -223,6 +223,7 @@ def narrow(call: Call) -> Outcome:
     """A piece of an axis."""
     axes = call.first()
     dim = dim_of(call.arg(1, "dim"), len(axes))
+    call.moves(axes[dim])
     start, length = call.arg(2, "start"), call.arg(3, "length")
     if not isinstance(start, int):
         return replaced(axes, dim, anonymous(call.shape[dim], "narrow"))
@@ -233,7 +234,9 @@ def narrow(call: Call) -> Outcome:
 def select(call: Call) -> Outcome:
     """One index of an axis, which is gone."""
     axes = call.first()
-    return without(axes, [dim_of(call.arg(1, "dim"), len(axes))])
+    dim = dim_of(call.arg(1, "dim"), len(axes))
+    call.moves(axes[dim])
+    return without(axes, [dim])
 
 
 @rule("slice")
@@ -241,12 +244,22 @@ def sliced(call: Call) -> Outcome:
     """A piece of an axis, as the operator beneath an index gives it."""
     axes, sizes = call.first(), call.shape
     dim = dim_of(call.arg(1, "dim", default=0), len(axes))
+    call.moves(axes[dim])
     start, step = call.arg(2, "start") or 0, call.arg(4, "step", default=1)
     start = max(0, start + axes[dim].size if start < 0 else start)
     return replaced(axes, dim, slice_of(axes[dim], start, sizes[dim], step))
 
 
-@rule("split", "chunk", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes")
+@rule(
+    "split",
+    "chunk",
+    "split_with_sizes",
+    "split_with_sizes_copy",
+    "tensor_split",
+    "unsafe_chunk",
+    "unsafe_split",
+    "unsafe_split_with_sizes",
+)
 def pieces(call: Call) -> Outcome:
     """An axis in consecutive pieces."""
     axes = call.first()
@@ -264,6 +277,7 @@ def pieces_of_a_fixed_axis(call: Call) -> Outcome:
 
 
 def _pieces(call: Call, axes: Axes, dim: int) -> Outcome:
+    call.moves(axes[dim])
     made: list[Axes | None] = []
     start = 0
     for piece in _results(call):
@@ -283,7 +297,9 @@ def _results(call: Call) -> Sequence[Tensor]:
 def unbind(call: Call) -> Outcome:
     """Each index of an axis, which is gone."""
     axes = call.first()
-    left = without(axes, [dim_of(call.arg(1, "dim", default=0), len(axes))])
+    dim = dim_of(call.arg(1, "dim", default=0), len(axes))
+    call.moves(axes[dim])
+    left = without(axes, [dim])
     return [left for _ in _results(call)]
 
 
