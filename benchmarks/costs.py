@@ -74,7 +74,8 @@ def _cost(beside: str, times: float = 1) -> Callable[[Results], Found | None]:
         if ours is None or theirs is None:
             return None
         factor = theirs.median / ours.median
-        text = f"{spread_text(ours, 'us')} against {spread_text(theirs, 'us')}: {factor:.{0 if factor > 9.5 else 1}f} times less"
+        times_less = f"{factor:.{0 if factor > 9.5 else 1}f} times less"
+        text = f"{spread_text(ours, 'us')} ({beside} {spread_text(theirs, 'us')}: {times_less})"
         return Found(text, ours.median <= theirs.median / times)
 
     return read

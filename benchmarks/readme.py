@@ -1,4 +1,4 @@
-"""Writes README's section "What it costs" from results files: no figure in it comes from anywhere else."""
+"""README's table of costs and the page of the documentation, from results files: no figure comes from anywhere else."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- costs:begin -->", "<!-- costs:end -->"
 NOT_YET = "not measured yet"
 _WIDTH = 120
+_BAR = 50
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 _NOTHING_MEASURED = """No full run's results are in the repository yet; until then every cell says so."""
 _HOW = """`python -m benchmarks` (extra `[bench]`) measures all this anew, with `--device cuda` on a GPU, with `--quick` in under
 three minutes; `python -m benchmarks --compare OLD.json NEW.json` says what got slower beyond its spread. `pytest -m gpu` shows
@@ -55,7 +57,7 @@ class Source:
 
     @property
     def link(self) -> str:
-        """The file as a link."""
+        """The file as a link from README, and from a page at the top of the documentation, which has a copy of it."""
         return f"[`{self.relative.as_posix()}`]({self.relative.as_posix()})"
 
     def image(self, name: str, text: str) -> Iterator[str]:
@@ -64,8 +66,62 @@ class Source:
             yield f"![{text}]({self.relative.with_suffix('').as_posix()}-{name}.png)"
 
 
+# README ---------------------------------------------------------------------------------------------------------------
+
+SUMMARY = {
+    "the check of a call, one tensor in and one out": "one tensor in, one out",
+    "each further tensor": "each further tensor",
+    "a layer's smallest call, over torch's": "each layer's smallest calls, times torch's",
+    "a training step, over the untyped model's": "training steps, times the untyped",
+    "greedy decoding at batch 1, over the untyped model's": "greedy decode, batch 1, times the untyped",
+    "compiled calls, over the untyped model's": "compiled: time of the models, times the untyped",
+    "switched off": "off",
+    "`import dimtyped` after `import torch`": "`import dimtyped` after torch",
+}
+"""README's rows, and the line of `costs.LINES` that each one takes its figure from."""
+PLOTTED = (peers.ASSERTS, peers.DIMTYPED, peers.JAXTYPING, peers.DLTYPE, peers.CHECK_SHAPES)
+
+
+def summary(cpu: Path | None = None, cuda: Path | None = None) -> str:
+    """README's section: one table, one plot made of text, and where they come from.
+
+    The plot is text because a package index shows no image of a repository.
+
+    Args:
+        cpu: The results of a run on the CPU. Default: none yet.
+        cuda: Those of a run on a GPU. Default: none yet.
+
+    Raises:
+        ValueError: a file is no results file, or another device's.
+    """
+    on_cpu, on_gpu = Source.of(cpu, "cpu"), Source.of(cuda, "cuda")
+    lines = {line.what: line for line in costs.LINES}
+    found = {label: lines[what].read(on_cpu.results) for label, what in SUMMARY.items()}
+    rows = [f"| {label} | {each.text if each else NOT_YET} |" for label, each in found.items()]
+    parts = ["\n".join(["| | |", "| --- | --- |", *rows]), *_plot(on_cpu.results)]
+    parts += ["From " + " and ".join(source.link for source in (on_cpu, on_gpu) if source.path)] if cpu or cuda else []
+    return "\n\n".join(parts)
+
+
+def _plot(results: Results) -> Iterator[str]:
+    rows = {peer.label: results.find("check", check.ONE, peer.label) for peer in PLOTTED}
+    added = {label: row.over.median for label, row in rows.items() if row is not None and row.over is not None}
+    if added:
+        width, most = max(map(len, added)), max(added.values())
+        bars = [f"{label:<{width}}  {_bar(each / most)} {quantity(each, 'us')}" for label, each in added.items()]
+        yield "\n".join(["```text", "the check of one call, microseconds", *bars, "```"])
+
+
+def _bar(share: float) -> str:
+    whole, eighths = divmod(round(share * _BAR * 8), 8)
+    return "█" * whole + _EIGHTHS[eighths].strip()
+
+
+# The page of the documentation ----------------------------------------------------------------------------------------
+
+
 def section(cpu: Path | None = None, cuda: Path | None = None) -> str:
-    """The section's text.
+    """The page's text, without its title.
 
     Args:
         cpu: The results of a run on the CPU. Default: none yet.
@@ -76,7 +132,6 @@ def section(cpu: Path | None = None, cuda: Path | None = None) -> str:
     """
     on_cpu, on_gpu = Source.of(cpu, "cpu"), Source.of(cuda, "cuda")
     parts = [
-        "## What it costs",
         *_heading(on_cpu, on_gpu),
         "\n".join(_peer_table(on_cpu.results)),
         *on_cpu.image("check", "The cost of one check beside the peers, on a logarithmic axis"),
@@ -173,7 +228,7 @@ def _reason(line: costs.Line, results: Results) -> str:
 
 
 def _details(results: Results) -> Iterator[str]:
-    """What the lines above sum up, folded: each layer's call, and the check of each kind of signature."""
+    """What the lines above sum up: each layer's call, and the check of each kind of signature."""
     layers = ["| layer (`layers`) | torch's | typed | |", "| --- | --- | --- | --- |"]
     layers += [
         f"| `{case}` | {spread_text(theirs.figure, theirs.unit)} | {spread_text(ours.figure, ours.unit)} | {costs.percent(ours)} |"
@@ -187,9 +242,9 @@ def _details(results: Results) -> Iterator[str]:
         f"| {case} | {spread_text(ours.over, ours.unit)} | {spread_text(theirs.over, theirs.unit)} |"
         for case, (ours, theirs) in _side_by_side(results, "check", costs.OURS, peers.JAXTYPING.label)
     ]
-    for summary, table in (("Every layer's whole call", layers), ("Every kind of signature", signatures)):
+    for heading, table in (("Every layer's whole call", layers), ("Every kind of signature", signatures)):
         if len(table) > 2:
-            yield "\n".join([f"<details><summary>{summary}</summary>", "", *table, "", "</details>"])
+            yield "\n".join([f"## {heading}", "", *table])
 
 
 def _side_by_side(results: Results, question: str, *candidates: str) -> Iterator[tuple[str, tuple[Row, ...]]]:
@@ -212,7 +267,7 @@ def write(cpu: Path | None = None, cuda: Path | None = None, readme: Path = READ
         text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n{section(cpu, cuda)}\n{END}{after}", encoding="utf-8")
+    readme.write_text(f"{before}{BEGIN}\n\n{summary(cpu, cuda)}\n\n{END}{after}", encoding="utf-8")
 
 
 def sources_of(text: str) -> list[Path]:
