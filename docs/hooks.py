@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ sys.path.insert(0, str(ROOT))  # for the benchmarks, which are not installed
 import dimtyped  # noqa: E402
 from benchmarks import readme  # noqa: E402
 from dimtyped import nn, testing  # noqa: E402
-from dimtyped import _contracts as layer_table  # noqa: E402
-from dimtyped._gallery import FAMILIES, PRELUDE  # noqa: E402
+from dimtyped.cli import layer_table  # noqa: E402
+from dimtyped.cli.examples import FAMILIES, PRELUDE  # noqa: E402
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
@@ -35,7 +35,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
         files.append(File.generated(config, name, abs_src_path=str(path)))
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001  # mkdocs names them
     """Writes what a page asks for, as in `<!-- generated: layers -->`."""
     return re.sub(r"<!-- generated: (\S+) ?(\S*) -->", lambda asked: GENERATED[asked[1]](asked[2]), markdown)
 
@@ -58,19 +58,15 @@ def moved(text: str) -> str:
 
 
 def layers(_: str) -> str:
-    """Every layer, one heading for those with one contract."""
+    """Every layer as the command prints it, one heading for those with one contract, under its family's."""
     parts: list[str] = []
-    for row in layer_table.rows():
-        parts.append(f"### {', '.join(row.layers)}\n\n```text\n{layer_lines(row)}\n```\n")
+    for text in "\n".join(layer_table.shown()).strip().split("\n\n"):
+        names, _, contract = text.partition("\n")
+        family = getattr(nn, names.partition(",")[0]).__module__.rpartition(".")[2]
+        heading = f"## {family.replace('_', ' ').capitalize()}\n"
+        parts += [heading] if heading not in parts else []
+        parts += [f"### {names}\n", block("text", textwrap.dedent(contract))]
     return "\n".join(parts)
-
-
-def layer_lines(row: layer_table.Row) -> str:
-    """What a layer takes and gives, and its parameters."""
-    fields = (("takes", row.takes), ("gives", (row.gives,)), ("parameters", row.parameters))
-    return "\n".join(
-        f"{'' if index else name:<11} {line}" for name, lines in fields for index, line in enumerate(lines) if line
-    )
 
 
 def errors(_: str) -> str:
@@ -79,7 +75,11 @@ def errors(_: str) -> str:
     for family, examples in FAMILIES.items():
         parts.append(f"## {family}\n")
         for example in examples:
-            parts += [f"### {example.title} {{#{example.name}}}\n", block("py", example.code), block("text", example.text())]
+            parts += [
+                f"### {example.title} {{#{example.name}}}\n",
+                block("py", example.code),
+                block("text", example.text()),
+            ]
     return "\n".join(parts)
 
 
@@ -95,17 +95,12 @@ def costs(_: str) -> str:
 
 def api(module: str) -> str:
     """The reference of a module: its public names."""
-    names: dict[str, Iterator[str]] = {
-        "dimtyped": (name for name in sorted(dimtyped.__all__) if name != "nn"),
-        "dimtyped.nn": iter(OWN_LAYERS),
-        "dimtyped.testing": iter(testing.__all__),
+    names = {
+        "dimtyped": sorted(name for name in dimtyped.__all__ if name != "nn"),
+        "dimtyped.nn": OWN_LAYERS,
+        "dimtyped.testing": testing.__all__,
     }
-    return "\n\n".join(f"::: {origin(module, name)}" for name in names[module])
+    return "\n\n".join(f"::: {module}.{name}" for name in names[module])
 
 
-def origin(module: str, name: str) -> str:
-    """Where a public name is defined, which is where the reference finds its docstring."""
-    return f"{module}.{name}"
-
-
-GENERATED: dict[str, Any] = {"layers": layers, "errors": errors, "costs": costs, "api": api}
+GENERATED = {"layers": layers, "errors": errors, "costs": costs, "api": api}

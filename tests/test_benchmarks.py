@@ -415,7 +415,7 @@ class TestReadme:
 
     def test_its_figures_come_from_the_committed_results(self):
         sources = readme.sources_of(self.section())
-        assert self.section() == readme.section(*sources).strip()
+        assert self.section() == readme.summary(*sources).strip()
         assert [path for path in sources if path not in committed_results()] == []
 
     def test_its_files_are_there(self):
@@ -425,7 +425,19 @@ class TestReadme:
     def test_results_that_are_committed_are_shown(self):
         assert {path.name for path in committed_results()} == {path.name for path in readme.sources_of(self.section())}
 
+    def test_the_table_has_eight_rows_and_the_plot_bars_in_proportion(self):
+        table, _, plot = self.section().partition("```text")
+        assert len([line for line in table.splitlines() if line.startswith("|")]) == 8 + len(["heading", "rule"])
+        bars = [line.rsplit(" ", 2)[0].rstrip() for line in plot.splitlines() if "█" in line]
+        figures = [float(line.split()[-2]) for line in plot.splitlines() if "█" in line]
+        lengths = [line.count("█") for line in bars]
+        assert max(lengths) == 50
+        assert all(
+            abs(length - 50 * figure / max(figures)) <= 1 for length, figure in zip(lengths, figures, strict=True)
+        )
+
     def test_without_results_every_cell_says_so(self):
+        assert readme.summary().count("not measured yet") == 8
         lines = [line for line in readme.section().splitlines() if line.startswith("| ")]
         cells = [line for line in lines if "not measured yet" in line]
         assert len(cells) == len(lines) - 4  # each of the two tables has a heading of two lines
@@ -513,7 +525,7 @@ class TestReadme:
         page = tmp_path / "README.md"
         page.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
         readme.write(readme=page)
-        assert page.read_text() == f"before\n{readme.BEGIN}\n{readme.section()}\n{readme.END}\nafter\n"
+        assert page.read_text() == f"before\n{readme.BEGIN}\n\n{readme.summary()}\n\n{readme.END}\nafter\n"
 
     def test_each_file_in_the_repository_is_a_full_run(self):
         for path in committed_results():

@@ -1,10 +1,9 @@
-"""The gallery of mistakes: each error's advice, followed, makes the code run, and the README shows what is said today."""
+"""The examples of mistakes: each error's advice, followed, makes the code run."""
 
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from dimtyped.cli import examples as _gallery
 from dimtyped.cli.main import main
 from dimtyped.engine import config as _config
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 FIELDS = {"type", "message", "where", "argument", "dim", "expected", "actual", "bindings", "hint"}
 LINES = 15
 WITHOUT_SIZES = {"ambiguous", "unknown-name", "unresolved", "bad-size"}  # no name has one yet
@@ -67,20 +65,6 @@ def test_its_data_is_json_with_every_field(example):
 def default_engine():
     """An expression over an unknown name is told in jaxtyping's words by the other one."""
     _config.configure("on")
-
-
-@pytest.mark.usefixtures("default_engine")
-def test_the_readme_shows_what_is_said_today():
-    assert _gallery.updated(README) == README, "bring it up to date: python -m dimtyped errors --write"
-
-
-def test_a_readme_that_does_not_is_noticed_and_the_command_brings_it_up_to_date(tmp_path):
-    wrong = README.replace("embed is 100, must be 128", "embed is 101, must be 128")
-    assert wrong.count("embed is 101") > 1
-    assert _gallery.updated(wrong) != wrong
-    (tmp_path / "README.md").write_text(wrong, encoding="utf-8")
-    assert main(["errors", "--write", str(tmp_path)]) == 0
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == README
 
 
 @pytest.mark.usefixtures("default_engine")

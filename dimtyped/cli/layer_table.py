@@ -1,6 +1,6 @@
 """The typed layers and their contracts as a table: `python -m dimtyped layers`.
 
-The table in the README is made from here, and this from the layers' own declarations.
+The page of the documentation is made from here too, and all of it from the layers' own declarations.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import re
 import typing
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from dimtyped import nn
@@ -18,7 +17,6 @@ from dimtyped.annotations import ArrayHint, ClassHint, Hint, ItemsHint, TupleHin
 from dimtyped.nn.contract import Contract, Inputs, Layer, layer_classes, space_names
 
 _Words: TypeAlias = tuple[str, ...]
-_BEGIN, _END = "<!-- layers:begin -->", "<!-- layers:end -->"
 _FAMILIES = (
     *("linear", "embedding", "embedding_bag", "tied", "recurrent", "recurrent_cells", "recurrent_states"),
     *("conv", "pooling", "norm", "attention", "transformer", "shape", "loss", "linear_loss"),
@@ -58,29 +56,6 @@ def rows() -> list[Row]:
         contract = (_takes(cls), _gives(cls), _parameters(cls))
         grouped.setdefault((_family(cls), *contract), []).append(cls.__name__)
     return [Row(tuple(names), *contract) for (_, *contract), names in grouped.items()]
-
-
-def table() -> str:
-    """The rows in Markdown."""
-    lines = ["| layer | takes | gives | parameters |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| {_codes(_ranks_together(row.layers))} | {_codes(row.takes)} | {_codes((row.gives,))} | {_codes(row.parameters)} |"
-        for row in rows()
-    ]
-    return "\n".join(lines)
-
-
-def with_table(readme: str) -> str:
-    """The README with its section as it is now."""
-    count = sum(len(row.layers) for row in rows())
-    section = f"{_BEGIN}\n\n<details><summary>All {count} of them</summary>\n\n{table()}\n\n</details>\n\n{_END}"
-    return re.sub(f"{_BEGIN}.*{_END}", lambda _: section, readme, flags=re.DOTALL)
-
-
-def write(root: Path) -> None:
-    """Brings the README's section up to date."""
-    readme = root / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def shown() -> Iterator[str]:
@@ -235,8 +210,4 @@ def _kernel(axis: str) -> str:
     return "*kernel" if axis.startswith("kernel_") else axis
 
 
-def _codes(texts: tuple[str, ...]) -> str:
-    return "<br>".join(f"`{text}`" for text in texts if text)
-
-
-__all__ = ["Row", "rows", "shown", "table", "with_table", "write"]
+__all__ = ["Row", "rows", "shown"]

@@ -57,14 +57,6 @@ def run_demo(chosen: argparse.Namespace) -> int:
 def add_errors(parser: argparse.ArgumentParser) -> None:
     """What `errors` takes."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="the one mistake to show (default: all)")
-    parser.add_argument(
-        "--write",
-        type=Path,
-        nargs="?",
-        const=Path(),
-        metavar="FOLDER",
-        help="bring the README's table and appendix in a checkout up to date instead (default: the current folder)",
-    )
     parser.set_defaults(run=run_errors)
 
 
@@ -76,9 +68,7 @@ def run_errors(chosen: argparse.Namespace) -> int:
     configure("on")
     if mode() == "off":
         return _refuse("errors", "JAXTYPING_DISABLE switches every check off, so no mistake is found")
-    if chosen.write is not None:
-        examples.write(chosen.write)
-    elif chosen.name is None:
+    if chosen.name is None:
         print(*examples.everything(), sep="\n")
     else:
         try:
@@ -91,25 +81,14 @@ def run_errors(chosen: argparse.Namespace) -> int:
 
 def add_layers(parser: argparse.ArgumentParser) -> None:
     """What `layers` takes."""
-    parser.add_argument(
-        "--write",
-        type=Path,
-        nargs="?",
-        const=Path(),
-        metavar="FOLDER",
-        help="bring the README's table in a checkout up to date instead (default: the current folder)",
-    )
     parser.set_defaults(run=run_layers)
 
 
-def run_layers(chosen: argparse.Namespace) -> int:
+def run_layers(_: argparse.Namespace) -> int:
     """Shows what each layer takes and gives, and its parameters."""
-    from dimtyped.cli.layer_table import shown, write  # noqa: PLC0415  # what an import of this file need not load
+    from dimtyped.cli.layer_table import shown  # noqa: PLC0415  # what an import of this file need not load
 
-    if chosen.write is not None:
-        write(chosen.write)
-    else:
-        print(*shown(), sep="\n")
+    print(*shown(), sep="\n")
     return 0
 
 

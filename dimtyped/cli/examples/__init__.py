@@ -2,18 +2,6 @@
 
 from dimtyped.cli.examples.example import PRELUDE, Example
 from dimtyped.cli.examples.examples import FAMILIES
-from dimtyped.cli.examples.pages import appendix, everything, examples, find, shown, table, updated, write
+from dimtyped.cli.examples.pages import everything, examples, find, shown
 
-__all__ = [
-    "FAMILIES",
-    "PRELUDE",
-    "Example",
-    "appendix",
-    "everything",
-    "examples",
-    "find",
-    "shown",
-    "table",
-    "updated",
-    "write",
-]
+__all__ = ["FAMILIES", "PRELUDE", "Example", "everything", "examples", "find", "shown"]
