@@ -247,6 +247,16 @@ def test_a_part_that_was_to_be_joined_with_another() -> None:
     Step(3, 4)(ids(2, 6), ones(2, 6, 4))
 
 
+def test_no_argument_is_transposed_to_fit_a_result_which_would_change_with_it() -> None:
+    @typed
+    def average(tokens: Float[Tensor, "batch seq"]) -> Float[Tensor, "batch"]:
+        return tokens.mean(0)
+
+    with pytest.raises(DimensionError, match="batch is 9, must be 7") as caught:
+        average(ones(7, 9))
+    assert caught.value.hint == ""
+
+
 def test_a_result_is_mended_too() -> None:
     @typed
     def scores(x: Float[Tensor, "batch n"]) -> Float[Tensor, "batch 2*n"]:

@@ -12,6 +12,7 @@ import torch
 from dimtyped.annotations import arrays_in
 from dimtyped.diagnosis.fixes.fix import Fix, FixContext, wanted_array
 from dimtyped.diagnosis.fixes.tensor import Change, axis_changes, changes_at, known_size, told, value_at, written
+from dimtyped.diagnosis.mismatch import is_within
 from dimtyped.diagnosis.snapshot import Snapshot
 
 _MOST = 8  # changes of one place that are tried together with another's
@@ -26,7 +27,9 @@ def one_place(trial: FixContext) -> Iterator[Fix]:
 
 
 def other_place(trial: FixContext) -> Iterator[Fix]:
-    """A value that fits by itself, but has given others' names the wrong sizes."""
+    """A value that fits by itself, but has given others' names the wrong sizes; not the result's, which comes from it."""
+    if any(is_within(place, "return") for place in trial.places):
+        return
     for name in _tensor_parameters(trial):
         value = trial.argument(name)
         if value is not None and name not in trial.places:
