@@ -9,8 +9,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is import
 import pytest
 import torch
 import transformers as hf
-from retyping import CompiledModels, Model, RetypedModels, normalised, of_another
 from torch import Tensor
+
+from tests.models.retyping import CompiledModels, Model, RetypedModels, normalised, of_another
 
 SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 VOCAB = {"vocab_size": 40, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}

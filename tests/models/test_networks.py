@@ -6,8 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from networks import Block, Bottleneck, Gpt, ResNet, TransformerWordModel, Translator, VisionTransformer, WordModel
-from retyping import CompiledModels, Model, RetypedModels, of_another, traced
+
+from tests.models.networks import (
+    Block,
+    Bottleneck,
+    Gpt,
+    ResNet,
+    TransformerWordModel,
+    Translator,
+    VisionTransformer,
+    WordModel,
+)
+from tests.models.retyping import CompiledModels, Model, RetypedModels, of_another, traced
 
 
 def images() -> dict[str, Any]:

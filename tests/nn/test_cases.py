@@ -6,10 +6,10 @@ import io
 import pytest
 import torch
 from jaxtyping import Float, Int
-from layer_cases import floats, ids, packed
 from torch import Tensor
 
 from dimtyped import DeclarationError, DimensionError, DimSize, StateError, TyingError, VocabularyError, dims, nn
+from tests.helpers.layer_cases import floats, ids, packed
 
 each_rnn = pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 

@@ -8,7 +8,6 @@ import torch
 from hypothesis import find, given, settings
 from hypothesis.errors import NoSuchExample
 from jaxtyping import Bool, Float, Int, Shaped
-from seeded_bugs import BUGS
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
@@ -16,6 +15,7 @@ from dimtyped import DeclarationError, DimensionError, DimSize, dims, nn, typed
 from dimtyped.cli.demo.model import Attention, Encoder, Seq2Seq
 from dimtyped.testing import broken_calls, calls, fuzz
 from dimtyped.testing.strategies import sizes as _sizes
+from tests.testing.seeded_bugs import BUGS
 
 
 @dataclass

@@ -5,15 +5,15 @@ import re
 
 import pytest
 import torch
-from fuzzed_layers import MAKERS, typed_classes
 from hypothesis import given
 from jaxtyping import Float
-from seeded_bugs import BUGS
 from torch import Tensor
 
 from dimtyped import DeclarationError, nn, typed
 from dimtyped.cli.demo.model import Seq2Seq
 from dimtyped.testing import calls, fuzz
+from tests.testing.fuzzed_layers import MAKERS, typed_classes
+from tests.testing.seeded_bugs import BUGS
 
 
 def failure(model, **options):

@@ -3,12 +3,12 @@
 import pytest
 import torch
 from jaxtyping import Bool, Float, Float32, Int
-from seeded_bugs import BUGS
 from torch import Tensor
 
 from dimtyped import DeclarationError, nn
 from dimtyped.cli.demo.model import Seq2Seq
 from dimtyped.testing import fuzz, independent
+from tests.testing.seeded_bugs import BUGS
 
 pytestmark = pytest.mark.any_engine  # what is found is found by what the models compute
 MIXING = [bug for bug in BUGS if bug.mixes]

@@ -4,10 +4,10 @@ import pytest
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from user_models import BUGS, MODELS, Language
 
 from dimtyped import DeclarationError, DimSize, nn
 from dimtyped.testing import fuzz, independent
+from tests.testing.user_models import BUGS, MODELS, Language
 
 pytestmark = pytest.mark.any_engine  # the bugs are found by what the models compute
 

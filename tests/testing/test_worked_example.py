@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-import documents
+from tests.docs import documents
 
 PAGE = (documents.ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
 CODE, TEXT = documents.blocks(PAGE)[0]

@@ -1,0 +1,107 @@
+"""The code of README and of the documentation runs, and prints what stands below it."""
+
+import re
+
+import pytest
+
+from dimtyped.engine import configure, mode
+from tests.docs import documents
+
+README = (documents.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def mode_as_before():
+    """A page shows the modes."""
+    before = mode()
+    yield
+    configure(before)
+
+
+@pytest.mark.any_engine  # pages show compiled code and the generated source
+@pytest.mark.parametrize("path", documents.PAGES, ids=lambda path: path.relative_to(documents.ROOT).as_posix())
+def test_each_block_prints_what_stands_below_it(path):
+    page = path.read_text(encoding="utf-8")
+    shown = [documents.without_seed(text) for _, text in documents.blocks(page)]
+    assert [documents.without_seed(text) for text in documents.printed(page)] == shown, "python tests/documents.py"
+
+
+def test_readme_prints_what_it_says_whichever_engine_checks():
+    assert [documents.without_seed(text) for text in documents.printed(README)] == [
+        documents.without_seed(text) for _, text in documents.blocks(README)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"), [("1 / len('one')\n", None), ("print(1)\n", "1\n"), ("int('x')\n", "ValueError: ")]
+)
+def test_what_a_block_prints_is_what_a_reader_would_see(code, text):
+    printed = documents.printed_by(code, {})
+    assert printed == text or printed.startswith(text)
+
+
+def test_a_page_that_says_something_else_is_noticed_and_brought_up_to_date():
+    right = "```python\nprint(1)\n```\n\n```text\n1\n```\n"
+    wrong = right.replace("text\n1", "text\n2")
+    assert documents.printed(wrong) != [text for _, text in documents.blocks(wrong)]
+    assert documents.updated(wrong) == right == documents.updated(right)
+
+
+@pytest.mark.any_engine
+def test_code_that_contributing_shows_is_that_of_the_package():
+    page = (documents.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert len(documents.EXCERPT.findall(page)) == 2
+    assert documents.with_excerpts(page) == page, "python tests/documents.py"
+
+
+@pytest.mark.any_engine
+def test_the_files_that_contributing_names_are_there():
+    page = (documents.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_/]+(?:/|\.py))`", page)
+    there = [
+        path.as_posix() + "/" * path.is_dir()
+        for part in ("dimtyped", "tests", "benchmarks")
+        for path in sorted(parts(part))
+    ]
+    assert len(named) > 20
+    assert [name for name in named if not any(path.endswith(f"/{name}") for path in there)] == []
+
+
+def parts(folder):
+    """A folder of the repository and what is in it."""
+    yield documents.ROOT / folder
+    yield from (documents.ROOT / folder).rglob("*")
+
+
+@pytest.mark.any_engine
+def test_the_first_screen_is_one_sentence_the_two_commands_ten_lines_and_their_error():
+    title, sentence, commands, code = README.split("\n\n```text")[0].split("\n\n", 3)
+    assert title == "# dimtyped"
+    assert sentence.count(".") == 1
+    assert commands.splitlines()[1:-1] == [
+        "pip install -e '.[demo]' && python -m dimtyped demo",
+        "pip install -e '.[test]' && pytest",
+    ]
+    assert len(code.splitlines()) <= 10 + len(["fence", "blank", "blank", "fence"])
+    assert documents.blocks(README)[0][1].startswith("TyingError: ")
+
+
+@pytest.mark.any_engine
+def test_readme_is_a_front_page():
+    assert len(README.encode()) <= 12 * 1024
+    assert "<details>" not in README
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("path", documents.PAGES, ids=lambda path: path.relative_to(documents.ROOT).as_posix())
+def test_the_files_that_a_page_links_to_are_there(path):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.any_engine
+def test_every_page_is_in_the_navigation():
+    navigation = (documents.ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [path.relative_to(documents.ROOT / "docs").as_posix() for path in documents.PAGES[2:]]
+    assert [page for page in pages if f"- {page}\n" not in navigation] == []
+    assert pages
