@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import HealthCheck, event, given, settings, strategies as st
-from test_module_db import REPLACED, Sample, by_name, fresh, samples
 from torch import Tensor
 
 from dimtyped import DimensionError, nn
@@ -19,6 +18,7 @@ from dimtyped.diagnosis.fixes import FixContext
 from dimtyped.engine import entry_of
 from dimtyped.nn.contract import Layer
 from tests.helpers.fixing import assert_is_what_it_says, call, fixed, recorded
+from tests.nn.contract.test_module_db import REPLACED, Sample, by_name, fresh, samples
 
 SIZES = range(1, 10)
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
-from tests.nn.layers.test_loss import LET_PASS, WARNED_OF
-from test_module_db import REPLACED, Sample, assert_same, by_name, detached, fresh, samples
 from torch import Tensor
 
 from dimtyped import DimensionError
+from tests.nn.contract.test_module_db import REPLACED, Sample, assert_same, by_name, detached, fresh, samples
+from tests.nn.layers.test_loss import LET_PASS, WARNED_OF
 
 SIZES = (0, 1, 2, 3, 4, 5, 10)
 DTYPES = (
