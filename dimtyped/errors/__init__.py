@@ -12,5 +12,6 @@ from dimtyped.errors.exceptions import (
     StateError as StateError,
     TyingError as TyingError,
     VocabularyError as VocabularyError,
+    declaration_error as declaration_error,
     with_fields as with_fields,
 )

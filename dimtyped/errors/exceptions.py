@@ -161,3 +161,30 @@ class DimensionWarning(UserWarning):
     """
 
     __module__ = "dimtyped"
+
+
+def declaration_error(
+    where: str, problem: str, hint: str = "", *, kind: type[DeclarationError] = DeclarationError, **fields: object
+) -> DeclarationError:
+    r"""A DeclarationError with its text and its fields, ready to be raised.
+
+    The text is ``where: problem``, and below it the hint as a sentence; after a problem of several lines there is an empty
+    line between them.
+
+    Args:
+        where: The function, class or layer that was declared. A problem that begins with it is not prefixed again.
+        problem: What is wrong; the values in it.
+        hint: What to write instead. Default: none.
+        kind: The class of the error. Default: DeclarationError.
+        **fields: The other fields of the error: ``argument``, ``dim``, ``expected``, ``actual``, ``bindings``.
+
+    Example:
+        >>> declaration_error("Linear", "in_features=-1 is negative", "give an int of 0 or more", argument="in_features")
+        DeclarationError('Linear: in_features=-1 is negative\n  Give an int of 0 or more.')
+    """
+    text = problem if problem.startswith(where) else f"{where}: {problem}"
+    if hint:
+        end = "" if hint.endswith((".", "?", "!")) else "."
+        gap = "\n\n" if "\n" in problem else "\n"
+        text += f"{gap}  {hint[0].upper()}{hint[1:]}{end}"
+    return with_fields(kind(text), where=where, hint=hint, **fields)

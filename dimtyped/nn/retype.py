@@ -12,7 +12,8 @@ from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import ATTRIBUTE, Dim, held_scope, is_scope, resync
 from dimtyped.nn.contract import ROLES, Layer, expected_shape, make_ready, torch_class_of, typed_class_of
 from dimtyped.nn.layers.lazy import retype_lazy, untype_lazy
-from dimtyped.nn.tying import adopt, release, seen_as
+from dimtyped.nn.tying import adopt, release
+from dimtyped.runtime import viewed_as
 
 _M = TypeVar("_M", bound=torch.nn.Module)
 _COUNTS = ("heads", "layers")
@@ -101,7 +102,7 @@ def misfit_of(layer: torch.nn.Module) -> str | None:
     typed = typed_class_of(type(layer))
     if typed is None:
         return None
-    with seen_as(layer, typed):
+    with viewed_as(layer, typed):
         return _lost_size(layer) or _wrong_parameter(layer)
 
 

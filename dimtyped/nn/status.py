@@ -14,7 +14,8 @@ from dimtyped.names import short_text
 from dimtyped.nn.contract import Layer, reason_of, typed_class_of
 from dimtyped.nn.layers.lazy import LazyLayer, is_plain_lazy
 from dimtyped.nn.retype import misfit_of, must_be_module
-from dimtyped.nn.tying import made_of, trouble_of
+from dimtyped.nn.tying import tie_problem
+from dimtyped.runtime import static_class
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def status(model: torch.nn.Module) -> Status:
 def _rows(model: torch.nn.Module) -> Iterator[Row]:
     for path, module in model.named_modules():
         state, why = _state_of(module)
-        why = "; ".join(filter(None, (why, trouble_of(module, model))))
+        why = "; ".join(filter(None, (why, tie_problem(module, model))))
         name = short_text(module) if isinstance(module, Layer) else type(module).__name__
         yield Row(path or "(model)", name, state, why)
 
@@ -111,7 +112,7 @@ def _state_of(module: torch.nn.Module) -> tuple[str, str]:
 
 
 def _is_checked(module: torch.nn.Module) -> bool:
-    forward = made_of(type(module)).forward
+    forward = static_class(type(module)).forward
     entry = entry_of(forward)
     return (entry is not None and entry.checks_tensors) or hasattr(forward, "_dim_entries")
 

@@ -1,4 +1,4 @@
-"""Python's call stack and TorchDynamo's traces, read where a check needs them."""
+"""What runs: Python's call stack, TorchDynamo's traces, and classes made while a program runs."""
 
 from dimtyped.runtime.call_stack import (
     frames as frames,
@@ -8,6 +8,20 @@ from dimtyped.runtime.call_stack import (
     root_of as root_of,
     running_modules as running_modules,
     traced_frames as traced_frames,
+)
+from dimtyped.runtime.callsite import (
+    by_framework as by_framework,
+    calling_frame as calling_frame,
+    calling_module as calling_module,
+    enclosing_frames as enclosing_frames,
+    is_framework as is_framework,
+    module_of as module_of,
+)
+from dimtyped.runtime.dynamic_classes import (
+    dynamic_class as dynamic_class,
+    static_class as static_class,
+    viewed_as as viewed_as,
+    without_mixin as without_mixin,
 )
 from dimtyped.runtime.frames import locals_of as locals_of
 from dimtyped.runtime.tracing import (

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dimtyped.nn.contract.parameters import axis_label, expected_shape
-from dimtyped.nn.tying import seen_as
+from dimtyped.runtime import viewed_as
 
 _TORCHS_WORDS = re.compile(r"size mismatch for ([^:]+): copying a param")
 _MARK = " in the checkpoint, "
@@ -64,7 +64,7 @@ def _misfits(
 
 
 def _as_typed(layer: Any, typed: Any, name: str, saved: tuple[int, ...]) -> list[str]:
-    with seen_as(layer, typed):
+    with viewed_as(layer, typed):
         return _differences(layer, name, saved)
 
 

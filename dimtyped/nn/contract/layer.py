@@ -36,8 +36,7 @@ from dimtyped.nn.contract.arguments import (
 )
 from dimtyped.nn.contract.checkpoint import explain_sizes
 from dimtyped.nn.contract.call_forms import Inputs
-from dimtyped.nn.tying import TiedParametersMixin
-from dimtyped.nn.tying import computed
+from dimtyped.nn.tying import TiedParametersMixin, parameter_became_tensor
 from dimtyped.nn.contract.torch_errors import REFUSALS, Rule, explained
 
 _L = TypeVar("_L", bound="type[Layer]")
@@ -107,7 +106,7 @@ class Layer(TiedParametersMixin):
             check_assignment(self, name, value)  # before torch drops what had this name
         super().__setattr__(name, value)
         if isinstance(value, Tensor) and not is_tracing() and name not in self._parameters:
-            computed(self, name)
+            parameter_became_tensor(self, name)
 
     def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
         """As torch's; refuses a shape that is not the declared one."""

@@ -15,7 +15,8 @@ from torch.nn.parameter import is_lazy
 from dimtyped.diagnosis import shape_text
 from dimtyped.errors import TyingError
 from dimtyped.names import short_repr
-from dimtyped.nn.tying import by_framework, owner_of
+from dimtyped.nn.tying import owner_of
+from dimtyped.runtime import by_framework
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _MAKING = "_dim_making"

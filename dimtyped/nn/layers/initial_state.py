@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError, StateError, with_fields
-from dimtyped.nn.tying import variant
+from dimtyped.runtime import dynamic_class
 
 State = Tensor | tuple[Tensor, Tensor]
 PARTS: tuple[str, str] = ("initial_h", "initial_c")
@@ -99,7 +99,7 @@ def initial_axes(layer: Any, name: str) -> str | None:
 
 
 def _starting(base: type) -> type:
-    return variant(_starting, base, _Starts, members={})
+    return dynamic_class(_starting, base, _Starts, members={})
 
 
 def _widths(layer: Any) -> tuple[int, ...]:

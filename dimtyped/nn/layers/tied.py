@@ -15,7 +15,8 @@ from dimtyped.names import Dim, given_text
 from dimtyped.nn.contract import ROLES, Layer, check_sizes, compile_checks, declares, tying_error, typed_class_of
 from dimtyped.nn.layers.linear import Linear
 from dimtyped.nn.retype import retype_layer
-from dimtyped.nn.tying import DECLARED, keep_ties, seen_as, share
+from dimtyped.nn.tying import DECLARED, keep_ties, share
+from dimtyped.runtime import viewed_as
 
 _L = TypeVar("_L", bound=torch.nn.Module)
 
@@ -146,7 +147,7 @@ def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
             )
     theirs, ours = tuple(embedding.weight.shape), tuple(getattr(layer, "weight").shape)  # noqa: B009
     if theirs != ours:
-        with seen_as(layer, typed_class_of(type(layer))), seen_as(embedding, typed_class_of(type(embedding))):
+        with viewed_as(layer, typed_class_of(type(layer))), viewed_as(embedding, typed_class_of(type(embedding))):
             raise tying_error(layer, embedding, ours, theirs)
     for module in (layer, embedding):
         retype_layer(module)

@@ -1,10 +1,16 @@
-"""Tied parameters: what is tied, what keeps a tie, and what breaks it."""
+"""Tied parameters.
 
-from dimtyped.nn.tying.breaking import computed as computed, trouble_of as trouble_of
-from dimtyped.nn.tying.callsite import by_framework as by_framework
-from dimtyped.nn.tying.dynamic_classes import made_of as made_of, seen_as as seen_as, variant as variant
+`tie` says what a tie is: one parameter under several names. `preservation` keeps it through copies, conversions and
+loads, `loading` reads a checkpoint of it, `aliases` serves the layers whose tied weight another layer computes, and
+`breaking` handles the operations that break it.
+"""
+
+from dimtyped.nn.tying.breaking import (
+    parameter_became_tensor as parameter_became_tensor,
+    tie_problem as tie_problem,
+)
 from dimtyped.nn.tying.preservation import TiedParametersMixin as TiedParametersMixin, keep_ties as keep_ties
-from dimtyped.nn.tying.ties import (
+from dimtyped.nn.tying.tie import (
     DECLARED as DECLARED,
     adopt as adopt,
     owner_of as owner_of,

@@ -1,6 +1,7 @@
-"""Tied weights that another layer computes: a parametrised or weight-normed embedding, and its tied decoder.
+"""Aliases: tied weights that another layer computes, such as those of a parametrised or weight-normed embedding.
 
-The decoder then has no parameter of its own under that name: reading its weight reads the embedding's.
+There is no parameter to share then. The tied decoder has none under that name either: reading its weight reads the
+embedding's.
 """
 
 from __future__ import annotations
@@ -11,76 +12,74 @@ from typing import Any
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-from dimtyped.nn.tying.dynamic_classes import variant
+from dimtyped.runtime import dynamic_class, without_mixin
 
-SOURCES = "_dim_follows"
-_followers: Any = WeakIdKeyDictionary()  # a source -> who follows it: a weak reference, its name there, the source's
+Slot = tuple[torch.nn.Module, str]
+"""A module, and the name that a parameter has there."""
+_SOURCES = "_dim_alias_of"
+"""On a module with aliases: the slot that each of them reads, by the alias's name."""
+_aliases: Any = WeakIdKeyDictionary()
+"""For each source: its aliases, as a weak reference to the module, the name there and the name on the source."""
 
 
-class _Following(torch.nn.Module):
-    """A module one of whose weights is read from another module. Mixed in while that is so."""
+class _HasAliases(torch.nn.Module):
+    """A module with a weight that is read from another module. Mixed in while that is so."""
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        for name, (source, source_name) in self.__dict__.get(SOURCES, {}).items():
-            _note(self, name, source, source_name)
+        for name, (source, source_name) in sources_of(self).items():
+            _record(self, name, source, source_name)
 
 
-def follow(module: torch.nn.Module, name: str, source: torch.nn.Module, source_name: str) -> None:
-    """From now on `module.name` is what `source.source_name` is when it is read."""
+def add_alias(module: torch.nn.Module, name: str, source: torch.nn.Module, source_name: str) -> None:
+    """From now on reading `module.name` reads `source.source_name`."""
     module._parameters.pop(name, None)
-    module.__dict__[SOURCES] = {**module.__dict__.get(SOURCES, {}), name: (source, source_name)}
-    module.__class__ = _following(_base(type(module)), *sorted(module.__dict__[SOURCES]))
-    _note(module, name, source, source_name)
+    module.__dict__[_SOURCES] = {**sources_of(module), name: (source, source_name)}
+    module.__class__ = _with_aliases(without_mixin(type(module), _with_aliases), *sorted(sources_of(module)))
+    _record(module, name, source, source_name)
 
 
-def unfollow(module: torch.nn.Module, name: str) -> None:
-    """Ends that: the module may have a parameter of this name again."""
-    sources = {key: place for key, place in module.__dict__[SOURCES].items() if key != name}
+def remove_alias(module: torch.nn.Module, name: str) -> None:
+    """The module may have a parameter of this name again."""
+    sources = {key: slot for key, slot in sources_of(module).items() if key != name}
     if sources:
-        module.__dict__[SOURCES] = sources
+        module.__dict__[_SOURCES] = sources
         return
-    del module.__dict__[SOURCES]
-    if _base(type(module)) is not type(module):
-        module.__class__ = _base(type(module))
+    del module.__dict__[_SOURCES]
+    # torch's parametrize may have put a class of its own on top, which stays
+    base = without_mixin(type(module), _with_aliases)
+    if base is not type(module):
+        module.__class__ = base
 
 
-def is_following(module: torch.nn.Module, name: str) -> bool:
-    """Whether the weight of this name is read from another module."""
-    return name in module.__dict__.get(SOURCES, ())
+def sources_of(module: torch.nn.Module) -> dict[str, Slot]:
+    """The slot that each alias of a module reads, by the alias's name."""
+    return module.__dict__.get(_SOURCES, {})
 
 
-def is_followed(source: torch.nn.Module) -> bool:
-    """Whether some weight of this module may be read by others."""
-    return bool(_followers) and source in _followers
-
-
-def followers_of(source: torch.nn.Module, source_name: str) -> list[tuple[torch.nn.Module, str]]:
-    """The modules, and the names there, that read this weight."""
-    found: list[tuple[torch.nn.Module, str]] = []
-    for reference, name, followed in _followers.get(source, ()):
+def aliases_of(source: torch.nn.Module, source_name: str) -> list[Slot]:
+    """The aliases that read this weight."""
+    if not _aliases or source not in _aliases:
+        return []
+    found: list[Slot] = []
+    for reference, name, read in _aliases[source]:
         module = reference()
-        if module is not None and followed == source_name and is_following(module, name):
+        if module is not None and read == source_name and name in sources_of(module):
             found.append((module, name))
     return found
 
 
-def _note(module: torch.nn.Module, name: str, source: torch.nn.Module, source_name: str) -> None:
-    _followers.setdefault(source, []).append((weakref.ref(module), name, source_name))
+def _record(module: torch.nn.Module, name: str, source: torch.nn.Module, source_name: str) -> None:
+    _aliases.setdefault(source, []).append((weakref.ref(module), name, source_name))
 
 
-def _following(base: type, *names: str) -> type:
-    return variant(_following, base, _Following, *names, members={name: _reading(name) for name in names})
-
-
-def _base(cls: Any) -> Any:
-    """The class without what `_following` adds to it; torch's parametrize may have put its own on top, which stays."""
-    return cls.__dict__["_dim_made_by"][1] if cls.__dict__.get("_dim_made_by", (None,))[0] is _following else cls
+def _with_aliases(base: type, *names: str) -> type:
+    return dynamic_class(_with_aliases, base, _HasAliases, *names, members={name: _reading(name) for name in names})
 
 
 def _reading(name: str) -> property:
     def read(module: Any) -> torch.Tensor:
-        sources = module.__dict__.get(SOURCES, {})
+        sources = sources_of(module)
         if name not in sources:
             raise AttributeError(name)  # torch then looks among the parameters
         source, source_name = sources[name]

@@ -1,101 +1,129 @@
-"""What would part a tie past its keeping: the other names follow, or it is refused, or it is said."""
+"""Operations that break a tie: propagate, reject or warn.
+
+Propagate: a weight that torch starts to compute (parametrize, weight norm, pruning) is read by the other names too.
+Reject: `fully_shard` of a part of a tie. Warn: a plain tensor in a tied parameter's place, and a copy of a part.
+"""
 
 from __future__ import annotations
 
+import copy
 import warnings
+from typing import Any
 
 import torch
 
-from dimtyped.errors import TyingError
-from dimtyped.nn.tying.aliases import SOURCES, follow, followers_of
-from dimtyped.nn.tying.callsite import by_framework, calling_module, copying, is_framework, sharded_together
-from dimtyped.nn.tying.ties import DECLARED, Slot, Tie, tie_of, ties_on
+from dimtyped.errors import TyingError, declaration_error
+from dimtyped.nn.tying.aliases import Slot, add_alias, aliases_of, sources_of
+from dimtyped.nn.tying.tie import DECLARED, Tie, tie_of, ties_on
+from dimtyped.runtime import by_framework, calling_frame, calling_module, enclosing_frames, is_framework, module_of
 
 
-def refuse_to_part(module: torch.nn.Module, name: str) -> None:
-    """Refuses `fully_shard` of a part of a tie: FSDP2 then keeps two parameters, which it gathers at different times.
+def parameter_became_tensor(module: torch.nn.Module, name: str) -> None:
+    """Handles a plain tensor in a tied parameter's place: weight norm, pruning or a weight drop computes it."""
+    tie = tie_of(module, name)
+    if tie is None or aliases_of(module, name):
+        return
+    if calling_module().startswith("torch.nn.utils."):
+        propagate_computed(module, name, tie)
+    elif not by_framework():
+        _break(module, name, tie, "is a plain tensor now")
+
+
+def propagate_computed(module: torch.nn.Module, name: str, tie: Tie) -> None:
+    """Makes the other names of the tie aliases of what this module computes.
+
+    An embedding runs before what is tied to it. A hook on another layer would compute its weight too late for the
+    embedding, so there only a parametrisation works, which computes it whenever it is asked for.
+    """
+    if not isinstance(module, torch.nn.Embedding) and calling_module() != "torch.nn.utils.parametrize":
+        _break(module, name, tie, "is computed by a hook before each call now")
+        return
+    tie.remove(module, name)
+    for other, other_name in tie.siblings(module):
+        tie.remove(other, other_name)
+        add_alias(other, other_name, module, name)
+
+
+def _break(module: torch.nn.Module, name: str, tie: Tie, why: str) -> None:
+    tie.remove(module, name)
+    siblings = tie.siblings(module)
+    if siblings:
+        warnings.warn(
+            f"{type(module).__name__}.{name} {why}, so it is no longer tied to {_texts(siblings)}, "
+            "which keeps the parameter",
+            stacklevel=5,
+        )
+
+
+# Sharding -------------------------------------------------------------------------------------------------------------
+
+
+def reject_partial_sharding(module: torch.nn.Module, name: str) -> None:
+    """Refuses `fully_shard` of a part of a tie: FSDP2 would keep two parameters, and gather them at different times.
 
     Raises:
         TyingError: a layer with the same parameter is not in the call.
     """
     tie = tie_of(module, name)
-    if tie is None or not tie.owns(module._parameters.get(name)) or (together := sharded_together()) is None:
+    if tie is None or not tie.owns(module._parameters.get(name)) or (together := _sharded_together()) is None:
         return
-    left_out = [place for place in tie.siblings(module) if not any(place[0] is other for other in together)]
+    left_out = [slot for slot in tie.siblings(module) if not any(slot[0] is other for other in together)]
     if left_out:
-        texts = [f"{type(other).__name__}.{other_name}" for other, other_name in left_out]
-        hint = "Shard them in one call, fully_shard([embedding, output]), or shard only the module that holds both."
-        error = TyingError(
-            f"fully_shard: {type(module).__name__}.{name} is tied to {', '.join(texts)}, "
-            f"which this call does not shard: that would part them\n\n  {hint}"
+        raise declaration_error(
+            "fully_shard",
+            f"{type(module).__name__}.{name} is tied to {_texts(left_out)}, which this call does not shard: "
+            "that would break the tie",
+            "Shard them in one call, fully_shard([embedding, output]), or shard only the module that holds both.",
+            kind=TyingError,
+            argument="module",
         )
-        error.where, error.argument, error.hint = "fully_shard", "module", hint
-        raise error
 
 
-def computed(module: torch.nn.Module, name: str) -> None:
-    """A plain tensor now stands where a tied parameter was: weight norm, pruning or a weight drop computes it."""
-    tie = tie_of(module, name)
-    if tie is None or followers_of(module, name):
+def _sharded_together() -> list[Any] | None:
+    """The modules whose common parameter FSDP2's `fully_shard` is replacing; None if it is not."""
+    frame = calling_frame()
+    while frame is not None and module_of(frame).startswith("torch.distributed.fsdp."):
+        info: Any = getattr(frame.f_locals.get("self"), "_module_info", None)
+        if hasattr(info, "shared_modules"):
+            return [info.module, *info.shared_modules]
+        frame = frame.f_back
+    return None
+
+
+# Copies ---------------------------------------------------------------------------------------------------------------
+
+
+def warn_of_partial_copy(module: torch.nn.Module) -> None:
+    """Warns where a framework copies one half of a tie and trains the copy, as peft's `modules_to_save` does."""
+    copies = enclosing_frames(copy.deepcopy.__code__) if ties_on(module) else []
+    if not copies:
         return
-    if calling_module().startswith("torch.nn.utils."):
-        let_follow(module, name, tie)
-    elif not by_framework():
-        _say_parted(module, name, tie, "is a plain tensor now")
-
-
-def let_follow(module: torch.nn.Module, name: str, tie: Tie) -> None:
-    """From now on the other names mean what this module computes.
-
-    An embedding runs before what is tied to it. A hook on another layer would compute its weight too late for the
-    embedding, so there only a parametrisation, which computes it whenever it is asked for, can be followed.
-    """
-    if not isinstance(module, torch.nn.Embedding) and calling_module() != "torch.nn.utils.parametrize":
-        _say_parted(module, name, tie, "is computed by a hook before each call now")
+    framework, whole = module_of(copies[-1].f_back), copies[-1].f_locals["x"]
+    if not is_framework(framework) or not isinstance(whole, torch.nn.Module):
         return
-    tie.remove(module, name)
-    for other, other_name in tie.siblings(module):
-        tie.remove(other, other_name)
-        follow(other, other_name, module, name)
-
-
-def copied(module: torch.nn.Module) -> None:
-    """A framework may copy one half of a tie and train the copy, as peft's `modules_to_save` does: this says so."""
-    made = copying() if ties_on(module) else None
-    if made is None or not is_framework(made.by) or not isinstance(made.whole, torch.nn.Module):
-        return
-    inside = set(made.whole.modules())
-    for name, tie in ties_on(made.original).items():
-        left_out = [
-            f"{type(other).__name__}.{key}" for other, key in tie.siblings(made.original) if other not in inside
-        ]
+    original, inside = copies[0].f_locals["x"], set(whole.modules())
+    for name, tie in ties_on(original).items():
+        left_out = [slot for slot in tie.siblings(original) if slot[0] not in inside]
         if left_out:
             warnings.warn(
-                f"{made.by.partition('.')[0]} copies {type(module).__name__} without what its {name} is tied to, "
-                f"{', '.join(left_out)}: the copy has a {name} of its own",
+                f"{framework.partition('.')[0]} copies {type(module).__name__} without what its {name} is tied to, "
+                f"{_texts(left_out)}: the copy has a {name} of its own",
                 stacklevel=2,
             )
 
 
-def _say_parted(module: torch.nn.Module, name: str, tie: Tie, why: str) -> None:
-    tie.remove(module, name)
-    others = ", ".join(f"{type(other).__name__}.{other_name}" for other, other_name in tie.siblings(module))
-    if others:
-        warnings.warn(
-            f"{type(module).__name__}.{name} {why}, so it is no longer tied to {others}, which keeps the parameter",
-            stacklevel=5,
-        )
+# What `status` says ---------------------------------------------------------------------------------------------------
 
 
-def trouble_of(module: torch.nn.Module, model: torch.nn.Module) -> str:
-    """What is wrong with a module's ties in a model; empty where nothing is.
+def tie_problem(module: torch.nn.Module, model: torch.nn.Module) -> str:
+    """The reason why a tie of a module does not hold in a model; empty where each does.
 
-    A break past all assignment, as by writing to `_parameters`, is seen here.
+    A write to `_parameters`, which no assignment sees, is found here.
     """
     for name, tie in ties_on(module).items():
-        others = [f"{type(other).__name__}.{key}" for other, key in tie.siblings(module)]
-        if others and not tie.owns(module._parameters.get(name)) and not followers_of(module, name):
-            return f"its {name} was tied to {', '.join(others)} and is no longer"
+        siblings = tie.siblings(module)
+        if siblings and not tie.owns(module._parameters.get(name)) and not aliases_of(module, name):
+            return f"its {name} was tied to {_texts(siblings)} and is no longer"
     if module is not model and getattr(module, DECLARED, False) and not _has_partner(module, model):
         return "its weight is declared to be another layer's, which is not in this model"
     return ""
@@ -103,9 +131,12 @@ def trouble_of(module: torch.nn.Module, model: torch.nn.Module) -> str:
 
 def _has_partner(module: torch.nn.Module, model: torch.nn.Module) -> bool:
     weight: torch.Tensor = getattr(module, "weight")  # noqa: B009  # a parameter, or what another module computes
-    followed: list[Slot] = list(module.__dict__.get(SOURCES, {}).values())
-    sources = [source for source, _ in followed]
+    sources = [source for source, _ in sources_of(module).values()]
     return any(
         other is not module and (other in sources or any(p is weight for p in other._parameters.values()))
         for other in model.modules()
     )
+
+
+def _texts(slots: list[Slot]) -> str:
+    return ", ".join(f"{type(module).__name__}.{name}" for module, name in slots)

@@ -1,4 +1,4 @@
-"""What a checkpoint says of a tied parameter under each of its names: the same, or the load is refused."""
+"""A checkpoint of a tied parameter, which has one key for each of its names: the keys agree, or the load is refused."""
 
 from __future__ import annotations
 
@@ -8,56 +8,66 @@ from typing import Any
 
 import torch
 
-from dimtyped.nn.tying.ties import Tie, tie_of
+from dimtyped.nn.tying.tie import Tie, tie_of
+from dimtyped.runtime import enclosing_frames
 
 
 @dataclass
-class _Load:
-    """One `load_state_dict`, known by its list of errors, and the keys of one tie in it so far."""
+class _Keys:
+    """The keys of one tie that one `load_state_dict`, known by its list of errors, has met so far."""
 
     errors: list[str]
     found: list[str] = field(default_factory=list[str])
     missing: list[str] = field(default_factory=list[str])
 
 
-class Loading:
+class TiedLoad:
     """One module's part of a `load_state_dict`. Made before torch loads it; `finish` is called after."""
 
     def __init__(
         self, module: torch.nn.Module, state_dict: Mapping[str, Any], prefix: str, error_msgs: list[str]
     ) -> None:
-        self._loads: list[_Load] = []
+        self._ties: list[_Keys] = []
         for name, parameter in module._parameters.items():
             tie = tie_of(module, name)
             if tie is not None and parameter is not None and tie.owns(parameter):
-                self._loads.append(_note(tie, prefix + name, parameter, state_dict, error_msgs))
+                self._ties.append(_meet(tie, prefix + name, parameter, state_dict, error_msgs))
 
     def finish(self, missing_keys: list[str]) -> None:
-        """A tied parameter that was found under one of its names is missing under none."""
-        for load in self._loads:
-            if load.found:
-                missing_keys[:] = [key for key in missing_keys if key not in load.missing]
+        """Takes out the missing keys of a tie of which another key is there, which a strict load would refuse.
+
+        Of a load that is not strict torch returns them, and what saves a tie once, as safetensors does, relies on that.
+        """
+        filled = {key for keys in self._ties if keys.found for key in keys.missing}
+        if not filled.isdisjoint(missing_keys) and _is_strict():
+            missing_keys[:] = [key for key in missing_keys if key not in filled]
 
 
-def _note(tie: Tie, key: str, parameter: torch.Tensor, state_dict: Mapping[str, Any], errors: list[str]) -> _Load:
-    load = tie.loading
-    if load is None or load.errors is not errors:
-        load = tie.loading = _Load(errors)
+def _is_strict() -> bool:
+    """The `strict` of the running `load_state_dict`; torch tells the modules inside that each load is strict."""
+    loads = enclosing_frames(torch.nn.Module.load_state_dict.__code__)
+    return bool(loads) and bool(loads[0].f_locals["strict"])
+
+
+def _meet(tie: Tie, key: str, parameter: torch.Tensor, state_dict: Mapping[str, Any], errors: list[str]) -> _Keys:
+    keys = tie.loading
+    if keys is None or keys.errors is not errors:
+        keys = tie.loading = _Keys(errors)
     saved = state_dict.get(key)
     if saved is None:
-        load.missing.append(key)
-        return load
-    if load.found and not _agree(saved, parameter):  # which holds by now what the first of them said
+        keys.missing.append(key)
+        return keys
+    if keys.found and not _agree(saved, parameter):  # which holds by now what the first of them said
         errors.append(
-            f"{load.found[0]} and {key} are one tied parameter in the model, but differ in the checkpoint: "
+            f"{keys.found[0]} and {key} are one tied parameter in the model, but differ in the checkpoint: "
             "load it with one of the two keys, or untie them in the model."
         )
-    load.found.append(key)
-    return load
+    keys.found.append(key)
+    return keys
 
 
 def _agree(saved: Any, loaded: torch.Tensor) -> bool:
-    """Whether two tensors hold the same values, as far as this process can know."""
+    """True if two tensors hold the same values, as far as this process can know."""
     if not isinstance(saved, torch.Tensor) or saved.shape != loaded.shape or saved.is_meta or loaded.is_meta:
         return True  # torch itself says what is wrong, or there is nothing to compare
     saved, loaded = _local(saved), _local(loaded)

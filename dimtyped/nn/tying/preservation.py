@@ -1,4 +1,4 @@
-"""The part of a module that keeps its parameters tied."""
+"""Tie preservation: a mixin that reports what a module registers, and restores what torch replaces."""
 
 from __future__ import annotations
 
@@ -9,55 +9,52 @@ from typing import Any
 
 import torch
 
-from dimtyped.nn.tying.aliases import followers_of, is_followed, is_following, unfollow
-from dimtyped.nn.tying.breaking import copied, let_follow, refuse_to_part
-from dimtyped.nn.tying.callsite import calling_module
-from dimtyped.nn.tying.dynamic_classes import variant
-from dimtyped.nn.tying.loading import Loading
-from dimtyped.nn.tying.ties import adopt, put, registered, tie_of
-from dimtyped.runtime import is_tracing
+from dimtyped.nn.tying.aliases import Slot, aliases_of, remove_alias, sources_of
+from dimtyped.nn.tying.breaking import propagate_computed, reject_partial_sharding, warn_of_partial_copy
+from dimtyped.nn.tying.loading import TiedLoad
+from dimtyped.nn.tying.tie import adopt, parameter_changed, put, tie_of
+from dimtyped.runtime import calling_module, dynamic_class, is_tracing
 
 
 class TiedParametersMixin(torch.nn.Module):
     """A module whose parameters stay tied. Comes before torch's class among the bases."""
 
     def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
-        """As torch's; keeps or ends the ties that this changes."""
-        refuse_to_part(self, name)
-        if is_following(self, name):
-            unfollow(self, name)
+        """As torch's; updates the ties that this changes."""
+        reject_partial_sharding(self, name)
+        if name in sources_of(self):
+            remove_alias(self, name)
         before = self._parameters.get(name)
         super().register_parameter(name, param)
         after = self._parameters[name]
-        registered(self, name, before, param)
+        parameter_changed(self, name, before, param)
         if after is not param:  # a hook on registration has replaced it
-            registered(self, name, param, after, framework=True)
-        if is_followed(self):
-            for follower, its_name in followers_of(self, name):
-                follower.register_parameter(its_name, after)
+            parameter_changed(self, name, param, after, framework=True)
+        for module, alias in aliases_of(self, name):
+            module.register_parameter(alias, after)
 
     def __delattr__(self, name: str) -> None:
         tie = None if is_tracing() else tie_of(self, name)
         super().__delattr__(name)
         if tie is not None and calling_module().startswith("torch.nn.utils."):
-            let_follow(self, name, tie)
+            propagate_computed(self, name, tie)
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        copied(self)
+        warn_of_partial_copy(self)
         adopt(self)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         before = dict(self._parameters)
-        with _plain_ties_kept(self):
+        with _shared_with_plain_kept(self):
             result = super()._apply(fn, recurse)
         for name, old in before.items():
-            registered(self, name, old, self._parameters.get(name), framework=True)
+            parameter_changed(self, name, old, self._parameters.get(name), framework=True)
         return result
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As torch's; a parameter that is tied in the model stays so."""
-        with _plain_ties_kept(self):
+        with _shared_with_plain_kept(self):
             return super().load_state_dict(state_dict, strict, assign)
 
     def _load_from_state_dict(
@@ -70,21 +67,21 @@ class TiedParametersMixin(torch.nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        loading = Loading(self, state_dict, prefix, error_msgs)
+        load = TiedLoad(self, state_dict, prefix, error_msgs)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
-        loading.finish(missing_keys)
+        load.finish(missing_keys)
 
 
 _outermost: ContextVar[bool] = ContextVar("_outermost", default=True)
 
 
 @contextmanager
-def _plain_ties_kept(root: torch.nn.Module) -> Generator[None]:
-    """While torch may replace parameters below a module: those that plain modules share come out as one again.
+def _shared_with_plain_kept(root: torch.nn.Module) -> Generator[None]:
+    """Within the block torch may replace parameters below a module; those that plain modules share are one again after it.
 
-    Modules that keep ties see to their own. This looks once, for the module whose method was called.
+    A module with the mixin keeps its own ties. This is done once, by the module whose method was called.
     """
     groups = _shared_by_plain(root) if _outermost.get() else []
     token = _outermost.set(False)
@@ -92,33 +89,33 @@ def _plain_ties_kept(root: torch.nn.Module) -> Generator[None]:
         yield
     finally:
         _outermost.reset(token)
-        for places in groups:
-            source, name = next((place for place in places if isinstance(place[0], TiedParametersMixin)), places[0])
+        for slots in groups:
+            source, name = next((slot for slot in slots if isinstance(slot[0], TiedParametersMixin)), slots[0])
             kept = source._parameters.get(name)
-            for module, its_name in places if kept is not None else ():
+            for module, its_name in slots if kept is not None else ():
                 put(module, its_name, kept)
 
 
-def _shared_by_plain(root: torch.nn.Module) -> list[list[tuple[torch.nn.Module, str]]]:
-    """The places of each parameter with several, where one is on a module that does not keep ties itself."""
-    places: dict[int, list[tuple[torch.nn.Module, str]]] = {}
+def _shared_by_plain(root: torch.nn.Module) -> list[list[Slot]]:
+    """The slots of each shared parameter, where one of them is on a module without the mixin."""
+    slots: dict[int, list[Slot]] = {}
     for module in root.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:
-                places.setdefault(id(parameter), []).append((module, name))
+                slots.setdefault(id(parameter), []).append((module, name))
     return [
         group
-        for group in places.values()
+        for group in slots.values()
         if len(group) > 1 and not all(isinstance(m, TiedParametersMixin) for m, _ in group)
     ]
 
 
 def keep_ties(module: torch.nn.Module) -> None:
-    """Makes any module one that keeps its ties; one of a class that others wrote gets a class of its own for it."""
+    """Makes any module keep its ties. One whose class has no mixin gets a dynamic class that has it."""
     if not isinstance(module, TiedParametersMixin):
         module.__class__ = _keeping(type(module))
         adopt(module)
 
 
 def _keeping(base: type) -> type:
-    return variant(_keeping, base, TiedParametersMixin, members={})
+    return dynamic_class(_keeping, base, TiedParametersMixin, members={})

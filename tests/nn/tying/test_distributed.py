@@ -96,7 +96,7 @@ def fully_sharding_one_half_is_refused(mesh: DeviceMesh, way: Way) -> None:
     model = way()
     weight = assert_tied(model)
     for layer in (model.embedding, model.out):
-        with pytest.raises(TyingError, match=r"which this call does not shard: that would part them"):
+        with pytest.raises(TyingError, match=r"which this call does not shard: that would break the tie"):
             fully_shard(layer, mesh=mesh)
         assert assert_tied(model) is weight
 

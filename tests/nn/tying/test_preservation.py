@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch.nn.utils import parametrizations, parametrize, prune, stateless
 
-from dimtyped.nn.tying import preservation as _keeping, ties as _ties
+from dimtyped.nn.tying import preservation, tie
 from tests.helpers.tied_models import EMBED, VOCAB, WAYS, assert_tied, by_copy, tokens, without_gru
 
 Way = Callable[..., torch.nn.Module]
@@ -280,9 +280,9 @@ def test_nor_does_one_that_the_library_keeps_by_copy(name: str, way: Way, monkey
         copied = None if parameter is None else torch.nn.Parameter(parameter.detach().clone())
         put(module, key, copied)
 
-    put = _ties.put
-    monkeypatch.setattr(_ties, "put", put_a_copy)
-    monkeypatch.setattr(_keeping, "put", put_a_copy)
+    put = tie.put
+    monkeypatch.setattr(tie, "put", put_a_copy)
+    monkeypatch.setattr(preservation, "put", put_a_copy)
     assert_fails(name, way)
 
 

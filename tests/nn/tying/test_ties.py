@@ -13,7 +13,7 @@ import torch
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from dimtyped import DeclarationError, TyingError, nn, retype, status, tie, untype
-from dimtyped.nn.tying import ties as _ties
+from dimtyped.nn.tying import tie as tie_registry
 from tests.helpers.tied_models import (
     EMBED,
     VOCAB,
@@ -454,10 +454,10 @@ def test_a_decoder_whose_embedding_was_replaced_is_said_by_status() -> None:
 
 
 def test_no_tie_is_left_of_layers_that_are_gone() -> None:
-    before = len(_ties._by_id)
+    before = len(tie_registry._by_id)
     for _ in range(3):
         ByDecoder()
-    assert len(_ties._by_id) <= before + 20
+    assert len(tie_registry._by_id) <= before + 20
 
 
 def test_registration_that_makes_its_own_parameter() -> None:

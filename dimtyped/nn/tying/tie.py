@@ -1,9 +1,9 @@
-"""Ties: one parameter under several names, and what keeps it one.
+"""A tie: one parameter under several names.
 
-Torch registers a parameter once for each name. Whatever replaces it (`Module._apply`, `load_state_dict(assign=True)`,
-FSDP2, `parallelize_module`) does so name by name, and parts them. Each module that keeps ties says here what it
-registers; when a framework replaces a parameter under one name, the other names get the new one too. Nothing here
-refers to a parameter, not even weakly: `torch.utils.swap_tensors` refuses a tensor that has a weak reference.
+Torch registers a parameter once for each name. What replaces it (`Module._apply`, `load_state_dict(assign=True)`, FSDP2,
+`parallelize_module`) does so name by name, which breaks the tie. So each module with `TiedParametersMixin` reports here
+what it registers, and when a framework replaces the parameter under one name, the other names get the new one too.
+Nothing here refers to a parameter, not even weakly: `torch.utils.swap_tensors` refuses a tensor with a weak reference.
 """
 
 from __future__ import annotations
@@ -14,93 +14,90 @@ from typing import Any
 
 import torch
 
-from dimtyped.nn.tying.aliases import follow
-from dimtyped.nn.tying.callsite import by_framework
+from dimtyped.nn.tying.aliases import Slot, add_alias
+from dimtyped.runtime import by_framework
 
-Slot = tuple[torch.nn.Module, str]
 DECLARED = "_dim_declared_tie"
 """Set on a layer that is declared to have another's weight: it takes what that one is given later."""
 _TIES = "_dim_ties"
-
-
 _by_id: dict[int, Tie] = {}
-"""By the parameter's id. Whoever looks one up makes sure that a place still holds that parameter."""
+"""Each tie by its parameter's id. An id may be used again, so a look-up checks that a slot still holds the parameter."""
 
 
 class Tie:
-    """The names of one parameter; of one name it is a tie too. A copy of a module makes its own ties anew."""
+    """The slots of one parameter; one slot is a tie too. A copy of a module makes ties of its own."""
 
-    __slots__ = ("_key", "_places", "loading")
+    __slots__ = ("_key", "_slots", "loading")
 
     def __init__(self) -> None:
         self.loading: Any = None
-        """What `_loading` knows of the checkpoint being loaded."""
+        """What `loading` keeps of the checkpoint being loaded."""
         self._key = 0
-        self._places: list[tuple[weakref.ref[torch.nn.Module], str]] = []
+        self._slots: list[tuple[weakref.ref[torch.nn.Module], str]] = []
 
     def __reduce__(self) -> tuple[type[Tie], tuple[()]]:
         return Tie, ()
 
-    def places(self) -> Iterator[Slot]:
-        """The modules that live, and the name there."""
-        for reference, name in tuple(self._places):
+    def slots(self) -> Iterator[Slot]:
+        """The slots whose modules still exist."""
+        for reference, name in tuple(self._slots):
             module = reference()
             if module is not None:
                 yield module, name
 
     def owns(self, parameter: torch.Tensor | None) -> bool:
-        """Whether this is the tie's parameter, given that a place holds it."""
+        """True if this is the tie's parameter, given that a slot holds it."""
         return id(parameter) == self._key
 
     def siblings(self, module: torch.nn.Module) -> list[Slot]:
-        """The places on other modules that hold the parameter still, whatever this one holds."""
+        """The slots on other modules that still hold the parameter, whatever this module holds."""
         return [
             (other, name)
-            for other, name in self.places()
+            for other, name in self.slots()
             if other is not module and self.owns(other._parameters.get(name))
         ]
 
     def is_held(self, parameter: torch.Tensor, besides: Slot | None = None) -> bool:
-        """Whether a place, other than this one, holds this very parameter."""
+        """True if a slot, other than `besides`, holds this very parameter."""
         return any(
             module._parameters.get(name) is parameter
-            for module, name in self.places()
+            for module, name in self.slots()
             if besides is None or module is not besides[0] or name != besides[1]
         )
 
     def begin(self, module: torch.nn.Module, name: str, parameter: torch.Tensor) -> None:
-        """Takes the first place in."""
-        self._places.append((weakref.ref(module, self._forget), name))
+        """Adds the first slot."""
+        self._slots.append((weakref.ref(module, self._forget), name))
         self._key = id(parameter)
         _by_id[self._key] = self
 
     def add(self, module: torch.nn.Module, name: str, parameter: torch.Tensor) -> None:
-        """Takes one more place in, and lets go of those that hold something else by now."""
-        for other, other_name in self.places():
+        """Adds one more slot, and removes those that hold something else by now."""
+        for other, other_name in self.slots():
             if other._parameters.get(other_name) is not parameter or (other is module and other_name == name):
                 self.remove(other, other_name)
-        self._places.append((weakref.ref(module, self._forget), name))
-        if len(self._places) > 1:
-            for other, other_name in self.places():
+        self._slots.append((weakref.ref(module, self._forget), name))
+        if len(self._slots) > 1:
+            for other, other_name in self.slots():
                 other.__dict__[_TIES] = {**ties_on(other), other_name: self}
 
     def remove(self, module: torch.nn.Module, name: str) -> None:
-        """Lets a place go."""
-        self._places = [place for place in self._places if place[0]() is not module or place[1] != name]
+        """Removes a slot."""
+        self._slots = [slot for slot in self._slots if slot[0]() is not module or slot[1] != name]
         if ties_on(module).get(name) is self:
             module.__dict__[_TIES] = {key: tie for key, tie in ties_on(module).items() if key != name}
-        if not self._places:
+        if not self._slots:
             self._unlist()
 
     def rekey(self, parameter: torch.Tensor) -> None:
-        """Stands for this parameter from now on."""
+        """Makes this parameter the tie's."""
         self._unlist()
         self._key = id(parameter)
         _by_id[self._key] = self
 
     def _forget(self, reference: weakref.ref[torch.nn.Module]) -> None:
-        self._places = [place for place in self._places if place[0] is not reference]
-        if not self._places:
+        self._slots = [slot for slot in self._slots if slot[0] is not reference]
+        if not self._slots:
             self._unlist()
 
     def _unlist(self, known: dict[int, Tie] = _by_id) -> None:  # as Python exits the global is gone, this is not
@@ -109,39 +106,39 @@ class Tie:
 
 
 def adopt(module: torch.nn.Module) -> None:
-    """Takes in the parameters of a module that no constructor of ours has made: a copy, an unpickled, a retyped one."""
+    """Registers the parameters of a module that no constructor of ours has made: a copied, unpickled or retyped one."""
     for name, parameter in module._parameters.items():
-        registered(module, name, None, parameter)
+        parameter_changed(module, name, None, parameter)
 
 
 def release(module: torch.nn.Module) -> None:
-    """Lets go of a module that no longer keeps ties."""
+    """Removes a module from all ties."""
     for name, tie in ties_on(module).items():
         tie.remove(module, name)
     module.__dict__.pop(_TIES, None)
 
 
 def share(module: torch.nn.Module, source: torch.nn.Module, name: str = "weight") -> None:
-    """Makes a weight the very one of another module, also where that one computes it."""
+    """Makes a weight the very one of another module; an alias of it where that module computes it."""
     if name in source._parameters:
         setattr(module, name, source._parameters[name])
     else:
-        registered(module, name, module._parameters.get(name), None, framework=False)
-        follow(module, name, source, name)
+        parameter_changed(module, name, module._parameters.get(name), None, framework=False)
+        add_alias(module, name, source, name)
 
 
 def owner_of(parameter: torch.Tensor) -> Slot | None:
     """The module that a parameter was first registered on, and its name there."""
     tie = _find(parameter)
-    return next(tie.places(), None) if tie is not None else None
+    return next(tie.slots(), None) if tie is not None else None
 
 
 def tie_of(module: torch.nn.Module, name: str) -> Tie | None:
-    """The tie of a parameter with several names; also once this place has lost the parameter."""
+    """The tie of a parameter with several slots; also once this slot has lost the parameter."""
     return ties_on(module).get(name)
 
 
-def registered(
+def parameter_changed(
     module: torch.nn.Module,
     name: str,
     before: torch.Tensor | None,
@@ -149,16 +146,16 @@ def registered(
     *,
     framework: bool | None = None,
 ) -> None:
-    """Follows a change of what a module holds under a name.
+    """Updates the ties after a slot got another parameter, or none.
 
-    A framework that puts a new parameter in the old one's place means all its names, unless the new one is tied to
-    something else already. A user means this one name, and the layers that are declared to follow it.
+    A framework that replaces a parameter means all its slots, unless the new one is tied to something else already. A user
+    means this one slot, and the layers that are declared to have its weight.
     """
     if after is before:
         return
     tie, known = tie_of(module, name), _find(after, (module, name))
     if tie is not None and before is not None and not tie.owns(before):
-        tie.remove(module, name)  # somebody has put another parameter there, past all that could see it
+        tie.remove(module, name)  # another parameter was put there by no assignment
         tie = None
     if tie is None and before is not None and id(before) in _by_id:
         _by_id[id(before)].remove(module, name)
@@ -175,7 +172,7 @@ def ties_on(module: torch.nn.Module) -> Mapping[str, Tie]:
 
 
 def _find(parameter: torch.Tensor | None, besides: Slot | None = None) -> Tie | None:
-    """The tie of a parameter that a place, other than this one, still holds."""
+    """The tie of a parameter that a slot, other than `besides`, still holds."""
     tie = _by_id.get(id(parameter))
     return tie if tie is not None and parameter is not None and tie.is_held(parameter, besides) else None
 
@@ -197,7 +194,7 @@ def _replace(
     *,
     moves_all: bool,
 ) -> None:
-    """The old parameter's other names get the new one: all of them, or those declared to follow this one."""
+    """Gives the new parameter to the old one's other slots: to all, or to those declared to have this one's weight."""
     moved = tie.siblings(module) if before is not None else []
     if after is None:
         tie.remove(module, name)
@@ -215,7 +212,7 @@ def _replace(
 
 
 def put(module: Any, name: str, parameter: torch.Tensor | None) -> None:
-    """Puts a parameter in another's place, past all that looks at an assignment."""
+    """Puts a parameter into a slot without the checks of an assignment."""
     module._parameters[name] = parameter
-    if name in getattr(module, "_flat_weights_names", ()):  # the recurrent layers keep a list beside
+    if name in getattr(module, "_flat_weights_names", ()):  # the recurrent layers keep a list of them too
         module._flat_weights[module._flat_weights_names.index(name)] = parameter

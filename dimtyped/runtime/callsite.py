@@ -1,0 +1,62 @@
+"""Whose code assigns a parameter: the user's or a framework's. A framework is trusted to know what it does."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+FRAMEWORKS = (
+    "torch.",
+    "torchao.",
+    "peft.",
+    "transformers.",
+    "accelerate.",
+    "bitsandbytes.",
+    "deepspeed.",
+    "lightning.",
+)
+_ASSIGNING = ("__setattr__", "__delattr__", "register_parameter")
+"""The methods of torch's modules that lie between an assignment and ours."""
+
+
+def by_framework() -> bool:
+    """True if torch or another framework assigns, not the user."""
+    return is_framework(calling_module())
+
+
+def is_framework(module: str) -> bool:
+    """True for the name of a Python module of torch or of another framework."""
+    return module.startswith(FRAMEWORKS)
+
+
+def calling_module() -> str:
+    """The name of the Python module that assigns, deletes or registers."""
+    return module_of(calling_frame())
+
+
+def calling_frame() -> types.FrameType | None:
+    """The frame that assigns, deletes or registers: the first above this package and above torch's own assignment."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and _is_between(module_of(frame), frame.f_code.co_name):
+        frame = frame.f_back
+    return frame
+
+
+def enclosing_frames(code: types.CodeType) -> list[types.FrameType]:
+    """The running calls of one function, innermost first."""
+    frame: types.FrameType | None = sys._getframe(1)
+    found: list[types.FrameType] = []
+    while frame is not None:
+        if frame.f_code is code:
+            found.append(frame)
+        frame = frame.f_back
+    return found
+
+
+def module_of(frame: types.FrameType | None) -> str:
+    """The name of the Python module whose code a frame runs."""
+    return frame.f_globals.get("__name__", "") if frame is not None else ""
+
+
+def _is_between(module: str, function: str) -> bool:
+    return module.startswith("dimtyped.") or (module.startswith("torch.nn.modules.") and function in _ASSIGNING)
