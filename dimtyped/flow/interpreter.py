@@ -13,9 +13,10 @@ from types import FrameType
 from typing import Any
 
 from torch import Tensor
+from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode_temporarily
 
-from dimtyped.flow.axes import Axes, Axis, anonymous
+from dimtyped.flow.axes import OF_WEIGHT, Axes, Axis, Dimension, One, anonymous
 from dimtyped.flow.calls import Call, NoRule, Note, Outcome, Pending, Problem, text_of
 from dimtyped.flow.findings import Finding, finding
 from dimtyped.flow.operators import Operator, operator_of
@@ -92,7 +93,7 @@ class Flow(TorchFunctionMode):
         axes, sizes = tuple(axes), _sizes(tensor)
         if tuple(axis.size for axis in axes) != sizes:
             raise ValueError(f"axes {text_of(axes)} for a tensor of shape {sizes}")
-        self._names.set(tensor, axes)
+        self._names.set(tensor, _fixed_ones(axes) if isinstance(tensor, Parameter) else axes)
         return tensor
 
     def axes_of(self, tensor: Tensor) -> Axes:
@@ -101,9 +102,8 @@ class Flow(TorchFunctionMode):
         kept = self._names.get(tensor)
         if kept is not None and tuple(axis.size for axis in kept) == sizes:
             return kept
-        axes = tuple(map(anonymous, sizes))
-        self._names.set(tensor, axes)
-        return axes
+        self.name_tensor(tensor, tuple(map(anonymous, sizes)))
+        return self._names.get(tensor) or ()
 
     def is_named(self, tensor: Tensor) -> bool:
         """True if an axis of the tensor has a name."""
@@ -161,13 +161,13 @@ class Flow(TorchFunctionMode):
             self.unfollowed[call.name] += 1
             return
         self.followed[call.name] += 1
+        if call.mixed:
+            outcome = _without_mixed(call, outcome, self.independent)
         for tensor, axes in zip(results, outcome, strict=True):
             if axes is not None:
                 self._names.set(tensor, axes)
         if self._record is not None:
             self._record(call)
-        if call.mixed:
-            _report_mixing(call, [axes for axes in outcome if axes], self.independent)
         if call.problems:  # the others follow from the first
             self._report(call.problems[0], call, frame)
         if call.notes or len(self._notes):
@@ -257,6 +257,11 @@ def _sizes(tensor: Tensor) -> tuple[int, ...]:
     return tuple(tensor.shape)
 
 
+def _fixed_ones(axes: Axes) -> Axes:
+    """The axes of a parameter: where one has size 1, it has in every run."""
+    return tuple(OF_WEIGHT if axis.size == 1 and axis.one is One.ANY else axis for axis in axes)
+
+
 def _is_plain(tensor: Tensor) -> bool:
     """True for a tensor whose sizes are plain numbers: neither symbolic nor nested."""
     return not tensor.is_nested and all(type(size) is int for size in tensor.shape)
@@ -283,13 +288,19 @@ def _matched(outcome: Outcome, results: Sequence[Tensor]) -> list[Axes | None] |
     return list(each)
 
 
-def _report_mixing(call: Call, results: Sequence[Axes], independent: frozenset[str]) -> None:
-    left = {dimension for axes in results for axis in axes for dimension in axis.dimensions}
+def _without_mixed(call: Call, results: list[Axes | None], independent: frozenset[str]) -> list[Axes | None]:
+    """Reports an independent dimension along which values are carried; what is left of it means nothing any more."""
+    left = {dimension for axes in results for axis in axes or () for dimension in axis.dimensions}
     for axis in call.mixed:
         for dimension in axis.dimensions:
             if dimension in left and not independent.isdisjoint(dimension.names):
                 call.report("mixing", f"{call.name} carries values along {axis}", axis)
-                return
+                return [axes and tuple(_anonymous_if(dimension, each) for each in axes) for axes in results]
+    return results
+
+
+def _anonymous_if(dimension: Dimension, axis: Axis) -> Axis:
+    return anonymous(axis.size, f"mixed {axis}") if dimension in axis.dimensions else axis
 
 
 def _operand_text(tensor: Tensor, call: Call) -> str:

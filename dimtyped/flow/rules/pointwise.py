@@ -30,8 +30,9 @@ _UNARY = (
 @rule("pointwise", *_ALIASES.split())
 def pointwise(call: Call) -> Outcome:
     """The operands are broadcast together."""
-    if not isinstance(call.result, Tensor) and call.name == "where":
-        raise NoRule
+    if isinstance(call.result, tuple) and call.name == "where":
+        call.moves(*call.first())
+        return [tuple(map(anonymous, each.shape)) for each in call.tensors_out]
     return call.broadcast(*map(call.axes, call.tensors))
 
 

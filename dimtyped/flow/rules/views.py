@@ -11,6 +11,7 @@ from dimtyped.flow.axes import (
     Axes,
     Axis,
     Cut,
+    Factor,
     anonymous,
     better,
     expand,
@@ -20,6 +21,7 @@ from dimtyped.flow.axes import (
     slice_of,
 )
 from dimtyped.flow.calls import Call, NoRule, Outcome, dim_of, dims_of, replaced, resized, text_of, without
+from dimtyped.flow.rules.recurrent import DIRECTIONS, layers_of
 from dimtyped.flow.rules.table import rule
 
 
@@ -96,11 +98,18 @@ def _crossed(axes: Axes, made: Axes) -> Any:
         if whole is None or not whole.is_named:
             continue
         for new in made:
-            pieces = [factor for factor in new.factors if factor.is_named and not factor.is_whole]
+            pieces = [
+                factor for factor in new.factors if factor.is_named and (not factor.is_whole or _is_count(factor))
+            ]
             of_it = [factor for factor in pieces if factor.dimension.root is whole]
             if new.size == whole.size and of_it and len(of_it) < len(pieces):
                 return axis.factors[0]
     return None
+
+
+def _is_count(factor: Factor) -> bool:
+    """True for layers and directions, with which no part of another axis is ever merged."""
+    return factor.dimension is DIRECTIONS or layers_of(factor.dimension.size).dimension is factor.dimension
 
 
 @rule("transpose", "swapaxes", "swapdims", "transpose_copy")
