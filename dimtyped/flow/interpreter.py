@@ -222,12 +222,19 @@ class Flow(TorchFunctionMode):
         return self._add(self._finding(problem, call, frame))
 
     def _add(self, found: Finding) -> Finding:
-        known = self._found.get(found.key)
+        known = self._found.get(found.key) or self._primary(found)
         if known is not None:
-            known.times += 1
+            known.times += known.key == found.key
             return known
         self._found[found.key] = found
         return found
+
+    def _primary(self, found: Finding) -> Finding | None:
+        """The finding that this one follows from: scores over the batch are mixed by the softmax, and again by the product."""
+        if found.kind != "mixing":
+            return None
+        alike = (found.kind, found.file, found.where, found.names)
+        return next((each for each in self.findings if (each.kind, each.file, each.where, each.names) == alike), None)
 
     def _finding(self, problem: Problem, call: Call | None, frame: FrameType) -> Finding:
         return self._finding_at(problem, call, self._places.find(frame))

@@ -475,6 +475,16 @@ def test_an_expression_over_several_lines_is_read_whole():
     assert found.source == 'run("batch seq") + run("seq batch")'
 
 
+def test_attention_over_the_batch_is_told_at_its_first_line():
+    def attend(run):
+        x = run("seq batch embed")
+        weights = (x @ x.mT).softmax(-1)
+        return weights @ x
+
+    (found,) = run_of(attend).flow.findings
+    assert found.source == "(x @ x.mT).softmax(-1)"
+
+
 def test_independent_names_are_the_users():
     run = Run(Flow(strict=True, independent=("seq",)), **SIZES)
     with run.flow:

@@ -176,6 +176,16 @@ def _einsum_arguments(call: Call) -> tuple[str, Sequence[Tensor]]:
     return equation, operands
 
 
+@rule("_grouped_mm", "grouped_mm")
+def grouped_mm(call: Call) -> Outcome:
+    """Each group of rows with the matrix of its group."""
+    rows, matrices = call.first(), call.axes(call.tensor(1, "mat_b", "mat2"))
+    if (len(rows), len(matrices)) != (2, 3):
+        raise NoRule
+    call.moves(matrices[0], *(axis for tensor in call.tensors[2:] for axis in call.axes(tensor)))
+    return call.contract((rows[0], matrices[2]), (rows[1], matrices[1]))
+
+
 @rule("chain_matmul", "linalg_multi_dot")
 def chain(call: Call) -> Outcome:
     """Several matrices in a row."""

@@ -99,9 +99,9 @@ def distance(call: Call) -> Outcome:
     return ()
 
 
-@rule("trace")
+@rule("trace", "_is_all_true", "_is_any_true")
 def trace(call: Call) -> Outcome:
-    """One number from a matrix."""
+    """One number from everything."""
     call.mixes(*call.first())
     return ()
 
