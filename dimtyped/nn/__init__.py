@@ -6,16 +6,19 @@ from torch.nn import (
     attention as attention,
     functional as functional,
     init as init,
-    modules as modules,
     parallel as parallel,
     parameter as parameter,
-    utils as utils,
 )
 
+from dimtyped.nn.submodules import load as _load  # makes `import dimtyped.nn.functional` and its like work
+
 if _typing.TYPE_CHECKING:  # mypy keeps to the first import of a name, so it must not see torch's Linear before ours
+    from dimtyped.nn import modules as modules, utils as utils
     from dimtyped.nn.reexports import *  # noqa: F403
 else:
     from torch.nn import *  # pyright: ignore[reportWildcardImportFromLibrary]  # noqa: F403  # what "all of torch.nn" means
+
+    modules, utils = _load("modules"), _load("utils")
 
 from dimtyped.nn.layers.attention import MultiheadAttention as MultiheadAttention
 from dimtyped.nn.layers.container import ModuleDict as ModuleDict, ModuleList as ModuleList, Sequential as Sequential

@@ -1,0 +1,10 @@
+"""`torch.nn.functional` under the name `dimtyped.nn.functional`."""
+
+import typing as _typing
+
+from dimtyped.nn.submodules import mirror as _mirror
+
+if _typing.TYPE_CHECKING:
+    from torch.nn.functional import *  # pyright: ignore[reportWildcardImportFromLibrary]  # noqa: F403  # all of it
+else:
+    _mirror(__name__)

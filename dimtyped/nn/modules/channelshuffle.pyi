@@ -1,0 +1,3 @@
+from dimtyped.nn.layers.shape import (
+    ChannelShuffle as ChannelShuffle,
+)

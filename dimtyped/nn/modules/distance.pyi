@@ -1,0 +1,4 @@
+from torch.nn.modules.distance import (
+    CosineSimilarity as CosineSimilarity,
+    PairwiseDistance as PairwiseDistance,
+)

@@ -1,0 +1,4 @@
+from dimtyped.nn.layers.shape import (
+    Flatten as Flatten,
+    Unflatten as Unflatten,
+)

@@ -1,0 +1,4 @@
+from torch.nn.modules.fold import (
+    Fold as Fold,
+    Unfold as Unfold,
+)

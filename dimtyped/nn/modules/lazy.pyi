@@ -1,0 +1,4 @@
+from torch.nn.modules.lazy import (
+    LazyModuleMixin as LazyModuleMixin,
+    _LazyProtocol as _LazyProtocol,
+)

@@ -1,0 +1,4 @@
+from dimtyped.nn.layers.shape import (
+    PixelShuffle as PixelShuffle,
+    PixelUnshuffle as PixelUnshuffle,
+)
