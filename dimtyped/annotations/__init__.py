@@ -45,6 +45,7 @@ from dimtyped.annotations.signature import (
     display_name as display_name,
     free_names as free_names,
     function_kind_of as function_kind_of,
+    may_name_tensors as may_name_tensors,
     names_tensors as names_tensors,
     outer_names as outer_names,
     read_signature as read_signature,

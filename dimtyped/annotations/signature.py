@@ -16,6 +16,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jaxtyping
+
 from dimtyped.annotations.axes import Kind
 from dimtyped.annotations.hints import (
     AnythingHint,
@@ -52,7 +54,7 @@ _ARITHMETIC = (
     ast.cmpop,
     ast.expr_context,
 )
-_ARRAY_TEXT = re.compile(r"""\w\[[^\[\]]+,\s*["']""")  # Float[Tensor, "batch seq"], in a string
+_ARRAY_TEXT = re.compile(r"""(\w+)\[[^\[\]]+,\s*["']""")  # Float[Tensor, "batch seq"], in a string
 _YIELDS = {"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator"}
 
 
@@ -228,8 +230,34 @@ def names_tensors(function: Callable[..., Any], names: Mapping[str, Any]) -> boo
     try:
         hints = typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
     except Exception:  # noqa: BLE001  # a user's string may raise anything; what counts is what it looks like
-        return any(_ARRAY_TEXT.search(str(text)) for text in getattr(function, "__annotations__", {}).values())
+        texts = map(str, getattr(function, "__annotations__", {}).values())
+        return any(_is_dtype(word, function) for text in texts for word in _ARRAY_TEXT.findall(text))
     return any(mentions_tensors(hint) for hint in hints.values())
+
+
+def _is_dtype(word: str, function: Callable[..., Any]) -> bool:
+    """True for `Float` and its like; `dict[str, "Tensor"]` has the same form."""
+    known: Any = getattr(inspect.unwrap(function), "__globals__", {}).get(word, getattr(jaxtyping, word, None))
+    return isinstance(known, type) and issubclass(known, jaxtyping.AbstractDtype)
+
+
+def may_name_tensors(function: Callable[..., Any], names: Mapping[str, Any]) -> bool:
+    """True unless every annotation of the function can be resolved and none is jaxtyping's."""
+    hints: list[Any] = list(function.__annotations__.values())
+    if any(mentions_tensors(hint) for hint in hints):
+        return True
+    if not any(_holds_text(hint) for hint in hints):
+        return False
+    try:
+        hints = list(typing.get_type_hints(function, localns={**_closure(function), **names} or None).values())
+    except Exception:  # noqa: BLE001  # a user's string may raise anything; it may name what is defined later
+        return True
+    return any(mentions_tensors(hint) for hint in hints)
+
+
+def _holds_text(hint: Any) -> bool:
+    """Whether a string in the annotation is still to be resolved."""
+    return isinstance(hint, str | typing.ForwardRef) or any(_holds_text(part) for part in typing.get_args(hint))
 
 
 def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> dict[str, Any]:

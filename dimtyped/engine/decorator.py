@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
-from dimtyped.annotations import mentions_tensors, names_tensors, outer_names
+from dimtyped.annotations import may_name_tensors, names_tensors, outer_names
 from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.config import mode
 from dimtyped.engine.wrapper import MARK, wrap
@@ -63,31 +63,52 @@ def entry_of(function: object) -> CheckedFunction | None:
     return getattr(function, MARK, None)
 
 
-def typed_method(function: Any, frame: types.FrameType) -> Any:
-    """What `typed` makes of a method, for a class that checks its methods by itself."""
-    if not isinstance(function, types.FunctionType) or not _may_name_tensors(function):
-        return function
-    return _decorate(function, {}, frame, only_if_tensors=True)
+def typed_member(member: Any, frame: types.FrameType) -> Any:
+    """What `typed` makes of a member of a class that checks its methods by itself.
+
+    Returns:
+        The member with its check; the member itself where none of its annotations is jaxtyping's.
+    """
+    if not isinstance(member, _MEMBERS) or not any(_may_name_tensors(part, frame) for part in functions_in(member)):
+        return member
+    return _decorate(member, {}, frame, only_if_tensors=True)
 
 
-def _may_name_tensors(function: types.FunctionType) -> bool:
-    """Whether a jaxtyping annotation is there, or a string that may turn out to be one."""
-    hints = _annotations(function).values()
-    return _calls_assert(function) or any(isinstance(hint, str) or mentions_tensors(hint) for hint in hints)
+def functions_in(member: Any) -> tuple[Any, ...]:
+    """The functions that a member of a class is made of: a property has up to three."""
+    if isinstance(member, staticmethod | classmethod):
+        return (member.__func__,)
+    if isinstance(member, property):
+        return tuple(part for part in (member.fget, member.fset, member.fdel) if part is not None)
+    return (member.func,) if isinstance(member, functools.cached_property) else (member,)
+
+
+def _may_name_tensors(function: Any, frame: types.FrameType) -> bool:
+    """True unless every annotation is known and none is jaxtyping's."""
+    if not isinstance(function, types.FunctionType):
+        return False
+    if _calls_assert(function):
+        return True
+    try:
+        annotations = function.__annotations__
+    except NameError:  # from Python 3.14 on they are evaluated here, and may name what comes later
+        return True
+    return may_name_tensors(function, outer_names(annotations, function, frame))
 
 
 def _decorate(target: Any, fixed: Mapping[str, int], frame: types.FrameType, *, only_if_tensors: bool = False) -> Any:
     if mode() == "off" or getattr(target, "__no_type_check__", False):
         return target
     if isinstance(target, staticmethod | classmethod):
-        inner = _decorate_function(target.__func__, fixed, frame, is_method=False)
+        inner = _decorate_function(target.__func__, fixed, frame, is_method=False, only_if_tensors=only_if_tensors)
         return target if inner is target.__func__ else type(target)(inner)
     if isinstance(target, property):
         parts = (target.fget, target.fset, target.fdel)
-        made = tuple(part and _decorate_function(part, fixed, frame) for part in parts)
+        made = tuple(part and _decorate_function(part, fixed, frame, only_if_tensors=only_if_tensors) for part in parts)
         return target if made == parts else property(*made, doc=target.__doc__)
     if isinstance(target, functools.cached_property):
-        target.func = _decorate_function(target.func, fixed, frame)  # a new one would not know its attribute's name
+        # a new one would not know its attribute's name
+        target.func = _decorate_function(target.func, fixed, frame, only_if_tensors=only_if_tensors)
         return target
     if isinstance(target, type):
         return _decorate_class(target, fixed, frame)
@@ -127,7 +148,7 @@ def _decorate_function(
             function,
             names=outer_names(annotations, function, frame),
             fixed=fixed,
-            is_method=_looks_like_method(function) if is_method is None else is_method,
+            is_method=_looks_like_method(function, in_class=only_if_tensors) if is_method is None else is_method,
             only_if_tensors=only_if_tensors,
             reference=mode() == "reference",
         )
@@ -198,7 +219,7 @@ def _annotations(function: types.FunctionType) -> Mapping[str, Any]:
         return {"later": Any}
 
 
-def _looks_like_method(function: types.FunctionType) -> bool:
+def _looks_like_method(function: types.FunctionType, *, in_class: bool) -> bool:
     owner = function.__qualname__.rpartition(".")[0]
     inner: Any = inspect.unwrap(function)  # torch.no_grad() and its like leave only *args in sight
-    return bool(owner) and not owner.endswith("<locals>") and inner.__code__.co_argcount > 0
+    return (in_class or (bool(owner) and not owner.endswith("<locals>"))) and inner.__code__.co_argcount > 0

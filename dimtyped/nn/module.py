@@ -1,4 +1,4 @@
-"""`Module`: torch's, as a scope of names whose annotated `forward` is enforced without a decorator."""
+"""`Module`: torch's, as a scope of names whose annotated methods are enforced without a decorator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from dimtyped.annotations import display_name, outer_names
-from dimtyped.engine import CheckedFunction, entry_of, mode, typed_method
+from dimtyped.engine import CheckedFunction, mode, typed_member
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import (
     ATTRIBUTE,
@@ -29,25 +29,26 @@ from dimtyped.names import (
     settle,
 )
 from dimtyped.nn.contract import plain
+from dimtyped.nn.methods import checked_functions, enforce
 from dimtyped.nn.tying import TiedParametersMixin
 
 _PARENT = "_dim_parent"
 _BUILDING = "_dim_building"
-_ENTRIES = "_dim_entries"
 _DECLARING = (Dim, torch.nn.Module)
 
 
 class Module(TiedParametersMixin):
-    """A `torch.nn.Module` that enforces its annotated `forward` and is a scope of names.
+    """A `torch.nn.Module` that enforces its annotated methods and is a scope of names.
 
     It declares its `DimSize` parameters, every Dim stored on it and every named Dim of the typed layers that
     are its direct children (`Sequential`, `ModuleList` and `ModuleDict` are transparent). In the annotations of its
     methods a declared name means that size; every other name is bound per call. Once `__init__` is done, a stored
     Dim is a plain int again, since TorchDynamo compares subclasses of int wrongly; its name stays declared.
+    `typing.no_type_check` leaves one method out.
 
     Raises:
         DeclarationError: at the assignment that gives a name a second size.
-        DimensionError: at a call that does not fit `forward`'s annotations.
+        DimensionError: at a call of a method that does not fit its annotations.
 
     Example:
         >>> import torch
@@ -73,8 +74,7 @@ class Module(TiedParametersMixin):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         frame = sys._getframe(1)
-        if "forward" in vars(cls):
-            cls.forward = _enforced(vars(cls)["forward"], frame)
+        enforce(cls, frame, parents=(Module,))
         if isinstance(vars(cls).get("__init__"), types.FunctionType):
             cls.__init__ = _naming(vars(cls)["__init__"], frame)
         if isinstance(vars(cls).get("__post_init__"), types.FunctionType):  # the __init__ of a dataclass is made later
@@ -154,16 +154,6 @@ def check_container(container: torch.nn.Module) -> None:
     _adopt(typing.cast("Module", parent), key, container, claims)
 
 
-# The class ------------------------------------------------------------------------------------------------------------
-
-
-def _enforced(forward: Any, frame: types.FrameType) -> Any:
-    """`forward` with its check, where an annotation names a dimension."""
-    if isinstance(forward, staticmethod):
-        return staticmethod(typed_method(forward.__func__, frame))
-    return typed_method(forward, frame)
-
-
 def _annotations(function: Any) -> Mapping[str, Any]:
     try:
         return function.__annotations__
@@ -180,8 +170,9 @@ def _naming(init: Callable[..., None], frame: Any) -> Callable[..., None]:
     parameters: list[str] | None = None
     signature = inspect.signature(init)
     where = display_name(init)
+    checked = typed_member(init, frame)
 
-    @functools.wraps(init)
+    @functools.wraps(checked)
     def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
         __tracebackhide__ = True
         nonlocal parameters
@@ -191,7 +182,7 @@ def _naming(init: Callable[..., None], frame: Any) -> Callable[..., None]:
             if parameters and (bound := _bound(signature, self, args, kwargs)) is not None:
                 bound.arguments.update(_declared(self, where, {name: bound.arguments[name] for name in parameters}))
                 args, kwargs = bound.args[1:], bound.kwargs
-            init(self, *args, **kwargs)
+            checked(self, *args, **kwargs)
 
     return constructor
 
@@ -295,16 +286,8 @@ def _finish(module: torch.nn.Module) -> None:
             child.__dict__.update({name: plain(value) for name, value in vars(child).items()})
     settle(module, held_scope(module).claims)
     if mode() != "off":
-        for entry in _entries(type(module)):
+        for entry in checked_functions(type(module)):
             _prepare(entry, module)
-
-
-def _entries(cls: Any) -> tuple[CheckedFunction, ...]:
-    """The checked methods of a class, looked for once."""
-    if _ENTRIES not in vars(cls):
-        members = (getattr(member, "__func__", member) for base in cls.__mro__ for member in vars(base).values())
-        setattr(cls, _ENTRIES, tuple(entry for entry in map(entry_of, members) if entry is not None))
-    return vars(cls)[_ENTRIES]
 
 
 def _prepare(entry: CheckedFunction, module: torch.nn.Module) -> None:

@@ -13,6 +13,7 @@ from dimtyped.engine import entry_of, mode
 from dimtyped.names import short_text
 from dimtyped.nn.contract import Layer, reason_of, typed_class_of
 from dimtyped.nn.layers.lazy import LazyLayer, is_plain_lazy
+from dimtyped.nn.methods import checked_methods, unchecked_forward, unchecked_methods
 from dimtyped.nn.retype import misfit_of, must_be_module
 from dimtyped.nn.tying import tie_problem
 from dimtyped.runtime import static_class
@@ -20,12 +21,24 @@ from dimtyped.runtime import static_class
 
 @dataclass(frozen=True)
 class Row:
-    """One module. `state` is `checked`, `skipped`, `off` or `free`: nothing in it depends on a shape."""
+    """One module.
+
+    `state` is `checked`, `skipped`, `off` or `free`: nothing in it depends on a shape. `methods` are the methods of a
+    module of the user's that are checked, `forward` first.
+    """
 
     path: str
     module: str
     state: str
     why: str = ""
+    methods: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The state with the methods, where there are others than `forward`, and the reason."""
+        listed = ", ".join(self.methods) if self.methods != ("forward",) else ""
+        told = "; ".join(filter(None, (listed, self.why)))
+        return f"{self.state}: {told}" if told else self.state
 
 
 @dataclass(frozen=True)
@@ -42,10 +55,7 @@ class Status:
     def __str__(self) -> str:
         width = max(len(row.path) for row in self.rows)
         names = max(min(len(row.module), 48) for row in self.rows)
-        lines = [
-            f"{row.path:<{width}}  {row.module[:48]:<{names}}  {row.state}{f': {row.why}' if row.why else ''}"
-            for row in self.rows
-        ]
+        lines = [f"{row.path:<{width}}  {row.module[:48]:<{names}}  {row.text}" for row in self.rows]
         return "\n".join([*lines, self._summary()])
 
     def __repr__(self) -> str:
@@ -57,6 +67,9 @@ class Status:
 
 def status(model: torch.nn.Module) -> Status:
     """Prints every module of a model as checked, skipped (why), off or free of shapes, and the totals.
+
+    Of your own modules it lists the methods that are checked, where there are others than `forward`, and each method
+    that is annotated and not checked, with the reason.
 
     Args:
         model: Any module.
@@ -86,9 +99,27 @@ def status(model: torch.nn.Module) -> Status:
 def _rows(model: torch.nn.Module) -> Iterator[Row]:
     for path, module in model.named_modules():
         state, why = _state_of(module)
-        why = "; ".join(filter(None, (why, tie_problem(module, model))))
+        methods = _checked_methods(module)
+        if methods and state == "skipped":
+            state = "checked"
+        why = "; ".join(filter(None, (why, _unchecked_text(module), tie_problem(module, model))))
         name = short_text(module) if isinstance(module, Layer) else type(module).__name__
-        yield Row(path or "(model)", name, state, why)
+        yield Row(path or "(model)", name, state, why, methods)
+
+
+def _checked_methods(module: torch.nn.Module) -> tuple[str, ...]:
+    """The methods that are checked; of one of our layers, whose contract says all, those that a user added."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return ()
+    is_users = not isinstance(module, Layer) and "forward" not in module.__dict__ and _is_checked(module)
+    return (*(["forward"] if is_users else []), *checked_methods(module))
+
+
+def _unchecked_text(module: torch.nn.Module) -> str:
+    if isinstance(module, torch.jit.ScriptModule):
+        return ""
+    reasons = [f"{name} ({why})" if why else name for name, why in unchecked_methods(module)]
+    return f"not checked: {', '.join(reasons)}" if reasons else ""
 
 
 def _state_of(module: torch.nn.Module) -> tuple[str, str]:
@@ -103,7 +134,7 @@ def _state_of(module: torch.nn.Module) -> tuple[str, str]:
     if isinstance(module, Layer):
         if mode() == "off":
             return "off", "DIMTYPED is off"
-        return "skipped", "its own forward is not annotated"
+        return "skipped", unchecked_forward(module) or "its own forward is not annotated"
     if isinstance(module, LazyLayer):
         return "skipped", "its sizes are not known yet; it is typed at its first call"
     if typed_class_of(type(module)) is not None or is_plain_lazy(module):
@@ -122,6 +153,9 @@ def _state_of_other(module: torch.nn.Module) -> tuple[str, str]:
     known = reason_of(cls) or _reason_of_container(module)
     if known is not None:
         return known
+    annotated = unchecked_forward(module)
+    if annotated:
+        return ("off" if mode() == "off" else "skipped"), annotated
     base = next((base for base in cls.__mro__[1:] if typed_class_of(base) is not None), None)
     if base is None:
         return "skipped", "forward is not annotated"

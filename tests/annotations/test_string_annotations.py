@@ -138,3 +138,14 @@ def test_what_cannot_be_resolved_is_a_wrong_declaration_at_each_call():
     for _ in range(2):
         with pytest.raises(DeclarationError, match="f: an annotation cannot be resolved: NameError: name 'NotThere'"):
             f(f32(2), None)
+
+
+def test_what_cannot_be_resolved_is_told_by_its_form():
+    from dimtyped.annotations import names_tensors
+
+    def array(x: "Float[Tensor, 'batch']", other: "Missing"): ...
+    def qualified(x: "jaxtyping.Float[Tensor, 'batch']", other: "Missing"): ...
+    def table(x: "dict[str, 'Tensor']", other: "Missing"): ...
+    def words(x: "Literal[1, 'auto']", other: "Missing"): ...
+
+    assert [names_tensors(f, {}) for f in (array, qualified, table, words)] == [True, True, False, False]

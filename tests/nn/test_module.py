@@ -659,26 +659,14 @@ class TestMethods:
             Wrong(4, 3)(ones(2, 4))
         assert (caught.value.argument, caught.value.dim) == ("return", "classes")
 
-    def test_other_methods_are_checked_where_typed_says_so(self):
+    def test_typed_may_stay_where_it_is(self):
         class Encodes(Head):
             @typed
             def encode(self, x: Float[Tensor, "hidden"]) -> Float[Tensor, "hidden"]:
                 return x
 
-            def free(self, x: Float[Tensor, "hidden"]) -> Float[Tensor, "hidden"]:
-                return x
-
-            @typed
-            @staticmethod
-            def still(x: Float[Tensor, "hidden"]) -> Float[Tensor, "hidden"]:
-                return x
-
-        model = Encodes(4, 3)
-        assert model.encode(ones(4)).shape == (4,)
         with pytest.raises(DimensionError, match=r"^Encodes.encode: argument `x` does not fit: hidden is 5, must be 4"):
-            model.encode(ones(5))
-        assert model.free(ones(5)).shape == (5,)
-        assert model.still(ones(5)).shape == (5,)  # a static method has no module, so no names
+            Encodes(4, 3).encode(ones(5))
 
     def test_an_abstract_forward_stays_abstract(self):
         class Base(nn.Module, abc.ABC):
@@ -907,6 +895,35 @@ class TestCompiled:
     @pytest.fixture(autouse=True)
     def fresh(self):
         torch.compiler.reset()
+
+    def test_methods_without_a_decorator(self):
+        class Calls(nn.Module):
+            def __init__(self, kind, hidden: DimSize):
+                super().__init__()
+                self.kind = kind
+
+            @property
+            def turned(self) -> Float[Tensor, "hidden"]:
+                return ones(4)
+
+            @staticmethod
+            def still(x: Float[Tensor, "n n"]):
+                return x
+
+            def scale(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
+                return x * 2
+
+            def forward(self, x):
+                return self.scale(x) if self.kind == "scale" else self.still(x) + self.turned
+
+        assert torch.equal(self.compiled(Calls("scale", 4))(ones(2, 4)), 2 * ones(2, 4))
+        assert torch.equal(self.compiled(Calls("still", 4))(ones(4, 4)), 2 * ones(4, 4))
+        with pytest.raises(Exception, match="Calls.scale: argument `x` does not fit: hidden is 5, must be 4"):
+            self.compiled(Calls("scale", 4))(ones(2, 5))
+        with pytest.raises(Exception, match="Calls.still: argument `x` does not fit"):
+            self.compiled(Calls("still", 4))(ones(3, 4))
+        with pytest.raises(Exception, match="Calls.turned: its result does not fit|Calls.turned"):
+            self.compiled(Calls("still", 5))(ones(4, 4))
 
     def compiled(self, model):
         return torch.compile(model, fullgraph=True, backend="eager")

@@ -1,0 +1,155 @@
+"""The methods of a module's class: which are checked, which are annotated and not checked, and why."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from dimtyped.annotations import may_name_tensors, names_tensors
+from dimtyped.engine import CheckedFunction, entry_of, functions_in, mode, typed_member
+
+_ENTRIES = "_dim_entries"
+_CHECKS = "_dim_checks_methods"
+_NOT_BY_USERS = ("torch.", "dimtyped.nn.", "typing", "builtins", "abc", "collections")
+_WRAPPING = (functools.partialmethod, functools.singledispatchmethod)
+
+
+def enforce(cls: type[torch.nn.Module], frame: types.FrameType, *, parents: tuple[type, ...]) -> None:
+    """Gives the annotated methods of a class their checks, and those that it inherits from classes without checks.
+
+    Args:
+        cls: The class; `__init__` is left to its maker.
+        frame: Where the class is made.
+        parents: Classes whose subclasses have their checks already.
+    """
+    setattr(cls, _CHECKS, True)
+    seen = {"__init__"}
+    for base in cls.__mro__:
+        if base is cls or (_is_by_user(base) and not issubclass(base, parents)):
+            _enforce_members(cls, base, frame, seen)
+        seen.update(vars(base))
+
+
+def _enforce_members(cls: Any, base: type, frame: types.FrameType, seen: set[str]) -> None:
+    for name, member in list(vars(base).items()):
+        made = member if name in seen else typed_member(member, frame)
+        if made is not member:
+            setattr(cls, name, made)
+
+
+def checked_functions(cls: Any) -> tuple[CheckedFunction, ...]:
+    """The checked functions that a class can reach, looked for once; those that turn out to check nothing are let go."""
+    if _ENTRIES not in vars(cls):
+        members = [(base, name, member) for base in cls.__mro__ for name, member in list(vars(base).items())]
+        setattr(cls, _ENTRIES, tuple(entry for found in members for entry in _kept(*found)))
+    return vars(cls)[_ENTRIES]
+
+
+def _kept(base: type, name: str, member: Any) -> list[CheckedFunction]:
+    entries = [entry for entry in map(entry_of, _functions_of(member)) if entry is not None]
+    if entries and entries[0].wrapper is member and _is_idle(member, entries[0]):
+        setattr(base, name, entries[0].function)
+        return []
+    return entries
+
+
+def _is_idle(wrapper: Any, entry: CheckedFunction) -> bool:
+    """True where a method was given a check in case its annotations, strings then, would turn out to be jaxtyping's."""
+    if not entry.only_if_tensors or entry.code_objects:
+        return False
+    return hasattr(wrapper, "__no_type_check__") or not may_name_tensors(entry.function, entry.names)
+
+
+def checked_methods(module: torch.nn.Module) -> list[str]:
+    """The methods of a module, `forward` aside, that are checked."""
+    found = [(name, member) for name, member in _methods(type(module)) if name not in module.__dict__]
+    return [name for name, member in found if name != "forward" and any(map(is_checked, _functions_of(member)))]
+
+
+def unchecked_methods(module: torch.nn.Module) -> Iterator[tuple[str, str]]:
+    """The methods of a module, `forward` aside, that are annotated and not checked, each with the reason."""
+    is_told = bool(unchecked_forward(module))
+    for name, member in _methods(type(module)):
+        if name == "forward" or not any(map(is_annotated, _functions_of(member))):
+            continue
+        if name in module.__dict__ and not isinstance(member, functools.cached_property):
+            yield name, "it was replaced on the instance"
+        elif not any(map(is_checked, _functions_of(member))):
+            yield name, "" if is_told and _is_bare(member) else _reason(member)
+
+
+def unchecked_forward(module: torch.nn.Module) -> str:
+    """The reason, with what to write, why a `forward` that is annotated is not checked; empty where it is checked or bare."""
+    cls = type(module)
+    forward = inspect.getattr_static(cls, "forward", None)
+    if not any(is_annotated(function) and not is_checked(function) for function in _functions_of(forward)):
+        return ""
+    if not _is_bare(forward):
+        return f"forward is annotated; {_reason(forward)}"
+    if _CHECKS in vars(cls):
+        return "forward is annotated; it was put in after its class was made: decorate it with @dimtyped.typed"
+    return (
+        f"forward is annotated, but {cls.__name__} is not a dimtyped.nn.Module: "
+        "derive it from dimtyped.nn.Module, or decorate the class with @dimtyped.typed"
+    )
+
+
+def is_checked(function: Any) -> bool:
+    """True if a call of this function is checked against annotations of jaxtyping's."""
+    entry = entry_of(function)
+    return entry is not None and entry.checks_tensors
+
+
+def is_annotated(function: Any) -> bool:
+    """True if an annotation of this function is jaxtyping's."""
+    inner: Any = inspect.unwrap(function)
+    if hasattr(inner, "__no_type_check__"):  # typing then finds no annotations on it
+        undecorated: Any = types.SimpleNamespace(__annotations__=inner.__annotations__)
+        return names_tensors(undecorated, {})
+    return isinstance(inner, types.FunctionType) and names_tensors(inner, {})
+
+
+def _is_bare(member: Any) -> bool:
+    """True for a method that would be checked if it were decorated: nothing else stands against it."""
+    is_plain = isinstance(
+        member, types.FunctionType | staticmethod | classmethod | property | functools.cached_property
+    )
+    is_left_out = any(hasattr(function, "__no_type_check__") for function in _functions_of(member))
+    return is_plain and not is_left_out and mode() != "off"
+
+
+def _reason(member: Any) -> str:
+    if any(hasattr(function, "__no_type_check__") for function in _functions_of(member)):
+        return "typing.no_type_check leaves it out"
+    if mode() == "off":
+        return "DIMTYPED is off"
+    if not _is_bare(member):
+        return f"it is a {type(member).__name__}; decorate the function inside with @dimtyped.typed"
+    return "decorate it with @dimtyped.typed"
+
+
+def _methods(cls: type) -> Iterator[tuple[str, Any]]:
+    """The members of a class that its user wrote or inherits, as an instance finds them."""
+    seen: set[str] = set()
+    for base in cls.__mro__:
+        if _is_by_user(base):
+            yield from ((name, member) for name, member in vars(base).items() if name not in seen)
+        seen.update(vars(base))
+
+
+def _functions_of(member: Any) -> tuple[Any, ...]:
+    """The functions that a member of a class is made of; none where it is no method."""
+    if isinstance(member, type):
+        return ()
+    if isinstance(member, _WRAPPING):
+        return (member.func,)
+    return functions_in(member) if entry_of(member) is None else (member,)
+
+
+def _is_by_user(cls: type) -> bool:
+    return not f"{cls.__module__}.".startswith(_NOT_BY_USERS)
