@@ -10,15 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import Parameter
-from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode_temporarily
+from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _pop_mode_temporarily, _push_mode
 
 from dimtyped.flow.axes import OF_WEIGHT, Axes, Axis, Dimension, One, anonymous
-from dimtyped.flow.calls import Call, NoRule, Note, Outcome, Pending, Problem, text_of
+from dimtyped.flow.calls import Call, NoRule, Note, Outcome, Pending, Problem, resized, text_of
 from dimtyped.flow.findings import Finding, finding
+from dimtyped.flow.fused import FusedLayers, source_of, time_axis
 from dimtyped.flow.operators import Operator, operator_of
 from dimtyped.flow.places import Place, Places
 from dimtyped.flow.store import TensorMap
@@ -67,6 +69,8 @@ class Flow(TorchFunctionMode):
         self._strict = strict
         self._record = record
         self._is_paused = False
+        self._stance: Any = None
+        self._fused = FusedLayers(self._step_aside, self._step_back)
         self._places = Places(skip)
         self._found: dict[object, Finding] = {}
         self._names: TensorMap[Axes] = TensorMap()
@@ -111,6 +115,22 @@ class Flow(TorchFunctionMode):
 
     # the run
 
+    def __enter__(self) -> Self:
+        """Begins to follow; what was compiled runs eagerly meanwhile, since nothing is seen of it otherwise."""
+        if "torch._dynamo" in sys.modules:
+            self._stance = torch.compiler.set_stance("force_eager")
+            self._stance.__enter__()
+        self._fused.install()
+        return super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        """Ends it."""
+        self._fused.remove()
+        if self._stance is not None:
+            self._stance.__exit__(*error)
+            self._stance = None
+        super().__exit__(*error)
+
     @contextmanager
     def paused(self) -> Generator[None]:
         """Follows nothing inside: for a layer that is followed by its contract."""
@@ -131,6 +151,8 @@ class Flow(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        if torch.compiler.is_compiling():
+            return func(*args, **(kwargs or {}))
         operator = self._operators.get(func)
         if operator is None:
             operator = self._operators[func] = operator_of(func)
@@ -140,13 +162,37 @@ class Flow(TorchFunctionMode):
         before = self._axes_before(args) if operator.is_in_place else None
         try:
             result = func(*args, **kwargs)
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        except (RuntimeError, IndexError, ValueError, TypeError, AssertionError) as error:
             self._explain(error, operator, args, kwargs, sys._getframe(1))
             raise
         if isinstance(result, (Tensor, tuple, list)) or operator.returns_nothing:
             call = Call(operator.name, args, kwargs, result, self.axes_of, self._notes.get, before)
             self._follow(operator, call, sys._getframe(1))
         return result
+
+    def _step_aside(self, _: nn.Module) -> bool:
+        """Leaves the stack of modes, if it is the innermost one."""
+        if _get_current_function_mode() is not self:
+            return False
+        _pop_mode()
+        return True
+
+    def _step_back(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
+        """Enters it again; names what a fused layer returned, by its contract."""
+        try:
+            source = source_of(module, args, kwargs)
+            results = list(_tensors(result))
+            if source is None or not results or not all(map(_is_plain, [source, *results])):
+                return
+            call = Call(type(module).__name__, (source,), {}, result, self.axes_of)
+            call.mixes(call.first()[time_axis(module, source.dim())])
+            axes = resized(call.first(), results[0].shape, call.name)
+            if isinstance(module, nn.MultiheadAttention):
+                axes = (*axes[:-1], self.axes_of(module.out_proj.weight)[0])
+            made = [axes, *(None for _ in results[1:])]
+            self._keep(call, results, made, sys._getframe(1))
+        finally:
+            _push_mode(self)
 
     def _axes_before(self, args: Sequence[Any]) -> dict[int, Axes]:
         return {id(arg): self.axes_of(arg) for arg in args if isinstance(arg, Tensor) and _is_plain(arg)}
@@ -160,18 +206,22 @@ class Flow(TorchFunctionMode):
             self._give_up(call, results)
             self.unfollowed[call.name] += 1
             return
+        if self._record is not None:
+            self._record(call)
+        self._keep(call, results, outcome, frame)
+        if call.notes or len(self._notes):
+            self._keep_notes(operator, call, results, frame)
+
+    def _keep(self, call: Call, results: Sequence[Tensor], outcome: list[Axes | None], frame: FrameType) -> None:
+        """Gives the results their axes, and reports what the rule found wrong."""
         self.followed[call.name] += 1
         if call.mixed:
             outcome = _without_mixed(call, outcome, self.independent)
         for tensor, axes in zip(results, outcome, strict=True):
             if axes is not None:
                 self._names.set(tensor, axes)
-        if self._record is not None:
-            self._record(call)
         if call.problems:  # the others follow from the first
             self._report(call.problems[0], call, frame)
-        if call.notes or len(self._notes):
-            self._keep_notes(operator, call, results, frame)
 
     def _keep_notes(self, operator: Operator, call: Call, results: Sequence[Tensor], frame: FrameType) -> None:
         """Keeps the notes on the results, and reports what was noted of arguments that are used as they are."""
@@ -195,7 +245,7 @@ class Flow(TorchFunctionMode):
             return _matched(operator.rule(call), results)
         except NoRule:
             return None
-        except Exception:
+        except Exception:  # a rule is wrong: that must never end a user's run, and the count shows it
             if self._strict:
                 raise
             return None

@@ -170,6 +170,55 @@ def test_paused():
         assert run.text(x + 1) == "(batch=2)"
 
 
+@pytest.mark.parametrize("gradients", [False, True])
+def test_fused_transformer_layers_give_the_same_results(gradients):
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    attention = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2, [True] * 5])
+    run = Run(batch=3, seq=5, embed=8)
+    x = run("batch seq embed")
+
+    def results():
+        return encoder(x, src_key_padding_mask=padding), attention(x, x, x)[0]
+
+    with torch.set_grad_enabled(gradients):
+        plain = results()
+        with run.flow:
+            followed = results()
+    for one, other in zip(plain, followed, strict=True):
+        assert torch.equal(one.nan_to_num(7), other.nan_to_num(7))
+        assert run.text(other).startswith("(batch=3, seq=5, ")
+    assert run.flow.findings == []
+    assert not nn.modules.module._global_forward_hooks
+
+
+def test_a_fused_layer_that_mixes_the_batch_is_found():
+    encoder = nn.TransformerEncoderLayer(8, 2, 16).eval()
+    run = Run(batch=3, seq=5, embed=8)
+    with torch.no_grad(), run.flow:
+        encoder(run("batch seq embed"))
+        with pytest.raises(AssertionError):
+            encoder(run("batch seq"))
+        assert run.text(run("batch") * 2) == "(batch=3)"
+    (found,) = run.flow.findings
+    assert (found.kind, found.names, found.source) == ("mixing", ("batch",), 'encoder(run("batch seq embed"))')
+
+
+def test_compiled_code_runs_eagerly_meanwhile():
+    import torch._dynamo
+
+    compiled = torch.compile(lambda x: x.softmax(0), backend="eager", fullgraph=True)
+    run = Run(batch=2, seq=3)
+    x = run("batch seq")
+    before = compiled(x)
+    with run.flow:
+        assert torch.equal(compiled(x), before)
+    assert run.kinds == ["mixing"]
+    assert torch._dynamo.eval_frame._stance.stance == "default"
+
+
 def test_vmap_and_grad():
     run = Run(batch=2, seq=3)
     with run.flow:
