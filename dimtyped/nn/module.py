@@ -15,7 +15,7 @@ import torch
 
 from dimtyped.annotations import display_name, outer_names
 from dimtyped.engine import CheckedFunction, mode, typed_member
-from dimtyped.errors import DeclarationError, with_fields
+from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.names import (
     ATTRIBUTE,
     Dim,
@@ -240,14 +240,11 @@ def _dim_hint(hint: Any, init: Any, names: dict[str, Any]) -> Any:
     except Exception as error:
         if "DimSize" not in hint:
             return Any
-        raise with_fields(
-            DeclarationError(
-                f"{display_name(init)}: the annotation {hint} cannot be resolved: {type(error).__name__}: {error}\n"
-                "  Import or define every name that it uses."
-            ),
-            where=display_name(init),
+        raise declaration_error(
+            display_name(init),
+            f"the annotation {hint} cannot be resolved: {type(error).__name__}: {error}",
+            "import or define every name that it uses",
             actual=hint,
-            hint="import or define every name that it uses",
         ) from error
 
 

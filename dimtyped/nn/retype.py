@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from dimtyped.diagnosis import shape_text
-from dimtyped.errors import DeclarationError, with_fields
+from dimtyped.errors import declaration_error
 from dimtyped.names import ATTRIBUTE, Dim, held_scope, is_scope, resync
 from dimtyped.nn.contract import ROLES, Layer, expected_shape, make_ready, torch_class_of, typed_class_of
 from dimtyped.nn.layers.lazy import retype_lazy, untype_lazy
@@ -126,15 +126,13 @@ def _dims_of(names: Mapping[str, int] | None) -> list[Dim]:
     if names is None:
         return []
     if not isinstance(names, Mapping):
-        raise with_fields(
-            DeclarationError(
-                f'retype() takes names for sizes as a mapping, {{"embed": 768}}, not {names!r} of type {type(names).__name__}'
-            ),
-            where="retype",
+        raise declaration_error(
+            "retype",
+            f"retype() takes names for sizes as a mapping, not {names!r} of type {type(names).__name__}",
+            'write {"embed": 768}',
             argument="names",
             expected="a mapping of names to sizes",
             actual=type(names).__name__,
-            hint='write {"embed": 768}',
         )
     return [Dim(name, size) for name, size in names.items()]
 
@@ -186,11 +184,11 @@ def must_be_module(function: str, model: object) -> None:
         DeclarationError: it is something else.
     """
     if not isinstance(model, torch.nn.Module):
-        raise with_fields(
-            DeclarationError(f"{function}() takes a torch.nn.Module, not {model!r} of type {type(model).__name__}"),
-            where=function,
+        raise declaration_error(
+            function,
+            f"{function}() takes a torch.nn.Module, not {model!r} of type {type(model).__name__}",
+            "give it the model itself, not its class, a path or a state dict",
             argument="model",
             expected="a torch.nn.Module",
             actual=type(model).__name__,
-            hint="give it the model itself, not its class, a path or a state dict",
         )

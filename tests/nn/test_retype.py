@@ -135,7 +135,7 @@ def test_a_name_that_the_module_around_declares_with_another_size_is_not_given()
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        ([("embed", 8)], "as a mapping, {\"embed\": 768}, not [('embed', 8)] of type list"),
+        ([("embed", 8)], "as a mapping, not [('embed', 8)] of type list\n  Write {\"embed\": 768}."),
         ({"2embed": 8}, "the name of a Dim, '2embed', is no identifier"),
         ({"embed": -8}, "the size of Dim 'embed', -8, is negative"),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from dimtyped.errors import DeclarationError, with_fields
+from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.names import name_of
 from dimtyped.nn.contract.torch_errors import divisibility_error
 
@@ -166,26 +166,26 @@ def _refused(where: str, arguments: Mapping[str, Any], error: Exception) -> Decl
     spoken_of = {name: value for name, value in arguments.items() if name.lower() in words.lower()} or arguments
     values = ", ".join(f"{name}={_shown(value)}" for name, value in spoken_of.items())
     name, value = next(iter(spoken_of.items()), ("", None))
-    return with_fields(
-        DeclarationError(f"{where}: {words}\n    given {values}"),
-        where=where,
+    return declaration_error(
+        where,
+        f"{words}\n    given {values}",
+        "give it what torch's documentation of the layer allows",
         argument=name,
         dim=name_of(value) or name,
         actual=_plain(value),
-        hint="give it what torch's documentation of the layer allows",
     )
 
 
 def wrong_argument(where: str, name: str, value: Any, fault: str, hint: str, expected: object) -> DeclarationError:
     """The error for one argument that cannot be right."""
-    return with_fields(
-        DeclarationError(f"{where}: {name}={_shown(value)} {fault}\n  {hint[0].upper()}{hint[1:]}."),
-        where=where,
+    return declaration_error(
+        where,
+        f"{name}={_shown(value)} {fault}",
+        hint,
         argument=name,
         dim=name_of(value) or name,
         expected=expected,
         actual=_plain(value),
-        hint=hint,
     )
 
 

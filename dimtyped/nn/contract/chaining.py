@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from dimtyped.errors import DeclarationError
+from dimtyped.errors import declaration_error
 from dimtyped.names import short_repr
 from dimtyped.nn.contract.layer import Layer, has_own_forward
 from dimtyped.nn.contract.passthrough import keeps_shape
@@ -111,13 +111,15 @@ def _check_pair(container: torch.nn.Module, first: Link, second: Link) -> None:
     name = type(container).__name__
     spatial = {-2: "1d", -3: "2d", -4: "3d"}.get(second.axis, "")
     between = f"nn.Conv{spatial}({given}, {taken}, 1)" if spatial else f"nn.Linear({given}, {taken})"
-    hint = f"Give both the same size, or put `{between}` between them."
-    error = DeclarationError(
-        f"{name}: layer {second.path} takes {take}={taken}, but layer {first.path} gives {give}={given}\n"
+    raise declaration_error(
+        name,
+        f"layer {second.path} takes {take}={taken}, but layer {first.path} gives {give}={given}\n"
         f"    {first.path}: {short_repr(first.layer)}\n"
-        f"    {second.path}: {short_repr(second.layer)}\n"
-        f"  {hint}"
+        f"    {second.path}: {short_repr(second.layer)}",
+        f"Give both the same size, or put `{between}` between them.",
+        argument=second.path,
+        dim=take,
+        expected=given,
+        actual=taken,
+        bindings={give: given, take: taken},
     )
-    error.where, error.argument, error.dim, error.expected, error.actual = name, second.path, take, given, taken
-    error.bindings, error.hint = {give: given, take: taken}, hint
-    raise error

@@ -20,7 +20,7 @@ from torch import Tensor
 from dimtyped.engine import mode, on_change
 from dimtyped.names import Dim
 from dimtyped.engine import CheckedFunction
-from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.errors import DimensionError, declaration_error
 from dimtyped.annotations import size_at
 from dimtyped.runtime import is_tracing
 from dimtyped.engine import entry_of
@@ -309,13 +309,14 @@ def _must_agree(where: str, dims: Mapping[str, Dim]) -> None:
     for dim in dims.values():
         other = known.setdefault(dim.name, dim)
         if other != dim:
-            error = DeclarationError(
-                f"{where}: `{dim.name}` has two sizes: {other} and {dim}\n"
-                f"  Give one of them another name, as in dims({dim.name}_2={dim})."
+            raise declaration_error(
+                where,
+                f"`{dim.name}` has two sizes: {other} and {dim}",
+                f"give one of them another name, as in dims({dim.name}_2={dim})",
+                dim=dim.name,
+                expected=int(other),
+                actual=int(dim),
             )
-            error.where, error.dim, error.expected, error.actual = where, dim.name, int(other), int(dim)
-            error.hint = f"give one of them another name, as in dims({dim.name}_2={dim})"
-            raise error
 
 
 def axis_role(role: str, axis: int) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from dimtyped.diagnosis import shape_text
-from dimtyped.errors import TyingError
+from dimtyped.errors import DeclarationError, TyingError, declaration_error
 from dimtyped.names import short_repr
 from dimtyped.nn.tying import owner_of
 from dimtyped.runtime import by_framework
@@ -96,19 +96,22 @@ def axis_label(layer: Any, axis: str) -> str:
     return name if is_size else _NAME.sub(lambda found: labels.get(found[0], found[0]), name)
 
 
-def tying_error(layer: Any, embedding: Any, ours: tuple[int, ...], theirs: tuple[int, ...]) -> TyingError:
+def tying_error(layer: Any, embedding: Any, ours: tuple[int, ...], theirs: tuple[int, ...]) -> DeclarationError:
     """The error for two weights that cannot be one."""
-    hint = _assignment_hint(layer, "weight", theirs, ours, (embedding, "weight"))
-    error = TyingError(
-        f"tie: the weights of {_layer_text(layer)} and {_layer_text(embedding)} differ in shape: "
-        f"{_named(layer, 'weight', ours)} and {_named(embedding, 'weight', theirs)}\n\n  {hint}"
+    is_declared = hasattr(layer, "_dim_labels")
+    labels = axis_labels(layer, layer._dim_parameter_axes("weight")) if is_declared else []
+    return declaration_error(
+        "tie",
+        f"the weights of {_layer_text(layer)} and {_layer_text(embedding)} differ in shape: "
+        f"{_named(layer, 'weight', ours)} and {_named(embedding, 'weight', theirs)}",
+        _assignment_hint(layer, "weight", theirs, ours, (embedding, "weight")),
+        kind=TyingError,
+        argument="layer",
+        dim=_first_difference(labels, ours, theirs),
+        expected=theirs,
+        actual=ours,
+        bindings=_bindings(labels, ours),
     )
-    error.where, error.argument, error.hint, error.expected, error.actual = "tie", "layer", hint, theirs, ours
-    wrong = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
-    if wrong is not None and hasattr(layer, "_dim_labels"):
-        labels = axis_labels(layer, layer._dim_parameter_axes("weight"))
-        error.dim, error.bindings = labels[wrong], _bindings(labels, ours)
-    return error
 
 
 def _layer_text(layer: Any) -> str:
@@ -119,7 +122,7 @@ def _named(layer: Any, name: str, shape: tuple[int, ...]) -> str:
     return named_shape(layer, name, shape) if hasattr(layer, "_dim_text") else shape_text(shape)
 
 
-def _wrong_shape(layer: Any, name: str, parameter: torch.nn.Parameter, expected: tuple[int, ...]) -> TyingError:
+def _wrong_shape(layer: Any, name: str, parameter: torch.nn.Parameter, expected: tuple[int, ...]) -> DeclarationError:
     where = f"{type(layer).__name__}.{name}"
     shape = tuple(parameter.shape)
     owner = owner_of(parameter)
@@ -127,19 +130,26 @@ def _wrong_shape(layer: Any, name: str, parameter: torch.nn.Parameter, expected:
     if owner is not None:
         given = _named(owner[0], owner[1], shape)
         source = f", the {owner[1]} of {_layer_text(owner[0])}"
-    hint = _assignment_hint(layer, name, shape, expected, owner)
-    error = TyingError(
-        f"{where}: cannot be assigned a parameter of shape {given}{source}\n"
-        f"    must be  {named_shape(layer, name, expected)}    declared by {layer._dim_text()}"
-        + (f"\n\n  {hint}" if hint else "")
-    )
     labels = axis_labels(layer, layer._dim_parameter_axes(name))
-    same_rank = len(shape) == len(expected)
-    wrong = [i for i, (a, b) in enumerate(zip(shape, expected, strict=True)) if a != b] if same_rank else []
-    error.where, error.argument, error.hint = where, name, hint
-    error.dim = labels[wrong[0]] if wrong else ""
-    error.expected, error.actual, error.bindings = expected, shape, _bindings(labels, expected)
-    return error
+    return declaration_error(
+        where,
+        f"cannot be assigned a parameter of shape {given}{source}\n"
+        f"    must be  {named_shape(layer, name, expected)}    declared by {layer._dim_text()}",
+        _assignment_hint(layer, name, shape, expected, owner),
+        kind=TyingError,
+        argument=name,
+        dim=_first_difference(labels, shape, expected),
+        expected=expected,
+        actual=shape,
+        bindings=_bindings(labels, expected),
+    )
+
+
+def _first_difference(labels: list[str], shape: tuple[int, ...], other: tuple[int, ...]) -> str:
+    """The label of the first axis that differs; empty where the shapes have other numbers of axes."""
+    if len(shape) != len(other):
+        return ""
+    return next((label for label, a, b in zip(labels, shape, other, strict=False) if a != b), "")
 
 
 def _bindings(labels: list[str], sizes: tuple[int, ...]) -> dict[str, int]:

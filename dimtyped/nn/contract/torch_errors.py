@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from dimtyped.annotations import Hint, arrays_in
 from dimtyped.diagnosis import Mismatch, Snapshot, build_error, find_mismatches, kind_of, snapshot
 from dimtyped.engine import CheckedFunction
-from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.errors import DeclarationError, DimensionError, declaration_error
 from dimtyped.names import Dim
 from dimtyped.nn.contract.dtypes import refused_dtype
 
@@ -83,9 +83,13 @@ def _not_divisible(where: str, whole: tuple[str, int], part: tuple[str, int]) ->
     (name, size), (part_name, parts) = whole, part
     name = size.name if isinstance(size, Dim) else name
     lower = size // parts * parts
-    hint = f"Make {name} a multiple of {part_name}: {f'{lower} or ' if lower else ''}{lower + parts}."
-    error = DeclarationError(f"{where}: {name}={int(size)} is not divisible by {part_name}={int(parts)}\n  {hint}")
-    error.where, error.argument, error.dim, error.hint = where, whole[0], name, hint
-    error.expected, error.actual = f"a multiple of {int(parts)}", int(size)
-    error.bindings = {name: int(size), part_name: int(parts)}
-    return error
+    return declaration_error(
+        where,
+        f"{name}={int(size)} is not divisible by {part_name}={int(parts)}",
+        f"Make {name} a multiple of {part_name}: {f'{lower} or ' if lower else ''}{lower + parts}.",
+        argument=whole[0],
+        dim=name,
+        expected=f"a multiple of {int(parts)}",
+        actual=int(size),
+        bindings={name: int(size), part_name: int(parts)},
+    )

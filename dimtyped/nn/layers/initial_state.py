@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped.diagnosis import shape_text
-from dimtyped.errors import DeclarationError, StateError, with_fields
+from dimtyped.errors import DeclarationError, StateError, declaration_error
 from dimtyped.runtime import dynamic_class
 
 State = Tensor | tuple[Tensor, Tensor]
@@ -43,17 +43,14 @@ class HasInitialState(torch.nn.Module):
         """
         is_size = isinstance(batch, int) or hasattr(batch, "__index__")  # a trace cannot ask a symbol for an attribute
         if batch is not None and (isinstance(batch, bool) or not is_size or batch < 0):
-            hint = "Give it input.shape[0], or [1] where batch_first is False."
-            raise with_fields(
-                DeclarationError(
-                    f"initial_state: batch is {batch!r}, must be a size, an int of 0 or more, or None\n\n  {hint}"
-                ),
-                where=f"{type(self).__name__}.initial_state",
+            raise declaration_error(
+                f"{type(self).__name__}.initial_state",
+                f"batch is {batch!r}, must be a size, an int of 0 or more, or None",
+                "Give it input.shape[0], or [1] where batch_first is False.",
                 argument="batch",
                 dim="batch",
                 expected="an int of 0 or more, or None",
                 actual=batch if isinstance(batch, bool | int | float | str) else repr(batch),
-                hint=hint,
             )
         layer: Any = self
         of_weight: Any = layer._flat_weights[0]
@@ -150,18 +147,22 @@ def _check_part(layer: Any, part: Tensor, width: int, name: str) -> None:
     )
 
 
-def _error(layer: Any, text: str, dim: str, expected: str | tuple[int, ...], actual: object) -> StateError:
+def _error(layer: Any, text: str, dim: str, expected: str | tuple[int, ...], actual: object) -> DeclarationError:
     wanted = (
         expected
         if isinstance(expected, str)
         else f"a tensor of shape {shape_text(expected)}, which any batch starts from"
     )
-    hint = f"Give it {wanted}."
-    error = StateError(f"{layer._dim_text()}: the argument `initial` does not fit: {text}\n\n  {hint}")
-    error.where, error.argument, error.dim = type(layer).__name__, "initial", dim
-    error.expected, error.actual = expected, actual
-    error.hint = hint
-    return error
+    return declaration_error(
+        type(layer).__name__,
+        f"{layer._dim_text()}: the argument `initial` does not fit: {text}",
+        f"Give it {wanted}.",
+        kind=StateError,
+        argument="initial",
+        dim=dim,
+        expected=expected,
+        actual=actual,
+    )
 
 
 def _kind(value: object) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from dimtyped.engine import entry_of
-from dimtyped.errors import StateError
+from dimtyped.errors import StateError, declaration_error
 from dimtyped.names import given_text
 from dimtyped.nn.contract import Layer, check_before, declares, make_ready
 from dimtyped.nn.layers.initial_state import State
@@ -53,17 +53,18 @@ def check_state_from(target: torch.nn.RNNBase, source: Any) -> None:
         return
     names = ", ".join(name for name, _, _ in differences)
     lines = [f"    {name}: {theirs} in the source, {ours} here" for name, theirs, ours in differences]
-    hint = "Use nn.StateBridge(source, target), a learned map between the two states, or make them equal."
-    error = StateError(
+    raise declaration_error(
+        type(target).__name__,
         f"{_text(target)} cannot start from the final state of {_text(source)}: {names} "
-        f"{'differ' if len(differences) > 1 or names.endswith('s') else 'differs'}\n\n"
-        + "\n".join(lines)
-        + f"\n\n  {hint}"
+        f"{'differ' if len(differences) > 1 or names.endswith('s') else 'differs'}\n\n" + "\n".join(lines),
+        "Use nn.StateBridge(source, target), a learned map between the two states, or make them equal.",
+        kind=StateError,
+        argument="state_from",
+        dim=differences[0][0],
+        expected=differences[0][2],
+        actual=differences[0][1],
+        bindings={name: ours for name, _, ours in differences if isinstance(ours, int)},
     )
-    error.where, error.argument, error.dim, error.hint = type(target).__name__, "state_from", differences[0][0], hint
-    error.actual, error.expected = differences[0][1], differences[0][2]
-    error.bindings = {name: ours for name, _, ours in differences if isinstance(ours, int)}
-    raise error
 
 
 def must_be_recurrent(argument: str, layer: object) -> None:
@@ -73,12 +74,15 @@ def must_be_recurrent(argument: str, layer: object) -> None:
         StateError: it is no RNN, GRU or LSTM.
     """
     if not isinstance(layer, torch.nn.RNNBase):
-        hint = "Give it the recurrent layer itself, such as encoder.gru."
-        error = StateError(f"{argument} takes an RNN, a GRU or an LSTM, not {given_text(layer)}\n\n  {hint}")
-        error.where, error.argument = "StateBridge" if argument != "state_from" else argument, argument
-        error.expected, error.actual = "an RNN, a GRU or an LSTM", type(layer).__name__
-        error.hint = hint
-        raise error
+        raise declaration_error(
+            "StateBridge" if argument != "state_from" else argument,
+            f"{argument} takes an RNN, a GRU or an LSTM, not {given_text(layer)}",
+            "Give it the recurrent layer itself, such as encoder.gru.",
+            kind=StateError,
+            argument=argument,
+            expected="an RNN, a GRU or an LSTM",
+            actual=type(layer).__name__,
+        )
 
 
 def _form(layer: torch.nn.RNNBase) -> _Form:

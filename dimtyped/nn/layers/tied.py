@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # its name everywhere
 
-from dimtyped.errors import TyingError, with_fields
+from dimtyped.errors import DeclarationError, TyingError, declaration_error
 from dimtyped.names import Dim, given_text
 from dimtyped.nn.contract import ROLES, Layer, check_sizes, compile_checks, declares, tying_error, typed_class_of
 from dimtyped.nn.layers.linear import Linear
@@ -74,14 +74,14 @@ class TiedDecoder(Layer, _TiedOutput):
     ) -> None:
         torch.nn.Module.__init__(self)  # a Linear's would draw a weight
         if not isinstance(embedding, torch.nn.Embedding):
-            hint = "Give it the embedding layer itself, not its weight or its sizes."
-            raise with_fields(
-                TyingError(f"TiedDecoder takes an embedding, not {given_text(embedding)}\n\n  {hint}"),
-                where="TiedDecoder",
+            raise declaration_error(
+                "TiedDecoder",
+                f"TiedDecoder takes an embedding, not {given_text(embedding)}",
+                "Give it the embedding layer itself, not its weight or its sizes.",
+                kind=TyingError,
                 argument="embedding",
                 expected="an nn.Embedding",
                 actual=type(embedding).__name__,
-                hint=hint,
             )
         self.embedding_dim = embedding.weight.shape[1]
         self.in_features = self.embedding_dim if hidden is None else _size(hidden)
@@ -136,14 +136,14 @@ def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
     """
     for module in (layer, embedding):
         if not isinstance(getattr(module, "weight", None), Tensor):
-            hint = "Give it an output layer such as nn.Linear(embed, vocab), and the embedding."
-            raise with_fields(
-                TyingError(f"tie() takes layers with a weight, not {given_text(module)}\n\n  {hint}"),
-                where="tie",
+            raise declaration_error(
+                "tie",
+                f"tie() takes layers with a weight, not {given_text(module)}",
+                "Give it an output layer such as nn.Linear(embed, vocab), and the embedding.",
+                kind=TyingError,
                 argument="embedding" if module is embedding else "layer",
                 expected="a layer with a weight",
                 actual=type(module).__name__,
-                hint=hint,
             )
     theirs, ours = tuple(embedding.weight.shape), tuple(getattr(layer, "weight").shape)  # noqa: B009
     if theirs != ours:
@@ -171,21 +171,24 @@ def _names(embedding: torch.nn.Module, hidden: int | None) -> dict[str, str]:
     return names
 
 
-def _wrong_width(layer: TiedDecoder) -> TyingError:
+def _wrong_width(layer: TiedDecoder) -> DeclarationError:
     labels = layer._dim_labels
     hidden, embed = labels["hidden"], labels["embed"]
     call = f"nn.TiedDecoder(embedding, {layer.in_features}, project=True)"
     hint = f"Use {call}, which learns a map from {hidden} to {embed}."
     if layer.in_features == layer.out_features and hidden in (labels["vocab"], "hidden"):
         hint = f"Leave hidden out: it is the width of what comes in, and {labels['vocab']} comes out by itself."
-    error = TyingError(
-        f"TiedDecoder: {hidden} is {layer.in_features}, but the embedding's width is {embed}={layer.embedding_dim}: "
+    return declaration_error(
+        "TiedDecoder",
+        f"{hidden} is {layer.in_features}, but the embedding's width is {embed}={layer.embedding_dim}: "
         "one weight cannot be both (vocab, embed) and (vocab, hidden)\n\n"
         f"    embedding.weight  ({labels['vocab']}={layer.out_features}, {embed}={layer.embedding_dim})\n"
-        f"    must be           ({labels['vocab']}={layer.out_features}, {hidden}={layer.in_features})\n\n"
-        f"  {hint}"
+        f"    must be           ({labels['vocab']}={layer.out_features}, {hidden}={layer.in_features})",
+        hint,
+        kind=TyingError,
+        argument="hidden",
+        dim=hidden,
+        expected=layer.embedding_dim,
+        actual=layer.in_features,
+        bindings={labels["vocab"]: layer.out_features, embed: layer.embedding_dim},
     )
-    error.where, error.argument, error.dim, error.hint = "TiedDecoder", "hidden", hidden, hint
-    error.expected, error.actual = layer.embedding_dim, layer.in_features
-    error.bindings = {labels["vocab"]: layer.out_features, embed: layer.embedding_dim}
-    return error

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dimtyped.diagnosis import shape_text
-from dimtyped.errors import DeclarationError, VocabularyError, with_fields
+from dimtyped.errors import DeclarationError, VocabularyError, declaration_error, with_fields
 from dimtyped.names import Dim, name_of, plain
 from dimtyped.nn.contract import check_sizes, wrong_argument
 from dimtyped.runtime import layer_path
@@ -33,26 +33,23 @@ def check_matrix(matrix: Tensor, vocabulary: Any, embed: int | None) -> None:
         UserWarning: some rows belong to no entry.
     """
     if not isinstance(matrix, Tensor):
-        hint = "Make it a tensor, as with torch.as_tensor(matrix)."
-        raise with_fields(
-            DeclarationError(
-                f"{_WHERE} takes a matrix (vocab, embed) as a tensor, not as a {type(matrix).__name__}\n  {hint}"
-            ),
-            where=_WHERE,
+        raise declaration_error(
+            _WHERE,
+            f"{_WHERE} takes a matrix (vocab, embed) as a tensor, not as a {type(matrix).__name__}",
+            "Make it a tensor, as with torch.as_tensor(matrix).",
             argument="embeddings",
             expected="a tensor",
             actual=type(matrix).__name__,
-            hint=hint,
         )
     shape = tuple(matrix.shape)
     if len(shape) != 2:
-        raise with_fields(
-            DeclarationError(f"{_WHERE} takes a matrix (vocab, embed), not a tensor of shape {shape_text(shape)}"),
-            where=_WHERE,
+        raise declaration_error(
+            _WHERE,
+            f"{_WHERE} takes a matrix (vocab, embed), not a tensor of shape {shape_text(shape)}",
+            "give it one row for each entry of the vocabulary",
             argument="embeddings",
             expected="(vocab, embed)",
             actual=shape,
-            hint="give it one row for each entry of the vocabulary",
         )
     if embed is not None:
         check_sizes(_WHERE, ["embed"], {"embed": embed})
@@ -95,35 +92,29 @@ def _number(count: int, one: str, more: str) -> str:
 
 def _wrong_width(shape: tuple[int, ...], embed: int) -> DeclarationError:
     name = name_of(embed) or "embed"
-    hint = f"give it a matrix of width {plain(embed)}, or make {name} {shape[1]}"
-    return with_fields(
-        DeclarationError(
-            f"{_WHERE}: {name} is {plain(embed)}, but the matrix {shape_text(shape)} has width {shape[1]}\n"
-            f"  {hint[0].upper()}{hint[1:]}."
-        ),
-        where=_WHERE,
+    return declaration_error(
+        _WHERE,
+        f"{name} is {plain(embed)}, but the matrix {shape_text(shape)} has width {shape[1]}",
+        f"give it a matrix of width {plain(embed)}, or make {name} {shape[1]}",
         argument="embed",
         dim=name,
         expected=plain(embed),
         actual=shape[1],
         bindings={name: plain(embed)},
-        hint=hint,
     )
 
 
 def _too_few_rows(shape: tuple[int, ...], entries: int, name: str) -> DeclarationError:
-    return with_fields(
-        DeclarationError(
-            f"{_WHERE}: {name} is {entries}, but the matrix {shape_text(shape)} has {shape[0]} rows: "
-            f"{_number(entries - shape[0], 'entry has', 'entries have')} none\n  Add a row for each, or drop the entries."
-        ),
-        where=_WHERE,
+    return declaration_error(
+        _WHERE,
+        f"{name} is {entries}, but the matrix {shape_text(shape)} has {shape[0]} rows: "
+        f"{_number(entries - shape[0], 'entry has', 'entries have')} none",
+        "add a row for each, or drop the entries",
         argument="vocabulary",
         dim=name,
         expected=entries,
         actual=shape[0],
         bindings={name: entries},
-        hint="add a row for each, or drop the entries",
     )
 
 

@@ -38,7 +38,7 @@ def test_two_layers_that_do_not_chain() -> None:
     assert str(error) == (
         "Sequential: layer 2 takes in_features=30, but layer 0 gives out_features=20\n"
         "    0: Linear(in_features=10, out_features=20, bias=True)\n"
-        "    2: Linear(in_features=30, out_features=5, bias=True)\n"
+        "    2: Linear(in_features=30, out_features=5, bias=True)\n\n"
         "  Give both the same size, or put `nn.Linear(20, 30)` between them."
     )
     assert (error.where, error.argument, error.dim) == ("Sequential", "2", "in_features")

@@ -103,7 +103,7 @@ def test_takes_an_embedding(wrong, text):
     with pytest.raises(TyingError) as caught:
         nn.TiedDecoder(wrong)
     assert str(caught.value).startswith(
-        f"TiedDecoder takes an embedding, not {text}\n\n  Give it the embedding layer itself"
+        f"TiedDecoder takes an embedding, not {text}\n  Give it the embedding layer itself"
     )
 
 
