@@ -20,6 +20,7 @@ what it takes as equals::
   `flow.axes_of(tensor)` gives its axes, anonymous ones where nobody named it. Tensors are held weakly.
 - `flow.report(Problem(kind, text, axes), frame)` adds a finding of your own.
 - `flow.refused` is the last error that an operator raised, with the finding that explains it.
+- `check` and `watch` are what users call: they take names from annotations and declarations, and give a `Report`.
 - `with flow.paused():` nothing is followed, and torch takes the same paths as without it.
 """
 
@@ -40,7 +41,10 @@ from dimtyped.flow.axes import (
     split as split,
 )
 from dimtyped.flow.calls import Call as Call, Problem as Problem, text_of as text_of
+from dimtyped.flow.checking import check as check
 from dimtyped.flow.findings import KINDS as KINDS, Finding as Finding
 from dimtyped.flow.interpreter import Flow as Flow
 from dimtyped.flow.places import Place as Place, Places as Places
+from dimtyped.flow.report import CheckError as CheckError, Report as Report
 from dimtyped.flow.rules import RULES as RULES, rule as rule
+from dimtyped.flow.watching import watch as watch

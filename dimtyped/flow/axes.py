@@ -20,15 +20,17 @@ class Dimension:
         size: Its size in this run.
         name: Its name; None for an anonymous one (a literal, a buffer, a slice).
         origin: Where it comes from, in words: "from `tokens` (32, 10)".
+        scopes: Who named it. Two dimensions that no scope has both named may be one under two names.
 
     Attributes:
         names: All its names: scopes may call one dimension differently.
     """
 
-    __slots__ = ("_joined", "names", "origin", "size")
+    __slots__ = ("_joined", "names", "origin", "scopes", "size")
 
-    def __init__(self, size: int, name: str | None = None, origin: str = ""):
+    def __init__(self, size: int, name: str | None = None, origin: str = "", scopes: Iterable[object] = ()):
         self.size = size
+        self.scopes = frozenset(scopes)
         self.names: tuple[str, ...] = () if name is None else (name,)
         self.origin = origin
         self._joined: Dimension | None = None
@@ -61,7 +63,13 @@ class Dimension:
             raise ValueError(f"{mine!r} and {theirs!r} have two sizes: they cannot be one dimension")
         mine.names += tuple(name for name in theirs.names if name not in mine.names)
         mine.origin = mine.origin or theirs.origin
+        mine.scopes |= theirs.scopes
         theirs._joined = mine
+
+    def may_be(self, other: "Dimension") -> bool:
+        """True if no scope tells the two apart: each was named in scopes that have not named the other."""
+        mine, theirs = self.root, other.root
+        return bool(mine.scopes and theirs.scopes) and mine.scopes.isdisjoint(theirs.scopes)
 
     def __repr__(self) -> str:
         return f"{self.name or '_'}={self.size}"
@@ -368,7 +376,7 @@ def compare(first: Axis, second: Axis) -> Verdict:
     if not (first.is_named and second.is_named) or first.size != second.size:
         return Verdict.UNSURE
     if first.dimension and second.dimension:
-        return Verdict.CLASH
+        return Verdict.UNSURE if first.dimension.may_be(second.dimension) else Verdict.CLASH
     mine, theirs = _places(first), _places(second)
     if len(mine) == len(theirs) == 1:
         return Verdict.UNSURE

@@ -1,6 +1,7 @@
 """What was found: data that a report shows."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from dimtyped.flow.places import Place
 
@@ -57,6 +58,10 @@ class Finding:
     def key(self) -> tuple[object, ...]:
         """What makes two findings one: the kind, the place and the names."""
         return (self.kind, self.file, self.line, self.column, self.end_column, self.names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The finding as data that `json.dumps` takes."""
+        return asdict(self)
 
     def __str__(self) -> str:
         again = f" (and {self.times - 1} more times)" if self.times > 1 else ""

@@ -6,7 +6,7 @@ import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 
 import torch
 
@@ -54,7 +54,16 @@ class Places:
         """The place that the deepest frame of the user's is at, from `frame` outwards."""
         while frame is not None and not self._is_users(frame.f_code.co_filename):
             frame = frame.f_back
-        return Place() if frame is None else _place(frame.f_code, frame.f_lasti)
+        return Place() if frame is None else place_at(frame.f_code, frame.f_lasti)
+
+    def find_in(self, traceback: TracebackType | None) -> Place:
+        """The place that the deepest frame of the user's is at, in an exception's traceback."""
+        found: TracebackType | None = None
+        while traceback is not None:
+            if self._is_users(traceback.tb_frame.f_code.co_filename):
+                found = traceback
+            traceback = traceback.tb_next
+        return Place() if found is None else place_at(found.tb_frame.f_code, found.tb_lasti)
 
     def _is_users(self, file: str) -> bool:
         verdict = self._verdicts.get(file)
@@ -77,7 +86,8 @@ class Places:
         return not any(path.is_relative_to(folder) for folder in _STANDARD_LIBRARY)
 
 
-def _place(code: CodeType, instruction: int) -> Place:
+def place_at(code: CodeType, instruction: int) -> Place:
+    """The place of an instruction."""
     start, end, column, end_column = next(
         itertools.islice(code.co_positions(), instruction // 2, None), (None, None, None, None)
     )

@@ -1,0 +1,161 @@
+"""One call of an annotated function: its names are bound to axes, and each later use is compared with that."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+from torch import Tensor
+
+from dimtyped.annotations import (
+    ArrayHint,
+    Axis as Written,
+    Hint,
+    ItemsHint,
+    Kind,
+    MappingHint,
+    RecordHint,
+    TupleHint,
+    UnionHint,
+)
+from dimtyped.flow.axes import Axes, Axis, Dimension, Verdict, axis_of, better, compare
+from dimtyped.flow.calls import Problem
+from dimtyped.flow.interpreter import Flow
+from dimtyped.flow.scopes import named_axis
+
+
+class Binding:
+    """What the names of one call mean.
+
+    Args:
+        flow: What knows the axes of tensors, and what is told of new ones.
+        where: The function, as errors name it.
+        scope: What tells its names from those of other functions.
+        declared: The names that have a dimension before the call.
+    """
+
+    def __init__(self, flow: Flow, where: str, scope: object, declared: Mapping[str, Dimension]):
+        self._flow = flow
+        self._where = where
+        self._scope = scope
+        self._names: dict[str, Axis] = {name: axis_of(dimension) for name, dimension in declared.items()}
+        self._runs: dict[str, Axes] = {}
+        self._origins: dict[str, str] = dict.fromkeys(declared, "declared")
+
+    def match(self, hint: Hint, value: object, what: str, frame: FrameType | None) -> None:
+        """Binds the names of an annotation to the axes of a value, and compares those that are bound.
+
+        Args:
+            hint: The annotation.
+            value: What was passed or returned.
+            what: The parameter, or `return`.
+            frame: Where a mismatch is reported.
+        """
+        for array, tensor in _pairs(hint, value):
+            self._match_tensor(array, tensor, what, frame)
+
+    def _match_tensor(self, array: ArrayHint, tensor: Tensor, what: str, frame: FrameType | None) -> None:
+        axes = self._flow.axes_of(tensor)
+        written = _spread(array.axes, len(axes))
+        if written is None:
+            return
+        named = list(axes)
+        for place, word in written:
+            named[place] = self._matched(word, axes[place], what, array, frame)
+        self._match_run(array, axes)
+        if any(new is not old for new, old in zip(named, axes, strict=True)):
+            self._flow.name_tensor(tensor, named)
+
+    def _matched(self, word: Written, axis: Axis, what: str, array: ArrayHint, frame: FrameType | None) -> Axis:
+        """The axis of a tensor that an annotation calls by this word."""
+        if word.kind is Kind.NAME and word.name not in self._names:
+            return axis if word.broadcast and axis.size == 1 else self._bind(word.name, axis, what)
+        expected = self._names.get(word.name) if word.kind is Kind.NAME else named_axis(word.name, self._names.get)
+        if expected is None or expected.size != axis.size:
+            return axis
+        return self._met(expected, axis, word, what, array, frame)
+
+    def _bind(self, name: str, axis: Axis, what: str) -> Axis:
+        if not axis.has_name:
+            axis = axis_of(Dimension(axis.size, name, f"bound by `{what}` of {self._where}", [self._scope]), axis.one)
+        self._names[name] = axis
+        self._origins[name] = f"`{what}`"
+        return axis
+
+    def _met(
+        self, expected: Axis, axis: Axis, word: Written, what: str, array: ArrayHint, frame: FrameType | None
+    ) -> Axis:
+        verdict = compare(expected, axis)
+        if verdict is Verdict.CLASH:
+            self._report(expected, axis, word, what, array, frame)
+            return expected
+        one, other = expected.dimension, axis.dimension
+        if verdict is Verdict.UNSURE and one and other and one.may_be(other):
+            other.join(one)  # two scopes call it differently, and this call shows that it is one
+        return better(axis, expected)
+
+    def _report(
+        self, expected: Axis, axis: Axis, word: Written, what: str, array: ArrayHint, frame: FrameType | None
+    ) -> None:
+        meant = f"`{word.text}`" if str(expected) == word.name else f"`{word.text}`, which is {expected} here"
+        given = "what is returned" if what == "return" else f"`{what}`"
+        text = f'{given} is annotated {array.annotation.dtype.__name__}[..., "{array.annotation.dim_str}"]: '
+        self._flow.report(Problem("annotation", f"{text}where it says {meant}, {axis} flows", [expected, axis]), frame)
+
+    def _match_run(self, array: ArrayHint, axes: Axes) -> None:
+        """Keeps what a `*name` stands for, and names it again where it is met once more."""
+        place = array.variadic
+        if place is None or array.axes[place].kind is not Kind.NAME:
+            return
+        run = axes[place : len(axes) - (len(array.axes) - place - 1)]
+        self._runs.setdefault(array.axes[place].name, run)
+
+
+def _spread(written: Sequence[Written], rank: int) -> list[tuple[int, Written]] | None:
+    """Each word with the place of its axis; None if they do not fit. What stands for any number of axes is left out."""
+    many = next((place for place, word in enumerate(written) if word.many), None)
+    if many is None:
+        return list(enumerate(written)) if len(written) == rank else None
+    behind = len(written) - many - 1
+    if rank < many + behind:
+        return None
+    return [*enumerate(written[:many]), *zip(range(rank - behind, rank), written[many + 1 :], strict=True)]
+
+
+def _pairs(hint: Hint, value: Any) -> Iterator[tuple[ArrayHint, Tensor]]:
+    """Each tensor in a value with its annotation."""
+    match hint:
+        case ArrayHint():
+            if isinstance(value, Tensor) and not hint.packed and not value.is_nested:
+                yield hint, value
+        case UnionHint(options=options):
+            yield from _of_union(options, value)
+        case TupleHint(items=items):
+            if isinstance(value, tuple) and len(value) == len(items):  # pyright: ignore[reportUnknownArgumentType] - a user's
+                yield from _of_each(zip(items, value, strict=True))  # pyright: ignore[reportUnknownArgumentType] - a user's
+        case ItemsHint(item=item):
+            if isinstance(value, (list, tuple)):
+                yield from _of_each((item, each) for each in value)  # pyright: ignore[reportUnknownVariableType] - a user's
+        case MappingHint(value=inner):
+            if isinstance(value, Mapping):
+                yield from _of_each((inner, each) for each in value.values())  # pyright: ignore[reportUnknownVariableType] - a user's
+        case RecordHint(fields=fields):
+            yield from _of_each((inner, getattr(value, name, None)) for name, inner in fields)
+        case _:
+            return
+
+
+def _of_each(pairs: Iterable[tuple[Hint, Any]]) -> Iterator[tuple[ArrayHint, Tensor]]:
+    for hint, value in pairs:
+        yield from _pairs(hint, value)
+
+
+def _of_union(options: Sequence[Hint], value: Any) -> Iterator[tuple[ArrayHint, Tensor]]:
+    """The pairs of the one option that fits; of several nobody knows which was meant."""
+    fitting = [pairs for option in options if (pairs := [pair for pair in _pairs(option, value) if _fits(*pair)])]
+    if len(fitting) == 1:
+        yield from fitting[0]
+
+
+def _fits(array: ArrayHint, tensor: Tensor) -> bool:
+    fits_dtype = array.dtypes is None or tensor.dtype in array.dtypes
+    return fits_dtype and _spread(array.axes, tensor.dim()) is not None

@@ -1,0 +1,355 @@
+"""`check`: a target runs before its first batch, on tensors without numbers, and what is wrong is told by name."""
+
+import ast
+import inspect
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.flow.copies import fake_mode
+from dimtyped.flow.findings import Finding
+from dimtyped.flow.inputs import bind, sizes_in
+from dimtyped.flow.report import Report
+from dimtyped.flow.runs import Options, Run, Runner
+from dimtyped.flow.sizes import LADDERS, OTHERS, Unmet, choose, names_of
+from dimtyped.flow.targets import Factory, Target, is_annotated, makes_module, target_of
+
+_DIVIDING = (
+    "view",
+    "reshape",
+    "unflatten",
+    "view_as",
+    "reshape_as",
+    "pixel_unshuffle",
+    "pixel_shuffle",
+    "unfold",
+    "split",
+)
+_MOST_GUESSES = 8
+
+
+def check(
+    target: Any,
+    /,
+    *args: Any,
+    sizes: Mapping[str, int] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    independent: Sequence[str] = ("batch",),
+    fuzz: bool = False,
+    skip: Sequence[str] = (),
+    **kwargs: Any,
+) -> Report:
+    """Runs a module or a typed function before its first batch, and says by name what is wrong with its shapes.
+
+    It runs on fake tensors, which have shapes and no numbers: a model of any size, on any device, takes seconds. Python that
+    reads values runs on real tensors, on a copy. Nothing of the target is changed.
+
+    Args:
+        target: A module, a typed function or method, or what makes a module: a class or a factory. Its `DimSize` parameters
+            that `sizes` does not give get distinct sizes.
+        *args: Its inputs. Default: made from the annotations, in sizes that differ by name.
+        sizes: Sizes of names, where the target takes no others. Default: none.
+        arguments: What a class or factory takes besides its `DimSize` parameters. Default: none.
+        independent: Names along which nothing may carry values. Default: `batch`.
+        fuzz: Also look for what only values show, with `dimtyped.testing`. Default: False.
+        skip: Packages whose code is passed over when the place of a finding is looked for. Default: torch, einops and the
+            standard library.
+        **kwargs: More inputs, by name.
+
+    Returns:
+        What was found.
+
+    Raises:
+        DeclarationError: The target cannot be run as it was given: it is no target, or inputs are missing or do not fit.
+        Exception: What the target raises for reasons of its own.
+
+    Example:
+        >>> from dimtyped import typed
+        >>> from dimtyped.flow import check
+        >>> from jaxtyping import Float
+        >>> from torch import Tensor
+        >>> @typed
+        ... def norm(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        ...     return x.softmax(0)
+        >>> [found.kind for found in check(norm).findings]
+        ['mixing']
+    """
+    if fuzz:
+        raise DeclarationError("fuzz=True needs dimtyped.testing")
+    options = Options(tuple(independent), tuple(skip))
+    call = _Given(args, kwargs, _checked_sizes(sizes), fake_mode(), options)
+    if makes_module(target, arguments):
+        return call.check_factory(target, arguments or {})
+    if arguments is not None:
+        raise DeclarationError(
+            "arguments= are for a class or a factory; a module has been made already\n  Give its inputs as they are."
+        )
+    return call.check_target(target_of(target), call.sizes).report()
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What check was given besides its target."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    mode: FakeTensorMode
+    options: Options
+
+    def check_target(self, target: Target, sizes: Mapping[str, int]) -> "_Check":
+        args = (target.owner, *self.args) if target.owner is not None else self.args
+        given = bind(target.function, args, self.kwargs, target.where)
+        if target.owner is not None:
+            given.pop(next(iter(given)))
+        return _Check(Runner(target, given, self.options, self.mode), sizes)
+
+    def check_factory(self, make: Any, arguments: Mapping[str, Any]) -> Report:
+        """The report for the first sizes that the module runs with; where it runs with none, for the last."""
+        known = inspect.signature(make).parameters
+        factory = Factory(make, {name: size for name, size in self.sizes.items() if name in known}, arguments)
+        report = Report()
+        for target, made_with in factory.targets(self.mode):
+            left = {name: size for name, size in self.sizes.items() if name not in made_with}
+            checked = self.check_target(target, left)
+            report = checked.report()
+            report.notes.insert(0, f"made with {_text(made_with)}")
+            if checked.has_run:
+                break
+        return report
+
+
+class _Check:
+    """The runs of one target.
+
+    Args:
+        runner: Runs it.
+        sizes: Sizes of names that are given.
+    """
+
+    def __init__(self, runner: Runner, sizes: Mapping[str, int]):
+        self.runner = runner
+        self.target = runner.target
+        self.maker = runner.target.maker
+        self.arrays = self.maker.arrays(runner.given, optional=False)
+        known = sizes_in(self.maker.parameters, runner.given)
+        self.fixed = {**self.target.declared, **known, **sizes}
+        self.free = [name for name in names_of(self.arrays) if name not in self.fixed]
+        self.notes: list[str] = []
+        self.has_run = False
+        self._reject_missing()
+
+    def _reject_missing(self) -> None:
+        """Refuses a target that gives no input and says of none what it is."""
+        if self.runner.given or (not self.maker.parameters and self.target.signature is not None):
+            return
+        if not is_annotated(self.target):
+            raise DeclarationError(
+                f"{self.target.where}: no annotation says which tensors it takes, and no inputs were given\n"
+                '  Give them: check(target, x), or annotate them: x: Float[Tensor, "batch seq"].'
+            )
+
+    def report(self) -> Report:
+        """The findings of all runs."""
+        first, ladder = self._first()
+        self.has_run = first.error is None
+        findings = list(first.flow.findings)
+        if first.error is not None:
+            findings.append(self._explained(first))
+            self.has_run = findings[-1].kind == "fixed"
+        elif self.free:
+            findings += self._of_other_sizes(first, ladder, findings)
+        if first.error is None and self.maker.has_optional(self.runner.given):
+            findings += self._of_optional(ladder, findings)
+        if first.is_real and self.has_run:
+            self.notes.append("ran on real tensors, on a copy: its Python reads values, or fake tensors cannot run it")
+        return Report(
+            self.target.where,
+            _merged(findings),
+            first.flow.followed,
+            first.flow.unfollowed,
+            self.notes,
+            {name: size for name, size in first.sizes.items() if name not in self.target.declared},
+        )
+
+    # the first run
+
+    def _first(self) -> tuple[Run, int]:
+        """The first run that comes to its end; where none does, the one that says most."""
+        failed: list[tuple[Run, int]] = []
+        for index in range(len(LADDERS) if self.free else 1):
+            run = self._run_with(LADDERS[index])
+            if run is None:
+                continue
+            if run.error is None:
+                self._note_sizes(run, failed)
+                return self._judged(run, index, failed)
+            failed.append((run, index))
+        if not failed:
+            raise DeclarationError(
+                f"{self.target.where}: no sizes up to {max(LADDERS[-1])} make every expression of its annotations a size\n"
+                "  Give some: check(target, sizes={...})."
+            )
+        refused = next((pair for pair in failed if pair[0].refused is not None), None)
+        if refused is None:
+            _raise_with_note(failed[0][0], self.target.where)
+        return refused or failed[0]
+
+    def _run_with(self, ladder: Iterable[int], ones: Iterable[str] = (), *, optional: bool = False) -> Run | None:
+        arrays = self.maker.arrays(self.runner.given, optional=optional)
+        try:
+            sizes = choose(arrays, self.fixed, self.maker.values, ladder, ones)
+        except Unmet:
+            return None
+        return self.runner.run(sizes, optional=optional)
+
+    def _judged(self, run: Run, index: int, failed: list[tuple[Run, int]]) -> tuple[Run, int]:
+        """The run, or a failed one of sizes as large, whose operators do not only ask for multiples."""
+        for other, ladder in failed:
+            refused = other.refused
+            is_bug = refused is not None and refused.operator not in _DIVIDING and ladder == 1 and index > 1
+            if is_bug:
+                return other, ladder
+        return run, index
+
+    def _note_sizes(self, run: Run, failed: list[tuple[Run, int]]) -> None:
+        if failed:
+            first, used = failed[0][0], {name: run.sizes[name] for name in self.free}
+            sizes = {name: first.sizes[name] for name in self.free}
+            why = str(first.error).partition("\n")[0]
+            self.notes.append(
+                f"ran with {_text(used)}; with {_text(sizes)} it raised {type(first.error).__name__}: {why}"
+            )
+
+    def _explained(self, run: Run) -> Finding:
+        """The finding for what ended the first run: a size written into the code, if with that size it runs."""
+        refused = run.refused or _raise_with_note(run, self.target.where)
+        for name, size in self._guesses(run, refused):
+            other = self._run_of({**self.fixed, name: size})
+            if other is not None and other.error is None:
+                text = f"it runs with {name}={size} only; {name}={run.sizes[name]} is refused\n{refused.message}"
+                refused.fix = (
+                    f"take the size from the input; if no other is meant: check(..., sizes={{'{name}': {size}}})"
+                )
+                return _as("fixed", refused, text, (name,))
+        return refused
+
+    def _run_of(self, fixed: Mapping[str, int]) -> Run | None:
+        arrays = self.maker.arrays(self.runner.given, optional=False)
+        try:
+            return self.runner.run(choose(arrays, fixed, self.maker.values, LADDERS[0]))
+        except Unmet:
+            return None
+
+    def _guesses(self, run: Run, refused: Finding) -> list[tuple[str, int]]:
+        """Sizes that could be written into the code: numbers of the expression, and sizes without a name."""
+        numbers = [*_literals(refused.source), *_unnamed(refused.operands)]
+        if isinstance(run.error, DimensionError):
+            numbers += [value for value in (run.error.expected, run.error.actual) if isinstance(value, int)]
+        names = [name for name in self.free if isinstance(run.sizes.get(name), int)]
+        pairs = [(name, number) for number in dict.fromkeys(numbers) if number > 1 for name in names]
+        return [(name, number) for name, number in pairs if run.sizes[name] != number][:_MOST_GUESSES]
+
+    # other runs
+
+    def _of_other_sizes(self, first: Run, ladder: int, known: Sequence[Finding]) -> list[Finding]:
+        if first.is_real and known:
+            return []
+        found: list[Finding] = []
+        second = self._run_with(OTHERS[ladder])
+        if second is not None:
+            found += self._fixed(first, second)
+        if not found:
+            for name in self.free:
+                run = self._run_with(LADDERS[ladder], [name])
+                found += self._degenerate(first, run, name) if run is not None else []
+        return found
+
+    def _fixed(self, first: Run, second: Run) -> list[Finding]:
+        sizes = {name: second.sizes[name] for name in self.free}
+        if second.error is not None:
+            refused = second.refused
+            if refused is None or (refused.operator in _DIVIDING and not _literals(refused.source)):
+                self.notes.append(f"with {_text(sizes)} it raised {_error_text(second.error)}")
+                return []
+            text = f"it runs with {_text(first.sizes, self.free)}, and not with {_text(sizes)}\n{refused.message}"
+            return [_as("fixed", refused, text, refused.names)]
+        return []
+
+    def _degenerate(self, first: Run, run: Run, name: str) -> list[Finding]:
+        """What a `squeeze` takes away where a size is 1, if the run then fails or its result has fewer axes."""
+        same = run.error is None and [len(axes) for axes in run.results] == [len(axes) for axes in first.results]
+        more = [place for place, gone in run.flow.squeezed.items() if gone > first.flow.squeezed.get(place, gone)]
+        if same or not more:
+            return []
+        place = more[0]
+        ending = f": then {_error_text(run.error)}" if run.error is not None else ": the result has fewer axes then"
+        text = f"`{place.source}` in {place.where}: squeeze takes `{name}` away where it is 1{ending}"
+        fix = "say which axis goes: squeeze(dim)"
+        line = (place.file, place.line, place.column, place.end_column, place.source)
+        return [Finding("degenerate", text, place.where, *line, (name,), fix)]
+
+    def _of_optional(self, ladder: int, known: Sequence[Finding]) -> list[Finding]:
+        """What the arguments show that a call may leave out."""
+        run = self._run_with(LADDERS[ladder], optional=True)
+        if run is None:
+            return []
+        found = [finding for finding in run.flow.findings if finding.key not in {other.key for other in known}]
+        if run.error is not None and run.refused is not None:
+            found.append(run.refused)
+        elif run.error is not None:
+            self.notes.append(f"with every optional argument it raised {_error_text(run.error)}")
+        return found
+
+
+def _checked_sizes(sizes: Mapping[str, int] | None) -> dict[str, int]:
+    for name, size in (sizes or {}).items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance] - users pass what they like
+            raise DeclarationError(f"sizes: `{name}` is {size!r}, must be an int of at least 1")
+    return {name: int(size) for name, size in (sizes or {}).items()}
+
+
+def _merged(findings: Iterable[Finding]) -> list[Finding]:
+    """Each finding once, in order."""
+    found: dict[object, Finding] = {}
+    for finding in findings:
+        found.setdefault(finding.key, finding)
+    return list(found.values())
+
+
+def _as(kind: str, finding: Finding, message: str, names: tuple[str, ...]) -> Finding:
+    finding.kind, finding.message, finding.names = kind, message, names
+    return finding
+
+
+def _raise_with_note(run: Run, where: str) -> NoReturn:
+    """Raises what the target raised for its own reasons, with a note on what it was called with."""
+    error = run.error or RuntimeError("the run came to its end")
+    error.add_note(f"dimtyped: check ran {where} with {_text(run.sizes)}; the target raised this itself")
+    raise error
+
+
+def _literals(source: str) -> list[int]:
+    """The numbers in an expression."""
+    try:
+        nodes = ast.walk(ast.parse(source, mode="eval"))
+    except SyntaxError:
+        return []
+    return [n.value for n in nodes if isinstance(n, ast.Constant) and type(n.value) is int and n.value > 1]
+
+
+def _unnamed(operands: Iterable[str]) -> list[int]:
+    """The sizes without a name in the text of operands."""
+    return [int(number) for text in operands for number in re.findall(r"(?<=[( ])(\d+)(?=[,)])", text)]
+
+
+def _error_text(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def _text(sizes: Mapping[str, int], names: Iterable[str] | None = None) -> str:
+    return ", ".join(f"{name}={sizes[name]}" for name in (sizes if names is None else names)) or "no sizes"

@@ -1,0 +1,127 @@
+"""What check and watch give: the findings, and how much of the run was followed."""
+
+from __future__ import annotations
+
+import dataclasses
+import linecache
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dimtyped.flow.findings import Finding
+
+_MOST_ORIGINS = 6
+
+
+class CheckError(AssertionError):
+    """What `Report.raise_if_any` raises: the findings of a check."""
+
+    __module__ = "dimtyped"
+
+
+@dataclasses.dataclass
+class Report:
+    """What a run showed.
+
+    Args:
+        target: What ran, as errors name it.
+        findings: Each bug once, the first one first.
+        followed: How often each operator was called whose names were followed.
+        unfollowed: How often each operator was called that nothing is known of.
+        notes: What the report's reader must know: how the target ran, and what was left out.
+        sizes: The sizes that the inputs of the first run had.
+
+    Example:
+        >>> from dimtyped import typed
+        >>> from dimtyped.flow import check
+        >>> from jaxtyping import Float
+        >>> from torch import Tensor
+        >>> @typed
+        ... def gram(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch batch"]:
+        ...     return x @ x.T
+        >>> report = check(gram)
+        >>> report.ok
+        True
+    """
+
+    target: str = ""
+    findings: list[Finding] = dataclasses.field(default_factory=list[Finding])
+    followed: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    unfollowed: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    notes: list[str] = dataclasses.field(default_factory=list[str])
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict[str, int])
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing was found."""
+        return not self.findings
+
+    def raise_if_any(self) -> None:
+        """Raises a CheckError with the report's text if there are findings."""
+        if self.findings:
+            raise CheckError(str(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as data that `json.dumps` takes."""
+        return {
+            "target": self.target,
+            "ok": self.ok,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "followed": dict(self.followed),
+            "unfollowed": dict(self.unfollowed),
+            "notes": list(self.notes),
+            "sizes": dict(self.sizes),
+        }
+
+    def __str__(self) -> str:
+        return "\n\n".join([*(finding_text(finding) for finding in self.findings), self._summary()])
+
+    def __repr__(self) -> str:
+        return f"<Report: {self._summary()}>"
+
+    def _summary(self) -> str:
+        count = len(self.findings)
+        met = sum(self.followed.values()) + sum(self.unfollowed.values())
+        found = "no findings" if not count else f"{count} finding{'s' if count > 1 else ''}"
+        coverage = f"{sum(self.followed.values())} of {met} operators followed"
+        missing = ", ".join(f"{name} ({times})" for name, times in self.unfollowed.most_common(3))
+        lines = [f"{self.target}: {found}; {coverage}{f', not {missing}' if missing else ''}"]
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+def finding_text(finding: Finding) -> str:
+    """A finding as a user reads it: the place, what is wrong, the line, the operands, where names come from, the fix."""
+    first, *rest = finding.message.splitlines() or [""]
+    place = f"{_short(finding.file)}:{finding.line}: " if finding.file else ""
+    lines = [f"{place}{finding.kind}: {first}", *(f"  {line}" if line else line for line in rest)]
+    lines += [f"    {line}" for line in _source_lines(finding)]
+    lines += [f"    {operand}" for operand in finding.operands if finding.operator]
+    origins = [(name, origin) for name, origin in finding.origins.items() if name and origin]
+    lines += [f"  {name}: {origin}" for name, origin in origins[:_MOST_ORIGINS]]
+    if finding.fix:
+        lines.append(f"  fix: {finding.fix}")
+    if finding.times > 1:
+        lines.append(f"  and {finding.times - 1} more time{'s' if finding.times > 2 else ''}")
+    return "\n".join(lines)
+
+
+def _source_lines(finding: Finding) -> Iterable[str]:
+    """The line of the code, and marks below the expression."""
+    line = linecache.getline(finding.file, finding.line).rstrip() if finding.file else ""
+    if not line:
+        return []
+    stripped = line.lstrip()
+    indent = len(line) - len(stripped)
+    start = max(finding.column - indent, 0)
+    end = finding.end_column - indent
+    width = end - start if start < end <= len(stripped) else len(stripped) - start
+    return [stripped, " " * start + "^" * width] if finding.end_column else [stripped]
+
+
+def _short(file: str) -> str:
+    path = Path(file)
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return file

@@ -1,0 +1,123 @@
+"""One run of a target on copies, on fake tensors or on real ones, and what came of it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+
+from dimtyped.errors import DimensionError
+from dimtyped.flow.axes import Axes
+from dimtyped.flow.copies import fake_copy, undisturbed
+from dimtyped.flow.findings import Finding
+from dimtyped.flow.inputs import called
+from dimtyped.flow.targets import Target
+from dimtyped.flow.tracer import TracedFlow
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a Flow is made with."""
+
+    independent: tuple[str, ...] = ("batch",)
+    skip: tuple[str, ...] = ()
+
+
+@dataclass
+class Run:
+    """What came of one run.
+
+    Args:
+        flow: What followed it.
+        sizes: The sizes of the names that the inputs were made with.
+        results: The axes of each tensor of the result.
+        error: What ended it, if anything did.
+        is_real: It ran on real tensors.
+    """
+
+    flow: TracedFlow
+    sizes: Mapping[str, int]
+    results: list[Axes]
+    error: Exception | None
+    is_real: bool = False
+
+    @property
+    def refused(self) -> Finding | None:
+        """The finding for what ended it; None where it came to its end, or the model raised for its own reasons."""
+        return self.flow.refusal_of(self.error) if self.error is not None else None
+
+
+class Runner:
+    """Runs a target, each time on a new copy.
+
+    Args:
+        target: What runs.
+        given: Its arguments that are given, by name.
+        options: What the runs are followed with.
+        mode: The fake tensors.
+    """
+
+    def __init__(self, target: Target, given: Mapping[str, Any], options: Options, mode: FakeTensorMode):
+        self.target = target
+        self.given = given
+        self.options = options
+        self._mode = mode
+
+    def run(self, sizes: Mapping[str, int], *, optional: bool = False, is_real: bool = False) -> Run:
+        """Runs on fake tensors; once more on real ones where those raise for what only they cannot do."""
+        run = self._run(sizes, optional=optional, is_real=is_real)
+        if run.error is None or is_real or not self.target.can_be_real(self.given):
+            return run
+        if isinstance(run.error, DimensionError):
+            return run
+        return self._run(sizes, optional=optional, is_real=True)
+
+    def _run(self, sizes: Mapping[str, int], *, optional: bool, is_real: bool) -> Run:
+        flow = TracedFlow(independent=self.options.independent, skip=self.options.skip)
+        target, maker = self.target, self.target.maker
+        with undisturbed(target.modules):
+            call, given = target.made_real(self.given) if is_real else target.copied(self._faked, self.given)
+            with nullcontext() if is_real else self._mode:
+                made = maker.make(given, sizes, optional=optional) if maker.parameters else given
+                args, kwargs = called(target.function, _with_owner(target, made))
+                if target.owner is not None:
+                    args = args[1:]
+                return _followed(flow, call, args, kwargs, sizes, is_real=is_real)
+
+    def _faked(self, value: Any) -> Any:
+        return fake_copy(value, self._mode)
+
+
+def _with_owner(target: Target, made: Mapping[str, Any]) -> dict[str, Any]:
+    if target.owner is None:
+        return dict(made)
+    first = next(iter(target.signature.parameters)).name if target.signature is not None else "self"
+    return {first: target.owner, **made}
+
+
+def _followed(
+    flow: TracedFlow,
+    call: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    sizes: Mapping[str, int],
+    *,
+    is_real: bool,
+) -> Run:
+    with torch.compiler.set_stance("force_eager"):
+        try:
+            with flow:
+                result = call(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it is judged by the caller
+            return Run(flow, sizes, [], error, is_real)
+        return Run(flow, sizes, [flow.axes_of(tensor) for tensor in _tensors(result)], None, is_real)
+
+
+def _tensors(result: Any) -> Iterator[Tensor]:
+    for leaf in pytree.tree_leaves(result):
+        if isinstance(leaf, Tensor) and not leaf.is_nested:
+            yield leaf

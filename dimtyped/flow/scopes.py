@@ -1,0 +1,167 @@
+"""The dimensions that modules declare: one for each name of a scope, and the parameters that have them."""
+
+import ast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dimtyped.flow.axes import Axis, Dimension, anonymous, axis_of, product
+from dimtyped.flow.interpreter import Flow
+from dimtyped.names import Claim, Scope, held_scope, is_scope, scope_of
+
+_ROLES = "_dim_roles"
+Lookup = Callable[[str], Axis | None]
+
+
+class Scopes:
+    """Which dimension a name means in each module of a run.
+
+    A name that a module declares is a dimension of this module's. It is the same as its parent's of that name where no
+    other name has its size; where a call shows that two scopes call one dimension differently, the two are joined.
+
+    Args:
+        flow: What is told of the parameters' names.
+    """
+
+    def __init__(self, flow: Flow):
+        self._flow = flow
+        self._held: dict[int, tuple[torch.nn.Module, dict[str, Dimension]]] = {}
+        self._roots: set[int] = set()
+
+    def declared(self, module: torch.nn.Module) -> Mapping[str, Dimension]:
+        """The dimensions of the names that a module declares, or the modules below it."""
+        if id(module) not in self._held:
+            self.adopt(module)
+        return self._held[id(module)][1]
+
+    def adopt(self, root: torch.nn.Module) -> None:
+        """Makes the dimensions of a module and of all below it, and names their parameters."""
+        scope_of(root)
+        for module, parent in _with_scopes(root):
+            if (module is root or is_scope(module)) and id(module) not in self._held:
+                self._make(module, parent)
+        for module in (module for module, _ in _with_scopes(root) if is_scope(module)):
+            self._inherit(module)
+        for module, parent in _with_scopes(root):
+            self._name_parameters(module, parent)
+
+    def _make(self, module: torch.nn.Module, parent: torch.nn.Module | None) -> None:
+        scope = held_scope(module)
+        made: dict[str, Dimension] = {}
+        for claim in scope.claims:
+            if claim.name.isidentifier() and claim.name in scope.names and claim.name not in made:
+                origin = f"declared by {_owner_text(module, claim)}"
+                made[claim.name] = Dimension(scope.names[claim.name], claim.name, origin, [id(module)])
+        for one, other in _aliases(scope, made):
+            made[one].join(made[other])
+        self._held[id(module)] = (module, made)
+        above = self._held.get(id(parent), (None, {}))[1]
+        for name in made.keys() & above.keys():
+            if _stands_alone(name, made) and _stands_alone(name, above) and made[name].size == above[name].size:
+                above[name].join(made[name])
+
+    def _inherit(self, module: torch.nn.Module) -> None:
+        """Adds the names that only the modules below declare, where these agree."""
+        scope, (_, made) = held_scope(module), self._held[id(module)]
+        for claim in scope.inherited:
+            child = _child(module, claim.owner)
+            found = self._held.get(id(child), (None, {}))[1].get(claim.name)
+            if found is not None and claim.name in scope.names:
+                known = made.setdefault(claim.name, found)
+                if known.may_be(found):
+                    known.join(found)
+
+    def _name_parameters(self, module: torch.nn.Module, parent: torch.nn.Module | None) -> None:
+        roles: Mapping[str, str] = module.__dict__.get(_ROLES, {})
+        if not roles or parent is None:
+            return
+        layer: Any = module
+        names = self._held[id(parent)][1]
+        known = {role: names[name] for role, name in roles.items() if name in names}
+
+        def lookup(word: str) -> Axis | None:
+            if word in known:
+                return axis_of(known[word])
+            name = roles.get(word, "")
+            return named_axis(name, lambda other: axis_of(names[other]) if other in names else None)
+
+        for name, tensor in module._parameters.items():
+            text = layer._dim_parameter_axes(name) if isinstance(tensor, Tensor) else None
+            if isinstance(tensor, Tensor) and text and not self._flow.is_named(tensor):
+                self._flow.name_tensor(tensor, _fitting(text.split(), tensor, lookup))
+
+
+def named_axis(text: str, lookup: Lookup) -> Axis | None:
+    """The axis that an expression over names is: a name, or a product of names and numbers; None for any other."""
+    try:
+        return _axis(ast.parse(text, mode="eval").body, lookup)
+    except SyntaxError:
+        return None
+
+
+def _axis(node: ast.expr, lookup: Lookup) -> Axis | None:
+    match node:
+        case ast.Name(id=name):
+            return lookup(name)
+        case ast.Constant(value=int(size)):
+            return anonymous(size)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            parts = _axis(left, lookup), _axis(right, lookup)
+            return product(part for part in parts if part) if all(part is not None for part in parts) else None
+        case _:
+            return None
+
+
+def _fitting(words: list[str], tensor: Tensor, lookup: Lookup) -> list[Axis]:
+    """An axis for each dimension of a parameter; anonymous where nothing of its size is known."""
+    sizes = tuple(tensor.shape)
+    found = [named_axis(word, lookup) for word in words] if len(words) == len(sizes) else [None] * len(sizes)
+    return [
+        axis if axis is not None and axis.size == size else anonymous(size)
+        for axis, size in zip(found, sizes, strict=True)
+    ]
+
+
+def _with_scopes(
+    module: torch.nn.Module, parent: torch.nn.Module | None = None, seen: set[int] | None = None
+) -> Iterator[tuple[torch.nn.Module, torch.nn.Module | None]]:
+    """Each module once, with the nearest scope above it."""
+    seen = set() if seen is None else seen
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    yield module, parent
+    below = module if is_scope(module) else parent
+    for child in module._modules.values():
+        if child is not None:
+            yield from _with_scopes(child, below, seen)
+
+
+def _aliases(scope: Scope, made: Mapping[str, Dimension]) -> Iterator[tuple[str, str]]:
+    """Pairs of names that one parameter of a constructor has: its own, and the one of the Dim that it was given."""
+    owners: dict[str, str] = {}
+    for claim in scope.claims:
+        if claim.is_parameter and claim.name in made:
+            first = owners.setdefault(claim.owner, claim.name)
+            if first != claim.name:
+                yield first, claim.name
+
+
+def _stands_alone(name: str, made: Mapping[str, Dimension]) -> bool:
+    """True if no other name of the scope that is another dimension has its size."""
+    mine = made[name]
+    return all(other.root is mine.root or other.size != mine.size for other in made.values())
+
+
+def _owner_text(module: torch.nn.Module, claim: Claim) -> str:
+    parameter, _, constructor = claim.owner.partition("=")
+    return f"`{parameter}` of {constructor}" if claim.is_parameter else f"{type(module).__name__}.{claim.owner}"
+
+
+def _child(module: torch.nn.Module, path: str) -> torch.nn.Module | None:
+    found: Any = module
+    for part in path.split("."):
+        found = found._modules.get(part) if isinstance(found, torch.nn.Module) else None
+    return found

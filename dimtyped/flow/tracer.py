@@ -1,0 +1,180 @@
+"""The annotated calls of a run: where one begins, its arguments are named; where it returns, its result is compared.
+
+Python's own profile hook tells of them, while nothing runs inside an operator: so what is typed, or is annotated and a
+module's `forward`, needs no code of ours in its way, and costs nothing where no run is followed.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import CodeType, FrameType, FunctionType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from dimtyped.annotations import Signature, is_array_annotation, mentions_tensors, read_array, read_signature
+from dimtyped.engine import CheckedFunction, assert_dims, entry_of
+from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.flow.bindings import Binding
+from dimtyped.flow.calls import Call
+from dimtyped.flow.findings import Finding, finding
+from dimtyped.flow.interpreter import Flow
+from dimtyped.flow.places import Place, place_at
+from dimtyped.flow.scopes import Scopes
+
+_ENTRY = "_dt_entry"
+_LATER = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_ASSERT = assert_dims.__code__
+
+
+class TracedFlow(Flow):
+    """A Flow that takes names from the annotations of what is called within it.
+
+    Its arguments are those of `Flow`.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(record=self._note_squeeze, **options)
+        self.squeezed: dict[Place, int] = {}
+        self.scopes = Scopes(self)
+        self._signatures: dict[CodeType, Signature | None] = {}
+        self._open: list[tuple[FrameType, Signature, Binding]] = []
+        self._previous: Any = None
+        self._returned: tuple[str, CodeType, int] | None = None
+
+    def refusal_of(self, error: BaseException) -> Finding | None:
+        """The finding for an exception that ended the run; None if the user's code raised it for its own reasons."""
+        chain: list[BaseException] = []
+        link: BaseException | None = error
+        while link is not None and link not in chain:
+            chain.append(link)
+            link = link.__cause__ or link.__context__
+        if isinstance(error, DimensionError):
+            return self._refusal_of_ours(error)
+        if self.refused is None or self.refused[0] not in chain:
+            return None
+        found = self.refused[1]
+        return replace(found, message=f"{found.message}\n{_first_lines(self.refused[0])}")
+
+    def _refusal_of_ours(self, error: DimensionError) -> Finding:
+        place = self._places.find_in(error.__traceback__)
+        if error.argument == "return" and self._returned is not None and error.where == self._returned[0]:
+            place = place_at(*self._returned[1:])
+        names = (error.dim,) if error.dim else ()
+        return finding("refused", str(error), place, names, error.hint or "")
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._previous = sys.getprofile()
+        sys.setprofile(self._see)
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        sys.setprofile(self._previous)
+        self._open.clear()
+        super().__exit__(*details)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        profile = sys.getprofile()
+        sys.setprofile(None)
+        try:
+            return super().__torch_function__(func, types, args, kwargs)
+        finally:
+            sys.setprofile(profile)
+
+    def _note_squeeze(self, call: Call) -> None:
+        """Keeps how many axes each `squeeze` took away, the most at each place."""
+        if call.name == "squeeze" and isinstance(call.result, Tensor):
+            place = self._places.find(sys._getframe(1))
+            gone = call.tensors[0].dim() - call.result.dim()
+            self.squeezed[place] = max(gone, self.squeezed.get(place, 0))
+
+    def _see(self, frame: FrameType, event: str, value: Any) -> None:
+        if event == "call":
+            self._enter_frame(frame)
+        elif event == "return" and self._open and self._open[-1][0] is frame:
+            _, signature, binding = self._open.pop()
+            self._returned = (signature.where, frame.f_code, frame.f_lasti)
+            binding.match(signature.result, value, "return", frame)
+
+    def _enter_frame(self, frame: FrameType) -> None:
+        code = frame.f_code
+        if code in self._signatures:
+            signature = self._signatures[code]
+        else:
+            signature = self._signatures[code] = _signature_of(frame)
+        if code is _ASSERT and self._open:
+            self._match_assertion(frame)
+        if signature is not None:
+            self._open_call(frame, signature)
+
+    def _open_call(self, frame: FrameType, signature: Signature) -> None:
+        given = frame.f_locals
+        first = signature.parameters[0].name if signature.parameters else ""
+        owner = given.get(first) if first == "self" else None
+        declared = self.scopes.declared(owner) if isinstance(owner, torch.nn.Module) else {}
+        scope = id(owner) if isinstance(owner, torch.nn.Module) else signature.where
+        binding = Binding(self, signature.where, scope, declared)
+        for parameter in signature.parameters:
+            binding.match(parameter.hint, given.get(parameter.name), parameter.name, frame.f_back)
+        self._open.append((frame, signature, binding))
+
+    def _match_assertion(self, frame: FrameType) -> None:
+        """`assert_dims(x, annotation)` in a body shares the names of the call around it."""
+        value, annotation = (frame.f_locals.get(name) for name in frame.f_code.co_varnames[:2])
+        if is_array_annotation(annotation):
+            self._open[-1][2].match(read_array(annotation), value, "assert_dims", frame.f_back)
+
+
+def _first_lines(error: BaseException) -> str:
+    """What torch said, without the frames that it may list."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def _signature_of(frame: FrameType) -> Signature | None:
+    """The annotations that a frame's function is called under; None where there are none."""
+    if frame.f_code.co_flags & _LATER:
+        return None
+    entry = _entry_around(frame)
+    try:
+        if entry is not None:
+            return entry.signature if entry.checks_tensors and not entry.is_layer else None
+        function = _annotated_forward(frame)
+        return read_signature(function) if function is not None else None
+    except DeclarationError:
+        return None  # the call itself says so
+
+
+def _entry_around(frame: FrameType) -> CheckedFunction | None:
+    """The entry of the typed call whose function runs in this frame."""
+    outer = frame.f_back
+    if outer is None:
+        return None
+    found: Any = outer.f_globals.get(_ENTRY) or outer.f_locals.get("entry")
+    if isinstance(found, CheckedFunction) and inspect.unwrap(found.function).__code__ is frame.f_code:
+        return found
+    return None
+
+
+def _annotated_forward(frame: FrameType) -> FunctionType | None:
+    """The `forward` of a module that is annotated and not typed."""
+    code = frame.f_code
+    if code.co_name != "forward" or not code.co_argcount:
+        return None
+    owner = frame.f_locals.get(code.co_varnames[0])
+    if not isinstance(owner, torch.nn.Module):
+        return None
+    function = inspect.getattr_static(type(owner), "forward", None)
+    if not isinstance(function, FunctionType) or function.__code__ is not code or entry_of(function) is not None:
+        return None
+    hints = getattr(function, "__annotations__", {}).values()
+    return function if any(isinstance(hint, str) or mentions_tensors(hint) for hint in hints) else None
