@@ -18,6 +18,7 @@ what it takes as equals::
   `axis.dimension` is the one dimension that an axis is, whole, or None. An axis of size 1 has no factors, so it has no name.
 - `flow.name_tensor(tensor, axes)` names a tensor, a parameter too: then what a layer makes has the names of its weight.
   `flow.axes_of(tensor)` gives its axes, anonymous ones where nobody named it. Tensors are held weakly.
+- `constant(tensor.shape, "`positions`")` are the axes of a buffer without names; parameters that nobody named have such axes.
 - `flow.report(Problem(kind, text, axes), frame)` adds a finding of your own.
 - `flow.refused` is the last error that an operator raised, with the finding that explains it.
 - `check` and `watch` are what users call: they take names from annotations and declarations, and give a `Report`.
@@ -34,6 +35,7 @@ from dimtyped.flow.axes import (
     anonymous as anonymous,
     axis_of as axis_of,
     compare as compare,
+    constant as constant,
     product as product,
     reshape as reshape,
     same as same,

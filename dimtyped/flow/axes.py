@@ -21,16 +21,26 @@ class Dimension:
         name: Its name; None for an anonymous one (a literal, a buffer, a slice).
         origin: Where it comes from, in words: "from `tokens` (32, 10)".
         scopes: Who named it. Two dimensions that no scope has both named may be one under two names.
+        is_constant: It belongs to a parameter or a buffer, not to the data of a run.
 
     Attributes:
         names: All its names: scopes may call one dimension differently.
     """
 
-    __slots__ = ("_joined", "names", "origin", "scopes", "size")
+    __slots__ = ("_joined", "is_constant", "names", "origin", "scopes", "size")
 
-    def __init__(self, size: int, name: str | None = None, origin: str = "", scopes: Iterable[object] = ()):
+    def __init__(
+        self,
+        size: int,
+        name: str | None = None,
+        origin: str = "",
+        scopes: Iterable[object] = (),
+        *,
+        is_constant: bool = False,
+    ):
         self.size = size
         self.scopes = frozenset(scopes)
+        self.is_constant = is_constant
         self.names: tuple[str, ...] = () if name is None else (name,)
         self.origin = origin
         self._joined: Dimension | None = None
@@ -175,6 +185,11 @@ def axis_of(dimension: Dimension, one: One = One.ANY) -> Axis:
 def anonymous(size: int, origin: str = "", one: One = One.ANY) -> Axis:
     """An axis of a new dimension without a name."""
     return axis_of(Dimension(size, None, origin), one)
+
+
+def constant(sizes: Iterable[int], origin: str = "") -> Axes:
+    """The axes of a parameter or a buffer without names: where one has size 1, it has in every run."""
+    return tuple(axis_of(Dimension(size, None, origin, is_constant=True), One.WEIGHT) for size in sizes)
 
 
 def _coalesced(factors: Iterable[Factor]) -> tuple[Factor, ...]:
@@ -325,7 +340,19 @@ def slice_of(axis: Axis, start: int, length: int, step: int = 1) -> Axis:
         inner *= axis.factors[index].size
         if inner == length and start % length == 0 and step == 1:
             return Axis(axis.factors[index:])
+    dimension = axis.dimension
+    if dimension is not None and dimension.is_constant and length > 1:
+        return axis_of(Cutting(length, dimension))
     return anonymous(length, f"a slice of {axis}" if axis.has_name else "a slice")
+
+
+class Cutting(Dimension):
+    """A slice of a parameter or a buffer: `self.positions[:length]`."""
+
+    __slots__ = ()
+
+    def __init__(self, size: int, whole: Dimension):
+        super().__init__(size, None, f"a slice of {whole.origin or 'a parameter'}")
 
 
 class Verdict(Enum):

@@ -1,12 +1,12 @@
 """One call of an operator, as its rule sees it: the arguments, their axes, and what the rule has to say of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from dimtyped.flow.axes import Axes, Axis, Dimension, One, Verdict, anonymous, better, compare, same
+from dimtyped.flow.axes import Axes, Axis, Cutting, Dimension, One, Verdict, anonymous, better, compare, same
 from dimtyped.flow.places import Place
 
 Outcome = Axes | list[Axes | None] | None
@@ -69,6 +69,7 @@ class Call:
         result: What it returned.
         axes_of: Gives the axes of a tensor.
         note_of: Gives the note on a tensor.
+        independent: Names along which nothing may carry values.
         before: Axes that the arguments had before the call, by `id`, where the call may have changed them.
 
     Attributes:
@@ -87,6 +88,7 @@ class Call:
         axes_of: Callable[[Tensor], Axes],
         note_of: Callable[[Tensor], Note | None] | None = None,
         before: dict[int, Axes] | None = None,
+        independent: Collection[str] = (),
     ):
         self.name = name
         self.args = args
@@ -98,6 +100,7 @@ class Call:
         self._axes_of = axes_of
         self._note_of = note_of
         self._before = before or {}
+        self.independent = frozenset(independent)
         self.notes: dict[int, Note] = {}
 
     # what was given
@@ -188,9 +191,19 @@ class Call:
         """Says that two axes of one size are taken as equals; returns the axis that the result has."""
         verdict = compare(first, second)
         if verdict is not Verdict.CLASH:
+            self._check_cutting(first, second)
             return better(first, second)
         self.report("coincidence", f"{first} meets {second}; both are {first.size}, in this run", first, second)
         return anonymous(first.size, f"{first} and {second}")
+
+    def _check_cutting(self, first: Axis, second: Axis) -> None:
+        """Reports positions that are cut by the batch: each sample would get the row of its place in the batch."""
+        for one, other in ((first, second), (second, first)):
+            dimension = other.dimension
+            if dimension is None or not isinstance(one.dimension, Cutting):
+                continue
+            if not self.independent.isdisjoint(dimension.names):
+                self.report("selection", f"{one.dimension.origin} of {one.size} rows meets {other}", other)
 
     def meet_if_sizes_agree(self, first: Axis, second: Axis) -> Axis:
         """The same as `meet` where the sizes agree, the larger axis where one of them is 1 or less."""

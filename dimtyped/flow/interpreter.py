@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _pop_mode_temporarily, _push_mode
 
-from dimtyped.flow.axes import OF_WEIGHT, Axes, Axis, Dimension, One, anonymous
+from dimtyped.flow.axes import OF_WEIGHT, Axes, Axis, Dimension, One, anonymous, constant
 from dimtyped.flow.calls import Call, NoRule, Note, Outcome, Pending, Problem, resized, text_of
 from dimtyped.flow.findings import Finding, finding
 from dimtyped.flow.fused import FusedLayers, source_of, time_axis
@@ -106,8 +106,9 @@ class Flow(TorchFunctionMode):
         kept = self._names.get(tensor)
         if kept is not None and tuple(axis.size for axis in kept) == sizes:
             return kept
-        self.name_tensor(tensor, tuple(map(anonymous, sizes)))
-        return self._names.get(tensor) or ()
+        axes = constant(sizes) if isinstance(tensor, Parameter) else tuple(map(anonymous, sizes))
+        self._names.set(tensor, axes)
+        return axes
 
     def is_named(self, tensor: Tensor) -> bool:
         """True if an axis of the tensor has a name."""
@@ -166,7 +167,8 @@ class Flow(TorchFunctionMode):
             self._explain(error, operator, args, kwargs, sys._getframe(1))
             raise
         if isinstance(result, (Tensor, tuple, list)) or operator.returns_nothing:
-            call = Call(operator.name, args, kwargs, result, self.axes_of, self._notes.get, before)
+            made = args[0] if operator.returns_nothing else result
+            call = Call(operator.name, args, kwargs, made, self.axes_of, self._notes.get, before, self.independent)
             self._follow(operator, call, sys._getframe(1))
         return result
 
@@ -199,7 +201,7 @@ class Flow(TorchFunctionMode):
 
     def _follow(self, operator: Operator, call: Call, frame: FrameType) -> None:
         results = list(_tensors(call.result))
-        if not results and not operator.returns_nothing:
+        if not results:
             return
         outcome = self._outcome(operator, call, results)
         if outcome is None:

@@ -42,7 +42,7 @@ class Operator:
         rule: Its rule; None if it has none.
         is_in_place: It may change the shape of its first argument.
         is_silent: It makes no tensor whose names matter, and is not counted.
-        returns_nothing: It returns None, and is followed all the same.
+        returns_nothing: It returns None; what it makes is its first argument.
         only_arranges: Its result has the items of its argument, or some of them.
     """
 

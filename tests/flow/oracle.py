@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from dimtyped.flow import Axis, Dimension, Flow, anonymous, axis_of
 
-SAMPLES = 16
+SAMPLES = 12
 
 
 @dataclass
@@ -48,7 +48,7 @@ def samples_of(op, count=SAMPLES):
         return []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = list(itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=False), 200))
+        found = list(itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=False), 8 * count))
     found.sort(key=lambda sample: sample.input.numel() < 2 if isinstance(sample.input, Tensor) else False)
     step = max(1, len(found) // count)
     return found[::step][:count]

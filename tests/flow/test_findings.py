@@ -249,6 +249,18 @@ def patches(run):
     return x.permute(0, 2, 4, 1, 3, 5).reshape(4, 16, 12)
 
 
+def positions_cut_by_the_batch(run):
+    positions = nn.Parameter(torch.zeros(32, 1, 16))
+    x = run("batch seq embed")
+    return x + positions[: x.size(0)]
+
+
+def positions_cut_by_the_sequence(run):
+    positions = nn.Parameter(torch.zeros(32, 1, 16))
+    x = run("seq batch embed")
+    return x + positions[: x.size(0)]
+
+
 PAIRS = [
     ("coincidence", adds_transposed, adds, ("batch", "seq")),
     ("scramble", joins_heads_untransposed, joins_heads, None),
@@ -264,6 +276,7 @@ PAIRS = [
     ("mixing", cumulates_over_the_batch, cumulates_over_the_sequence, ("batch",)),
     ("selection", last_step_of_both_directions, last_step_of_each_direction, None),
     ("selection", half_a_layer, whole_layers, ("layers*directions",)),
+    ("selection", positions_cut_by_the_batch, positions_cut_by_the_sequence, ("batch",)),
     ("degenerate", softmax_of_one, softmax_of_one_key, None),
     ("coincidence", channels_last_into_a_convolution, channels_first_into_a_convolution, ("seq", "channels")),
     ("coincidence", classes_last_into_cross_entropy, classes_second_into_cross_entropy, ("vocab", "seq")),

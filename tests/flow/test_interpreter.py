@@ -117,6 +117,15 @@ def test_a_tensor_whose_shape_changed_has_no_names():
     x = run("batch seq")
     x.data = torch.ones(5)
     assert run.text(x) == "(5)"
+    x = run("batch seq")
+    with run.flow:
+        x.data = run("seq batch")
+        assert run.text(x) == "(seq=3, batch=2)"
+        x.data = torch.ones(3, 2)
+        assert run.text(x) == "(seq=3, batch=2)"
+        x[0] = run("batch")
+        assert run.text(x) == "(seq=3, batch=2)"
+    assert not run.flow.unfollowed
 
 
 def test_wrong_axes_are_refused():

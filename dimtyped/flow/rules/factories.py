@@ -12,7 +12,9 @@ _SILENT = (
     "__str__ __format__ __bool__ __float__ __int__ __index__ __hash__ item tolist numpy equal allclose is_nonzero "
     "is_same_size get_device _set_grad_enabled __contains__ __array__ is_inference _is_zerotensor _is_view is_shared "
     "is_pinned has_names __reduce_ex__ __setstate__ result_type can_cast promote_types get_default_dtype is_signed is_conj "
-    "is_neg profiler::_record_function_enter_new profiler::_record_function_exit _has_compatible_shallow_copy_type"
+    "is_neg __nonzero__ __complex__ __long__ record_stream register_post_accumulate_grad_hook is_distributed dim_order "
+    "is_set_to qscheme storage_type const_data_ptr profiler::_record_function_enter_new "
+    " profiler::_record_function_exit _has_compatible_shallow_copy_type"
 )
 SILENT.update(_SILENT.split())
 

@@ -28,6 +28,16 @@ def embedding(call: Call) -> Outcome:
     return (*call.axes(call.tensor(0, "input")), *weight[1:])
 
 
+@rule("embedding_bag", "_embedding_bag")
+def torch_embedding_bag(call: Call) -> Outcome:
+    """`torch.embedding_bag(weight, indices, offsets)`: a row for each bag."""
+    weight, indices = call.axes(call.tensor(0, "weight")), call.axes(call.tensor(1, "indices"))
+    call.moves(weight[0], *call.axes(call.tensor(2, "offsets")))
+    call.mixes(indices[-1])
+    first = call.tensors_out[0]
+    return [(anonymous(first.shape[0], "bags"), *weight[1:]), *(None for _ in call.tensors_out[1:])]
+
+
 @rule("F.embedding_bag")
 def embedding_bag(call: Call) -> Outcome:
     """A row for each bag: a row of indices, or what lies between two offsets."""

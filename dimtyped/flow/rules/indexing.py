@@ -43,12 +43,13 @@ def setitem(call: Call) -> Outcome:
     """The value is broadcast to what the index takes."""
     axes, (_, index, value) = call.first(), call.args
     if not isinstance(value, Tensor) or not value.dim():
-        return []
+        return axes
     taken = indexed(call, axes, index, None)
     for mine, theirs in zip(taken[::-1], call.axes(value)[::-1], strict=False):
         if mine.size == theirs.size:
             call.meet(mine, theirs)
-    return []
+        call.moves(theirs)
+    return axes
 
 
 @rule("index", "_unsafe_index")

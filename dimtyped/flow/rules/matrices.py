@@ -29,7 +29,7 @@ _OF_ONE = (
     "linalg_ldl_factor linalg_ldl_factor_ex svd_lowrank pca_lowrank"
 )
 _OF_TWO = (
-    "linalg_solve linalg_solve_ex linalg_solve_triangular triangular_solve cholesky_solve linalg_lstsq ormqr lu_solve "
+    "linalg_solve linalg_solve_ex linalg_solve_triangular triangular_solve cholesky_solve orgqr linalg_lstsq ormqr lu_solve "
     "linalg_lu_solve linalg_householder_product linalg_ldl_solve"
 )
 

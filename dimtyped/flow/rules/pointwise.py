@@ -23,7 +23,8 @@ _UNARY = (
     "imag isreal isfinite isinf isnan isneginf isposinf is_nonzero frexp fill zero dropout dropout1d dropout2d dropout3d "
     "alpha_dropout feature_alpha_dropout feature_dropout native_dropout rrelu bernoulli poisson uniform log_normal "
     "exponential geometric cauchy random tril triu fake_quantize_per_tensor_affine __deepcopy__ "
-    "retain_grad rename real.__get__ imag.__get__ grad.__get__ data.__get__ share_memory"
+    "retain_grad rename fill_diagonal dequantize fake_quantize_per_channel_affine to_dense map map2 xpu ipu mtia "
+    " real.__get__ imag.__get__ grad.__get__ data.__get__ share_memory"
 )
 
 
@@ -77,9 +78,10 @@ def glu(call: Call) -> Outcome:
 
 
 @rule("data.__set__")
-def assigned(_: Call) -> Outcome:
-    """`x.data = y` says nothing of its own: the names of x stay where the sizes do."""
-    raise NoRule
+def assigned(call: Call) -> Outcome:
+    """`x.data = y`: x takes the axes of y, if they have names."""
+    old, new = call.axes(call.args[0]), call.axes(call.args[1])
+    return new if any(axis.has_name for axis in new) or len(old) != len(new) else old
 
 
 @rule("searchsorted")

@@ -16,6 +16,8 @@ def reduced(axes: Axes, dims: tuple[int, ...], keepdim: bool) -> Axes:
 
 def _reduce(call: Call, dims_at: int, keepdim_at: int, *, dims: object = None) -> Outcome:
     axes = call.first()
+    if not axes:
+        return ()
     given = call.arg(dims_at, "dim", "axis", "dims", default=dims)
     over = dims_of(given, len(axes))
     call.mixes(*(axes[dim] for dim in over))

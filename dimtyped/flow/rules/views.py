@@ -248,7 +248,7 @@ def select(call: Call) -> Outcome:
     return without(axes, [dim])
 
 
-@rule("slice")
+@rule("slice", "slice_copy")
 def sliced(call: Call) -> Outcome:
     """A piece of an axis, as the operator beneath an index gives it."""
     axes, sizes = call.first(), call.shape
@@ -261,6 +261,7 @@ def sliced(call: Call) -> Outcome:
 
 @rule(
     "split",
+    "split_copy",
     "chunk",
     "split_with_sizes",
     "split_with_sizes_copy",
@@ -372,14 +373,14 @@ def diag(call: Call) -> Outcome:
     return (better(*axes) if is_main else anonymous(sizes[0], "a diagonal"),)
 
 
-@rule("flip", "fliplr", "flipud", "rot90")
+@rule("flip", "fliplr", "flipud", "rot90", "__reversed__")
 def flip(call: Call) -> Outcome:
     """The same axes, in another order of their indices."""
     axes = call.first()
     if call.name == "rot90":
         call.moves(*axes)
         return tuple(map(anonymous, call.shape))
-    fixed = {"fliplr": (1,), "flipud": (0,)}.get(call.name)
+    fixed = {"fliplr": (1,), "flipud": (0,), "__reversed__": (0,)}.get(call.name)
     dims = (
         fixed if fixed is not None else dims_of(call.ints(1, "dims"), len(axes)) if call.ints(1, "dims") != () else ()
     )
