@@ -35,6 +35,7 @@ from dimtyped.nn.contract.arguments import (
     constructor_errors_explained,
 )
 from dimtyped.nn.contract.checkpoint import explain_sizes
+from dimtyped.nn.contract.documentation import LayerDoc
 from dimtyped.nn.contract.call_forms import Inputs
 from dimtyped.nn.tying import TiedParametersMixin, parameter_became_tensor
 from dimtyped.nn.contract.torch_errors import REFUSALS, Rule, explained
@@ -89,6 +90,9 @@ class Contract:
     rank_error: type[DimensionError] | None = None
     refuses: Rule | None = None
     check_after_error: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Contract of {', '.join(self.sizes) or 'no sizes'}>"  # the whole of it would fill `help(nn.Linear)`
 
 
 class Layer(TiedParametersMixin):
@@ -200,6 +204,8 @@ def declares(**declaration: Any) -> Callable[[_L], _L]:
         if "__init__" not in vars(cls):
             cls.__init__ = _taking_dims(cls)
         made: Any = cls
+        has_parameters = bool(cls.contract.parameters) or cls._dim_parameter_axes is not Layer._dim_parameter_axes
+        made.__doc__ = LayerDoc(cls.__doc__, has_parameters=has_parameters)
         made.__jit_unused_properties__ = [name for base in cls.__mro__ for name in _properties_of(base)]
         _layers.append(cls)
         install(cls)

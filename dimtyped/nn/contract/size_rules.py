@@ -27,14 +27,14 @@ def empty(spaces: int) -> Rule:
 
 
 def too_few_for_batch(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
-    """One value of each channel has no variance: a last batch of one item, in training."""
+    """One value of each channel, which has no variance: a last batch of one item, in training."""
     takes_statistics = layer.training or layer.running_mean is None
     if takes_statistics and input.dim() > 1 and input.numel() == input.shape[1]:
         yield SizeViolation("input", 0, "batch", "at least 2 in training")
 
 
 def too_few_in_space(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
-    """One value of each channel of an item has no variance either."""
+    """One value of each channel of an item, which has no variance."""
     count = layer._get_no_batch_dim() - 1
     takes_statistics = layer.training or not layer.track_running_stats
     if takes_statistics and math.prod(input.shape[-count:]) == 1:

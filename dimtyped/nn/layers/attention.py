@@ -63,18 +63,11 @@ def _self_inputs(layout: str) -> Inputs:
 class MultiheadAttention(Layer, torch.nn.MultiheadAttention):
     """`torch.nn.MultiheadAttention`, checked by name: query, key and value, and masks that fit them.
 
-    Args: as `torch.nn.MultiheadAttention`; each size may be a Dim.
-
     Shape:
         query: `(target, batch, embed)`, with `batch_first` `(batch, target, embed)`, or without batch.
         key, value: the same of `source`, and of width `kdim` and `vdim`.
         key_padding_mask: `(batch, source)`.
         attn_mask: `(target, source)` or `(batch*heads, target, source)`.
-
-    Raises:
-        DeclarationError: at construction, a width that the heads do not divide.
-        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
-        TyingError: at the assignment of a parameter of the wrong shape.
 
     Example:
         >>> from dimtyped import dims, nn

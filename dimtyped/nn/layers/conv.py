@@ -75,13 +75,6 @@ def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[
 class Conv1d(_Convolution, torch.nn.Conv1d):
     """`torch.nn.Conv1d`, checked by name: `(batch, in_channels, length)`, or without batch.
 
-    Args: as `torch.nn.Conv1d`; each size may be a Dim.
-
-    Raises:
-        DeclarationError: at construction, channels that the groups do not divide.
-        DimensionError: at a call whose channels are others, or that is too short for the kernel.
-        TyingError: at the assignment of a parameter of the wrong shape.
-
     Example:
         >>> from dimtyped import dims, nn
         >>> mels, hidden = dims(mels=80, hidden=384)
@@ -102,15 +95,7 @@ class Conv1d(_Convolution, torch.nn.Conv1d):
     check_after_error=ALWAYS,
 )
 class Conv2d(_Convolution, torch.nn.Conv2d):
-    """`torch.nn.Conv2d`, checked by name: `(batch, in_channels, height, width)`, or without batch.
-
-    Args: as `torch.nn.Conv2d`; each size may be a Dim.
-
-    Raises:
-        DeclarationError: at construction, channels that the groups do not divide.
-        DimensionError: at a call whose channels are others, or that is too small for the kernel.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.Conv2d`, checked by name: `(batch, in_channels, height, width)`, or without batch."""
 
 
 @declares(
@@ -125,15 +110,7 @@ class Conv2d(_Convolution, torch.nn.Conv2d):
     check_after_error=ALWAYS,
 )
 class Conv3d(_Convolution, torch.nn.Conv3d):
-    """`torch.nn.Conv3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch.
-
-    Args: as `torch.nn.Conv3d`; each size may be a Dim.
-
-    Raises:
-        DeclarationError: at construction, channels that the groups do not divide.
-        DimensionError: at a call whose channels are others, or that is too small for the kernel.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.Conv3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch."""
 
 
 @declares(
@@ -147,16 +124,7 @@ class Conv3d(_Convolution, torch.nn.Conv3d):
     refuses=_too_small_transposed,
 )
 class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
-    """`torch.nn.ConvTranspose1d`, checked by name: `(batch, in_channels, length)`, or without batch.
-
-    Args: as `torch.nn.ConvTranspose1d`; each size may be a Dim.
-
-    Raises:
-        DeclarationError: at construction, channels that the groups do not divide.
-        DimensionError: at a call whose channels are others, that is too small for the padding, or whose `output_size` no
-            padding makes.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.ConvTranspose1d`, checked by name: `(batch, in_channels, length)`, or without batch."""
 
 
 @declares(
@@ -170,16 +138,7 @@ class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
     refuses=_too_small_transposed,
 )
 class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d`, checked by name: `(batch, in_channels, height, width)`, or without batch.
-
-    Args: as `torch.nn.ConvTranspose2d`; each size may be a Dim.
-
-    Raises:
-        DeclarationError: at construction, channels that the groups do not divide.
-        DimensionError: at a call whose channels are others, that is too small for the padding, or whose `output_size` no
-            padding makes.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.ConvTranspose2d`, checked by name: `(batch, in_channels, height, width)`, or without batch."""
 
 
 @declares(
@@ -193,13 +152,4 @@ class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
     refuses=_too_small_transposed,
 )
 class ConvTranspose3d(_Convolution, torch.nn.ConvTranspose3d):
-    """`torch.nn.ConvTranspose3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch.
-
-    Args: as `torch.nn.ConvTranspose3d`; each size may be a Dim.
-
-    Raises:
-        DeclarationError: at construction, channels that the groups do not divide.
-        DimensionError: at a call whose channels are others, that is too small for the padding, or whose `output_size` no
-            padding makes.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.ConvTranspose3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch."""

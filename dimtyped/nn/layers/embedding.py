@@ -68,13 +68,9 @@ def _bounds(ids: Any) -> tuple[int, int] | None:
 class Embedding(Layer, torch.nn.Embedding):
     """`torch.nn.Embedding`, checked by name: token ids `(...) -> (..., embed)`.
 
-    Args: as `torch.nn.Embedding`; each size may be a Dim.
-
     Raises:
-        DimensionError: at a call whose ids are no int32 or int64.
         VocabularyError: at a call with an id outside the vocabulary. On the CPU torch's own error is explained;
             with `DIMTYPED=values` the ids are checked before the kernel, which costs a GPU one synchronisation.
-        TyingError: at the assignment of a weight that is not `(vocab, embed)`.
 
     Example:
         >>> from dimtyped import dims, nn

@@ -66,13 +66,9 @@ def _explained(entry: CheckedFunction, values: tuple[Any, ...], error: Exception
 class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
     """`torch.nn.EmbeddingBag`, checked by name: token ids `(batch, tokens)`, or `(tokens,)` and where each bag begins.
 
-    Args: as `torch.nn.EmbeddingBag`; each size may be a Dim.
-
     Raises:
-        DimensionError: at a call that does not fit; also a ValueError, as torch's.
         VocabularyError: at a call with an id outside the vocabulary. On the CPU torch's own error is explained;
             with `DIMTYPED=values` the ids are checked before the kernel, which costs a GPU one synchronisation.
-        TyingError: at the assignment of a weight that is not `(vocab, embed)`.
 
     Example:
         >>> from dimtyped import dims, nn

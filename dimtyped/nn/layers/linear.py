@@ -21,12 +21,6 @@ from dimtyped.nn.contract import ALWAYS, Layer, declares
 class Linear(Layer, torch.nn.Linear):
     """`torch.nn.Linear`, checked by name: `(..., in_features) -> (..., out_features)`.
 
-    Args: as `torch.nn.Linear`; each size may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose last axis is not `in_features`.
-        TyingError: at the assignment of a weight that is not `(out_features, in_features)`.
-
     Example:
         >>> import torch
         >>> from dimtyped import dims, nn
@@ -44,11 +38,4 @@ class Linear(Layer, torch.nn.Linear):
     rank_error=DimensionIndexError,
 )
 class Bilinear(Layer, torch.nn.Bilinear):
-    """`torch.nn.Bilinear`, checked by name: `(*batch, in1_features), (*batch, in2_features) -> (*batch, out_features)`.
-
-    Args: as `torch.nn.Bilinear`; each size may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose widths are others, or whose two inputs have other axes before them.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.Bilinear`, checked by name: `(*batch, in1_features), (*batch, in2_features) -> (*batch, out_features)`."""

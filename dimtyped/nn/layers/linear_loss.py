@@ -58,13 +58,7 @@ if hasattr(torch.nn, "LinearCrossEntropyLoss"):
         refuses=_other_places,
     )
     class LinearCrossEntropyLoss(Layer, torch.nn.LinearCrossEntropyLoss):
-        """`torch.nn.LinearCrossEntropyLoss`: `(batch, in_features)`, and class indices `(batch, ...)` or as many probabilities.
-
-        Args: as `torch.nn.LinearCrossEntropyLoss`; `in_features` and `num_classes` may be Dims.
-
-        Raises:
-            DimensionError: at a call that does not fit; also a ValueError, as torch's.
-        """
+        """`torch.nn.LinearCrossEntropyLoss`: `(batch, in_features)`, and class indices `(batch, ...)` or as many probabilities."""
 
         @property
         def _dim_linear(self) -> torch.nn.Linear:

@@ -53,11 +53,6 @@ def _of_same_rank(*parameters: str, form: Inputs | None) -> dict[str, Inputs | N
 class MSELoss(Layer, torch.nn.MSELoss):
     """`torch.nn.MSELoss` of two tensors of one shape, or of a scalar and any.
 
-    Args: as `torch.nn.MSELoss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ.
-
     Example:
         >>> import torch
         >>> from dimtyped import nn
@@ -70,79 +65,37 @@ class MSELoss(Layer, torch.nn.MSELoss):
 
 @declares(inputs={"input": _SHAPE, "target": _SHAPE}, otherwise=_one_is_scalar("input"), output=_SCALAR)
 class L1Loss(Layer, torch.nn.L1Loss):
-    """`torch.nn.L1Loss` of two tensors of one shape, or of a scalar and any.
-
-    Args: as `torch.nn.L1Loss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ.
-    """
+    """`torch.nn.L1Loss` of two tensors of one shape, or of a scalar and any."""
 
 
 @declares(inputs={"input": _SHAPE, "target": _SHAPE}, otherwise=_one_is_scalar("input"), output=_SCALAR)
 class SmoothL1Loss(Layer, torch.nn.SmoothL1Loss):
-    """`torch.nn.SmoothL1Loss` of two tensors of one shape, or of a scalar and any.
-
-    Args: as `torch.nn.SmoothL1Loss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ.
-    """
+    """`torch.nn.SmoothL1Loss` of two tensors of one shape, or of a scalar and any."""
 
 
 @declares(inputs={"input": _SHAPE, "target": _SHAPE}, otherwise=_one_is_scalar("input"), output=_SCALAR)
 class HuberLoss(Layer, torch.nn.HuberLoss):
-    """`torch.nn.HuberLoss` of two tensors of one shape, or of a scalar and any.
-
-    Args: as `torch.nn.HuberLoss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ.
-    """
+    """`torch.nn.HuberLoss` of two tensors of one shape, or of a scalar and any."""
 
 
 @declares(inputs=_FLOATS, output=_SCALAR, error=DimensionValueError)
 class BCELoss(Layer, torch.nn.BCELoss):
-    """`torch.nn.BCELoss` of two tensors of one shape, both of floats; its `weight` may broadcast.
-
-    Args: as `torch.nn.BCELoss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ; also a ValueError, as torch's.
-    """
+    """`torch.nn.BCELoss` of two tensors of one shape, both of floats; its `weight` may broadcast."""
 
 
 @declares(inputs=_FLOATS, output=_SCALAR, error=DimensionValueError)
 class BCEWithLogitsLoss(Layer, torch.nn.BCEWithLogitsLoss):
-    """`torch.nn.BCEWithLogitsLoss` of two tensors of one shape, both of floats; `weight` and `pos_weight` may broadcast.
-
-    Args: as `torch.nn.BCEWithLogitsLoss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ; also a ValueError, as torch's.
-    """
+    """`torch.nn.BCEWithLogitsLoss` of two tensors of one shape, both of floats; `weight` and `pos_weight` may broadcast."""
 
 
 @declares(inputs={"input": _SHAPE, "target": _LESS}, otherwise=_target_is_larger("input"), output=_SCALAR)
 class KLDivLoss(Layer, torch.nn.KLDivLoss):
-    """`torch.nn.KLDivLoss` of two tensors of which one broadcasts to the other.
-
-    Args: as `torch.nn.KLDivLoss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ, and whose result would be larger than both.
-    """
+    """`torch.nn.KLDivLoss` of two tensors of which one broadcasts to the other."""
 
 
 @declares(inputs={"log_input": _SHAPE, "target": _LESS}, otherwise=_target_is_larger("log_input"), output=_SCALAR)
 class PoissonNLLLoss(Layer, torch.nn.PoissonNLLLoss):
-    """`torch.nn.PoissonNLLLoss` of two tensors of which one broadcasts to the other.
-
-    Args: as `torch.nn.PoissonNLLLoss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ, and whose result would be larger than both.
-    """
+    """`torch.nn.PoissonNLLLoss` of two tensors of which one broadcasts to the other."""
 
 
 def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[SizeViolation]:  # noqa: ARG001  # torch's names
@@ -170,61 +123,31 @@ def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[
 class GaussianNLLLoss(Layer, torch.nn.GaussianNLLLoss):
     """`torch.nn.GaussianNLLLoss` of a prediction and a target of which one broadcasts to the other.
 
-    Args: as `torch.nn.GaussianNLLLoss`.
-
     Shape:
         var: a number, or the input's shape; one axis may have size 1, or the last one be missing.
-
-    Raises:
-        DimensionError: at a call whose shapes differ, and whose result would be larger than both, or whose `var` does
-            not fit; also a ValueError, as torch's.
     """
 
 
 @declares(inputs={"input": _SHAPE, "target": _LESS}, output=_SCALAR)
 class SoftMarginLoss(Layer, torch.nn.SoftMarginLoss):
-    """`torch.nn.SoftMarginLoss` of a prediction, and a target that has its shape or broadcasts to it.
-
-    Args: as `torch.nn.SoftMarginLoss`.
-
-    Raises:
-        DimensionError: at a call whose target does not fit.
-    """
+    """`torch.nn.SoftMarginLoss` of a prediction, and a target that has its shape or broadcasts to it."""
 
 
 @declares(inputs={"input": _SHAPE, "target": _LESS}, otherwise=_target_is_larger("input"), output=_SCALAR)
 class HingeEmbeddingLoss(Layer, torch.nn.HingeEmbeddingLoss):
-    """`torch.nn.HingeEmbeddingLoss` of two tensors of which one broadcasts to the other.
-
-    Args: as `torch.nn.HingeEmbeddingLoss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ, and whose result would be larger than both.
-    """
+    """`torch.nn.HingeEmbeddingLoss` of two tensors of which one broadcasts to the other."""
 
 
 @declares(inputs={"input": _SHAPE, "target": _LESS}, otherwise=_target_is_larger("input"), output=_SCALAR)
 class MultiLabelSoftMarginLoss(Layer, torch.nn.MultiLabelSoftMarginLoss):
-    """`torch.nn.MultiLabelSoftMarginLoss` of two tensors of which one broadcasts to the other.
-
-    Args: as `torch.nn.MultiLabelSoftMarginLoss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ, and whose result would be larger than both.
-    """
+    """`torch.nn.MultiLabelSoftMarginLoss` of two tensors of which one broadcasts to the other."""
 
 
 @declares(
     inputs={"input": _SHAPE, "target": Int64[Tensor, "*shape"]}, otherwise=_of_one_element("input"), output=_SCALAR
 )
 class MultiLabelMarginLoss(Layer, torch.nn.MultiLabelMarginLoss):
-    """`torch.nn.MultiLabelMarginLoss`: `(batch, classes), (batch, classes)`, or without batch.
-
-    Args: as `torch.nn.MultiLabelMarginLoss`.
-
-    Raises:
-        DimensionError: at a call whose shapes differ.
-    """
+    """`torch.nn.MultiLabelMarginLoss`: `(batch, classes), (batch, classes)`, or without batch."""
 
 
 # One class of several -------------------------------------------------------------------------------------------------
@@ -270,25 +193,12 @@ def _other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolatio
     refuses=_other_classes,
 )
 class CrossEntropyLoss(Layer, torch.nn.CrossEntropyLoss):
-    """`torch.nn.CrossEntropyLoss`: logits `(batch, classes, ...)`, and class indices `(batch, ...)` or as many probabilities.
-
-    Args: as `torch.nn.CrossEntropyLoss`.
-
-    Raises:
-        DimensionError: at a call whose target does not fit, which is also a ValueError, as torch's; or whose classes are
-            fewer than the target names, or others than the weights are for.
-    """
+    """`torch.nn.CrossEntropyLoss`: logits `(batch, classes, ...)`, and class indices `(batch, ...)` or as many probabilities."""
 
 
 @declares(inputs=_INDICES, otherwise=_RARER_INDICES, output=_SCALAR, error=DimensionValueError, refuses=_other_classes)
 class NLLLoss(Layer, torch.nn.NLLLoss):
-    """`torch.nn.NLLLoss`: log-probabilities `(batch, classes, ...)`, and class indices `(batch, ...)`.
-
-    Args: as `torch.nn.NLLLoss`.
-
-    Raises:
-        DimensionError: at a call whose target does not fit; also a ValueError, as torch's.
-    """
+    """`torch.nn.NLLLoss`: log-probabilities `(batch, classes, ...)`, and class indices `(batch, ...)`."""
 
 
 @declares(
@@ -302,13 +212,7 @@ class NLLLoss(Layer, torch.nn.NLLLoss):
     refuses=_other_classes,
 )
 class MultiMarginLoss(Layer, torch.nn.MultiMarginLoss):
-    """`torch.nn.MultiMarginLoss`: `(batch, classes)`, and class indices `(batch,)`.
-
-    Args: as `torch.nn.MultiMarginLoss`.
-
-    Raises:
-        DimensionError: at a call whose target does not fit.
-    """
+    """`torch.nn.MultiMarginLoss`: `(batch, classes)`, and class indices `(batch,)`."""
 
 
 @declares(
@@ -318,13 +222,7 @@ class MultiMarginLoss(Layer, torch.nn.MultiMarginLoss):
     output=tuple[Shaped[Tensor, "batch"] | _SCALAR, _SCALAR],
 )
 class AdaptiveLogSoftmaxWithLoss(Layer, torch.nn.AdaptiveLogSoftmaxWithLoss):
-    """`torch.nn.AdaptiveLogSoftmaxWithLoss`: `(batch, in_features)`, and class indices `(batch,)`, or without batch.
-
-    Args: as `torch.nn.AdaptiveLogSoftmaxWithLoss`; `in_features` and `n_classes` may be Dims.
-
-    Raises:
-        DimensionError: at a call that does not fit.
-    """
+    """`torch.nn.AdaptiveLogSoftmaxWithLoss`: `(batch, in_features)`, and class indices `(batch,)`, or without batch."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., Any]  # a named pair
@@ -341,13 +239,7 @@ _ITEMS, _ITEM = Shaped[Tensor, "#batch #features"], Shaped[Tensor, "#features"]
     output=_SCALAR,
 )
 class CosineEmbeddingLoss(Layer, torch.nn.CosineEmbeddingLoss):
-    """`torch.nn.CosineEmbeddingLoss`: `(batch, features), (batch, features), (batch,)`, or without batch.
-
-    Args: as `torch.nn.CosineEmbeddingLoss`.
-
-    Raises:
-        DimensionError: at a call that does not fit.
-    """
+    """`torch.nn.CosineEmbeddingLoss`: `(batch, features), (batch, features), (batch,)`, or without batch."""
 
 
 @declares(
@@ -356,13 +248,7 @@ class CosineEmbeddingLoss(Layer, torch.nn.CosineEmbeddingLoss):
     output=_SCALAR,
 )
 class MarginRankingLoss(Layer, torch.nn.MarginRankingLoss):
-    """`torch.nn.MarginRankingLoss` of three tensors of one shape, or that broadcast without a new axis.
-
-    Args: as `torch.nn.MarginRankingLoss`.
-
-    Raises:
-        DimensionError: at a call that does not fit.
-    """
+    """`torch.nn.MarginRankingLoss` of three tensors of one shape, or that broadcast without a new axis."""
 
 
 @declares(
@@ -373,13 +259,7 @@ class MarginRankingLoss(Layer, torch.nn.MarginRankingLoss):
     output=_SCALAR,
 )
 class TripletMarginLoss(Layer, torch.nn.TripletMarginLoss):
-    """`torch.nn.TripletMarginLoss` of three tensors of one shape, or that broadcast without a new axis.
-
-    Args: as `torch.nn.TripletMarginLoss`.
-
-    Raises:
-        DimensionError: at a call that does not fit.
-    """
+    """`torch.nn.TripletMarginLoss` of three tensors of one shape, or that broadcast without a new axis."""
 
 
 @declares(
@@ -394,11 +274,6 @@ class TripletMarginWithDistanceLoss(Layer, torch.nn.TripletMarginWithDistanceLos
     """`torch.nn.TripletMarginWithDistanceLoss` of three tensors with as many axes.
 
     Which sizes fit is a given distance's to say; without one they are as `TripletMarginLoss` takes them.
-
-    Args: as `torch.nn.TripletMarginWithDistanceLoss`.
-
-    Raises:
-        DimensionError: at a call whose tensors have not as many axes, or do not fit torch's own distance.
     """
 
     @property
@@ -453,9 +328,4 @@ class CTCLoss(Layer, torch.nn.CTCLoss):
     """`torch.nn.CTCLoss`: `(time, batch, classes)`, targets `(batch, length)` or end to end, two `(batch,)` of lengths.
 
     Without batch: `(time, classes)`, and one target. Lengths may be tensors, lists or tuples.
-
-    Args: as `torch.nn.CTCLoss`.
-
-    Raises:
-        DimensionError: at a call that does not fit, or whose lengths are not those of what they measure.
     """

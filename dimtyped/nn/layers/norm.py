@@ -61,14 +61,7 @@ class _OfChannels(Layer):
     refuses=too_few_for_batch,
 )
 class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d`, checked by name: `(batch, channels)` or `(batch, channels, length)`.
-
-    Args: as `torch.nn.BatchNorm1d`; `num_features` may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.BatchNorm1d`, checked by name: `(batch, channels)` or `(batch, channels, length)`."""
 
 
 @declares(
@@ -84,14 +77,7 @@ class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
     refuses=too_few_for_batch,
 )
 class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d`, checked by name: `(batch, channels, height, width)`.
-
-    Args: as `torch.nn.BatchNorm2d`; `num_features` may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.BatchNorm2d`, checked by name: `(batch, channels, height, width)`."""
 
 
 @declares(
@@ -107,14 +93,7 @@ class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
     refuses=too_few_for_batch,
 )
 class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
-    """`torch.nn.BatchNorm3d`, checked by name: `(batch, channels, depth, height, width)`.
-
-    Args: as `torch.nn.BatchNorm3d`; `num_features` may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.BatchNorm3d`, checked by name: `(batch, channels, depth, height, width)`."""
 
 
 @declares(
@@ -128,14 +107,7 @@ class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
     refuses=too_few_for_batch,
 )
 class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
-    """`torch.nn.SyncBatchNorm`, checked by name: `(batch, channels, ...)`.
-
-    Args: as `torch.nn.SyncBatchNorm`; `num_features` may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.SyncBatchNorm`, checked by name: `(batch, channels, ...)`."""
 
     @classmethod
     def convert_sync_batchnorm(cls, module: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
@@ -162,14 +134,7 @@ class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
     refuses=too_few_in_space,
 )
 class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
-    """`torch.nn.InstanceNorm1d`, checked by name: `(batch, channels, length)`, or without batch.
-
-    Args: as `torch.nn.InstanceNorm1d`; `num_features` may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.InstanceNorm1d`, checked by name: `(batch, channels, length)`, or without batch."""
 
 
 @declares(
@@ -186,14 +151,7 @@ class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
     refuses=too_few_in_space,
 )
 class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
-    """`torch.nn.InstanceNorm2d`, checked by name: `(batch, channels, height, width)`, or without batch.
-
-    Args: as `torch.nn.InstanceNorm2d`; `num_features` may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.InstanceNorm2d`, checked by name: `(batch, channels, height, width)`, or without batch."""
 
 
 @declares(
@@ -210,14 +168,7 @@ class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
     refuses=too_few_in_space,
 )
 class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
-    """`torch.nn.InstanceNorm3d`, checked by name: `(batch, channels, depth, height, width)`, or without batch.
-
-    Args: as `torch.nn.InstanceNorm3d`; `num_features` may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose channels are others, where the layer has parameters or statistics.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.InstanceNorm3d`, checked by name: `(batch, channels, depth, height, width)`, or without batch."""
 
 
 # Over groups of channels ----------------------------------------------------------------------------------------------
@@ -234,15 +185,7 @@ class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
     refuses=odd_groups,
 )
 class GroupNorm(Layer, torch.nn.GroupNorm):
-    """`torch.nn.GroupNorm`, checked by name: `(batch, channels, ...)`.
-
-    Args: as `torch.nn.GroupNorm`; `num_channels` may be a Dim.
-
-    Raises:
-        DeclarationError: at construction, channels that the groups do not divide.
-        DimensionError: at a call whose channels are others, where the layer has parameters.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.GroupNorm`, checked by name: `(batch, channels, ...)`."""
 
     def extra_repr(self) -> str:
         """Torch's text, with `num_groups` named where dimensions are."""
@@ -276,7 +219,7 @@ class _OfFeatures(Layer):
 
 
 def _other_axes(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
-    """The axes before the last that do not fit, which torch alone looks at."""
+    """Axes before the last that are not those of `normalized_shape`."""
     wanted = layer.normalized_shape
     argument = "x" if isinstance(layer, torch.nn.RMSNorm) else "input"
     if input.dim() < len(wanted):
@@ -300,12 +243,6 @@ def _other_axes(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's n
 class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
     """`torch.nn.LayerNorm`, checked by name: `(..., features)`.
 
-    Args: as `torch.nn.LayerNorm`; `normalized_shape` may be a Dim, or hold some.
-
-    Raises:
-        DimensionError: at a call whose last axes are others.
-        TyingError: at the assignment of a parameter of the wrong shape.
-
     Example:
         >>> from dimtyped import dims, nn
         >>> embed, = dims(embed=128)
@@ -325,11 +262,4 @@ class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
     check_after_error=ALWAYS,
 )
 class RMSNorm(_OfFeatures, torch.nn.RMSNorm):
-    """`torch.nn.RMSNorm`, checked by name: `(..., features)`.
-
-    Args: as `torch.nn.RMSNorm`; `normalized_shape` may be a Dim, or hold some.
-
-    Raises:
-        DimensionError: at a call whose last axes are others.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.RMSNorm`, checked by name: `(..., features)`."""

@@ -72,13 +72,7 @@ def _to_one(axes: int) -> dict[str, Any]:
 
 @declares(**_pool(1))
 class MaxPool1d(Layer, torch.nn.MaxPool1d):
-    """`torch.nn.MaxPool1d` of `(batch, channels, length)`, or without batch.
-
-    Args: as `torch.nn.MaxPool1d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
-    """
+    """`torch.nn.MaxPool1d` of `(batch, channels, length)`, or without batch."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., Any]  # with return_indices, a pair
@@ -86,13 +80,7 @@ class MaxPool1d(Layer, torch.nn.MaxPool1d):
 
 @declares(**_pool(2))
 class MaxPool2d(Layer, torch.nn.MaxPool2d):
-    """`torch.nn.MaxPool2d` of `(batch, channels, height, width)`, or without batch.
-
-    Args: as `torch.nn.MaxPool2d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
-    """
+    """`torch.nn.MaxPool2d` of `(batch, channels, height, width)`, or without batch."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., Any]  # with return_indices, a pair
@@ -100,13 +88,7 @@ class MaxPool2d(Layer, torch.nn.MaxPool2d):
 
 @declares(**_pool(3))
 class MaxPool3d(Layer, torch.nn.MaxPool3d):
-    """`torch.nn.MaxPool3d` of `(batch, channels, depth, height, width)`, or without batch.
-
-    Args: as `torch.nn.MaxPool3d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
-    """
+    """`torch.nn.MaxPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., Any]  # with return_indices, a pair
@@ -114,79 +96,37 @@ class MaxPool3d(Layer, torch.nn.MaxPool3d):
 
 @declares(**_pool(1))
 class AvgPool1d(Layer, torch.nn.AvgPool1d):
-    """`torch.nn.AvgPool1d` of `(batch, channels, length)`, or without batch.
-
-    Args: as `torch.nn.AvgPool1d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
-    """
+    """`torch.nn.AvgPool1d` of `(batch, channels, length)`, or without batch."""
 
 
 @declares(**_pool(2))
 class AvgPool2d(Layer, torch.nn.AvgPool2d):
-    """`torch.nn.AvgPool2d` of `(batch, channels, height, width)`, or without batch.
-
-    Args: as `torch.nn.AvgPool2d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
-    """
+    """`torch.nn.AvgPool2d` of `(batch, channels, height, width)`, or without batch."""
 
 
 @declares(**_pool(3))
 class AvgPool3d(Layer, torch.nn.AvgPool3d):
-    """`torch.nn.AvgPool3d` of `(batch, channels, depth, height, width)`, or without batch.
-
-    Args: as `torch.nn.AvgPool3d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
-    """
+    """`torch.nn.AvgPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 
 
 @declares(**_pool(1))
 class LPPool1d(Layer, torch.nn.LPPool1d):
-    """`torch.nn.LPPool1d` of `(batch, channels, length)`, or without batch.
-
-    Args: as `torch.nn.LPPool1d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
-    """
+    """`torch.nn.LPPool1d` of `(batch, channels, length)`, or without batch."""
 
 
 @declares(**_pool(2))
 class LPPool2d(Layer, torch.nn.LPPool2d):
-    """`torch.nn.LPPool2d` of `(batch, channels, height, width)`, or without batch.
-
-    Args: as `torch.nn.LPPool2d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
-    """
+    """`torch.nn.LPPool2d` of `(batch, channels, height, width)`, or without batch."""
 
 
 @declares(**_pool(3))
 class LPPool3d(Layer, torch.nn.LPPool3d):
-    """`torch.nn.LPPool3d` of `(batch, channels, depth, height, width)`, or without batch.
-
-    Args: as `torch.nn.LPPool3d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the window.
-    """
+    """`torch.nn.LPPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 
 
 @declares(**_adaptive(1))
 class AdaptiveMaxPool1d(Layer, torch.nn.AdaptiveMaxPool1d):
-    """`torch.nn.AdaptiveMaxPool1d` of `(batch, channels, length)`, or without batch.
-
-    Args: as `torch.nn.AdaptiveMaxPool1d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes.
-    """
+    """`torch.nn.AdaptiveMaxPool1d` of `(batch, channels, length)`, or without batch."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., Any]  # with return_indices, a pair
@@ -194,13 +134,7 @@ class AdaptiveMaxPool1d(Layer, torch.nn.AdaptiveMaxPool1d):
 
 @declares(**_adaptive(2))
 class AdaptiveMaxPool2d(Layer, torch.nn.AdaptiveMaxPool2d):
-    """`torch.nn.AdaptiveMaxPool2d` of `(batch, channels, height, width)`, or without batch.
-
-    Args: as `torch.nn.AdaptiveMaxPool2d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes.
-    """
+    """`torch.nn.AdaptiveMaxPool2d` of `(batch, channels, height, width)`, or without batch."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., Any]  # with return_indices, a pair
@@ -208,13 +142,7 @@ class AdaptiveMaxPool2d(Layer, torch.nn.AdaptiveMaxPool2d):
 
 @declares(**_adaptive(3))
 class AdaptiveMaxPool3d(Layer, torch.nn.AdaptiveMaxPool3d):
-    """`torch.nn.AdaptiveMaxPool3d` of `(batch, channels, depth, height, width)`, or without batch.
-
-    Args: as `torch.nn.AdaptiveMaxPool3d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes.
-    """
+    """`torch.nn.AdaptiveMaxPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., Any]  # with return_indices, a pair
@@ -222,46 +150,22 @@ class AdaptiveMaxPool3d(Layer, torch.nn.AdaptiveMaxPool3d):
 
 @declares(**_adaptive(1))
 class AdaptiveAvgPool1d(Layer, torch.nn.AdaptiveAvgPool1d):
-    """`torch.nn.AdaptiveAvgPool1d` of `(batch, channels, length)`, or without batch.
-
-    Args: as `torch.nn.AdaptiveAvgPool1d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes.
-    """
+    """`torch.nn.AdaptiveAvgPool1d` of `(batch, channels, length)`, or without batch."""
 
 
 @declares(**_adaptive(2), **_to_one(2))
 class AdaptiveAvgPool2d(Layer, torch.nn.AdaptiveAvgPool2d):
-    """`torch.nn.AdaptiveAvgPool2d` of `(batch, channels, height, width)`, or without batch.
-
-    Args: as `torch.nn.AdaptiveAvgPool2d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes.
-    """
+    """`torch.nn.AdaptiveAvgPool2d` of `(batch, channels, height, width)`, or without batch."""
 
 
 @declares(**_adaptive(3), **_to_one(3))
 class AdaptiveAvgPool3d(Layer, torch.nn.AdaptiveAvgPool3d):
-    """`torch.nn.AdaptiveAvgPool3d` of `(batch, channels, depth, height, width)`, or without batch.
-
-    Args: as `torch.nn.AdaptiveAvgPool3d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes.
-    """
+    """`torch.nn.AdaptiveAvgPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 
 
 @declares(**_adaptive(2, refuses=too_small_for_fraction))
 class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
-    """`torch.nn.FractionalMaxPool2d` of `(batch, channels, height, width)`, or without batch.
-
-    Args: as `torch.nn.FractionalMaxPool2d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the windows.
-    """
+    """`torch.nn.FractionalMaxPool2d` of `(batch, channels, height, width)`, or without batch."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., Any]  # with return_indices, a pair
@@ -269,13 +173,7 @@ class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
 
 @declares(**_adaptive(3, refuses=too_small_for_fraction))
 class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
-    """`torch.nn.FractionalMaxPool3d` of `(batch, channels, depth, height, width)`, or without batch.
-
-    Args: as `torch.nn.FractionalMaxPool3d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes, or one that is too short for the windows.
-    """
+    """`torch.nn.FractionalMaxPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., Any]  # with return_indices, a pair
@@ -297,13 +195,7 @@ _UNPOOLED = dict.fromkeys(("kernel_size", "stride", "padding"))
     refuses=empty(1),
 )
 class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
-    """`torch.nn.MaxUnpool1d` of what a `MaxPool1d` gave, and its indices.
-
-    Args: as `torch.nn.MaxUnpool1d`.
-
-    Raises:
-        DimensionError: at a call whose indices have another shape.
-    """
+    """`torch.nn.MaxUnpool1d` of what a `MaxPool1d` gave, and its indices."""
 
 
 @declares(
@@ -315,13 +207,7 @@ class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
     refuses=empty(2),
 )
 class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
-    """`torch.nn.MaxUnpool2d` of what a `MaxPool2d` gave, and its indices.
-
-    Args: as `torch.nn.MaxUnpool2d`.
-
-    Raises:
-        DimensionError: at a call whose indices have another shape.
-    """
+    """`torch.nn.MaxUnpool2d` of what a `MaxPool2d` gave, and its indices."""
 
 
 @declares(
@@ -333,10 +219,4 @@ class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
     refuses=empty(3),
 )
 class MaxUnpool3d(Layer, torch.nn.MaxUnpool3d):
-    """`torch.nn.MaxUnpool3d` of what a `MaxPool3d` gave, and its indices.
-
-    Args: as `torch.nn.MaxUnpool3d`.
-
-    Raises:
-        DimensionError: at a call whose indices have another shape.
-    """
+    """`torch.nn.MaxUnpool3d` of what a `MaxPool3d` gave, and its indices."""

@@ -163,14 +163,13 @@ def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial:
 class RNN(Recurrent, torch.nn.RNN):
     """`torch.nn.RNN`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`.
 
-    Args: as `torch.nn.RNN`, each size may be a Dim, and
+    Args:
         state_from: A recurrent layer whose final state this one is to start from. Default: any.
         initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
             a Parameter is learned. Default: zeros.
 
     Raises:
         StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
-        DimensionError: at a call that does not fit.
     """
 
     if TYPE_CHECKING:
@@ -221,14 +220,13 @@ class RNN(Recurrent, torch.nn.RNN):
 class GRU(Recurrent, torch.nn.GRU):
     """`torch.nn.GRU`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`, to the same of hidden.
 
-    Args: as `torch.nn.GRU`, each size may be a Dim, and
+    Args:
         state_from: A recurrent layer whose final state this one is to start from. Default: any.
         initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
             a Parameter is learned. Default: zeros.
 
     Raises:
         StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
-        DimensionError: at a call that does not fit.
 
     Example:
         >>> from dimtyped import dims, nn
@@ -283,14 +281,13 @@ class GRU(Recurrent, torch.nn.GRU):
 class LSTM(Recurrent, torch.nn.LSTM):
     """`torch.nn.LSTM`, checked by name; its state is `(h, c)`, h of width `proj_size` where there is one.
 
-    Args: as `torch.nn.LSTM`, each size may be a Dim, and
+    Args:
         state_from: A recurrent layer whose final state this one is to start from. Default: any.
         initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
             a Parameter is learned. Default: zeros.
 
     Raises:
         StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
-        DimensionError: at a call that does not fit.
     """
 
     if TYPE_CHECKING:

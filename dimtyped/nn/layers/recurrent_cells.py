@@ -33,14 +33,7 @@ def _parameters(gates: str) -> dict[str, str]:
     rank_error=RankError,
 )
 class RNNCell(Layer, torch.nn.RNNCell):
-    """`torch.nn.RNNCell`, checked by name: `(batch, embed), (batch, hidden) -> (batch, hidden)`, or without batch.
-
-    Args: as `torch.nn.RNNCell`; each size may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose input or state does not fit.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.RNNCell`, checked by name: `(batch, embed), (batch, hidden) -> (batch, hidden)`, or without batch."""
 
 
 @declares(
@@ -54,12 +47,6 @@ class RNNCell(Layer, torch.nn.RNNCell):
 )
 class GRUCell(Layer, torch.nn.GRUCell):
     """`torch.nn.GRUCell`, checked by name: `(batch, embed), (batch, hidden) -> (batch, hidden)`, or without batch.
-
-    Args: as `torch.nn.GRUCell`; each size may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose input or state does not fit.
-        TyingError: at the assignment of a parameter of the wrong shape.
 
     Example:
         >>> from dimtyped import dims, nn
@@ -84,14 +71,7 @@ class GRUCell(Layer, torch.nn.GRUCell):
     rank_error=RankError,
 )
 class LSTMCell(Layer, torch.nn.LSTMCell):
-    """`torch.nn.LSTMCell`, checked by name; its state is a pair `(h, c)`, each `(batch, hidden)`, or without batch.
-
-    Args: as `torch.nn.LSTMCell`; each size may be a Dim.
-
-    Raises:
-        DimensionError: at a call whose input, h or c does not fit.
-        TyingError: at the assignment of a parameter of the wrong shape.
-    """
+    """`torch.nn.LSTMCell`, checked by name; its state is a pair `(h, c)`, each `(batch, hidden)`, or without batch."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., tuple[Tensor, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone

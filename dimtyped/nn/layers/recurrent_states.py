@@ -180,7 +180,6 @@ class StateBridge(Layer, _Bridge):
 
     Raises:
         StateError: one of the two is no recurrent layer.
-        DimensionError: at a call whose state is not the source's.
 
     Example:
         >>> import torch

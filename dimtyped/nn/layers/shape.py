@@ -29,13 +29,7 @@ def _has_no_axis(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's 
 
 @declares(inputs={"input": _ANY}, output=_ANY, refuses=_has_no_axis)
 class Flatten(Layer, torch.nn.Flatten):
-    """`torch.nn.Flatten` of any tensor that has the axes from `start_dim` to `end_dim`.
-
-    Args: as `torch.nn.Flatten`.
-
-    Raises:
-        DimensionError: at a call with too few axes; also an IndexError, as torch's.
-    """
+    """`torch.nn.Flatten` of any tensor that has the axes from `start_dim` to `end_dim`."""
 
 
 def _does_not_split(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
@@ -53,13 +47,7 @@ def _does_not_split(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch
 
 @declares(inputs={"input": _ANY}, output=_ANY, refuses=_does_not_split)
 class Unflatten(Layer, torch.nn.Unflatten):
-    """`torch.nn.Unflatten` of any tensor whose axis `dim` has the size of all the new ones together.
-
-    Args: as `torch.nn.Unflatten`.
-
-    Raises:
-        DimensionError: at a call whose axis has another size, or is not there.
-    """
+    """`torch.nn.Unflatten` of any tensor whose axis `dim` has the size of all the new ones together."""
 
 
 def _does_not_shuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
@@ -74,13 +62,7 @@ def _does_not_shuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # tor
     refuses=_does_not_shuffle,
 )
 class PixelShuffle(Layer, torch.nn.PixelShuffle):
-    """`torch.nn.PixelShuffle` of `(..., channels, height, width)`; the channels are a multiple of the factor's square.
-
-    Args: as `torch.nn.PixelShuffle`.
-
-    Raises:
-        DimensionError: at a call with too few axes, or whose channels do not divide.
-    """
+    """`torch.nn.PixelShuffle` of `(..., channels, height, width)`; the channels are a multiple of the factor's square."""
 
 
 def _does_not_unshuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
@@ -95,13 +77,7 @@ def _does_not_unshuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # t
     refuses=_does_not_unshuffle,
 )
 class PixelUnshuffle(Layer, torch.nn.PixelUnshuffle):
-    """`torch.nn.PixelUnshuffle` of `(..., channels, height, width)`; height and width are multiples of the factor.
-
-    Args: as `torch.nn.PixelUnshuffle`.
-
-    Raises:
-        DimensionError: at a call with too few axes, or whose height or width does not divide.
-    """
+    """`torch.nn.PixelUnshuffle` of `(..., channels, height, width)`; height and width are multiples of the factor."""
 
 
 def _has_no_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
@@ -115,13 +91,7 @@ def _has_no_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch'
     refuses=_has_no_groups,
 )
 class ChannelShuffle(Layer, torch.nn.ChannelShuffle):
-    """`torch.nn.ChannelShuffle` of `(batch, channels, ...)`; the channels are a multiple of the groups.
-
-    Args: as `torch.nn.ChannelShuffle`.
-
-    Raises:
-        DimensionError: at a call with too few axes, or whose channels do not divide.
-    """
+    """`torch.nn.ChannelShuffle` of `(batch, channels, ...)`; the channels are a multiple of the groups."""
 
 
 def _has_wrong_rank(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
@@ -136,32 +106,14 @@ def _has_wrong_rank(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch
 
 @declares(inputs={"input": _ANY}, output=_ANY, refuses=_has_wrong_rank)
 class Upsample(Layer, torch.nn.Upsample):
-    """`torch.nn.Upsample` of `(batch, channels, ...)` with as many spatial axes as the mode and the sizes are for.
-
-    Args: as `torch.nn.Upsample`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes; also a ValueError or NotImplementedError, as torch's.
-    """
+    """`torch.nn.Upsample` of `(batch, channels, ...)` with as many spatial axes as the mode and the sizes are for."""
 
 
 @declares(inputs={"input": _ANY}, output=_ANY, refuses=_has_wrong_rank)
 class UpsamplingNearest2d(Layer, torch.nn.UpsamplingNearest2d):
-    """`torch.nn.UpsamplingNearest2d` of `(batch, channels, height, width)`.
-
-    Args: as `torch.nn.UpsamplingNearest2d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes; also a ValueError or NotImplementedError, as torch's.
-    """
+    """`torch.nn.UpsamplingNearest2d` of `(batch, channels, height, width)`."""
 
 
 @declares(inputs={"input": _ANY}, output=_ANY, refuses=_has_wrong_rank)
 class UpsamplingBilinear2d(Layer, torch.nn.UpsamplingBilinear2d):
-    """`torch.nn.UpsamplingBilinear2d` of `(batch, channels, height, width)`.
-
-    Args: as `torch.nn.UpsamplingBilinear2d`.
-
-    Raises:
-        DimensionError: at a call with more or fewer axes; also a ValueError or NotImplementedError, as torch's.
-    """
+    """`torch.nn.UpsamplingBilinear2d` of `(batch, channels, height, width)`."""

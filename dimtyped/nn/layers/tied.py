@@ -54,7 +54,6 @@ class TiedDecoder(Layer, _TiedOutput):
 
     Raises:
         TyingError: `embedding` is no embedding, or hidden is not its width and `project` is False.
-        DimensionError: at a call whose last axis is not hidden.
 
     References:
         Press and Wolf, Using the Output Embedding to Improve Language Models, 2017 (arXiv:1608.05859).

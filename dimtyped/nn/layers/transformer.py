@@ -119,15 +119,9 @@ class _Stack(_OfAttention):
 class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):
     """`torch.nn.TransformerEncoderLayer`, checked by name: `(source, batch, embed)`, or with `batch_first`, or without batch.
 
-    Args: as `torch.nn.TransformerEncoderLayer`; each size may be a Dim.
-
     Shape:
         src_mask: `(source, source)` or `(batch*heads, source, source)`.
         src_key_padding_mask: `(batch, source)`.
-
-    Raises:
-        DeclarationError: at construction, a width that the heads do not divide.
-        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
     """
 
 
@@ -146,18 +140,12 @@ class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):
 class TransformerDecoderLayer(_OfAttention, torch.nn.TransformerDecoderLayer):
     """`torch.nn.TransformerDecoderLayer`, checked by name: a target, and the memory that it looks at.
 
-    Args: as `torch.nn.TransformerDecoderLayer`; each size may be a Dim.
-
     Shape:
         tgt: `(target, batch, embed)`, with `batch_first` `(batch, target, embed)`, or without batch.
         memory: the same of `source`.
         tgt_mask: `(target, target)` or `(batch*heads, target, target)`.
         memory_mask: `(target, source)` or `(batch*heads, target, source)`.
         tgt_key_padding_mask, memory_key_padding_mask: `(batch, target)` and `(batch, source)`.
-
-    Raises:
-        DeclarationError: at construction, a width that the heads do not divide.
-        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
     """
 
 
@@ -170,13 +158,7 @@ class TransformerDecoderLayer(_OfAttention, torch.nn.TransformerDecoderLayer):
     error=DimensionAssertionError,
 )
 class TransformerEncoder(_Stack, torch.nn.TransformerEncoder):
-    """`torch.nn.TransformerEncoder`, checked by name as its layers are; see `TransformerEncoderLayer`.
-
-    Args: as `torch.nn.TransformerEncoder`.
-
-    Raises:
-        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
-    """
+    """`torch.nn.TransformerEncoder`, checked by name as its layers are; see `TransformerEncoderLayer`."""
 
 
 @declares(
@@ -190,13 +172,7 @@ class TransformerEncoder(_Stack, torch.nn.TransformerEncoder):
     error=DimensionAssertionError,
 )
 class TransformerDecoder(_Stack, torch.nn.TransformerDecoder):
-    """`torch.nn.TransformerDecoder`, checked by name as its layers are; see `TransformerDecoderLayer`.
-
-    Args: as `torch.nn.TransformerDecoder`.
-
-    Raises:
-        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
-    """
+    """`torch.nn.TransformerDecoder`, checked by name as its layers are; see `TransformerDecoderLayer`."""
 
 
 @declares(
@@ -227,8 +203,6 @@ class Transformer(Layer, torch.nn.Transformer):
     The stacks that it makes, and their layers, are typed too. With a `custom_encoder` or `custom_decoder` that is no
     stack of torch's, torch alone decides what fits.
 
-    Args: as `torch.nn.Transformer`; each size may be a Dim.
-
     Shape:
         src: `(source, batch, embed)`, with `batch_first` `(batch, source, embed)`, or without batch.
         tgt: the same of `target`.
@@ -236,10 +210,6 @@ class Transformer(Layer, torch.nn.Transformer):
             every head: `(batch*heads, ...)`.
         src_key_padding_mask, tgt_key_padding_mask, memory_key_padding_mask: `(batch, source)`, `(batch, target)` and
             `(batch, source)`.
-
-    Raises:
-        DeclarationError: at construction, a width that the heads do not divide.
-        DimensionError: at a call that does not fit; also an AssertionError, as torch's.
     """
 
     def _reset_parameters(self) -> None:
