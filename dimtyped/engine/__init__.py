@@ -1,5 +1,6 @@
 """A signature as straight-line Python that checks a call; the reference engine beside it; the decorator."""
 
+from dimtyped.engine import ipython as ipython
 from dimtyped.engine.assertions import assert_dims as assert_dims
 from dimtyped.engine.checked_function import CheckedFunction as CheckedFunction
 from dimtyped.engine.codegen import CheckCodegen as CheckCodegen

@@ -50,6 +50,12 @@ def register(wrapper: types.CodeType, inside: tuple[types.CodeType, ...]) -> Non
         code_objects.update(id(code) for code in inside)
 
 
+def register_copy(code: types.CodeType, copy: types.CodeType) -> None:
+    """Notes that a copy of a code object keeps names where the code does."""
+    if id(code) in wrappers:
+        wrappers.add(id(copy))
+
+
 def wrapper_around(frame: types.FrameType) -> types.FrameType | None:
     """The frame of the typed call whose body runs in this frame, where more than `EXPORTER` lies between."""
     outer = frame.f_back

@@ -44,6 +44,7 @@ from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, VALUES, code_objects_of
 from dimtyped.engine.compiler import MISSING, PREFIX, Compiled, Missing, compile_check, is_marked
 from dimtyped.engine.recheck import ambiguous, is_ambiguous
 from dimtyped.engine.reference_calls import REFERENCE_CALLS, check_arguments, check_result
+from dimtyped.engine.reloading import has_name
 from dimtyped.engine.wrapper import install_code, wrapper_globals
 from dimtyped.errors import DimensionError
 from dimtyped.names import ATTRIBUTE, Scope, resync, scope_key_names, scope_of, twin_of
@@ -183,9 +184,7 @@ class CheckedFunction:
         if code is None:
             self.call = self._by_reference()
         elif replace and isinstance(self.wrapper, types.FunctionType):
-            if (
-                f"{PREFIX}function" not in self.wrapper.__globals__
-            ):  # cloudpickle leaves out what the stub does not name
+            if not has_name(self.wrapper, f"{PREFIX}function"):  # cloudpickle leaves out what the stub does not name
                 self.wrapper.__globals__.update(wrapper_globals(self))
             install_code(self.wrapper, code)
             self.call = self.wrapper

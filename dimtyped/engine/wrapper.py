@@ -25,6 +25,7 @@ from dimtyped.engine.recheck import (
     translate_error,
     unevaluable,
 )
+from dimtyped.engine.reloading import install, make_wrapper
 from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.names import Scope, scope_of
 from dimtyped.runtime import at_trace_time, is_tracing, restart_trace, running_modules
@@ -40,11 +41,7 @@ _COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
 def wrap(entry: CheckedFunction) -> types.FunctionType:
     """The wrapper of an entry: a plain function that compiles the check at its first call and becomes it."""
     function = entry.function
-    template = _STUBS[function_kind_of(function)]
-    name: str = getattr(function, "__name__", "call")
-    # code of its own: TorchDynamo keeps what it compiled by code object, and would take one wrapper for another
-    code = template.__code__.replace(co_name=name, co_qualname=getattr(function, "__qualname__", name))
-    wrapper = types.FunctionType(code, wrapper_globals(entry), name)
+    wrapper = make_wrapper(_stub_code(function), wrapper_globals(entry), function)
     entry.wrapper = wrapper
     for attribute in _COPIED:
         setattr(wrapper, attribute, getattr(function, attribute, None))
@@ -53,6 +50,23 @@ def wrap(entry: CheckedFunction) -> types.FunctionType:
     wrapper.__dict__.update(kept, __wrapped__=function, **{MARK: entry})
     _copy_annotations(function, wrapper)
     return wrapper
+
+
+def _stub_code(function: Any) -> types.CodeType:
+    """Code of its own: TorchDynamo keeps what it compiled by code object, and would take one wrapper for another."""
+    name: str = getattr(function, "__name__", "call")
+    template = _STUBS[function_kind_of(function)]
+    return template.__code__.replace(co_name=name, co_qualname=getattr(function, "__qualname__", name))
+
+
+def reset(entry: CheckedFunction) -> None:
+    """Forgets the check of a function that has changed: the next call compiles it anew."""
+    state = entry.__getstate__()
+    entry.__dict__.clear()
+    entry.__dict__.update(state)
+    install(entry.wrapper, _stub_code(entry.function), wrapper_globals(entry), (None, None))
+    for attribute in ("__doc__", "__annotations__"):
+        setattr(entry.wrapper, attribute, getattr(entry.function, attribute))
 
 
 def _copy_annotations(function: Any, wrapper: types.FunctionType) -> None:
@@ -166,13 +180,10 @@ _HELPERS: dict[str, Any] = {
 
 def install_code(function: types.FunctionType, compiled: Compiled) -> None:
     """Gives a function the compiled check's code. Defaults go first: a call between the two finds them."""
-    function.__globals__.update(compiled.constants)
+    names = dict(compiled.constants)
     if compiled.exporter is not None:
-        exporter = types.FunctionType(compiled.exporter, function.__globals__, EXPORTER)
-        function.__globals__[EXPORTER] = exporter
-    function.__defaults__ = compiled.defaults
-    function.__kwdefaults__ = compiled.keyword_defaults  # type: ignore[assignment]
-    function.__code__ = compiled.code
+        names[EXPORTER] = types.FunctionType(compiled.exporter, function.__globals__, EXPORTER)
+    install(function, compiled.code, names, (compiled.defaults, compiled.keyword_defaults))
 
 
 # The code that a wrapper has until its first call ---------------------------------------------------------------------

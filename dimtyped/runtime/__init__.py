@@ -24,6 +24,7 @@ from dimtyped.runtime.dynamic_classes import (
     without_mixin as without_mixin,
 )
 from dimtyped.runtime.frames import locals_of as locals_of
+from dimtyped.runtime.import_hooks import when_imported as when_imported
 from dimtyped.runtime.tracing import (
     at_trace_time as at_trace_time,
     eagerly as eagerly,

@@ -1,0 +1,37 @@
+"""IPython's `%autoreload`, which gives a function that it knows the code of a new definition, decorators left out.
+
+It does so to what it finds under the function's name: the wrapper. The new code belongs in the user's function, and
+the wrapper's check is then made anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from typing import Any
+
+from dimtyped.engine.wrapper import MARK, reset
+from dimtyped.runtime import when_imported
+
+
+def _patch_checked_functions(module: types.ModuleType) -> None:
+    patching: Any = module.DeduperReloaderPatchingMixin
+    patch = patching.patch_function.__func__
+
+    @functools.wraps(patch)
+    def patch_function(cls: Any, to_patch_to: Any, to_patch_from: Any, is_method: bool) -> None:
+        checked, new = getattr(to_patch_to, MARK, None), getattr(to_patch_from, MARK, None)
+        if checked is None:
+            patch(cls, to_patch_to, to_patch_from, is_method)
+            return
+        source = to_patch_from if new is None else new.function
+        patch(cls, checked.function, source, is_method)
+        checked.function.__annotations__ = source.__annotations__
+        if new is not None:
+            checked.names, checked.fixed = new.names, new.fixed
+        reset(checked)
+
+    patching.patch_function = classmethod(patch_function)
+
+
+when_imported("IPython.extensions.deduperreload.deduperreload_patching", _patch_checked_functions)

@@ -1,0 +1,91 @@
+"""Wrappers of a function that is defined again, as `importlib.reload` and IPython's `%autoreload` do.
+
+A reloader gives the functions that others still hold the new code: `old.__code__ = new.__code__`. Their globals stay.
+So a wrapper shares its globals with the earlier wrappers of the same function, and finds its own under names that
+no other has: its code then means the same in each of them.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from dimtyped.engine.call_names import register_copy
+from dimtyped.engine.compiler import PREFIX
+
+_versions: dict[tuple[str, str], weakref.WeakSet[types.FunctionType]] = {}
+_VERSION = re.compile(r"__v\d+$")
+
+
+def make_wrapper(code: types.CodeType, names: Mapping[str, Any], function: Any) -> types.FunctionType:
+    """A wrapper of `function` with this code and these globals."""
+    key = _key_of(function)
+    if key is None:
+        return types.FunctionType(code, dict(names))
+    others = _versions.setdefault(key, weakref.WeakSet())
+    former = next((other for other in others if _is_defined_again(other, function)), None)
+    if former is None:
+        wrapper = types.FunctionType(code, dict(names))
+    else:
+        version = f"__v{len(former.__globals__)}"  # each version adds some
+        former.__globals__.update(_renamed(names, version))
+        wrapper = types.FunctionType(_with_version(code, version), former.__globals__)
+    others.add(wrapper)
+    return wrapper
+
+
+def install(wrapper: types.FunctionType, code: types.CodeType, names: Mapping[str, Any], defaults: Any) -> None:
+    """Gives a wrapper other code, defaults and further globals; also earlier ones that a reloader has made the same.
+
+    The defaults come before the code: a call between the two finds them.
+    """
+    version = _version_of(wrapper)
+    for value in names.values():
+        if isinstance(value, types.FunctionType) and value.__globals__ is wrapper.__globals__:  # the exporter of names
+            value.__code__ = _with_version(value.__code__, version)
+    wrapper.__globals__.update(_renamed(names, version))
+    same = [other for other in _versions.get(_key_of(wrapper) or ("", ""), ()) if other.__code__ is wrapper.__code__]
+    for each in (wrapper, *same):
+        each.__defaults__, each.__kwdefaults__ = defaults
+        each.__code__ = _with_version(code, version)
+
+
+def has_name(wrapper: types.FunctionType, name: str) -> bool:
+    """Whether the wrapper's globals have this name."""
+    return f"{name}{_version_of(wrapper)}" in wrapper.__globals__
+
+
+def _version_of(wrapper: types.FunctionType) -> str:
+    """What the wrapper's globals have at the end of their names: nothing, where the function was defined once."""
+    found = (_VERSION.search(name) for name in wrapper.__code__.co_names if name.startswith(PREFIX))
+    return next((match.group() for match in found if match), "")
+
+
+def _key_of(function: Any) -> tuple[str, str] | None:
+    """The place where a reloader finds the function; None for one that is made inside another."""
+    name: str = getattr(function, "__qualname__", "<locals>")
+    return None if "<locals>" in name else (function.__module__, name)
+
+
+def _is_defined_again(wrapper: types.FunctionType, function: Any) -> bool:
+    """Whether the wrapper stands for another definition: of one definition there may be any number of wrappers."""
+    code = getattr(getattr(wrapper, "__wrapped__", None), "__code__", None)
+    return code is not getattr(function, "__code__", None)
+
+
+def _renamed(names: Mapping[str, Any], version: str) -> dict[str, Any]:
+    return {f"{name}{version}" if name.startswith(PREFIX) else name: value for name, value in names.items()}
+
+
+def _with_version(code: types.CodeType, version: str) -> types.CodeType:
+    """The code, and all code inside, with the version at the end of our names."""
+    if not version:
+        return code
+    inside = [_with_version(c, version) if isinstance(c, types.CodeType) else c for c in code.co_consts]
+    names = [f"{name}{version}" if name.startswith(PREFIX) else name for name in code.co_names]
+    made = code.replace(co_names=tuple(names), co_consts=tuple(inside))
+    register_copy(code, made)
+    return made

@@ -1,0 +1,81 @@
+"""`%autoreload 2` of IPython on a module with typed functions, methods, dataclasses and annotated forwards."""
+
+import os
+import sys
+
+import pytest
+
+pytest.importorskip("IPython", reason="IPython is in the extra `ecosystem`")
+
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from tests.engine.test_reloading import SOURCE
+
+USE = """
+import torch
+from dimtyped import DimensionError
+import {name} as library
+from {name} import scaled, Pair
+x = torch.ones(2, 3)
+box, net = library.Box(), library.Net()
+"""
+CALLS = {
+    "function": "library.scaled(x)",
+    "imported function": "scaled(x)",
+    "asserting function": "library.asserted(x)",
+    "method": "box.method(x)",
+    "dataclass": "library.Pair(x, x).total()",
+    "imported dataclass": "Pair(x, x).total()",
+    "module": "net(x)",
+    "new module": "library.Net()(x)",
+}
+WRONG = ("library.scaled(x[0])", "box.method(x[0])", "net(x[0])", "library.Pair(x, x[0])")
+
+
+@pytest.fixture
+def shell():
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    made = InteractiveShell.instance(config=config)
+    made.run_cell("%load_ext autoreload\n%autoreload 2")
+    yield made
+    made.run_cell("%autoreload 0")
+    InteractiveShell.clear_instance()
+
+
+class _Edited:
+    """A module that is edited between the cells."""
+
+    def __init__(self, folder, name):
+        self.path, self.edits = folder / f"{name}.py", 0
+
+    def write(self, value, note=""):
+        self.path.write_text(SOURCE.format(value=value, axis="width") + note)
+        self.edits += 1
+        os.utime(self.path, (self.path.stat().st_mtime + 10 * self.edits,) * 2)
+
+
+def _value(shell, call):
+    ran = shell.run_cell(f"found = float({call}.flatten()[0])", store_history=False)
+    ran.raise_error()
+    return shell.user_ns["found"]
+
+
+@pytest.mark.parametrize("called", [True, False], ids=["called before", "not called before"])
+@pytest.mark.parametrize("note", ["", "VALUE = {value}\n"], ids=["bodies alone change", "a constant changes too"])
+def test_every_edit_is_what_runs(shell, tmp_path, monkeypatch, called, note):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"of_notebook_{called}_{bool(note)}"
+    edited = _Edited(tmp_path, name)
+    edited.write(1.0)
+    shell.run_cell(USE.format(name=name), store_history=False).raise_error()
+    if called:
+        assert {call: _value(shell, text) for call, text in CALLS.items()} == dict.fromkeys(CALLS, 1.0)
+    for value in (2.0, 3.0, 4.0):
+        edited.write(value, note.format(value=value))
+        assert {call: _value(shell, text) for call, text in CALLS.items()} == dict.fromkeys(CALLS, value)
+        for call in WRONG:
+            assert type(shell.run_cell(call, store_history=False).error_in_exec).__name__ == "DimensionError", call
+    sys.modules.pop(name)

@@ -1,0 +1,143 @@
+"""Functions that a reloader gives the code of a new definition, as IPython's `%autoreload` does."""
+
+import importlib
+import sys
+import types
+
+import pytest
+import torch
+
+from dimtyped import DimensionError
+
+SOURCE = """
+import dataclasses
+import torch
+from torch import Tensor
+from jaxtyping import Float
+from dimtyped import assert_dims, nn, typed
+
+@typed
+def scaled(x: Float[Tensor, "batch width"], by: float = {value}) -> Float[Tensor, "batch width"]:
+    return torch.ones_like(x) * by
+
+@typed
+def asserted(x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch"]:
+    rows = assert_dims(x[:, 0], Float[Tensor, "batch"])
+    return torch.ones_like(rows) * {value}
+
+class Box:
+    @typed
+    def method(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        return torch.ones_like(x) * {value}
+
+@typed
+@dataclasses.dataclass
+class Pair:
+    x: Float[Tensor, "batch width"]
+    y: Float[Tensor, "batch {axis}"]
+    def total(self) -> Float[Tensor, "batch width"]:
+        return torch.ones_like(self.x) * {value}
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        return torch.ones_like(x) * {value}
+
+made_on_import = Net()
+called_on_import = scaled(torch.ones(1, 1))
+"""
+_ATTRIBUTES = ("__code__", "__defaults__", "__doc__", "__dict__", "__kwdefaults__", "__annotations__")
+X = torch.ones(2, 3)
+
+
+def _give(old: object, new: object) -> None:
+    """What reloaders do to what is held of the old definition: functions in place, classes member by member."""
+    if isinstance(old, types.FunctionType) and isinstance(new, types.FunctionType):
+        for name in _ATTRIBUTES:
+            setattr(old, name, getattr(new, name))
+    elif isinstance(old, type) and isinstance(new, type):
+        for name, member in list(vars(old).items()):
+            if isinstance(member, types.FunctionType):
+                _give(member, vars(new)[name])
+
+
+class _Library:
+    """A module that is edited and reloaded, and what its user has imported from it at first."""
+
+    def __init__(self, folder, monkeypatch, name):
+        self.path = folder / f"{name}.py"
+        self.write(1.0)
+        monkeypatch.syspath_prepend(str(folder))
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        self.module = importlib.import_module(name)
+        self.held = dict(vars(self.module))
+        self.box, self.net = self.module.Box(), self.module.Net()
+
+    def write(self, value, axis="width"):
+        self.path.write_text(SOURCE.format(value=value, axis=axis))
+
+    def edit(self, value, axis="width"):
+        before = dict(vars(self.module))
+        self.write(value, axis)
+        importlib.invalidate_caches()
+        importlib.reload(self.module)
+        for name, new in vars(self.module).items():
+            for old in (self.held.get(name), before.get(name)):
+                if old is not new:
+                    _give(old, new)
+
+    def values(self):
+        held = self.held
+        results = {
+            "scaled": held["scaled"](X),
+            "asserted": held["asserted"](X),
+            "method": self.box.method(X),
+            "total": held["Pair"](X, X).total(),
+            "net": self.net(X),
+            "made_on_import": held["made_on_import"](X),
+            "new": self.module.scaled(X),
+        }
+        return {name: float(result.flatten()[0]) for name, result in results.items()}
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch, request):
+    name = f"edited_{abs(hash(request.node.name))}"
+    yield _Library(tmp_path, monkeypatch, name)
+    sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("called", [True, False], ids=["called before", "not called before"])
+def test_every_edit_is_what_runs(library, called):
+    if called:
+        assert set(library.values().values()) == {1.0}
+    for value in (2.0, 3.0, 4.0):
+        library.edit(value)
+        assert set(library.values().values()) == {value}
+        assert set(library.values().values()) == {value}, "the second call, which runs the compiled check"
+
+
+def test_calls_are_checked_after_an_edit(library):
+    library.values()
+    library.edit(2.0, axis="2*width")
+    pair = library.held["Pair"]
+    pair(X, torch.ones(2, 6))
+    with pytest.raises(DimensionError, match="y"):
+        pair(X, X)
+    with pytest.raises(DimensionError, match="must have 2 axes|has 1 axis|2 axes"):
+        library.held["scaled"](torch.ones(3))
+    with pytest.raises(DimensionError):
+        library.net(torch.ones(3))
+
+
+def test_functions_of_one_name_do_not_share_what_they_were_given():
+    """The same name twice in one file, as a property and its setter have: both go on with their own code."""
+    made = []
+    for value in (1.0, 2.0):
+        namespace = {"__name__": "of_one_name"}
+        exec(SOURCE.format(value=value, axis="width"), namespace)
+        made.append(namespace["scaled"])
+    assert [float(function(X)[0, 0]) for function in made] == [1.0, 2.0]
+    assert [float(function(X)[0, 0]) for function in made] == [1.0, 2.0]
