@@ -18,9 +18,11 @@ from dimtyped.annotations import (
     UnionHint,
 )
 from dimtyped.flow.axes import Axes, Axis, Dimension, Verdict, axis_of, better, compare
-from dimtyped.flow.calls import Problem
+from dimtyped.flow.calls import Problem, text_of
 from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.scopes import named_axis
+
+_MINGLING = ("coincidence", "scramble", "outer", "annotation")
 
 
 class Binding:
@@ -39,7 +41,7 @@ class Binding:
         self._scope = scope
         self._names: dict[str, Axis] = {name: axis_of(dimension) for name, dimension in declared.items()}
         self._runs: dict[str, Axes] = {}
-        self._origins: dict[str, str] = dict.fromkeys(declared, "declared")
+        self._found_before = _count(flow)
 
     def match(self, hint: Hint, value: object, what: str, frame: FrameType | None) -> None:
         """Binds the names of an annotation to the axes of a value, and compares those that are bound.
@@ -58,48 +60,53 @@ class Binding:
         written = _spread(array.axes, len(axes))
         if written is None:
             return
-        named = list(axes)
+        named, clashes = list(axes), list[tuple[Axis, Axis]]()
         for place, word in written:
-            named[place] = self._matched(word, axes[place], what, array, frame)
+            named[place] = self._matched(word, axes[place], what, clashes)
         self._match_run(array, axes)
+        if clashes:
+            self._report(array, axes, what, clashes, frame)
         if any(new is not old for new, old in zip(named, axes, strict=True)):
             self._flow.name_tensor(tensor, named)
 
-    def _matched(self, word: Written, axis: Axis, what: str, array: ArrayHint, frame: FrameType | None) -> Axis:
+    def _matched(self, word: Written, axis: Axis, what: str, clashes: list[tuple[Axis, Axis]]) -> Axis:
         """The axis of a tensor that an annotation calls by this word."""
         if word.kind is Kind.NAME and word.name not in self._names:
             return axis if word.broadcast and axis.size == 1 else self._bind(word.name, axis, what)
         expected = self._names.get(word.name) if word.kind is Kind.NAME else named_axis(word.name, self._names.get)
         if expected is None or expected.size != axis.size:
             return axis
-        return self._met(expected, axis, word, what, array, frame)
-
-    def _bind(self, name: str, axis: Axis, what: str) -> Axis:
-        if not axis.has_name:
-            axis = axis_of(Dimension(axis.size, name, f"bound by `{what}` of {self._where}", [self._scope]), axis.one)
-        self._names[name] = axis
-        self._origins[name] = f"`{what}`"
-        return axis
-
-    def _met(
-        self, expected: Axis, axis: Axis, word: Written, what: str, array: ArrayHint, frame: FrameType | None
-    ) -> Axis:
         verdict = compare(expected, axis)
         if verdict is Verdict.CLASH:
-            self._report(expected, axis, word, what, array, frame)
+            clashes.append((expected, axis))
             return expected
         one, other = expected.dimension, axis.dimension
         if verdict is Verdict.UNSURE and one and other and one.may_be(other):
             other.join(one)  # two scopes call it differently, and this call shows that it is one
         return better(axis, expected)
 
+    def _bind(self, name: str, axis: Axis, what: str) -> Axis:
+        if not axis.has_name:
+            axis = axis_of(Dimension(axis.size, name, f"bound by `{what}` of {self._where}", [self._scope]), axis.one)
+        self._names[name] = axis
+        return axis
+
     def _report(
-        self, expected: Axis, axis: Axis, word: Written, what: str, array: ArrayHint, frame: FrameType | None
+        self, array: ArrayHint, axes: Axes, what: str, clashes: list[tuple[Axis, Axis]], frame: FrameType | None
     ) -> None:
-        meant = f"`{word.text}`" if str(expected) == word.name else f"`{word.text}`, which is {expected} here"
+        """Reports what flows in place of what the annotation says; at a return, unless that follows from a finding."""
+        if what == "return" and self._is_told():
+            return
+        words = " and ".join(f"{axis} where it says {expected}" for expected, axis in clashes)
         given = "what is returned" if what == "return" else f"`{what}`"
-        text = f'{given} is annotated {array.annotation.dtype.__name__}[..., "{array.annotation.dim_str}"]: '
-        self._flow.report(Problem("annotation", f"{text}where it says {meant}, {axis} flows", [expected, axis]), frame)
+        said = f'{array.annotation.dtype.__name__}[..., "{array.annotation.dim_str}"]'
+        text = f"{given} is {text_of(axes)}, and is annotated {said}: {words}"
+        expected = [first for first, _ in clashes]
+        self._flow.report(Problem("annotation", text, [*expected, *(axis for _, axis in clashes)]), frame)
+
+    def _is_told(self) -> bool:
+        """True if something was found since the call began that may have changed the names of its result."""
+        return _count(self._flow) > self._found_before
 
     def _match_run(self, array: ArrayHint, axes: Axes) -> None:
         """Keeps what a `*name` stands for, and names it again where it is met once more."""
@@ -108,6 +115,11 @@ class Binding:
             return
         run = axes[place : len(axes) - (len(array.axes) - place - 1)]
         self._runs.setdefault(array.axes[place].name, run)
+
+
+def _count(flow: Flow) -> int:
+    """How often it was found that names meet or are mingled."""
+    return sum(found.times for found in flow.findings if found.kind in _MINGLING)
 
 
 def _spread(written: Sequence[Written], rank: int) -> list[tuple[int, Written]] | None:

@@ -231,7 +231,7 @@ class _Check:
         for name, size in self._guesses(run, refused):
             other = self._run_of({**self.fixed, name: size})
             if other is not None and other.error is None:
-                text = f"it runs with {name}={size} only; {name}={run.sizes[name]} is refused\n{refused.message}"
+                text = f"it runs with {name}={size} only; {name}={run.sizes[name]} is refused\n{_short(refused)}"
                 refused.fix = (
                     f"take the size from the input; if no other is meant: check(..., sizes={{'{name}': {size}}})"
                 )
@@ -251,8 +251,9 @@ class _Check:
         if isinstance(run.error, DimensionError):
             numbers += [value for value in (run.error.expected, run.error.actual) if isinstance(value, int)]
         names = [name for name in self.free if isinstance(run.sizes.get(name), int)]
-        pairs = [(name, number) for number in dict.fromkeys(numbers) if number > 1 for name in names]
-        return [(name, number) for name, number in pairs if run.sizes[name] != number][:_MOST_GUESSES]
+        named = {*run.sizes.values(), *self.target.declared.values()}
+        pairs = [(name, n) for n in dict.fromkeys(numbers) if n > 1 and n not in named for name in names]
+        return pairs[:_MOST_GUESSES]
 
     # other runs
 
@@ -276,7 +277,7 @@ class _Check:
             if refused is None or (refused.operator in _DIVIDING and not _literals(refused.source)):
                 self.notes.append(f"with {_text(sizes)} it raised {_error_text(second.error)}")
                 return []
-            text = f"it runs with {_text(first.sizes, self.free)}, and not with {_text(sizes)}\n{refused.message}"
+            text = f"it runs with {_text(first.sizes, self.free)}, and not with {_text(sizes)}\n{_short(refused)}"
             return [_as("fixed", refused, text, refused.names)]
         return []
 
@@ -331,6 +332,11 @@ def _raise_with_note(run: Run, where: str) -> NoReturn:
     error = run.error or RuntimeError("the run came to its end")
     error.add_note(f"dimtyped: check ran {where} with {_text(run.sizes)}; the target raised this itself")
     raise error
+
+
+def _short(refused: Finding) -> str:
+    """What was refused, without the explanation of a DimensionError."""
+    return "\n".join(refused.message.splitlines()[:2]).rstrip()
 
 
 def _literals(source: str) -> list[int]:

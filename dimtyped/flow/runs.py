@@ -1,7 +1,8 @@
 """One run of a target on copies, on fake tensors or on real ones, and what came of it."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+import logging
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from dimtyped.flow.findings import Finding
 from dimtyped.flow.inputs import called
 from dimtyped.flow.targets import Target
 from dimtyped.flow.tracer import TracedFlow
+
+_LOGGER = "torch._subclasses.fake_tensor"
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,25 @@ def _followed(
     *,
     is_real: bool,
 ) -> Run:
-    with torch.compiler.set_stance("force_eager"):
+    with torch.compiler.set_stance("force_eager"), _quiet():
         try:
             with flow:
                 result = call(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it is judged by the caller
             return Run(flow, sizes, [], error, is_real)
         return Run(flow, sizes, [flow.axes_of(tensor) for tensor in _tensors(result)], None, is_real)
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Keeps torch from printing each error of a fake tensor with its traceback: the finding says it."""
+    logger = logging.getLogger(_LOGGER)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:

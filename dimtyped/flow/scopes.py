@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
-from dimtyped.flow.axes import Axis, Dimension, anonymous, axis_of, product
+from dimtyped.flow.axes import OF_WEIGHT, Axis, Dimension, anonymous, axis_of, product
 from dimtyped.flow.interpreter import Flow
 from dimtyped.names import Claim, Scope, held_scope, is_scope, scope_of
 
@@ -75,22 +76,22 @@ class Scopes:
 
     def _name_parameters(self, module: torch.nn.Module, parent: torch.nn.Module | None) -> None:
         roles: Mapping[str, str] = module.__dict__.get(_ROLES, {})
-        if not roles or parent is None:
-            return
-        layer: Any = module
-        names = self._held[id(parent)][1]
+        names = self._held[id(parent)][1] if parent is not None else {}
         known = {role: names[name] for role, name in roles.items() if name in names}
 
         def lookup(word: str) -> Axis | None:
             if word in known:
                 return axis_of(known[word])
-            name = roles.get(word, "")
-            return named_axis(name, lambda other: axis_of(names[other]) if other in names else None)
+            return named_axis(roles.get(word, ""), lambda other: axis_of(names[other]) if other in names else None)
 
+        layer: Any = module
         for name, tensor in module._parameters.items():
-            text = layer._dim_parameter_axes(name) if isinstance(tensor, Tensor) else None
-            if isinstance(tensor, Tensor) and text and not self._flow.is_named(tensor):
-                self._flow.name_tensor(tensor, _fitting(text.split(), tensor, lookup))
+            if tensor is None or is_lazy(tensor) or self._flow.is_named(tensor):
+                continue
+            text = layer._dim_parameter_axes(name) if roles else None
+            words = text.split() if text else []
+            if known or 1 in tensor.shape:
+                self._flow.name_tensor(tensor, _fitting(words, tensor, lookup, roles))
 
 
 def named_axis(text: str, lookup: Lookup) -> Axis | None:
@@ -114,14 +115,18 @@ def _axis(node: ast.expr, lookup: Lookup) -> Axis | None:
             return None
 
 
-def _fitting(words: list[str], tensor: Tensor, lookup: Lookup) -> list[Axis]:
+def _fitting(words: list[str], tensor: Tensor, lookup: Lookup, roles: Mapping[str, str]) -> list[Axis]:
     """An axis for each dimension of a parameter; anonymous where nothing of its size is known."""
     sizes = tuple(tensor.shape)
-    found = [named_axis(word, lookup) for word in words] if len(words) == len(sizes) else [None] * len(sizes)
-    return [
-        axis if axis is not None and axis.size == size else anonymous(size)
-        for axis, size in zip(found, sizes, strict=True)
-    ]
+    each = words if len(words) == len(sizes) else [""] * len(sizes)
+    return [_axis_for(word, size, lookup, roles) for word, size in zip(each, sizes, strict=True)]
+
+
+def _axis_for(word: str, size: int, lookup: Lookup, roles: Mapping[str, str]) -> Axis:
+    if size == 1 and word not in roles:
+        return OF_WEIGHT  # a number in the code: it is 1 in every run
+    axis = named_axis(word, lookup)
+    return axis if axis is not None and axis.size == size else anonymous(size)
 
 
 def _with_scopes(
