@@ -1,8 +1,10 @@
 """Named sizes, and which names a module declares."""
 
+from dimtyped.names import serializers as serializers
 from dimtyped.names.dim import (
     Dim as Dim,
     DimSize as DimSize,
+    _named as _named,  # pickles name it here
     dims as dims,
     is_dim_size as is_dim_size,
     name_of as name_of,

@@ -70,6 +70,26 @@ class Dim(int):
     def __reduce__(self) -> tuple[object, ...]:
         return _named, (self.name, int(self))
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+        """For pydantic: a field annotated `Dim` takes a Dim, or a size to be named as the field is; written as an int."""
+        from pydantic_core import core_schema  # noqa: PLC0415  # pydantic alone calls this
+
+        def named(value: object, info: core_schema.ValidationInfo) -> Dim:
+            return value if isinstance(value, Dim) else Dim(info.field_name or "size", value)  # type: ignore[arg-type]  # checked there
+
+        sizes = core_schema.union_schema(
+            [core_schema.is_instance_schema(cls), core_schema.int_schema(ge=0, strict=True)]
+        )
+        return core_schema.with_info_after_validator_function(
+            named, sizes, serialization=core_schema.plain_serializer_function_ser_schema(int)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, object]:
+        """For pydantic: an int of 0 or more."""
+        return {"type": "integer", "minimum": 0}
+
     # Inside a trace each operator below computes with the plain int: TorchDynamo cannot build a subclass of int there,
     # and a trace has no use for the name. Those that give plain ints are here because Dynamo (torch 2.13) gets
     # them wrong where the other side is a tensor or a symbolic size: `tokens == pad` was False, without an error.
@@ -259,6 +279,9 @@ def _strength(expression: str) -> int:
     body = ast.parse(expression, mode="eval").body
     return _STRENGTH[type(body.op)] if isinstance(body, ast.BinOp) else _WHOLE
 
+
+# pickles name the room, which stays where this file may not
+_named.__module__ = "dimtyped.names"
 
 # torch.load(weights_only=True), the default, then reads a checkpoint that has a Dim among its hyperparameters.
 add_safe_globals([_named])

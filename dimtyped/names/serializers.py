@@ -1,0 +1,74 @@
+"""Dims in what other libraries write down: a configuration, a checkpoint's hyperparameters. There a Dim is its size.
+
+Most writers take an int's subclass for an int. Those that ask for the exact type are told of Dim when they are imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dimtyped.names.dim import Dim
+from dimtyped.runtime import when_imported
+
+
+def _for_yaml(module: types.ModuleType) -> None:
+    """Has each kind of writer of PyYAML or ruamel.yaml write a Dim as an int; some have a table of their own."""
+    for representer in _with_subclasses(module.BaseRepresenter):
+        if hasattr(representer, "represent_int"):
+            representer.add_representer(Dim, _represent)
+
+
+def _represent(representer: Any, dim: Dim) -> Any:
+    return representer.represent_int(int(dim))
+
+
+def _with_subclasses(cls: type) -> Iterator[Any]:
+    yield cls
+    for subclass in cls.__subclasses__():
+        yield from _with_subclasses(subclass)
+
+
+def _for_omegaconf(module: types.ModuleType) -> None:
+    module.ValueNode.validate_and_convert = _given_plain(module.ValueNode.validate_and_convert)
+
+
+def _for_toml(module: types.ModuleType) -> None:
+    module.TomlEncoder.dump_value = _given_plain(module.TomlEncoder.dump_value)
+
+
+def _for_lightning(module: types.ModuleType) -> None:
+    """Makes what `save_hyperparameters` finds in `__init__` plain: it is copied to checkpoints and every logger."""
+    mixin = module.HyperparametersMixin
+    mixin._set_hparams = _given_plain(mixin._set_hparams)
+
+
+def _given_plain(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method as it is, given plain ints for Dims."""
+
+    @functools.wraps(method)
+    def convert(self: Any, value: Any) -> Any:
+        return method(self, _plain(value))
+
+    return convert
+
+
+def _plain(value: Any) -> Any:
+    """The value with ints in place of Dims, also in the dictionaries and lists in it; the same object where it has none."""
+    if isinstance(value, dict) and any(_plain(item) is not item for item in value.values()):
+        copy = value.copy()
+        copy.update((key, _plain(item)) for key, item in value.items())
+        return copy
+    if type(value) in (list, tuple) and any(_plain(item) is not item for item in value):
+        return type(value)(_plain(item) for item in value)
+    return int(value) if isinstance(value, Dim) else value
+
+
+when_imported("yaml.representer", _for_yaml)
+when_imported("ruamel.yaml.representer", _for_yaml)
+when_imported("omegaconf.nodes", _for_omegaconf)
+when_imported("toml.encoder", _for_toml)
+when_imported("pytorch_lightning.core.mixins.hparams_mixin", _for_lightning)
+when_imported("lightning.pytorch.core.mixins.hparams_mixin", _for_lightning)
