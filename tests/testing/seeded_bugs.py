@@ -197,8 +197,9 @@ class AddedToAColumn(nn.Module):
 class Seeded:
     """A bug: what it is, the model and its sizes, what `fuzz` is asked beside, and what its failure says.
 
-    `smallest` are the names' sizes in the smallest inputs; of a bug that mixes, `mixes` is the axis and the two
-    indices that show it, and `begins` is where.
+    `smallest` are the names' sizes in the smallest inputs, none of one size where the bug shows there too; of a bug that
+    mixes, `mixes` is the axis and the two indices that show it, and `begins` is where. Where sizes may be the same, as
+    for `independent`, a bug may show at other indices, `alone`.
     """
 
     bug: str
@@ -208,6 +209,7 @@ class Seeded:
     says: str
     mixes: tuple[str, int, int] | None = None
     begins: str = ""
+    alone: tuple[str, int, int] | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -218,12 +220,12 @@ class Seeded:
         return self.model(**self.sizes, bug=bug)
 
 
-_ONE, _TWO = {"batch": 1, "seq": 1}, {"batch": 2, "seq": 1}
+_APART, _WIDE = {"batch": 2, "seq": 3}, {"batch": 2, "seq": 5}
 _SIDES = {"embed": 3, "hidden": 4}
 BUGS = [
-    Seeded("hard-coded batch", HardCodedBatch, {"width": 4}, _ONE, "the result does not fit: batch is 2, must be 1"),
+    Seeded("hard-coded batch", HardCodedBatch, {"width": 4}, {"batch": 3, "seq": 2}, "the result does not fit: batch is 2, must be 3"),
     Seeded("squeeze at batch 1", SqueezeAtBatchOne, {"width": 4}, {"batch": 1}, "it has 0 axes, must have 1"),
-    Seeded("swapped axes", SwappedAxes, _SIDES, {"batch": 1, "seq": 2}, "batch is 2, must be 1; seq is 1, must be 2"),
+    Seeded("swapped axes", SwappedAxes, _SIDES, _WIDE, "batch is 5, must be 2; seq is 2, must be 5"),
     Seeded(
         "wrong mask broadcast",
         WrongMaskBroadcast,
@@ -231,18 +233,18 @@ BUGS = [
         {"batch": 2, "target": 1, "source": 1},
         "the result does not fit: target is 2, must be 1",
     ),
-    Seeded("off-by-one length", OffByOneLength, {"vocab": 5, "embed": 3}, _ONE, "seq is 0, must be 1"),
-    Seeded("dropped layer axis", DroppedLayerAxis, _SIDES, _ONE, "it has 2 axes, must have 3"),
+    Seeded("off-by-one length", OffByOneLength, {"vocab": 5, "embed": 3}, {"batch": 2, "seq": 4}, "seq is 3, must be 4"),
+    Seeded("dropped layer axis", DroppedLayerAxis, _SIDES, _WIDE, "it has 2 axes, must have 3"),
     Seeded(
-        "mean over the wrong axis", MeanOverTheWrongAxis, {"width": 4}, {"batch": 1, "seq": 2}, "batch is 2, must be 1"
+        "mean over the wrong axis", MeanOverTheWrongAxis, {"width": 4}, _APART, "batch is 3, must be 2"
     ),
-    Seeded("in-place edit of the input", EditInPlace, {"width": 4}, {"batch": 1}, "`x` is edited in place"),
-    Seeded("dtype loss", DtypeLoss, {"width": 4}, {"batch": 1}, "float16, where the module and its inputs are float32"),
+    Seeded("in-place edit of the input", EditInPlace, {"width": 4}, {"batch": 2}, "`x` is edited in place"),
+    Seeded("dtype loss", DtypeLoss, {"width": 4}, {"batch": 2}, "float16, where the module and its inputs are float32"),
     Seeded(
         "h_n.view(batch, -1)",
         StateByView,
         _SIDES,
-        _TWO,
+        _WIDE,
         "changing only batch 0 of `x` changes batch 1 of the result",
         ("batch", 0, 1),
         "in the forward of StateByView itself, after `gru` and before `out`",
@@ -251,10 +253,11 @@ BUGS = [
         "heads split by view without transpose",
         HeadsByView,
         {"width": 4},
-        {"batch": 1, "seq": 2},
-        "changing only seq 1 of `x` changes seq 0 of the result",
-        ("seq", 1, 0),
+        _APART,
+        "changing only seq 2 of `x` changes seq 1 of the result",
+        ("seq", 2, 1),
         "in the forward of HeadsByView itself, after `query`",
+        ("seq", 1, 0),
         {"causal": "seq"},
     ),
     Seeded(
@@ -270,7 +273,7 @@ BUGS = [
         "position table along the batch",
         PlacesAlongTheBatch,
         {"width": 4},
-        _TWO,
+        _APART,
         "batch 1 moved to place 0 gives another result there: its place along batch matters",
         ("batch", 1, 0),
         "in the forward of PlacesAlongTheBatch itself, after `places`",
@@ -279,7 +282,7 @@ BUGS = [
         "batch_first forgotten in attention",
         AttentionBatchSecond,
         {"width": 4},
-        _TWO,
+        _APART,
         "changing only batch 0 of `x` changes batch 1 of the result",
         ("batch", 0, 1),
         "in `attention` (MultiheadAttention)",
@@ -288,11 +291,11 @@ BUGS = [
         "a bidirectional out[:, -1]",
         LastStepOfBoth,
         {"vocab": 5, **_SIDES},
-        {"batch": 2, "seq": 2},
+        {"batch": 2, "seq": 6},
         "what lies past `lengths` changes the result at (1, 0)",
         ("seq", 1, 1),
         "in `gru` (GRU)",
-        {"padding": "lengths"},
+        options={"padding": "lengths"},
     ),
     Seeded(
         "(batch,) + (batch, 1)",

@@ -47,7 +47,7 @@ def test_a_seeded_bug_is_found(bug):
 
 @pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.mixes], ids=str)
 def test_a_bug_that_mixes_is_told_by_axis_and_two_indices(bug):
-    mixed = failure_of(str(bug)).__cause__
+    mixed = failure_of(str(bug)).error
     assert (mixed.axis, mixed.changed, mixed.affected) == bug.mixes
     assert mixed.where.startswith(f"It begins {bug.begins}")
 
@@ -72,7 +72,7 @@ def test_a_failure_prints_the_smallest_inputs_by_name_and_size():
 
 def test_a_failure_prints_a_few_ids_and_lengths():
     text = str(failure_of("a bidirectional out[:, -1]"))
-    assert "\n    tokens   int64 (2, 2)  [[0, 0], [0, 0]]\n    lengths  int64 (2,)  [2, 1]\n" in text
+    assert "\n    tokens   int64 (2, 6)  [[0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]\n    lengths  int64 (2,)  [6, 1]\n" in text
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=str)

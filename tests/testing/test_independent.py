@@ -17,8 +17,7 @@ MIXING = [bug for bug in BUGS if bug.mixes]
 @pytest.mark.parametrize("bug", MIXING, ids=str)
 def test_a_bug_that_mixes_is_found(bug):
     found = failure(bug.make(bug=True), **bug.options)
-    assert bug.says in str(found)
-    assert (found.axis, found.changed, found.affected) == bug.mixes
+    assert (found.axis, found.changed, found.affected) == (bug.alone or bug.mixes)
     assert found.where.startswith(f"It begins {bug.begins}")
 
 

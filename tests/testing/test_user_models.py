@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dimtyped import DeclarationError, DimSize, nn
 from dimtyped.testing import fuzz, independent
-from tests.testing.user_models import BUGS, MODELS, Language
+from tests.testing.user_models import BUGS, MODELS, Digits, Language, Tagger
 
 pytestmark = pytest.mark.any_engine  # the bugs are found by what the models compute
 
@@ -75,14 +75,23 @@ def test_an_image_that_is_too_small_is_no_bug(layers, layer):
     fuzz(Shrinks(), max_examples=9)
 
 
-def test_a_longer_sequence_than_there_are_places_for_is_told_with_what_to_give():
+def test_a_model_that_takes_some_sizes_alone_is_told_to_need_them():
     with pytest.raises(AssertionError) as caught:
         fuzz(Language(7, 8, context=4))
-    assert str(caught.value).startswith("Language fails for batch=1, seq=5: VocabularyError: Language.places: ")
-    assert "If it is not meant for these sizes, give those that it is meant for: sizes={'seq': ...}." in str(
-        caught.value
-    )
-    fuzz(Language(7, 8, context=4), max_examples=9, sizes={"seq": 4})
+    text = str(caught.value)
+    assert text.startswith("Language needs seq of 1, 2, 3 or 4, and fails for batch=2, seq=5: VocabularyError: ")
+    assert "If it is meant for these alone, say so: sizes={'seq': range(1, 5)}." in text
+    fuzz(Language(7, 8, context=4), max_examples=9, sizes={"seq": range(1, 5)})
+
+
+def test_sizes_are_no_advice_where_a_failure_has_nothing_to_do_with_them():
+    with pytest.raises(AssertionError) as caught:
+        fuzz(made(Digits, (5,), "too many pools"))
+    assert "sizes=" not in str(caught.value)
+
+
+def test_lengths_that_must_be_sorted_are_so():
+    fuzz(made(Tagger, (7, 3, 4, 5), "sorted"), max_examples=30, padding="lengths")
 
 
 # What inputs hold -----------------------------------------------------------------------------------------------------

@@ -1,20 +1,19 @@
-"""Which of the calls that fit the annotations a model is not meant for: no annotation can say that an image is too small."""
+"""Calls that fit the annotations and that a model is not meant for: no annotation can say that an image is too small."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
-from hypothesis import find, reject, settings
+from hypothesis import find, settings
 from hypothesis.errors import NoSuchExample, Unsatisfiable
 
 from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.nn.contract import space_names
-from dimtyped.testing.properties.deterministic import QUIET, run, twin_of
+from dimtyped.testing.properties.deterministic import QUIET, run
+from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls, refusal_of
-from dimtyped.testing.strategies.target import targets_of
 
 _TRIED = 5
 _UNNAMED = '  Make it part of a module whose forward says what it takes: x: Float[Tensor, "batch 1 28 28"].'
@@ -25,10 +24,16 @@ _TORCH_SAYS = re.compile(
     r"Output size is too small|Kernel size can't be greater than actual input size"
     r"|Padding size should be less than the corresponding input dimension"
 )
+_UNSORTED = "must be sorted in decreasing order"
+
+
+def is_unmeant(call: Call, error: Exception) -> bool:
+    """True for an image that is too small, and for lengths that are not sorted where a model wants them to be."""
+    return is_too_small(call, error) or (isinstance(error, RuntimeError) and _UNSORTED in str(error))
 
 
 def is_too_small(call: Call, error: Exception) -> bool:
-    """Whether a kernel or a window is larger than what a call's free sizes leave of an image, or does not divide it.
+    """True if a kernel or a window is larger than what a call's free sizes leave of an image, or does not divide it.
 
     Never where all sizes but the batch's are declared or given: then the model is wrong.
     """
@@ -41,18 +46,7 @@ def is_too_small(call: Call, error: Exception) -> bool:
 
 
 @contextmanager
-def meant(call: Call) -> Generator[None]:
-    """Gives up on a call that turns out too small."""
-    try:
-        yield
-    except Exception as error:
-        if is_too_small(call, error):
-            reject()
-        raise
-
-
-@contextmanager
-def told_where_none_fits(thing: Any, sizes: Mapping[str, int] | None) -> Generator[None]:
+def explained_where_none_fits(subject: Subject) -> Generator[None]:
     """Says why no call was found that a model takes, where hypothesis only says that there was none.
 
     Raises:
@@ -61,33 +55,33 @@ def told_where_none_fits(thing: Any, sizes: Mapping[str, int] | None) -> Generat
     try:
         yield
     except Unsatisfiable:
-        raise _none_fits(thing, sizes) from None
+        raise _none_fits(subject) from None
 
 
-def _none_fits(thing: Any, sizes: Mapping[str, int] | None) -> DeclarationError:
-    tried = drawn_calls(twin_of(thing, double=False), sizes, takes=False)
+def _none_fits(subject: Subject) -> DeclarationError:
+    tried = drawn_calls(subject.plain, takes=False)
     try:
         call = find(tried, lambda call: _refusal(call) is not None, settings=settings(max_examples=_TRIED, **QUIET))
     except (NoSuchExample, Unsatisfiable):
-        name = targets_of(thing)[0].name
         return DeclarationError(
-            f"{name}: no call was found that fits the annotations together\n  Give sizes of names: sizes={{'seq': 8}}."
+            f"{subject.name}: no call was found that fits the annotations together\n"
+            "  Give sizes of names: sizes={'seq': 8}."
         )
     reason = str(_refusal(call)).partition("\n")[0]
     free = {name: 32 for name in call.sizes if name not in {*call.target.sizes, *ONLY_COUNTED}}
     return DeclarationError(
-        f"{call.target.name}: no call was found that it takes; the smallest is refused so: {reason}\n"
+        f"{subject.name}: no call was found that it takes; the smallest is refused so: {reason}\n"
         + (f"  Give it the sizes that it is meant for, such as sizes={free}." if free else _UNNAMED)
     )
 
 
 def _refusal(call: Call) -> Exception | None:
-    """How a call of a layer, or one of a model that is too small, is refused."""
+    """How a call of a layer, or one that a model is not meant for, is refused."""
     refused = refusal_of(call)
     if refused is not None:
         return refused
     try:
         run(call, double=False)
     except Exception as error:  # noqa: BLE001  # a user's own code; what it raises is looked at, not swallowed
-        return error if is_too_small(call, error) else None
+        return error if is_unmeant(call, error) else None
     return None

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import torch
 from hypothesis import reject, reproduce_failure, settings
-from hypothesis.errors import DidNotReproduce
+from hypothesis.errors import DidNotReproduce, Flaky, UnsatisfiedAssumption
 
 from dimtyped.diagnosis import snapshot
-from dimtyped.errors import DeclarationError
+from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.testing.properties.deterministic import QUIET
-from dimtyped.testing.properties.domain import ONLY_COUNTED, is_too_small
+from dimtyped.testing.properties.domain import is_unmeant
 from dimtyped.testing.properties.mixing import MixedError
 from dimtyped.testing.strategies.broken_calls import Broken
 from dimtyped.testing.strategies.calls import Call
@@ -23,40 +24,63 @@ from dimtyped.testing.strategies.calls import Call
 _PLACE = "..."
 _SHOWN = 12  # numbers of a tensor that are printed
 _BLOB = re.compile(r"reproduce_failure\('([^']+)', b'([^']+)'\)")
+_NOT_THE_USERS = (
+    str(Path(__file__).parents[2]),
+    *(str(Path(module.__file__ or "").parent) for module in (hypothesis, torch)),
+    "<dimtyped",
+)
 
 
 class FuzzError(AssertionError):
-    """A module does with some inputs what it must not. `sizes` are those of the smallest inputs found."""
+    """A module does with some inputs what it must not.
+
+    `sizes` are those of the smallest inputs found, `error` is what the module, or the check of its result, has raised.
+    """
 
     sizes: Mapping[str, int] = {}  # replaced on the instance, never changed
+    error: Exception | None = None
 
 
-@contextmanager
-def telling(call: Call, broken: Broken | None = None) -> Generator[None]:
-    """Gives whatever a call raises our text, with the inputs in it. Gives up on a call that the model is not meant for."""
-    try:
-        yield
-    except Exception as error:  # whatever a user's module raises
-        if is_too_small(call, error):
-            reject()
-        sizes = {name: size for name, size in call.sizes.items() if name not in call.target.sizes}
-        found = ", ".join(f"{name}={size}" for name, size in sizes.items())
-        reason = _reason(error, call.target.name)
-        failure = FuzzError(
-            f"{call.target.name} fails{f' for {found}' if found else ''}: {_first_line(reason)}\n\n"
-            + "\n".join(_inputs(call, broken))
-            + _rest(reason)
-            + ("" if broken else _other_sizes(error, sizes))
-        )
-        failure.sizes = sizes
-        raise failure from error
+def tell(call: Call, action: Callable[[], None], broken: Broken | None = None) -> None:
+    """Runs a check of a call. What it raises gets our text, with the inputs in it.
 
-
-def search(check: Any, kind: str, line: str, repeat: str, max_examples: int) -> None:
-    """Runs a property test, or the one example to repeat; its failure gets the line that repeats it.
+    Gives up on a call that the model is not meant for.
 
     Raises:
-        FuzzError: the smallest failure found.
+        FuzzError: the check fails.
+    """
+    try:
+        action()
+    except UnsatisfiedAssumption:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever a user's module raises
+        failure = None if is_unmeant(call, error) else failure_of(call, error, broken)
+    else:
+        return
+    if failure is None:
+        reject()
+    raise failure  # not while `error` is handled: hypothesis tells failures apart by that, and it may come from elsewhere
+
+
+def failure_of(call: Call, error: Exception, broken: Broken | None = None) -> FuzzError:
+    """The error of a call that fails."""
+    sizes = {name: size for name, size in call.sizes.items() if name not in call.target.sizes}
+    found = ", ".join(f"{name}={size}" for name, size in sizes.items())
+    reason = _reason(error, call.target.name)
+    failure = FuzzError(
+        f"{call.target.name} fails{f' for {found}' if found else ''}: {reason.partition(chr(10))[0]}\n\n"
+        + "\n".join(_inputs(call, broken))
+        + _rest(reason)
+    )
+    failure.sizes, failure.error = sizes, error
+    return failure
+
+
+def search(check: Any, kind: str, repeat: str, max_examples: int) -> FuzzError | None:
+    """Runs a property test, or the one example to repeat.
+
+    Returns:
+        The smallest failure found, with the example that repeats it as its only note; None if there is none.
     """
     test = settings(max_examples=max_examples, print_blob=True, **QUIET)(check)
     if repeat:
@@ -66,13 +90,65 @@ def search(check: Any, kind: str, line: str, repeat: str, max_examples: int) -> 
         test()
     except FuzzError as failure:
         notes = "\n".join(getattr(failure, "__notes__", ()))
-        failure.__notes__ = []
         found = _BLOB.search(notes)
-        again = f"{kind}:{found[1]}:{found[2]}" if found is not None else repeat
-        failure.args = (f"{failure}\n\n  To repeat it: {line.replace(_PLACE, again)}" if again else str(failure),)
-        raise
+        failure.__notes__ = [f"{kind}:{found[1]}:{found[2]}" if found is not None else repeat]
+        return failure
     except DidNotReproduce:
-        return  # what failed then is right now
+        return None  # what failed then is right now
+    except Flaky as error:
+        return _inconsistent(error)
+    return None
+
+
+def _inconsistent(error: Flaky) -> FuzzError:
+    """The failure of a module that does not fail again with the same inputs."""
+    causes = [cause for cause in getattr(error, "exceptions", ()) if isinstance(cause, FuzzError)]
+    told = str(causes[0]) if causes else str(error)
+    failure = FuzzError(
+        f"{told}\n\n  The same call, made again, does not fail so: what it does depends on the calls before it."
+    )
+    failure.__notes__ = [""]
+    if causes:
+        failure.sizes, failure.error = causes[0].sizes, causes[0].error
+    return failure
+
+
+def raised(failure: FuzzError, line: str, advice: str = "") -> FuzzError:
+    """The failure with its advice and the line that repeats it, its traceback the user's own frames."""
+    (again,) = failure.__notes__
+    failure.__notes__ = []
+    repeat = f"\n\n  To repeat it: {line.replace(_PLACE, again)}" if again else ""
+    failure.args = (f"{failure}{advice}{repeat}",)
+    failure.__suppress_context__ = True
+    return failure.with_traceback(_users_frames(failure.error))
+
+
+def is_alike(failure: FuzzError, other: FuzzError) -> bool:
+    """True if two failures are of one kind, at one place."""
+    return _kind(failure.error) == _kind(other.error)
+
+
+def _kind(error: Exception | None) -> tuple[Any, ...]:
+    if isinstance(error, DimensionError):
+        return type(error), error.where, error.argument
+    if isinstance(error, MixedError):
+        return type(error), error.axis
+    return type(error), re.sub(r"\W*\d+\W*", " ", str(error).partition("\n")[0])
+
+
+def _users_frames(error: Exception | None) -> types.TracebackType | None:
+    """The frames of an error that are neither ours, nor torch's, nor hypothesis'."""
+    frames: list[types.TracebackType] = []
+    at = error.__traceback__ if error is not None else None
+    while at is not None:
+        file = at.tb_frame.f_code.co_filename
+        if not file.startswith(_NOT_THE_USERS):
+            frames.append(at)
+        at = at.tb_next
+    kept: types.TracebackType | None = None
+    for frame in reversed(frames):
+        kept = types.TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return kept
 
 
 def chosen(checks: Mapping[str, Any], repeat: str) -> dict[str, Any]:
@@ -89,11 +165,15 @@ def chosen(checks: Mapping[str, Any], repeat: str) -> dict[str, Any]:
             f"repeat={repeat[:20]!r}... was printed by hypothesis {version}, this is {hypothesis.__version__}\n"
             "  Leave repeat= out: fuzz() tries the same calls each time."
         )
-    if kind not in checks:
+    if kind.removesuffix(DISTINCT) not in checks:
         raise DeclarationError(
             f"repeat={repeat[:20]!r}... is of a {kind} call, and none is asked for\n  Give fuzz() the options it had then."
         )
-    return {kind: checks[kind]}
+    return {kind: checks[kind.removesuffix(DISTINCT)]}
+
+
+DISTINCT = "-distinct"
+"""What the kind of a check ends with where no two names have one size."""
 
 
 def line_of(options: Mapping[str, Any]) -> str:
@@ -130,25 +210,12 @@ def _notable(value: Any) -> str:
     return f"{strides}  {value.tolist()}" if is_few else strides
 
 
-def _other_sizes(error: Exception, sizes: Mapping[str, int]) -> str:
-    """What to write where a model is right to raise: for a longer sequence than it has places, a smaller image."""
-    is_finding = isinstance(error, AssertionError) or getattr(error, "argument", "") == "return"
-    free = ", ".join(f"{name!r}: ..." for name in sizes if name not in ONLY_COUNTED)
-    if is_finding or not free:
-        return ""
-    return f"\n\n  If it is not meant for these sizes, give those that it is meant for: sizes={{{free}}}."
-
-
 def _reason(error: Exception, name: str) -> str:
     """What was raised, without what the failure says itself."""
     if isinstance(error, MixedError):
         first, where = str(error).partition("\n")[0], f"\n\n  {error.where}" if error.where else ""
         return f"{first.removeprefix(f'{name}: ')}{where}"
     return str(error) if type(error) is AssertionError else f"{type(error).__name__}: {error}"
-
-
-def _first_line(reason: str) -> str:
-    return reason.partition("\n")[0]
 
 
 def _rest(reason: str) -> str:

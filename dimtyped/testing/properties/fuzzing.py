@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
-import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from hypothesis import given, strategies as st
-from torch import Tensor
 
-from dimtyped.annotations import annotation_text
+from dimtyped.annotations import annotation_text, arrays_in
 from dimtyped.diagnosis import dtype_text, snapshot
 from dimtyped.engine import mode
 from dimtyped.errors import DeclarationError, DimensionError
-from dimtyped.testing.properties.deterministic import (
-    deterministic,
-    differs,
-    fresh,
-    one_thread,
-    result_leaves,
-    run,
-    twin_of,
-)
-from dimtyped.testing.properties.domain import told_where_none_fits
-from dimtyped.testing.properties.failure import chosen, line_of, search, telling
-from dimtyped.testing.properties.independence import check_call, precise_twin, reject_untold
+from dimtyped.testing.properties.deterministic import deterministic, differs, fresh, one_thread, result_leaves, run
+from dimtyped.testing.properties.domain import explained_where_none_fits
+from dimtyped.testing.properties.evidence import Evidence
+from dimtyped.testing.properties.failure import DISTINCT, FuzzError, chosen, is_alike, line_of, raised, search, tell
+from dimtyped.testing.properties.independence import Asked, check_call, has_name, precise, reject_untold
+from dimtyped.testing.properties.learning import learn, taught
+from dimtyped.testing.properties.needs import told
+from dimtyped.testing.properties.report import FuzzReport, shared, untested
+from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.broken_calls import Broken, drawn_broken
 from dimtyped.testing.strategies.calls import Call, drawn_calls
-from dimtyped.testing.strategies.leaves import floats_in, mapped
-from dimtyped.testing.strategies.target import module_of, targets_of
+from dimtyped.testing.strategies.leaves import Leaf
+from dimtyped.testing.strategies.lengths import padded_axis
+from dimtyped.testing.strategies.sizes import Choice, Sides
+from dimtyped.testing.strategies.target import InputOptions, Target
 
-_DEFAULT = ("batch",)
+_DEFAULT = "batch"
 _PART = 3  # one compiled or broken call for so many right ones
+_DISTINCT = Sides(2, distinct=True)
+_DISTINCT_CALLS = 30
+_SIZE_WARNING = "Using a target size"
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What is tested beside types and shapes."""
+class _Plan:
+    """What is tested, of how many calls, and what is seen meanwhile."""
 
     grad: bool
     finite: bool
-    axes: tuple[str, ...]
-    causal: str | None
-    padding: str | None
+    backend: str
+    broken: bool
+    max_examples: int
+    apart: Asked
+    evidence: Evidence = field(default_factory=Evidence)
+    made: dict[str, int] = field(default_factory=dict[str, int])
+
+    def calls(self, kind: str) -> int:
+        """How many calls of a kind are tried."""
+        return self.max_examples if kind == "right" else max(1, self.max_examples // _PART)
 
 
 def fuzz(
@@ -58,123 +66,221 @@ def fuzz(
     independent: Sequence[str] | None = None,
     causal: str | None = None,
     padding: str | None = None,
-    sizes: Mapping[str, int] | None = None,
+    moves: str | None = None,
+    reduction: str | None = None,
+    separable: str | None = None,
+    sizes: Mapping[str, Choice] | None = None,
+    values: Mapping[str, str | int | range] | None = None,
+    lengths: Mapping[str, Choice] | None = None,
+    layouts: bool = False,
     repeat: str = "",
-) -> None:
+) -> FuzzReport:
     """Calls a copy of a module, in eval mode, with inputs made from its annotations, and checks what it does.
 
     A right call must return what is annotated, in the dtype of the module, edit no input, and keep samples apart. A
     broken call must raise `DimensionError` that names the dimension.
 
+    What a typed layer refuses by its own size, and an index that is out of range, tell which inputs the module takes:
+    the search begins again with such, and the report says so.
+
     Args:
         function_or_module: What is called, with annotations.
         max_examples: How many right calls are made, and a third as many broken ones.
         broken: Whether broken calls are made. Default: True.
-        grad: Whether gradients must exist and be finite. Default: False.
+        grad: Whether gradients must exist and be finite, and that of each parameter be other than 0 in some call.
+            Default: False.
         compile: Whether `torch.compile` must give the same, or its backend: `True` is `"aot_eager"`. Default: False.
         finite: Whether results must be finite. Default: False.
         independent: Names of axes that must not mix. Default: `batch`, where parameters and result have it.
         causal: An axis along which results may depend only on what comes before. Default: none.
-        padding: The parameter with lengths, or a mask, past which nothing may matter. Default: none.
-        sizes: Sizes of names that the module does not declare. Default: none, all are drawn.
+        padding: The parameter with lengths, or a mask, past which nothing may matter. The last place inside them must
+            matter. Default: none.
+        moves: An axis along which samples may mix, and moving them must move their results. Default: none.
+        reduction: `"mean"` or `"sum"`: the result, as of a loss, is that of what each sample gives alone, along the
+            first axis of `independent`. Default: none.
+        separable: An axis that the result does not have: two samples must not meet in a sum or mean over it.
+            Default: none.
+        sizes: Sizes of names that the module does not declare: `{"seq": 4}`, or to choose from, `{"heads": (2, 4)}`
+            and `{"seq": range(3, 9)}`. Default: none, all are drawn.
+        values: What the integers of a parameter are below: a name, a size or a range. `{"labels": "classes"}`.
+            Default: found out.
+        lengths: How many items a list has: `{"images": 3}`, or a range. Default: 1 to 3.
+        layouts: Whether tensors are drawn in every memory layout. Default: False, they are contiguous.
         repeat: What a failure has printed: only that is tried again.
 
+    Returns:
+        What was tested, and what was not; print it.
+
     Raises:
-        AssertionError: the module fails. It prints the smallest inputs found, by name and size, and a line that
-            repeats it.
+        AssertionError: the module fails. It prints the smallest inputs found, of sides that differ where it fails with
+            such too, and a line that repeats it.
         DeclarationError: no inputs can be made from the annotations, or these have no such axis or padding.
 
     Example:
         >>> from dimtyped import nn
         >>> from dimtyped.testing import fuzz
-        >>> fuzz(nn.GRU(3, 4), max_examples=10)
+        >>> report = fuzz(nn.GRU(3, 4), max_examples=10)
+        >>> report.tested
+        ('batch',)
     """
-    axes = _axes(function_or_module, independent)
-    reject_untold(function_or_module, axes, causal, padding)
-    asked = _Asked(grad, finite, axes, causal, padding)
+    likely = frozenset((padding,) if padding else ())
+    inputs = InputOptions(sizes or {}, values or {}, lengths or {}, layouts, likely)
+    subject = Subject.of(function_or_module, inputs)
+    axes = tuple(independent) if independent is not None else _axes(subject.own, reduction)
+    apart = Asked(axes, causal, padding, moves, reduction, separable)
+    reject_untold(subject.own, apart)
+    backend = "aot_eager" if compile is True else compile or ""
+    plan = _Plan(grad, finite, backend, broken and mode() != "off", max_examples, apart)
+    with one_thread(), explained_where_none_fits(subject):
+        failure, learned = taught(subject, lambda known: _searched(known, plan, repeat))
+    if failure is None:
+        return _report(subject, learned, plan)
     options = {"grad": grad, "compile": compile, "finite": finite, "independent": independent, "causal": causal}
-    line = line_of({**options, "padding": padding, "sizes": sizes})
-    with one_thread(), told_where_none_fits(function_or_module, sizes):
-        checks = {"right": _right(function_or_module, sizes, asked)}
-        if compile:
-            checks["compiled"] = _compiled(function_or_module, sizes, "aot_eager" if compile is True else compile)
-        if broken and mode() != "off":
-            checks["broken"] = _wrong(function_or_module, sizes)
-        for kind, check in chosen(checks, repeat).items():
-            search(check, kind, line, repeat, max_examples if kind == "right" else max(1, max_examples // _PART))
+    asked = {"padding": padding, "moves": moves, "reduction": reduction, "separable": separable}
+    found = learned.options
+    known = {"sizes": found.sizes, "values": found.values, "lengths": found.lengths, "layouts": found.layouts}
+    raise raised(failure, line_of({**options, **asked, **known}), told(failure, learned))
 
 
-def _axes(thing: Any, axes: Sequence[str] | None) -> tuple[str, ...]:
-    if axes is not None:
-        return tuple(axes)
-    try:
-        reject_untold(thing, _DEFAULT, None, None)
-    except DeclarationError:
-        return ()
-    return _DEFAULT
+def _axes(targets: list[Target], reduction: str | None) -> tuple[str, ...]:
+    """`batch`, where it can be told if it mixes."""
+    has_it = any(has_name(_DEFAULT, target.arrays) for target in targets)
+    gives_it = any(has_name(_DEFAULT, arrays_in(target.signature.result)) for target in targets)
+    return (_DEFAULT,) if has_it and (gives_it or reduction) else ()
 
 
-# The three kinds of check ---------------------------------------------------------------------------------------------
+def _report(subject: Subject, learned: Subject, plan: _Plan) -> FuzzReport:
+    """What was tested. What the user has said of the inputs was not found out."""
+    target = subject.own[0]
+    found = InputOptions(
+        {name: size for name, size in learned.options.sizes.items() if name not in subject.options.sizes},
+        {name: bound for name, bound in learned.options.values.items() if name not in subject.options.values},
+    )
+    tested = plan.apart.tested(_padded(target, plan.apart.padding))
+    rest = untested(subject.own, tested)
+    return FuzzReport(subject.name, dict(plan.made), tested, rest, found, "" if tested else shared(target))
 
 
-def _right(thing: Any, sizes: Mapping[str, int] | None, asked: _Asked) -> Any:
-    """Right calls: as a user makes them, and again in double precision, where samples must keep apart."""
-    plain = twin_of(thing, double=False)
-    precise, double = precise_twin(thing, sizes)
-
-    @given(drawn_calls(plain, sizes), st.integers(1, 99))
-    def check(call: Call, seed: int) -> None:
-        with telling(call):
-            _check_result(call, finite=asked.finite)
-            if asked.grad:
-                _check_gradients(call)
-            again = _in_double(call, precise) if double else call
-            if double:
-                _check_dtypes(again, run(again, double=True))
-            check_call(again, seed, asked.axes, asked.causal, asked.padding, double=double)
-
-    return check
+def _padded(target: Target, padding: str | None) -> str:
+    """The axis that lengths, or a mask, are along."""
+    arrays = [array for p in target.parameters if p.name == padding for array in arrays_in(p.hint)]
+    along = next((padded_axis(target, padding or "", array) for array in arrays), "")
+    return along or (arrays[0].axes[-1].name if arrays and arrays[0].axes else "")
 
 
-def _compiled(thing: Any, sizes: Mapping[str, int] | None, backend: str) -> Any:
-    """The same calls compiled: the same results."""
-    plain = twin_of(thing, double=False)
-    compiled: Any = torch.compile(plain, backend=backend, dynamic=True)
-
-    @given(drawn_calls(plain, sizes))
-    def check(call: Call) -> None:
-        with telling(call):
-            args, kwargs = fresh(call)
-            with deterministic(double=False):
-                found = compiled(*args, **kwargs)
-            for leaf, other in zip(
-                result_leaves(call, run(call, double=False)), result_leaves(call, found), strict=True
-            ):
-                if leaf.tensor.shape != other.tensor.shape or bool(differs(leaf.tensor, other.tensor).any()):
-                    raise AssertionError(f"compiled with {backend}, the {leaf} is another")
-
-    return check
+# The search -----------------------------------------------------------------------------------------------------------
 
 
-def _wrong(thing: Any, sizes: Mapping[str, int] | None) -> Any:
-    """Broken calls: each refused, by name.
+def _searched(subject: Subject, plan: _Plan, repeat: str) -> FuzzError | None:
+    """The smallest failure of each kind of check in turn; None if there is none."""
+    checks: dict[str, Any] = {"right": _right}
+    if plan.backend:
+        checks["compiled"] = _compiled
+    if plan.broken:
+        _reject_unenforced(subject.own)
+        checks["broken"] = _wrong
+    subject = precise(subject)
+    for kind, make in chosen(checks, repeat).items():
+        sides = _DISTINCT if kind.endswith(DISTINCT) else Sides()
+        plan.made[kind] = 0
+        failure = search(make(subject, plan, sides), kind, repeat, plan.calls(kind))
+        if failure is not None:
+            return failure if repeat else _apart(failure, make, kind, subject, plan)
+        if kind == "right":
+            together = plan.evidence.failure(subject.name, plan.apart.padding)
+            if together is not None:
+                return together
+    return None
+
+
+def _apart(failure: FuzzError, make: Any, kind: str, subject: Subject, plan: _Plan) -> FuzzError:
+    """The same failure where no two names have one size, and none is 1: there its error says most."""
+    check = make(subject, plan, _DISTINCT)
+    with explained_where_none_fits(subject):
+        try:
+            found = search(check, kind + DISTINCT, "", min(plan.calls(kind), _DISTINCT_CALLS))
+        except DeclarationError:
+            return failure
+    return found if found is not None and is_alike(found, failure) else failure
+
+
+def _reject_unenforced(targets: list[Target]) -> None:
+    """Refuses to test broken calls where nothing enforces the annotations.
 
     Raises:
-        DeclarationError: nothing enforces the annotations.
+        DeclarationError: nothing does.
     """
-    for target in targets_of(thing):
+    for target in targets:
         if not target.is_enforced:
             raise DeclarationError(
                 f"{target.name}: its annotations are not enforced, so broken calls are not refused\n"
                 "  Make it a dimtyped.nn.Module, decorate it with @typed, or write fuzz(..., broken=False)."
             )
-    plain = twin_of(thing, double=False)
 
-    @given(drawn_broken(plain, sizes))
+
+# The three kinds of check ---------------------------------------------------------------------------------------------
+
+
+def _right(subject: Subject, plan: _Plan, sides: Sides) -> Any:
+    """Right calls: as a user makes them, and again in double precision, where samples must keep apart."""
+
+    @given(drawn_calls(subject.plain, sides), st.integers(1, 99))
+    def check(call: Call, seed: int) -> None:
+        plan.made["right"] = plan.made.get("right", 0) + 1
+        tell(call, lambda: _check_right(call, seed, subject, plan))
+
+    return check
+
+
+def _check_right(call: Call, seed: int, subject: Subject, plan: _Plan) -> None:
+    try:
+        _check_result(call, finite=plan.finite)
+    except Exception as error:
+        learn(call, error, subject)
+        raise
+    if plan.grad:
+        plan.evidence.look_at_gradients(call, seed)
+    again = subject.precisely(call)
+    check = check_call(again, seed, plan.apart, double=subject.is_double)
+    if check is None:
+        return
+    if subject.is_double:
+        for leaf in check.base:
+            _check_dtype(again, leaf)
+    if plan.apart.padding is not None:
+        plan.evidence.look_inside(check, plan.apart.padding)
+
+
+def _compiled(subject: Subject, plan: _Plan, sides: Sides) -> Any:
+    """The same calls compiled: the same results."""
+    compiled: Any = torch.compile(subject.copy, backend=plan.backend, dynamic=True)
+
+    @given(drawn_calls(subject.plain, sides))
+    def check(call: Call) -> None:
+        plan.made["compiled"] = plan.made.get("compiled", 0) + 1
+        tell(call, lambda: _check_compiled(call, compiled, plan.backend))
+
+    return check
+
+
+def _check_compiled(call: Call, compiled: Any, backend: str) -> None:
+    args, kwargs = fresh(call)
+    with deterministic(double=False):
+        found = compiled(*args, **kwargs)
+    pairs = zip(result_leaves(call, run(call, double=False)), result_leaves(call, found), strict=True)
+    for leaf, other in pairs:
+        if leaf.tensor.shape != other.tensor.shape or bool(differs(leaf.tensor, other.tensor).any()):
+            raise AssertionError(f"compiled with {backend}, the {leaf} is another")
+
+
+def _wrong(subject: Subject, plan: _Plan, sides: Sides) -> Any:
+    """Broken calls: each refused, by name."""
+
+    @given(drawn_broken(subject.plain, sides))
     def check(drawn: tuple[Call, Broken]) -> None:
         call, broken = drawn
-        with telling(call, broken):
-            _check_refusal(plain, broken)
+        plan.made["broken"] = plan.made.get("broken", 0) + 1
+        tell(call, lambda: _check_refusal(call.target.call, broken), broken)
 
     return check
 
@@ -202,7 +308,8 @@ def _check_refusal(thing: Any, broken: Broken) -> None:
 
 def _check_result(call: Call, *, finite: bool) -> None:
     before = [leaf.tensor.detach().clone() for leaf in call.leaves]
-    with deterministic(double=False):
+    with deterministic(double=False), warnings.catch_warnings():
+        warnings.filterwarnings("error", message=_SIZE_WARNING)  # torch's, of a loss that broadcasts its target
         result = call.target.call(*call.args, **call.kwargs)
     for leaf, was in zip(call.leaves, before, strict=True):
         if leaf.tensor.shape != was.shape or bool((leaf.tensor != was).any() & (leaf.tensor == leaf.tensor).all()):
@@ -211,44 +318,17 @@ def _check_result(call: Call, *, finite: bool) -> None:
         raise AssertionError(
             f"the result does not fit {annotation_text(call.target.signature.result.annotation)}: {snapshot(result)}"
         )
-    _check_dtypes(call, result)
-    for leaf in result_leaves(call, result) if finite else ():
-        if not bool(leaf.tensor.isfinite().all()):
+    for leaf in result_leaves(call, result):
+        _check_dtype(call, leaf)
+        if finite and not bool(leaf.tensor.isfinite().all()):
             raise AssertionError(f"the {leaf} is not finite")
 
 
-def _check_dtypes(call: Call, result: Any) -> None:
+def _check_dtype(call: Call, leaf: Leaf) -> None:
     """No float comes out narrower than the floats that go in."""
-    wanted = call.target.dtype
-    for leaf in result_leaves(call, result):
-        dtype, admitted = leaf.tensor.dtype, leaf.hint.dtypes
-        if dtype.is_floating_point and dtype.itemsize < wanted.itemsize and (admitted is None or wanted in admitted):
-            raise AssertionError(
-                f"the {leaf} is {dtype_text(dtype)}, where the module and its inputs are {dtype_text(wanted)}\n"
-                f"  If that is meant, annotate the result so: {dtype_text(dtype).capitalize()}[Tensor, ...]."
-            )
-
-
-def _check_gradients(call: Call) -> None:
-    args, kwargs = fresh(call)
-    inputs = [tensor.requires_grad_() for tensor in floats_in((args, kwargs))]
-    module = module_of(call.target.call)
-    trained = [*inputs, *(module.parameters() if module is not None else ())]
-    with deterministic(double=False), torch.enable_grad():
-        result = call.target.call(*args, **kwargs)
-        total = sum((tensor.sum() for tensor in floats_in(result)), torch.zeros(()))
-    if not total.requires_grad:
-        raise AssertionError("no gradient reaches the inputs or the parameters")
-    for gradient in torch.autograd.grad(total, [t for t in trained if t.requires_grad], allow_unused=True):
-        if gradient is not None and bool(total.isfinite()) and not bool(gradient.isfinite().all()):
-            raise AssertionError("a gradient is not finite, though the result is")
-
-
-def _in_double(call: Call, precise: Any) -> Call:
-    """The same call of the copy in double precision."""
-
-    def widened(tensor: Tensor) -> Tensor:
-        return tensor.detach().double() if tensor.is_floating_point() else tensor
-
-    target = dataclasses.replace(call.target, call=precise, dtype=torch.float64)
-    return Call(target, mapped(call.args, widened), mapped(call.kwargs, widened))
+    wanted, dtype, admitted = call.target.dtype, leaf.tensor.dtype, leaf.hint.dtypes
+    if dtype.is_floating_point and dtype.itemsize < wanted.itemsize and (admitted is None or wanted in admitted):
+        raise AssertionError(
+            f"the {leaf} is {dtype_text(dtype)}, where the module and its inputs are {dtype_text(wanted)}\n"
+            f"  If that is meant, annotate the result so: {dtype_text(dtype).capitalize()}[Tensor, ...]."
+        )

@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, reject, settings, strategies as st
 from hypothesis.errors import UnsatisfiedAssumption
 
 from dimtyped.annotations import ArrayHint, Kind, arrays_in
 from dimtyped.errors import DeclarationError
-from dimtyped.testing.properties.deterministic import QUIET, one_thread, run, takes_double, twin_of
-from dimtyped.testing.properties.domain import meant, told_where_none_fits
+from dimtyped.testing.properties.deterministic import QUIET, one_thread, run
+from dimtyped.testing.properties.domain import explained_where_none_fits, is_unmeant
+from dimtyped.testing.properties.learning import learn, taught
 from dimtyped.testing.properties.mixing import IndependenceCheck, no_axis, tells_padding
+from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls
 from dimtyped.testing.strategies.packing import holds_uneven
-from dimtyped.testing.strategies.target import module_of, targets_of
+from dimtyped.testing.strategies.sizes import Choice
+from dimtyped.testing.strategies.target import InputOptions, Target
 
 _TRIED = 5
+REDUCTIONS = ("mean", "sum")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which samples must keep apart, and how that is told."""
+
+    axes: tuple[str, ...] = ()
+    causal: str | None = None
+    padding: str | None = None
+    moves: str | None = None
+    reduction: str | None = None
+    separable: str | None = None
+
+    @property
+    def along(self) -> tuple[str, ...]:
+        """The axes that the result must have too."""
+        return tuple(axis for axis in (*self.axes, self.causal, self.moves) if axis)
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The parameters that most calls are to give."""
+        return frozenset((self.padding,) if self.padding else ())
+
+    @property
+    def reduced(self) -> str:
+        """The axis over which `reduction` is."""
+        return self.axes[0] if self.axes else "batch"
+
+    def tested(self, padded: str) -> tuple[str, ...]:
+        """Every axis that is tested, `padded` the one that `padding` is along."""
+        reduced = self.reduced if self.reduction else None
+        return tuple(
+            dict.fromkeys(axis for axis in (*self.along, reduced, self.separable, self.padding and padded) if axis)
+        )
 
 
 def independent(
@@ -25,22 +64,32 @@ def independent(
     *axes: str,
     causal: str | None = None,
     padding: str | None = None,
-    sizes: Mapping[str, int] | None = None,
+    moves: str | None = None,
+    separable: str | None = None,
+    sizes: Mapping[str, Choice] | None = None,
+    values: Mapping[str, str | int | range] | None = None,
+    lengths: Mapping[str, Choice] | None = None,
     max_examples: int = 20,
 ) -> None:
     """Checks that samples do not mix: a bug that no shape shows.
 
-    Along each of `axes`, changing one sample may change only that sample's result, and moving the samples must move
-    their results. A copy of the module runs in eval mode and double precision, with the same random numbers each
+    Along each of `axes`, changing some samples may change only those samples' results, and moving the samples must
+    move their results. A copy of the module runs in eval mode and double precision, with the same random numbers each
     time, so neither batch statistics nor dropout count as mixing.
 
     Args:
         function_or_module: What is called, annotated, its result too.
-        *axes: Names of axes that must not mix. Default: `batch`, unless `causal` or `padding` is given.
+        *axes: Names of axes that must not mix. Default: `batch`, unless something else is asked for.
         causal: An axis along which results may depend only on what comes before, or at the same place.
         padding: The parameter with the lengths of padded sequences, or with a mask of them: what lies past them must
             change nothing. A mask is True where a sequence is real; with `pad` in its name, where it is not.
-        sizes: Sizes of names that it does not declare. Default: none, all are drawn.
+        moves: An axis along which samples may mix, as in attention without positions, and moving them must move their
+            results.
+        separable: An axis that the result does not have, as that of a loss: two samples must not meet in a sum or
+            mean over it.
+        sizes: Sizes of names that it does not declare, as in `fuzz`. Default: none, all are drawn.
+        values: What the integers of a parameter are below, as in `fuzz`. Default: found out.
+        lengths: How many items a list has, as in `fuzz`. Default: 1 to 3.
         max_examples: How many calls are tried.
 
     Raises:
@@ -61,18 +110,31 @@ def independent(
         <BLANKLINE>
             x            Float[Tensor, "batch width"]  (2, 1)
     """
-    apart = axes or (() if causal or padding else ("batch",))
-    reject_untold(function_or_module, apart, causal, padding)
-    with one_thread(), told_where_none_fits(function_or_module, sizes):
-        thing, double = precise_twin(function_or_module, sizes)
+    is_asked = causal or padding or moves or separable
+    asked = Asked(axes or (() if is_asked else ("batch",)), causal, padding, moves, None, separable)
+    subject = Subject.of(function_or_module, InputOptions(sizes or {}, values or {}, lengths or {}, likely=asked.given))
+    reject_untold(subject.own, asked)
+
+    def searched(subject: Subject) -> None:
+        subject = precise(subject)
 
         @settings(max_examples=max_examples, **QUIET)
-        @given(drawn_calls(thing, sizes), st.integers(1, 99))
+        @given(drawn_calls(subject.precise), st.integers(1, 99))
         def check(call: Call, seed: int) -> None:
-            with meant(call):
-                check_call(call, seed, apart, causal, padding, double=double)
+            try:
+                check_call(call, seed, asked, double=subject.is_double)
+            except UnsatisfiedAssumption:
+                raise
+            except Exception as error:
+                if is_unmeant(call, error):
+                    reject()
+                learn(call, error, subject)
+                raise
 
         without_notes(check)
+
+    with one_thread(), explained_where_none_fits(subject):
+        taught(subject, searched)
 
 
 def without_notes(check: Callable[[], None]) -> None:
@@ -84,84 +146,88 @@ def without_notes(check: Callable[[], None]) -> None:
         raise
 
 
-def precise_twin(thing: Any, sizes: Mapping[str, int] | None) -> tuple[Any, bool]:
-    """A copy to be tested, in double precision where it runs in that, and whether it does."""
-    if module_of(thing) is not None and takes_double(thing):
-        twin = twin_of(thing, double=True)
-        if _runs_in_double(twin, sizes):
-            return twin, True
-    return twin_of(thing, double=False), False
-
-
-def _runs_in_double(twin: Any, sizes: Mapping[str, int] | None) -> bool:
-    """Whether any of a few calls runs: code that makes single-precision tensors of its own may not."""
+def precise(subject: Subject) -> Subject:
+    """The subject with a copy in double precision, where that runs: code that makes single-precision tensors may not."""
+    wide = subject.in_double()
+    if not wide.is_double:
+        return wide
     ran: list[bool] = []
 
     @settings(max_examples=_TRIED, **QUIET)
-    @given(drawn_calls(twin, sizes))
+    @given(drawn_calls(wide.precise))
     def check(call: Call) -> None:
         try:
-            with meant(call):
-                run(call, double=True)
+            run(call, double=True)
         except UnsatisfiedAssumption:
             raise
-        except Exception:  # noqa: BLE001  # a user's own code; what fails in single precision too is found there
+        except Exception as error:  # noqa: BLE001  # a user's own code; what fails in single precision too is found there
+            if is_unmeant(call, error):
+                reject()
             return
         ran.append(True)
 
     check()
-    return bool(ran)
+    return wide if ran else wide.without_double()
 
 
-def reject_missing(thing: Any, axis: str) -> None:
-    """Says that no parameter, or no result, has an axis of this name."""
-    targets = targets_of(thing)
-    for what, has in (
-        ("parameter", [_names(axis, target.arrays) for target in targets]),
-        ("result", [_names(axis, arrays_in(target.signature.result)) for target in targets]),
-    ):
-        if not any(has):
-            raise no_axis(targets[0], axis, what)
-
-
-def reject_untold(thing: Any, axes: Sequence[str], causal: str | None, padding: str | None) -> None:
+def reject_untold(targets: list[Target], asked: Asked) -> None:
     """Says what of the axes and of the padding to be tested the annotations do not have.
 
     Raises:
         DeclarationError: there is such.
     """
-    for axis in (*axes, *([causal] if causal else [])):
-        reject_missing(thing, axis)
-    targets = targets_of(thing)
-    if padding is not None and not any(tells_padding(target, padding) for target in targets):
+    for axis in asked.along:
+        _reject_missing(targets, axis)
+    reduced = (asked.reduced,) if asked.reduction else ()
+    for axis in (*reduced, *((asked.separable,) if asked.separable else ())):
+        if not any(has_name(axis, target.arrays) for target in targets):
+            raise no_axis(targets[0], axis, "parameter")
+    if asked.reduction not in (None, *REDUCTIONS):
+        raise DeclarationError(f"reduction={asked.reduction!r} must be one of {', '.join(map(repr, REDUCTIONS))}")
+    if asked.padding is not None and not any(tells_padding(target, asked.padding) for target in targets):
         raise DeclarationError(
-            f"padding={padding!r}: {targets[0].name} has no such lengths or mask\n"
+            f"padding={asked.padding!r}: {targets[0].name} has no such lengths or mask\n"
             '  Name a parameter such as lengths: Int[Tensor, "batch"], or mask: Bool[Tensor, "batch seq"].'
         )
 
 
-def _names(name: str, arrays: tuple[ArrayHint, ...]) -> bool:
+def _reject_missing(targets: list[Target], axis: str) -> None:
+    """Says that no parameter, or no result, has an axis of this name."""
+    for what, has in (
+        ("parameter", [has_name(axis, target.arrays) for target in targets]),
+        ("result", [has_name(axis, arrays_in(target.signature.result)) for target in targets]),
+    ):
+        if not any(has):
+            raise no_axis(targets[0], axis, what)
+
+
+def has_name(name: str, arrays: tuple[ArrayHint, ...]) -> bool:
+    """True if one of the annotations has an axis of this name."""
     return any(
         axis.kind is Kind.NAME and axis.name == name and not axis.many for array in arrays for axis in array.axes
     )
 
 
-def check_call(
-    call: Call, seed: int, axes: tuple[str, ...], causal: str | None, padding: str | None, *, double: bool
-) -> None:
-    """The same for one call of a copy."""
+def check_call(call: Call, seed: int, asked: Asked, *, double: bool) -> IndependenceCheck | None:
+    """The same for one call of a copy; None where its samples cannot be told apart.
+
+    Raises:
+        MixedError: samples meet.
+    """
     if holds_uneven((call.args, call.kwargs)):
-        return
-    probe = IndependenceCheck(call, double, seed)
-    for axis in axes:
-        if _has_axis(call, axis):
-            probe.check_apart(axis)
-    if causal is not None and _has_axis(call, causal):
-        probe.check_causal(causal)
-    if padding is not None:
-        probe.check_padding(padding)
-
-
-def _has_axis(call: Call, axis: str) -> bool:
-    """Whether a tensor that the call gives has this axis."""
-    return any(leaf.along(axis) is not None for leaf in call.leaves)
+        return None
+    check = IndependenceCheck(call, double, seed)
+    for axis in asked.axes if not asked.reduction else ():
+        if check.has(axis):
+            check.check_apart(axis)
+    if asked.causal is not None and check.has(asked.causal):
+        check.check_causal(asked.causal)
+    if asked.moves is not None and check.has(asked.moves):
+        check.check_moved(asked.moves)
+    if asked.padding is not None:
+        check.check_padding(asked.padding)
+    if asked.reduction is not None and check.has(asked.reduced):
+        check.check_mean(asked.reduced, asked.reduction)
+    if asked.separable is not None and check.has(asked.separable):
+        check.check_separable(asked.separable)
+    return check

@@ -52,6 +52,13 @@ def blame(before: Call, after: Call, agrees: Agrees, *, double: bool) -> str:
     return _text(first, entering, leaving, index) if index is not None else ""
 
 
+def sizes_within(call: Call, *, double: bool) -> set[int]:
+    """Every size of a tensor of the call, and of those that its submodules are given or give."""
+    records = _recorded(call, double=double)
+    inside = [tensor for record in records for tensor in (*record.inputs, *record.outputs)]
+    return {size for tensor in (*inside, *(leaf.tensor for leaf in call.leaves)) for size in tensor.shape}
+
+
 def _text(records: list[_Record], entering: list[bool], leaving: list[bool], index: int) -> str:
     found = records[index]
     inside = [i for i, record in enumerate(records[:index]) if _is_inside(record, found)]

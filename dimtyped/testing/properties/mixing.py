@@ -17,7 +17,8 @@ from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
 from dimtyped.testing.properties.deterministic import differs, result_leaves, run
-from dimtyped.testing.properties.localize import blame
+from dimtyped.testing.properties.domain import is_unmeant
+from dimtyped.testing.properties.localize import blame, sizes_within
 from dimtyped.testing.strategies.calls import Call, as_call
 from dimtyped.testing.strategies.leaves import Leaf, replaced
 from dimtyped.testing.strategies.lengths import padded_axis
@@ -25,7 +26,9 @@ from dimtyped.testing.strategies.sizes import Sizes
 from dimtyped.testing.strategies.target import Target
 from dimtyped.testing.strategies.values import fill_of
 
-_PLACES = 4  # indices along the axis that are tried
+_BLAMES = 4  # calls in which it is looked for where samples begin to mix
+_UNUSUAL = (5, 7, 11, 13, 17, 19, 23)
+"""Sizes in which an axis is told from all others, and from any product of them."""
 
 
 class MixedError(AssertionError):
@@ -51,34 +54,103 @@ class IndependenceCheck:
     double: bool
     seed: int
 
+    @functools.cached_property
+    def base(self) -> list[Leaf]:
+        """The result of the call itself."""
+        return self._run(self.call)
+
     def check_apart(self, axis: str) -> None:
-        """Raises where a change of one sample reaches another, or where a sample's place matters."""
+        """Raises where a change of some samples reaches others, or where a sample's place matters."""
         size = self._size(axis)
-        base = self._run(self.call)
-        for index in _some(size):
-            self._check_change(axis, index, base, {index}, f"changing only {axis} {index}")
-        if size > 1 and not self._is_in_expression(axis) and not self._is_random(base):
-            self._check_moved(axis, base)
+        if size == 1:
+            return
+        self._check_change(axis, _some(size, self.seed), lambda index: {index})
+        self.check_moved(axis)
 
     def check_causal(self, axis: str) -> None:
         """Raises where what comes later along the axis reaches what comes before."""
         size = self._size(axis)
-        base = self._run(self.call)
-        for index in _some(size):
-            self._check_change(axis, index, base, set(range(index, size)), f"changing only {axis} {index}")
+        if size > 1:
+            first = 1 + self.seed % (size - 1)
+            self._check_change(axis, set(range(first, size)), lambda index: set(range(index, size)))
+
+    def check_moved(self, axis: str) -> None:
+        """Raises where moving each sample one place on does not move its result."""
+        size = self._size(axis)
+        if size == 1 or self._is_in_expression(axis):
+            return
+        moved = as_call(self.call.target, self._moved(axis))
+        result = self._run_if_meant(moved)
+        for leaf, wrong in _pairs([_rolled(leaf, axis) for leaf in self.base], result):
+            place = leaf.along(axis)
+            indices = sorted(_indices(wrong, place)) if place is not None else []
+            if indices and not self._is_random():
+                after = indices[0]
+                before = (after - 1) % size
+                text = (
+                    f"{axis} {before} moved to place {after} gives another result there: its place along {axis} matters"
+                )
+                raise self._error(axis, before, after, text, self._blame_of_moved(axis))
 
     def check_padding(self, parameter: str) -> None:
         """Raises where what lies past the lengths changes anything before. A call that does not give them has no padding."""
-        if all(leaf.path != (parameter,) for leaf in self.call.leaves):
+        if not self.gives(parameter):
             return
         padding = Padding.of(self.call, parameter)
-        base = self._run(self.call)
-        changed = self._changed(lambda leaf, other: padding.put(leaf, other))
-        for leaf, wrong in _pairs(base, self._run(changed)):
+        changed = self._changed(padding.put)
+        for leaf, wrong in _pairs(self.base, self._run(changed)):
             differing = padding.at_real(leaf, wrong)
             if bool(differing.any()):
-                found = blame(self.call, changed, padding.has_kept, double=self.double)
-                raise self._past_lengths(padding, leaf, differing, found)
+                raise self._past_lengths(padding, leaf, differing, self._blame_of_padding(parameter, padding))
+
+    def matters(self, parameter: str) -> tuple[bool, bool] | None:
+        """True if the last real place of some sequence matters, and if an earlier one does; None where none is longer than 1."""
+        if not self.gives(parameter):
+            return None
+        padding = Padding.of(self.call, parameter)
+        if not bool(padding.is_earlier.any()):
+            return None
+        last, earlier = padding.within(padding.is_last), padding.within(padding.is_earlier)
+        return self._is_changed_by(last.put), self._is_changed_by(earlier.put)
+
+    def check_mean(self, axis: str, reduction: str) -> None:
+        """Raises where a scalar result is not the mean, or the sum, of what each sample gives alone."""
+        size = self._size(axis)
+        alone = [self._run(as_call(self.call.target, self._sliced(axis, index))) for index in range(size)]
+        for number, leaf in enumerate(self.base):
+            if leaf.along(axis) is not None:
+                continue
+            parts = torch.stack([leaves[number].tensor for leaves in alone])
+            expected = parts.mean(0) if reduction == "mean" else parts.sum(0)
+            if leaf.tensor.shape != expected.shape or bool(differs(leaf.tensor, expected).any()):
+                raise self._error(
+                    axis, 0, 0, f"the {leaf} is not the {reduction} of what each {axis} gives alone: samples meet", ""
+                )
+
+    def check_separable(self, axis: str) -> None:
+        """Raises where two samples meet in a scalar: changing both is not changing one and then the other."""
+        size = self._size(axis)
+        if size == 1:
+            return
+        first, second = 0, 1 + self.seed % (size - 1)
+        runs = [self.base, *(self._run(self._with_others(axis, at)) for at in ({first}, {second}, {first, second}))]
+        for leaf, *changed in zip(*runs, strict=False):
+            if leaf.along(axis) is not None:
+                continue
+            one, other, both = changed
+            meeting = (leaf.tensor - one.tensor) - (other.tensor - both.tensor)
+            scale = max(float(part.tensor.abs().max()) for part in (leaf, one, other, both))
+            if bool(differs(meeting / (1 + scale), torch.zeros_like(meeting)).any()):
+                text = f"changing {axis} {first} changes what {axis} {second} adds to the {leaf}: samples meet"
+                raise self._error(axis, first, second, text, "")
+
+    def gives(self, parameter: str) -> bool:
+        """True if the call gives a tensor for the parameter."""
+        return any(leaf.path == (parameter,) for leaf in self.call.leaves)
+
+    def has(self, axis: str) -> bool:
+        """True if a tensor of the call has the axis."""
+        return any(leaf.along(axis) is not None for leaf in self.call.leaves)
 
     def _size(self, axis: str) -> int:
         sizes = {leaf.tensor.shape[place] for leaf in self.call.leaves if (place := leaf.along(axis)) is not None}
@@ -89,17 +161,26 @@ class IndependenceCheck:
     def _run(self, call: Call) -> list[Leaf]:
         return result_leaves(call, run(call, double=self.double))
 
+    def _run_if_meant(self, call: Call) -> list[Leaf]:
+        """The result; none where the model is not meant for the call, as for lengths that are no longer sorted."""
+        try:
+            return self._run(call)
+        except Exception as error:
+            if is_unmeant(call, error):
+                return []
+            raise
+
     def _is_in_expression(self, axis: str) -> bool:
-        """Whether a tensor has the samples inside a longer axis, `batch*heads`, where they cannot be moved."""
+        """True if a tensor has the samples inside a longer axis, `batch*heads`, where they cannot be moved."""
         axes = [a for leaf in self.call.leaves for a in leaf.hint.axes if a.kind is Kind.EXPRESSION]
         return any(axis in names_in(a.name) for a in axes)
 
-    def _is_random(self, base: list[Leaf]) -> bool:
-        """Whether the module draws random numbers even now, as by a dropout that is always on."""
+    def _is_random(self) -> bool:
+        """True if the module draws random numbers even now, as by a dropout that is always on."""
         again = result_leaves(self.call, run(self.call, double=self.double, seed=1))
         return any(
             bool(differs(a.tensor, b.tensor).any())
-            for a, b in zip(base, again, strict=False)
+            for a, b in zip(self.base, again, strict=False)
             if a.tensor.shape == b.tensor.shape
         )
 
@@ -113,72 +194,141 @@ class IndependenceCheck:
                 bound[leaf.path[0]] = replaced(bound[leaf.path[0]], leaf.path[1:], change(leaf, self._other(leaf)))
         return as_call(self.call.target, bound)
 
-    def _other(self, leaf: Leaf) -> Tensor:
-        fill = fill_of(self.call.target, Sizes(self.call.sizes), leaf.path[0], leaf.hint)
+    def _with_others(self, axis: str, indices: set[int], only: Leaf | None = None) -> Call:
+        """The call with other numbers at some indices of an axis."""
+        return self._changed(lambda leaf, other: _put(leaf, other, axis, indices), only)
+
+    def _other(self, leaf: Leaf, shape: tuple[int, ...] | None = None, sizes: Sizes | None = None) -> Tensor:
+        fill = fill_of(self.call.target, sizes or Sizes(self.call.sizes), leaf.path[0], leaf.hint)
         fill = dataclasses.replace(fill, dtype=leaf.tensor.dtype)
-        return fill.make(tuple(leaf.tensor.shape), self.seed + 1).to(leaf.tensor.device)
+        return fill.make(shape or tuple(leaf.tensor.shape), self.seed + 1).to(leaf.tensor.device)
 
-    def _check_change(self, axis: str, index: int, base: list[Leaf], allowed: set[int], how: str) -> None:
-        changed = self._changed(lambda leaf, other: _put(leaf, other, axis, index))
-        affected = self._affected(axis, base, changed)
-        wrong = sorted(affected - allowed)
-        if not wrong:
+    def _is_changed_by(self, change: Callable[[Leaf, Tensor], Tensor]) -> bool:
+        return any(bool(wrong.any()) for _, wrong in _pairs(self.base, self._run(self._changed(change))))
+
+    def _check_change(self, axis: str, indices: set[int], allowed: Callable[[int], set[int]]) -> None:
+        """Changes several samples at once; where one of the others follows, finds which sample it is, and in which tensor."""
+        may_follow = set[int]().union(*map(allowed, indices))
+        if not self._affected(axis, self._with_others(axis, indices)) - may_follow:
             return
-        leaf = next((leaf for leaf in self.call.leaves if self._alone(leaf, axis, index, base) - allowed), None)
+        index, wrong = next(self._wrong_alone(axis, indices, allowed), (min(indices), set[int]()))
+        if not wrong:
+            wrong = self._affected(axis, self._with_others(axis, indices)) - may_follow
+        leaf = next((leaf for leaf in self.call.leaves if self._affected_by(leaf, axis, index) - allowed(index)), None)
+        how = f"changing only {axis} {index}"
         if leaf is not None:
-            changed = self._changed(lambda leaf, other: _put(leaf, other, axis, index), leaf)
-            wrong = sorted(self._affected(axis, base, changed) - allowed)
+            wrong = self._affected_by(leaf, axis, index) - allowed(index)
             how += f" of `{leaf}`"
-        size = self._size(axis)
-        found = blame(self.call, changed, lambda a, b: _keeps_to(a, b, size, allowed), double=self.double)
-        raise self._error(axis, index, wrong[0], f"{how} changes {axis} {wrong[0]} of the result", found)
+        text = f"{how} changes {axis} {min(wrong)} of the result"
+        found = self._blame_of_change(axis, index, leaf, is_causal=len(allowed(0)) > 1)
+        raise self._error(axis, index, min(wrong), text, found)
 
-    def _alone(self, leaf: Leaf, axis: str, index: int, base: list[Leaf]) -> set[int]:
+    def _wrong_alone(
+        self, axis: str, indices: set[int], allowed: Callable[[int], set[int]]
+    ) -> Iterator[tuple[int, set[int]]]:
+        """Each sample that reaches others when it is changed alone."""
+        for index in sorted(indices):
+            wrong = self._affected(axis, self._with_others(axis, {index})) - allowed(index)
+            if wrong:
+                yield index, wrong
+
+    def _affected_by(self, leaf: Leaf, axis: str, index: int) -> set[int]:
         if leaf.along(axis) is None:
             return set()
-        return self._affected(axis, base, self._changed(lambda leaf, other: _put(leaf, other, axis, index), leaf))
+        return self._affected(axis, self._with_others(axis, {index}, leaf))
 
-    def _affected(self, axis: str, base: list[Leaf], changed: Call) -> set[int]:
+    def _affected(self, axis: str, changed: Call) -> set[int]:
         """The indices along the axis where the result of a changed call is another."""
         found: set[int] = set()
-        pairs = [(leaf, wrong) for leaf, wrong in _pairs(base, self._run(changed)) if leaf.along(axis) is not None]
+        pairs = [(leaf, wrong) for leaf, wrong in _pairs(self.base, self._run(changed)) if leaf.along(axis) is not None]
         if not pairs:
             raise no_axis(self.call.target, axis, "result")
         for leaf, wrong in pairs:
             found.update(_indices(wrong, leaf.along(axis) or 0))
         return found
 
-    def _check_moved(self, axis: str, base: list[Leaf]) -> None:
-        """Each sample one place on must give its result one place on."""
-        moved = as_call(self.call.target, self._moved(axis))
-        expected = [_rolled(leaf, axis) for leaf in base]
-        for leaf, wrong in _pairs(expected, self._run(moved)):
-            place = leaf.along(axis)
-            indices = sorted(_indices(wrong, place)) if place is not None else []
-            if indices:
-                size = self._size(axis)
-                after = indices[0]
-                before = (after - 1) % size
-                found = self._blame_of_moved(axis, size, moved)
-                text = (
-                    f"{axis} {before} moved to place {after} gives another result there: its place along {axis} matters"
-                )
-                raise self._error(axis, before, after, text, found)
-
-    def _blame_of_moved(self, axis: str, size: int, moved: Call) -> str:
-        """Where it begins to matter; told with other numbers, for equal samples do not show that they have moved."""
-        other = IndependenceCheck(self._changed(lambda _, other: other), self.double, self.seed)
-        other_moved = as_call(self.call.target, other._moved(axis))
-        expected = [_rolled(leaf, axis) for leaf in other._run(other.call)]
-        shows = any(bool(wrong.any()) for _, wrong in _pairs(expected, other._run(other_moved)))
-        before, after = (other.call, other_moved) if shows else (self.call, moved)
-        return blame(before, after, functools.partial(_has_moved, size=size), double=self.double)
-
     def _moved(self, axis: str) -> dict[str, Any]:
+        return self._with_each(lambda leaf: _rolled(leaf, axis).tensor)
+
+    def _sliced(self, axis: str, index: int) -> dict[str, Any]:
+        """The call of one sample alone."""
+
+        def one(leaf: Leaf) -> Tensor:
+            place = leaf.along(axis)
+            return leaf.tensor if place is None else leaf.tensor.narrow(place, index, 1)
+
+        return self._with_each(one)
+
+    def _with_each(self, change: Callable[[Leaf], Tensor]) -> dict[str, Any]:
         bound = self.call.target.bound(self.call.args, self.call.kwargs)
         for leaf in self.call.leaves:
-            bound[leaf.path[0]] = replaced(bound[leaf.path[0]], leaf.path[1:], _rolled(leaf, axis).tensor)
+            bound[leaf.path[0]] = replaced(bound[leaf.path[0]], leaf.path[1:], change(leaf))
         return bound
+
+    # Where it begins --------------------------------------------------------------------------------------------------
+
+    def _blame_of_change(self, axis: str, index: int, leaf: Leaf | None, *, is_causal: bool) -> str:
+        """The place where a change of one sample first reaches others; empty where that cannot be told."""
+        for other in self._resized((axis,)):
+            size = other._size(axis)
+            same = next((found for found in other.call.leaves if leaf is not None and found.path == leaf.path), None)
+            for at in dict.fromkeys([min(index, size - 1), *range(size)]):
+                allowed = set(range(at, size)) if is_causal else {at}
+                changed = other._with_others(axis, {at}, same)
+                if other._affected(axis, changed) - allowed:
+                    agrees = functools.partial(_keeps_to, size=size, allowed=allowed)
+                    return blame(other.call, changed, agrees, double=self.double)
+        return ""
+
+    def _blame_of_moved(self, axis: str) -> str:
+        """The same for moved samples."""
+        for other in self._resized((axis,)):
+            moved = as_call(other.call.target, other._moved(axis))
+            pairs = _pairs([_rolled(leaf, axis) for leaf in other.base], other._run(moved))
+            if any(bool(wrong.any()) for _, wrong in pairs):
+                agrees = functools.partial(_has_moved, size=other._size(axis))
+                return blame(other.call, moved, agrees, double=self.double)
+        return ""
+
+    def _blame_of_padding(self, parameter: str, padding: Padding) -> str:
+        """The same for what lies past the lengths."""
+        for other in self._resized((padding.batch, padding.axis)):
+            wide = Padding.of(other.call, parameter)
+            changed = other._changed(wide.put)
+            pairs = _pairs(other.base, other._run(changed))
+            if any(bool(wide.at_real(leaf, wrong).any()) for leaf, wrong in pairs):
+                return blame(other.call, changed, wide.has_kept, double=self.double)
+        return ""
+
+    def _resized(self, axes: tuple[str, ...]) -> Iterator[IndependenceCheck]:
+        """Checks of calls in which these axes have sizes that nothing else in the model has, where it takes such."""
+        taken = sizes_within(self.call, double=self.double)
+        free = [size for size in _UNUSUAL if not any(other and other % size == 0 for other in taken)]
+        sizes = Sizes({**self.call.sizes, **dict(zip(axes, free, strict=False))})
+        for seed in range(self.seed, self.seed + _BLAMES) if len(free) >= len(axes) else ():
+            call = self._at_sizes(axes, sizes, seed)
+            found = IndependenceCheck(call, self.double, seed + _BLAMES) if call is not None else None
+            if found is not None and found._runs():
+                yield found
+
+    def _at_sizes(self, axes: tuple[str, ...], sizes: Sizes, seed: int) -> Call | None:
+        """The call with these axes at other sizes; None where its annotations do not take them."""
+        bound = self.call.target.bound(self.call.args, self.call.kwargs)
+        for leaf in self.call.leaves:
+            shape = _shape_with(leaf, axes, sizes)
+            if shape is None:
+                return None
+            made = IndependenceCheck(self.call, self.double, seed)._other(leaf, shape, sizes)
+            bound[leaf.path[0]] = replaced(bound[leaf.path[0]], leaf.path[1:], made)
+        call = as_call(self.call.target, bound)
+        return call if call.target.accepts(call.args, call.kwargs) else None
+
+    def _runs(self) -> bool:
+        try:
+            self.base  # noqa: B018  # it is kept
+        except Exception:  # noqa: BLE001  # a user's own code, which may not take these sizes; then nothing is told
+            return False
+        return True
 
     # Errors -----------------------------------------------------------------------------------------------------------
 
@@ -219,6 +369,22 @@ class Padding:
         return cls(parameter, names[0], along, places < leaf.tensor.unsqueeze(-1))
 
     @property
+    def is_last(self) -> Tensor:
+        """The last real place of each sequence that has others before it."""
+        counts = self.real.cumsum(-1)
+        return self.real & (counts == counts[..., -1:]) & (counts > 1)
+
+    @property
+    def is_earlier(self) -> Tensor:
+        """The real places before the last of each sequence."""
+        counts = self.real.cumsum(-1)
+        return self.real & (counts < counts[..., -1:])
+
+    def within(self, places: Tensor) -> Padding:
+        """The same with these places as what may be changed, in place of the padding."""
+        return dataclasses.replace(self, real=~places)
+
+    @property
     def first(self) -> int:
         """The first place of the first sequence that is padding."""
         padded = (~self.real).nonzero()
@@ -235,7 +401,7 @@ class Padding:
         return wrong if real is None else wrong & real
 
     def has_kept(self, left: Tensor, right: Tensor) -> bool | None:
-        """Whether two tensors differ only in the padding; None where they have no axes of these sizes."""
+        """True if two tensors differ only in the padding; None where they have no axes of these sizes."""
         pairs = itertools.permutations(range(left.dim()), 2)
         places = [pair for pair in pairs if tuple(left.shape[place] for place in pair) == tuple(self.real.shape)]
         wrong = differs(left, right)
@@ -262,13 +428,12 @@ def _pairs(base: list[Leaf], after: list[Leaf]) -> Iterator[tuple[Leaf, Tensor]]
             yield leaf, torch.ones(leaf.tensor.shape, dtype=torch.bool)
 
 
-def _put(leaf: Leaf, other: Tensor, axis: str, index: int) -> Tensor:
+def _put(leaf: Leaf, other: Tensor, axis: str, indices: set[int]) -> Tensor:
     place = leaf.along(axis)
     if place is None:
         return leaf.tensor
-    changed = leaf.tensor.detach().clone()
-    changed.select(place, index).copy_(other.select(place, index))
-    return changed
+    at = torch.tensor(sorted(indices), device=leaf.tensor.device)
+    return leaf.tensor.detach().index_copy(place, at, other.index_select(place, at))
 
 
 def _rolled(leaf: Leaf, axis: str) -> Leaf:
@@ -284,26 +449,52 @@ def _indices(wrong: Tensor, place: int) -> set[int]:
 
 
 def _keeps_to(left: Tensor, right: Tensor, size: int, allowed: set[int]) -> bool:
-    """Whether two tensors differ, along some axis of this size, only at allowed indices."""
+    """True if two tensors differ, along some axis of this size, only at allowed indices.
+
+    An axis that is a multiple of the size may hold it as its outer part, or as its inner one.
+    """
     if left.shape != right.shape:
         return False
     wrong = differs(left, right)
-    places = [place for place, length in enumerate(left.shape) if length == size]
-    return not bool(wrong.any()) or any(_indices(wrong, place) <= allowed for place in places)
+    return not bool(wrong.any()) or any(_indices(each, place) <= allowed for each, place in _split(wrong, size))
 
 
 def _has_moved(left: Tensor, right: Tensor, size: int) -> bool:
-    """Whether the second tensor is the first, or the first moved one place along some axis of this size."""
+    """True if the second tensor is the first, or the first moved one place along some axis of this size."""
     if left.shape != right.shape:
         return False
-    places = [place for place, length in enumerate(left.shape) if length == size]
-    candidates = [left, *(left.roll(1, place) for place in places)]
+    candidates = [left, *(part.roll(1, place).reshape(left.shape) for part, place in _split(left, size))]
     return any(not bool(differs(candidate, right).any()) for candidate in candidates)
 
 
-def _some(size: int) -> list[int]:
-    """A few of the indices of an axis, its ends among them."""
-    return list(range(size)) if size <= _PLACES else [0, 1, size // 2, size - 1]
+def _split(tensor: Tensor, size: int) -> Iterator[tuple[Tensor, int]]:
+    """The tensor with an axis of this size, and where that is: as it is, or made of an axis that is a multiple of it."""
+    for place, length in enumerate(tensor.shape):
+        if length == size:
+            yield tensor, place
+        elif length and length % size == 0:
+            yield tensor.unflatten(place, (size, -1)), place
+            yield tensor.unflatten(place, (-1, size)), place + 1
+
+
+def _shape_with(leaf: Leaf, axes: tuple[str, ...], sizes: Sizes) -> tuple[int, ...] | None:
+    """The shape of a tensor once these axes have other sizes; None where an expression over them has none."""
+    shape = list(leaf.tensor.shape)
+    for axis, index in leaf.axes:
+        if axis.kind is Kind.NAME and axis.name in axes and not (axis.broadcast and shape[index] == 1):
+            shape[index] = sizes.singles[axis.name]
+        elif axis.kind is Kind.EXPRESSION and {*names_in(axis.name)} & {*axes}:
+            size = sizes.of(axis)
+            if size is None:
+                return None
+            shape[index] = size
+    return tuple(shape)
+
+
+def _some(size: int, seed: int) -> set[int]:
+    """Some of the indices of an axis, never all: the bits of the seed say which."""
+    found = {index for index in range(size) if seed >> index % 6 & 1}
+    return found if 0 < len(found) < size else {0}
 
 
 def tells_padding(target: Target, parameter: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,8 +15,8 @@ from dimtyped.diagnosis import axis_name
 from dimtyped.names import names_in
 from dimtyped.testing.strategies.calls import Call, drawn_calls
 from dimtyped.testing.strategies.leaves import Leaf, replaced
-from dimtyped.testing.strategies.sizes import Sides, Sizes
-from dimtyped.testing.strategies.target import Target
+from dimtyped.testing.strategies.sizes import Choice, Sides, Sizes
+from dimtyped.testing.strategies.target import InputOptions, Target, targets_of
 from dimtyped.testing.strategies.tensors import SEEDS, as_kind
 from dimtyped.testing.strategies.values import fill_of
 
@@ -52,7 +52,10 @@ class _Flaw:
 def broken_calls(
     function_or_module: Callable[..., Any],
     *,
-    sizes: Mapping[str, int] | None = None,
+    sizes: Mapping[str, Choice] | None = None,
+    values: Mapping[str, str | int | range] | None = None,
+    lengths: Mapping[str, Choice] | None = None,
+    layouts: bool = False,
     min_side: int = 1,
     max_side: int = 6,
 ) -> st.SearchStrategy[Broken]:
@@ -73,15 +76,14 @@ def broken_calls(
         >>> broken.argument, broken.dim
         ('input', 'in_features')
     """
-    sides = Sides(min_side, max_side)
-    return drawn_broken(function_or_module, sizes, sides).map(lambda drawn: drawn[1])
+    options = InputOptions(sizes or {}, values or {}, lengths or {}, layouts)
+    drawn = drawn_broken(targets_of(function_or_module, options), Sides(min_side, max_side))
+    return drawn.map(lambda drawn: drawn[1])
 
 
-def drawn_broken(
-    thing: Any, sizes: Mapping[str, int] | None = None, sides: Sides | None = None
-) -> st.SearchStrategy[tuple[Call, Broken]]:
+def drawn_broken(targets: Sequence[Target], sides: Sides | None = None) -> st.SearchStrategy[tuple[Call, Broken]]:
     """The same with the right call that each was made of."""
-    made = drawn_calls(thing, sizes, sides)
+    made = drawn_calls(targets, sides)
 
     @st.composite
     def strategy(draw: st.DrawFn) -> tuple[Call, Broken]:

@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,9 @@ from dimtyped.annotations import AnythingHint, Kind, Parameter, arrays_in
 from dimtyped.diagnosis import shape_text
 from dimtyped.testing.strategies.layers import has_forms
 from dimtyped.testing.strategies.leaves import Leaf, leaves_of
-from dimtyped.testing.strategies.sizes import Sides, Sizes, Solver
-from dimtyped.testing.strategies.target import Target, targets_of
-from dimtyped.testing.strategies.values import World, draw_value, plain_values
+from dimtyped.testing.strategies.sizes import Choice, Sides, Sizes, Solver
+from dimtyped.testing.strategies.target import InputOptions, Target, targets_of
+from dimtyped.testing.strategies.values import MOSTLY, World, draw_value, drawn_count, plain_values
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 _FREE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -62,7 +62,10 @@ class Call:
 def calls(
     function_or_module: Callable[..., Any],
     *,
-    sizes: Mapping[str, int] | None = None,
+    sizes: Mapping[str, Choice] | None = None,
+    values: Mapping[str, str | int | range] | None = None,
+    lengths: Mapping[str, Choice] | None = None,
+    layouts: bool = False,
     min_side: int = 1,
     max_side: int = 6,
     allow_empty: bool = False,
@@ -75,14 +78,18 @@ def calls(
 
     Args:
         function_or_module: A function, a method, or a module with an annotated `forward`.
-        sizes: Sizes of names that it does not declare. Default: none, all are drawn.
+        sizes: Sizes of names that it does not declare: `{"seq": 4}`, or to choose from, `{"heads": (2, 4)}` and
+            `{"seq": range(3, 9)}`. Default: none, all are drawn.
+        values: What the integers of a parameter are below: a name, a size or a range. `{"labels": "classes"}`.
+        lengths: How many items a list has: `{"images": 3}`, or a range. Default: 1 to 3.
+        layouts: Whether tensors are drawn in every memory layout. Default: False, they are contiguous.
         min_side: The shortest side that is drawn. Default: 1.
         max_side: The longest. Default: 6. A side is longer only where an expression needs it.
         allow_empty: Whether sides of 0 are drawn too. Default: False.
 
     Raises:
-        DeclarationError: it is not annotated, an annotation cannot be met, a name is fixed twice, or the module is on
-            a device that is not there.
+        DeclarationError: it is not annotated, an annotation cannot be met, a name is fixed twice, no parameter has a
+            name that is given, or the module is on a device that is not there.
 
     Example:
         >>> from hypothesis import find
@@ -92,16 +99,16 @@ def calls(
         >>> layer(*args, **kwargs).shape
         torch.Size([1, 4])
     """
-    drawn = drawn_calls(function_or_module, sizes, Sides(min_side, max_side, allow_empty))
+    options = InputOptions(sizes or {}, values or {}, lengths or {}, layouts)
+    drawn = drawn_calls(targets_of(function_or_module, options), Sides(min_side, max_side, allow_empty))
     return drawn.map(lambda call: (call.args, call.kwargs))
 
 
 def drawn_calls(
-    thing: Any, sizes: Mapping[str, int] | None = None, sides: Sides | None = None, *, takes: bool = True
+    targets: Sequence[Target], sides: Sides | None = None, *, takes: bool = True
 ) -> st.SearchStrategy[Call]:
     """The same with what each call was made for; of a layer only those that torch `takes`, unless that is False."""
-    chosen = sides or Sides()
-    return st.one_of([_calls_of(target, chosen, takes=takes) for target in targets_of(thing, sizes)])
+    return st.one_of([_calls_of(target, sides or Sides(), takes=takes) for target in targets])
 
 
 def _calls_of(target: Target, sides: Sides, *, takes: bool) -> st.SearchStrategy[Call]:
@@ -121,7 +128,7 @@ def _calls_of(target: Target, sides: Sides, *, takes: bool) -> st.SearchStrategy
 
 
 def _drawn(draw: st.DrawFn, target: Target, sides: Sides, solver: Solver | None) -> Call:
-    given = [p for p in target.parameters if _is_given(draw, p)]
+    given = [p for p in target.parameters if _is_given(draw, target, p)]
     world = World(draw, target, solver.draw(draw) if solver is not None else Sizes(), sides)
     values: dict[str, Any] = {}
     if solver is None:  # an annotation's `{...}` reads what a plain argument is
@@ -134,7 +141,7 @@ def _drawn(draw: st.DrawFn, target: Target, sides: Sides, solver: Solver | None)
 def _drawn_argument(world: World, parameter: Parameter) -> Any:
     match parameter.kind:
         case inspect.Parameter.VAR_POSITIONAL:
-            count = world.draw(st.integers(0, 2))
+            count = drawn_count(world, parameter, st.integers(0, 2))
             return tuple(draw_value(world, parameter, parameter.hint) for _ in range(count))
         case inspect.Parameter.VAR_KEYWORD:
             return {
@@ -164,11 +171,11 @@ def as_call(target: Target, values: Mapping[str, Any]) -> Call:
     return Call(target, tuple(args), kwargs)
 
 
-def _is_given(draw: st.DrawFn, parameter: Parameter) -> bool:
-    """Whether a call gives this one; never what has a default and no annotation."""
+def _is_given(draw: st.DrawFn, target: Target, parameter: Parameter) -> bool:
+    """True if a call gives this one; never what has a default and no annotation."""
     if isinstance(parameter.hint, AnythingHint) and not _is_needed(parameter):
         return False
-    return not parameter.has_default or draw(st.booleans())
+    return not parameter.has_default or draw(MOSTLY if parameter.name in target.likely else st.booleans())
 
 
 def _is_needed(parameter: Parameter) -> bool:
@@ -210,7 +217,8 @@ def _leaves(parameter: Parameter, value: Any) -> list[Leaf]:
 
 
 def _solver(target: Target, values: Mapping[str, Any], sides: Sides) -> Solver:
-    return Solver(target.arrays, {**target.sizes, **target.given}, {**target.values, **values}, sides)
+    results = arrays_in(target.signature.result)
+    return Solver(target.arrays, {**target.sizes, **target.given}, {**target.values, **values}, sides, results)
 
 
 def _reads_arguments(target: Target) -> bool:

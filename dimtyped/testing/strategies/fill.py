@@ -15,10 +15,14 @@ _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 @dataclass(frozen=True)
 class ValueConstraint:
-    """What the numbers of one parameter must be: their dtype, integers `below` a size, `span` and `once` as of `Fill`."""
+    """What the numbers of one parameter must be.
+
+    Their dtype, integers from `low` and `below` a size, or below the size of a name; `span` and `once` as of `Fill`.
+    """
 
     dtype: torch.dtype | None = None
-    below: int | None = None
+    low: int = 0
+    below: int | str | None = None
     span: str = ""
     once: int = 0
 

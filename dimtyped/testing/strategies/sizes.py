@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,15 +18,18 @@ from dimtyped.names import names_in
 _TRIES = 20
 _FAR = 64  # how far beyond `max_side` a side is looked for where an expression needs it
 _SEARCHED = 5_000  # how many combinations of sizes are looked at before an annotation is believed to have one
+Choice = int | Sequence[int]
+"""The size of a name that a user gives: one, or those that it may have, as `(2, 4)` or `range(3, 9)`."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """How long a side may be. An empty one only where `allow_empty`."""
+    """How long a side may be. An empty one only where `allow_empty`; with `distinct` no two names have one size."""
 
     least: int = 1
     most: int = 6
     allow_empty: bool = False
+    distinct: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("min_side", self.least), ("max_side", self.most)):
@@ -78,37 +81,58 @@ class Solver:
 
     Args:
         arrays: The annotations of one call.
-        fixed: Names whose size is given.
+        fixed: Names whose size is given, or sizes to choose from.
         values: What the `{...}` of an annotation read.
         sides: How long the others may be.
+        results: The annotations of what comes out: their expressions must be sizes too.
 
     Raises:
         DeclarationError: an expression uses a name that no axis is named by, or no sizes make every expression a size.
     """
 
     def __init__(
-        self, arrays: Iterable[ArrayHint], fixed: Mapping[str, int], values: Mapping[str, Any], sides: Sides
+        self,
+        arrays: Iterable[ArrayHint],
+        fixed: Mapping[str, Choice],
+        values: Mapping[str, Any],
+        sides: Sides,
+        results: Iterable[ArrayHint] = (),
     ) -> None:
         axes = [axis for array in arrays for axis in array.axes]
-        self.fixed, self.values, self.sides = check_fixed(fixed, axes), values, sides
+        given = check_fixed(fixed, axes)
+        self.fixed = {name: sizes[0] for name, sizes in given.items() if len(sizes) == 1}
+        self.choices = {name: list(sizes) for name, sizes in given.items() if len(sizes) > 1}
+        self.values, self.sides = values, sides
         self.expressions = [axis for axis in axes if axis.kind is Kind.EXPRESSION]
-        names = dict.fromkeys(a.name for a in axes if a.kind is Kind.NAME and not a.many)
-        self.free = [name for name in names if name not in fixed]
+        names = dict.fromkeys([*_axis_names(axes), *self.choices])
+        self.free = [name for name in names if name not in self.fixed]
         self.runs = list(dict.fromkeys(a.name for a in axes if a.kind is Kind.NAME and a.many))
-        _reject_unknown(self.expressions, {*names, *fixed})
+        _reject_unknown(self.expressions, {*names, *self.fixed})
+        self.expressions += _known_expressions(results, {*names, *self.fixed}, values)
         self.candidates = {name: self._candidates(name) for name in self.free}
         self._find_some()
 
     def draw(self, draw: st.DrawFn) -> Sizes:
         """Sizes for every name."""
         for _ in range(_TRIES):
-            sizes = self._with({name: draw(st.sampled_from(self.candidates[name])) for name in self.free})
+            sizes = self._with(self._drawn(draw))
             if self._fit(sizes, self.expressions):
                 few = st.lists(self.sides.strategy(), max_size=2).map(tuple)
                 sizes.runs = {name: draw(few) for name in self.runs}
                 return sizes
         return reject()
         return None
+
+    def _drawn(self, draw: st.DrawFn) -> dict[str, int]:
+        """A size for each free name, another one for each where they are to be distinct."""
+        drawn: dict[str, int] = {}
+        for name in self.free:
+            sides = self.candidates[name]
+            if self.sides.distinct and name not in self.choices:
+                taken = {*self.fixed.values(), *drawn.values()}
+                sides = [side for side in sides if side not in taken] or sides
+            drawn[name] = draw(st.sampled_from(sides))
+        return drawn
 
     def _with(self, drawn: Mapping[str, int]) -> Sizes:
         return Sizes({**self.fixed, **drawn}, {}, self.values)
@@ -127,11 +151,19 @@ class Solver:
     def _candidates(self, name: str) -> list[int]:
         """The sides that make every expression over this name alone a size, shortest first."""
         alone = [axis for axis in self.expressions if set(_names(axis)) - self.fixed.keys() == {name}]
-        for most in (self.sides.most, self.sides.most + _FAR):
+        if name in self.choices:
+            return self.choices[name]
+        for most in (self._most, self.sides.most + _FAR):
             fitting = [side for side in self.sides.up_to(most) if self._fit(self._with({name: side}), alone)]
             if fitting:
                 return fitting
         raise _never_met(alone, f"no size of `{name}` up to {self.sides.most + _FAR} makes")
+
+    @property
+    def _most(self) -> int:
+        """The longest side; longer where sizes are to be distinct and so many others are taken."""
+        others = len(self.fixed) + len(self.free) if self.sides.distinct else 0
+        return self.sides.most + others
 
     def _find_some(self) -> None:
         if math.prod(len(sides) for sides in self.candidates.values()) > _SEARCHED:
@@ -155,19 +187,28 @@ def draw_shape(draw: st.DrawFn, array: ArrayHint, sizes: Sizes, sides: Sides) ->
     return tuple(shape)
 
 
-def check_fixed(fixed: Mapping[str, int], axes: Iterable[Axis] = ()) -> dict[str, int]:
-    """The given sizes as plain ints.
+def check_fixed(fixed: Mapping[str, Choice], axes: Iterable[Axis] = ()) -> dict[str, tuple[int, ...]]:
+    """The sizes that each given name may have, as plain ints.
 
     Raises:
         DeclarationError: one is no size, or an axis such as `rows=4` gives the name another one.
     """
-    for name, size in fixed.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 0:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass what they like
-            raise DeclarationError(f"sizes: `{name}` is {size!r}, must be an int of at least 0")
+    checked = {name: _sizes_given(name, choice) for name, choice in fixed.items()}
     for axis in axes:
-        if axis.label and axis.kind is Kind.SIZE and fixed.get(axis.label, axis.size) != axis.size:
-            raise fixed_twice(axis.label, axis.size, f"the annotation, `{axis.text}`", fixed[axis.label])
-    return {name: int(size) for name, size in fixed.items()}
+        if axis.label and axis.kind is Kind.SIZE and axis.size not in checked.get(axis.label, (axis.size,)):
+            raise fixed_twice(axis.label, axis.size, f"the annotation, `{axis.text}`", checked[axis.label][0])
+    return checked
+
+
+def _sizes_given(name: str, choice: Any) -> tuple[int, ...]:
+    """What a user gives for a name: one size, or several to choose from."""
+    sizes: list[Any] = list(choice) if isinstance(choice, range | tuple | list) else [choice]
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise DeclarationError(f"sizes: `{name}` is {size!r}, must be an int of at least 0")
+    if not sizes:
+        raise DeclarationError(f"sizes: `{name}` is {choice!r}, which has no size in it")
+    return tuple(int(size) for size in sizes)
 
 
 def fixed_twice(name: str, size: int, owner: str, given: int) -> DeclarationError:
@@ -204,6 +245,17 @@ def _side(draw: st.DrawFn, axis: Axis, sizes: Sizes, sides: Sides) -> int:
 
 def _names(axis: Axis) -> tuple[str, ...]:
     return tuple(name for name in names_in(axis.name) if not hasattr(builtins, name))
+
+
+def _axis_names(axes: list[Axis]) -> list[str]:
+    return [axis.name for axis in axes if axis.kind is Kind.NAME and not axis.many]
+
+
+def _known_expressions(arrays: Iterable[ArrayHint], known: set[str], values: Mapping[str, Any]) -> list[Axis]:
+    """The expressions of a result that the call's own names decide, as `seq-1`; no others."""
+    axes = [axis for array in arrays for axis in array.axes if axis.kind is Kind.EXPRESSION]
+    read = {part.partition("}")[0].partition(".")[0].strip() for axis in axes for part in axis.name.split("{")[1:]}
+    return [axis for axis in axes if set(_names(axis)) <= known] if read <= values.keys() else []
 
 
 def _reject_unknown(expressions: list[Axis], known: set[str]) -> None:

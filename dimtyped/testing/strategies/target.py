@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,11 @@ from dimtyped.nn.layers.recurrent_states import StateBridge
 from dimtyped.testing.strategies.fill import ValueConstraint
 from dimtyped.testing.strategies.layers import forms_of, has_forms, sizes_of
 from dimtyped.testing.strategies.rare_forms import as_one, has_more_forms, held_by, unchecked_by
-from dimtyped.testing.strategies.sizes import check_fixed, fixed_twice
+from dimtyped.testing.strategies.sizes import Choice, check_fixed, fixed_twice
 from dimtyped.testing.strategies.tensors import VOCABULARY, present
 
 _MANY_IDS = 4
+_MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _COMPILED = "_orig_mod"  # where torch.compile keeps the module
 
 
@@ -45,7 +46,12 @@ class Target:
         is_enforced: Whether a call that does not fit is refused by us.
         labels: What errors call the names of a layer. Default: what the annotations do.
         is_only_form: Whether there is no other way of calling it. Default: True.
-        given: Sizes of other names, that inputs are to have. Default: none.
+        given: The sizes that inputs are to have, by other names: one, or several to choose from. Default: none.
+        lengths: How many items a list may have, by parameter. Default: a few.
+        layouts: Whether tensors are drawn in every memory layout. Default: contiguous.
+        likely: Parameters that most calls are to give. Default: none, what may be left out is so half of the time.
+        bound_first: What a `functools.partial` gives before the call's own arguments. Default: nothing.
+        bound_by_name: What it gives by name. Default: nothing.
         holds: What the numbers of a parameter must be, where its annotation does not say. Default: nothing.
         unchecked: Parameters for which inputs are made, and which nothing checks. Default: none.
     """
@@ -60,7 +66,12 @@ class Target:
     is_enforced: bool
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     is_only_form: bool = True
-    given: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
+    given: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict[str, "tuple[int, ...]"])
+    lengths: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict[str, "tuple[int, ...]"])
+    layouts: bool = False
+    likely: frozenset[str] = frozenset()
+    bound_first: tuple[Any, ...] = ()
+    bound_by_name: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     holds: Mapping[str, ValueConstraint] = dataclasses.field(default_factory=dict[str, ValueConstraint])
     unchecked: frozenset[str] = frozenset()
 
@@ -69,12 +80,21 @@ class Target:
         """What errors call it."""
         return type(self.call).__name__ if isinstance(self.call, torch.nn.Module) else self.signature.where
 
-    @property
+    @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What a call gives: all but `self`."""
-        return self.signature.parameters[1:] if self.owner is not None else self.signature.parameters
+        """What a call gives: all but `self` and what is bound. What comes after one that is bound by name is given by name."""
+        given: list[Parameter] = []
+        is_after = False
+        for parameter in self.signature.parameters[len(self._first) :]:
+            if parameter.name in self.bound_by_name:
+                is_after = True
+            elif is_after and parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+                given.append(dataclasses.replace(parameter, kind=inspect.Parameter.KEYWORD_ONLY))
+            else:
+                given.append(parameter)
+        return tuple(given)
 
-    @property
+    @functools.cached_property
     def arrays(self) -> tuple[ArrayHint, ...]:
         """Every tensor annotation of the parameters."""
         return tuple(array for parameter in self.parameters for array in arrays_in(parameter.hint))
@@ -92,48 +112,79 @@ class Target:
     def accepts(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         """Whether a call fits the annotations; False also where an annotation cannot be evaluated for it."""
         try:
-            return self.reference.accepts(self._given(args), kwargs)
+            return self.reference.accepts((*self._first, *args), {**self.bound_by_name, **kwargs})
         except (DeclarationError, NameError, ArithmeticError):
             return False
 
     def accepts_result(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> bool:
         """Whether a result fits the annotation of this call's."""
-        return self.reference.accepts_result(self._given(args), kwargs, result)
+        return self.reference.accepts_result((*self._first, *args), {**self.bound_by_name, **kwargs}, result)
 
     def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """What is given, by the parameters' names."""
-        shape = inspect.Signature([inspect.Parameter(p.name, p.kind, default=p.default) for p in self.parameters])
-        return dict(shape.bind(*args, **kwargs).arguments)
+        return dict(self._shape.bind(*args, **kwargs).arguments)
 
-    def _given(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (self.owner, *args) if self.owner is not None else args
+    @functools.cached_property
+    def _shape(self) -> inspect.Signature:
+        return inspect.Signature([inspect.Parameter(p.name, p.kind, default=p.default) for p in self.parameters])
+
+    @property
+    def _first(self) -> tuple[Any, ...]:
+        """What the function is given before the call's own arguments."""
+        return (self.owner, *self.bound_first) if self.owner is not None else self.bound_first
 
 
-def targets_of(thing: Any, sizes: Mapping[str, int] | None = None) -> list[Target]:
+@dataclass(frozen=True)
+class InputOptions:
+    """What a user says of the inputs to be made, beside the annotations.
+
+    Args:
+        sizes: The size of a name that the module does not declare, or sizes to choose from.
+        values: What the integers of a parameter are below: a name, a size, or a range of them.
+        lengths: How many items the list of a parameter has, or a range of that.
+        layouts: Whether tensors are drawn in every memory layout.
+        likely: Parameters that most calls are to give.
+    """
+
+    sizes: Mapping[str, Choice] = dataclasses.field(default_factory=dict[str, Choice])
+    values: Mapping[str, str | int | range] = dataclasses.field(default_factory=dict[str, "str | int | range"])
+    lengths: Mapping[str, Choice] = dataclasses.field(default_factory=dict[str, Choice])
+    layouts: bool = False
+    likely: frozenset[str] = frozenset()
+
+
+def targets_of(thing: Any, options: InputOptions | None = None) -> list[Target]:
     """Every way of calling a function, a method or a module.
 
     Args:
         thing: What is to be called.
-        sizes: Sizes of names that it does not declare. Default: none.
+        options: What a user says of the inputs. Default: nothing.
 
     Raises:
         DeclarationError: it is not annotated, is on a device that is not there, or declares a name of `sizes`.
     """
+    found = _ways_of(thing)
+    return with_options(found, options) if options is not None else found
+
+
+def _ways_of(thing: Any) -> list[Target]:
     if not callable(thing):
         raise DeclarationError(
             f"inputs are made for a function or a module, not for {thing!r} of type {type(thing).__name__}"
         )
+    if isinstance(thing, type) and issubclass(thing, torch.nn.Module):
+        raise _no_instance(thing)
+    if isinstance(thing, functools.partial):
+        return [_of_partial(thing, target) for target in _ways_of(thing.func)]
     if isinstance(thing, torch.nn.Module) and hasattr(thing, _COMPILED):
-        return [dataclasses.replace(target, call=thing) for target in targets_of(getattr(thing, _COMPILED), sizes)]
+        return [dataclasses.replace(target, call=thing) for target in _ways_of(getattr(thing, _COMPILED))]
     _reject_unready(thing)
     if isinstance(thing, torch.nn.Sequential) and len(thing):
-        return [_of_sequence(thing, target) for target in targets_of(thing[0], sizes)]
+        return [_of_sequence(thing, target) for target in _ways_of(thing[0])]
     module, function = _parts(thing)
     if module is not None and thing is module and has_forms(module):
-        found = _layer_targets(thing, module)
-    else:
-        found = [_target(thing, module, function)]
-    return [_with_sizes(target, sizes or {}) for target in found]
+        return _layer_targets(thing, module)
+    return [_target(thing, module, function)]
 
 
 def _of_sequence(sequence: torch.nn.Sequential, first: Target) -> Target:
@@ -142,9 +193,32 @@ def _of_sequence(sequence: torch.nn.Sequential, first: Target) -> Target:
     return dataclasses.replace(first, call=sequence, signature=signature)
 
 
+def _of_partial(partial: functools.partial[Any], inner: Target) -> Target:
+    """The same function with some of its arguments given already."""
+    device, dtype = _place(modules_of(partial))
+    return dataclasses.replace(
+        inner,
+        call=partial,
+        bound_first=partial.args,
+        bound_by_name=partial.keywords,
+        device=device,
+        dtype=dtype,
+        ids=min([inner.ids, *_tables(modules_of(partial))]),
+    )
+
+
+def modules_of(thing: Any) -> list[torch.nn.Module]:
+    """The modules that a call runs: the one that is called, or those that a `functools.partial` gives."""
+    if isinstance(thing, functools.partial):
+        given = (*thing.args, *thing.keywords.values())
+        return [*modules_of(thing.func), *(value for value in given if isinstance(value, torch.nn.Module))]
+    module = module_of(thing)
+    return [module] if module is not None else []
+
+
 def module_of(thing: Any) -> torch.nn.Module | None:
     """The module that is called, or whose method it is."""
-    return _parts(thing)[0]
+    return module_of(thing.func) if isinstance(thing, functools.partial) else _parts(thing)[0]
 
 
 def _parts(thing: Any) -> tuple[torch.nn.Module | None, Any]:
@@ -153,17 +227,18 @@ def _parts(thing: Any) -> tuple[torch.nn.Module | None, Any]:
         return thing, getattr(held, "__func__", held)
     if isinstance(thing, types.MethodType) and isinstance(thing.__self__, torch.nn.Module):
         return thing.__self__, thing.__func__
-    return None, thing
+    is_object = not isinstance(thing, type) and isinstance(type(thing).__call__, types.FunctionType)
+    return None, thing.__call__ if is_object else thing
 
 
 def _target(thing: Any, module: torch.nn.Module | None, function: Any) -> Target:
     entry = entry_of(function)
-    signature = entry.signature if entry is not None else read_signature(function)
+    signature = _without_self(entry.signature, function) if entry is not None else read_signature(function)
     _reject_unannotated(signature, module)
     declared = dict(signature.fixed) if module is None else {**scope_of(module).names, **signature.fixed}
-    members = list(module.modules()) if module is not None else []
-    tables = [member.num_embeddings for member in members if isinstance(member, torch.nn.Embedding)]
-    device, dtype = _place(module)
+    modules = [module] if module is not None else []
+    device, dtype = _place(modules)
+    vocabularies = [size for name, size in declared.items() if name in VOCABULARY]
     return Target(
         call=thing,
         signature=signature,
@@ -171,15 +246,26 @@ def _target(thing: Any, module: torch.nn.Module | None, function: Any) -> Target
         sizes=declared,
         device=device,
         dtype=dtype,
-        ids=min([*tables, *(size for name, size in declared.items() if name in VOCABULARY)], default=_MANY_IDS),
+        ids=min([*_tables(modules), *vocabularies], default=_MANY_IDS),
         is_enforced=entry is not None and mode() != "off",
     )
+
+
+def _without_self(signature: Signature, function: Any) -> Signature:
+    """The signature of a bound method of an object: its first argument is given already."""
+    is_bound = isinstance(function, types.MethodType)
+    return dataclasses.replace(signature, parameters=signature.parameters[1:]) if is_bound else signature
+
+
+def _tables(modules: list[torch.nn.Module]) -> list[int]:
+    members = [member for module in modules for member in module.modules()]
+    return [member.num_embeddings for member in members if isinstance(member, torch.nn.Embedding)]
 
 
 def _layer_targets(thing: Any, layer: torch.nn.Module) -> list[Target]:
     """A layer of ours in each of the forms that it is called in."""
     forms = forms_of(layer)
-    device, dtype = _place(layer)
+    device, dtype = _place([layer])
     return [
         Target(
             call=thing,
@@ -243,15 +329,59 @@ def _reject_unannotated(signature: Signature, module: torch.nn.Module | None) ->
         )
 
 
-def _with_sizes(target: Target, sizes: Mapping[str, int]) -> Target:
-    for name, size in sizes.items():
-        if target.sizes.get(name, size) != size:
-            raise fixed_twice(name, target.sizes[name], target.name, size)
-    return dataclasses.replace(target, given=check_fixed(sizes))
+def _no_instance(cls: type[torch.nn.Module]) -> DeclarationError:
+    needed = [
+        p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty and p.kind not in _MANY
+    ]
+    arguments = ", ".join(f"{name}=..." for name in needed)
+    return DeclarationError(
+        f"{cls.__name__} is a class: inputs are made for a module made of it\n  Write {cls.__name__}({arguments})."
+    )
 
 
-def _place(module: torch.nn.Module | None) -> tuple[torch.device, torch.dtype]:
-    held: list[Tensor] = [*module.parameters(), *module.buffers()] if module is not None else []
+def with_options(targets: Sequence[Target], options: InputOptions) -> list[Target]:
+    """The targets with what a user says of their inputs.
+
+    Raises:
+        DeclarationError: a size is no size or declared otherwise, or no parameter has the name.
+    """
+    known = list(dict.fromkeys(parameter.name for target in targets for parameter in target.parameters))
+    for what, given in (("values", options.values), ("lengths", options.lengths)):
+        for name in given:
+            if name not in known:
+                raise DeclarationError(f"{what}: {targets[0].name} has no parameter `{name}`, only {', '.join(known)}")
+    return [_with_options(target, options) for target in targets]
+
+
+def _with_options(target: Target, options: InputOptions) -> Target:
+    sizes = check_fixed(options.sizes)
+    for name, choice in sizes.items():
+        if target.sizes.get(name, choice[0]) not in choice:
+            raise fixed_twice(name, target.sizes[name], target.name, choice[0])
+    return dataclasses.replace(
+        target,
+        given=sizes,
+        lengths=check_fixed(options.lengths),
+        layouts=options.layouts,
+        likely=options.likely,
+        holds={**target.holds, **{name: _constraint(name, value) for name, value in options.values.items()}},
+    )
+
+
+def _constraint(name: str, value: Any) -> ValueConstraint:
+    """Integers below a size or a name's size, or within a range."""
+    if isinstance(value, range) and len(value) and value.step == 1 and value.start >= 0:
+        return ValueConstraint(low=value.start, below=value.stop)
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return ValueConstraint(below=value)
+    raise DeclarationError(
+        f"values: `{name}` is {value!r}, must be a name, a size or a range\n"
+        f"  Write values={{'{name}': 'classes'}}, values={{'{name}': 10}} or values={{'{name}': range(1, 10)}}."
+    )
+
+
+def _place(modules: list[torch.nn.Module]) -> tuple[torch.device, torch.dtype]:
+    held: list[Tensor] = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
     floats = [tensor for tensor in held if tensor.is_floating_point()]
     device = present(held[0].device) if held else torch.device("cpu")
     return device, floats[0].dtype if floats else torch.get_default_dtype()

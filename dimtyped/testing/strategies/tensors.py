@@ -12,7 +12,7 @@ from torch import Tensor
 from dimtyped.annotations import ArrayHint, is_array_annotation, read_array
 from dimtyped.errors import DeclarationError
 from dimtyped.testing.strategies.fill import Fill, laid_out, layouts_of
-from dimtyped.testing.strategies.sizes import Sides, Solver, draw_shape
+from dimtyped.testing.strategies.sizes import Choice, Sides, Solver, draw_shape
 
 _COMMON = (
     torch.float32,
@@ -35,7 +35,7 @@ SEEDS = st.integers(0, 2**16)
 def tensors(
     annotation: Any,
     *,
-    sizes: Mapping[str, int] | None = None,
+    sizes: Mapping[str, Choice] | None = None,
     min_side: int = 1,
     max_side: int = 6,
     allow_empty: bool = False,
@@ -50,7 +50,7 @@ def tensors(
 
     Args:
         annotation: `Float[Tensor, "batch seq"]`, of the whole grammar.
-        sizes: Sizes of names. Default: none, all are drawn.
+        sizes: Sizes of names: one, or several to choose from. Default: none, all are drawn.
         min_side: The shortest side that is drawn. Default: 1.
         max_side: The longest. Default: 6. A side is longer only where an expression needs it.
         allow_empty: Whether sides of 0 are drawn too. Default: False.
@@ -90,6 +90,8 @@ def draw_tensor(
     fill: Fill,
     device: torch.device,
     elements: st.SearchStrategy[Any] | None = None,
+    *,
+    layouts: bool = True,
 ) -> Tensor:
     """One tensor of this annotation and shape, filled and laid out."""
     if elements is None:
@@ -97,7 +99,7 @@ def draw_tensor(
     else:
         count = torch.Size(shape).numel()
         made = _of_values(draw(st.lists(elements, min_size=count, max_size=count)), fill.dtype).reshape(shape)
-    layout = draw(st.sampled_from(layouts_of(shape)))
+    layout = draw(st.sampled_from(layouts_of(shape))) if layouts else "contiguous"
     return as_kind(laid_out(made, layout).to(device), hint.array_type)
 
 

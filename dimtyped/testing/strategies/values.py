@@ -60,6 +60,10 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
+MOSTLY = st.sampled_from((False, True, True, True))
+"""False now and then."""
+
+
 @dataclass
 class World:
     """What the values of one call share."""
@@ -79,13 +83,13 @@ def draw_value(world: World, parameter: Parameter, hint: Hint) -> Any:
             fill = fill_of(world.target, world.sizes, parameter.name, hint)
             if hint.packed:
                 return draw_packed(draw, shape, fill, world.target.device)
-            return draw_tensor(draw, hint, shape, fill, world.target.device)
+            return draw_tensor(draw, hint, shape, fill, world.target.device, layouts=world.target.layouts)
         case UnionHint(options=options):
-            return draw_value(world, parameter, draw(st.sampled_from(_none_first(options))))
+            return draw_value(world, parameter, _drawn_option(world, parameter, options))
         case TupleHint(items=items):
             return tuple(draw_value(world, parameter, item) for item in items)
         case ItemsHint(cls=cls, item=item):
-            count = draw(st.integers(1, _ITEMS))
+            count = drawn_count(world, parameter, st.integers(1, _ITEMS))
             return collected(cls, [draw_value(world, parameter, item) for _ in range(count)])
         case MappingHint(key=key, value=value):
             keys = _keys(world, parameter, key)
@@ -96,6 +100,21 @@ def draw_value(world: World, parameter: Parameter, hint: Hint) -> Any:
             return draw(plain_values(world.target, world.sizes, parameter, hint))
 
 
+def _drawn_option(world: World, parameter: Parameter, options: tuple[Hint, ...]) -> Hint:
+    """One of the options of a union, None first."""
+    nothing = [option for option in options if isinstance(option, ClassHint) and option.cls is type(None)]
+    others = [option for option in options if option not in nothing]
+    if nothing and others and parameter.name in world.target.likely:
+        return world.draw(st.sampled_from(others)) if world.draw(MOSTLY) else nothing[0]
+    return world.draw(st.sampled_from([*nothing, *others]))
+
+
+def drawn_count(world: World, parameter: Parameter, usual: st.SearchStrategy[int]) -> int:
+    """How many items the list of a parameter has."""
+    given = world.target.lengths.get(parameter.name)
+    return world.draw(st.sampled_from(given) if given is not None else usual)
+
+
 def fill_of(target: Target, sizes: Sizes, name: str, hint: ArrayHint) -> Fill:
     """What a tensor of a parameter may hold: lengths are at least 1 and fit, ids are in the vocabulary."""
     holds = target.holds.get(name, ValueConstraint())
@@ -104,12 +123,30 @@ def fill_of(target: Target, sizes: Sizes, name: str, hint: ArrayHint) -> Fill:
     chosen = admitted[0] if admitted else rare_dtypes(hint)[0]
     if chosen.is_floating_point or chosen.is_complex or chosen is torch.bool:
         return Fill(chosen, span=holds.span or span_of(name))
+    if holds.below is not None:
+        return Fill(chosen, holds.low, _bound(target, sizes, name, holds.below), once=holds.once)
     along = padded_axis(target, name, hint) if is_lengths(name) else ""
     if along:
         longest = sizes.singles[along]
         return Fill(chosen, min(1, longest), longest + 1, reaches=True)
     classes = [size for name, size in sizes.singles.items() if name in VOCABULARY]
-    return Fill(chosen, 0, min([holds.below or target.ids, *classes]), once=holds.once)
+    return Fill(chosen, 0, min([target.ids, *classes]), once=holds.once)
+
+
+def _bound(target: Target, sizes: Sizes, parameter: str, below: int | str) -> int:
+    """What the integers of a parameter are below.
+
+    Raises:
+        DeclarationError: it is a name that no axis has.
+    """
+    if isinstance(below, int):
+        return below
+    if below not in sizes.singles:
+        raise DeclarationError(
+            f"values: `{parameter}` is below `{below}`, and no axis of {target.name} has this name\n"
+            f"  It has {', '.join(sizes.singles)}; or give a number, values={{'{parameter}': 10}}."
+        )
+    return sizes.singles[below]
 
 
 def span_of(name: str) -> str:
@@ -134,6 +171,10 @@ def plain_values(target: Target, sizes: Sizes, parameter: Parameter, hint: Hint)
             )
         case ClassHint(cls=cls):
             plain = cls[0] if isinstance(cls, tuple) else cls
+            holds = target.holds.get(parameter.name)
+            if plain is int and holds is not None and holds.below is not None:
+                return st.integers(holds.low, _bound(target, sizes, parameter.name, holds.below) - 1)
+            _reject_module(target, parameter, plain)
             if plain is PackedSequence:
                 return _packed_sequences(target, sizes)
             if plain is Tensor:
@@ -143,13 +184,19 @@ def plain_values(target: Target, sizes: Sizes, parameter: Parameter, hint: Hint)
             return st.from_type(hint.annotation)
 
 
+def _reject_module(target: Target, parameter: Parameter, cls: type) -> None:
+    """Refuses to make a module or an optimizer: which sizes it has, only its user knows."""
+    if issubclass(cls, torch.nn.Module | torch.optim.Optimizer):
+        name, function = parameter.name, target.signature.where.rpartition(".")[2]
+        raise DeclarationError(
+            f"{target.name}: `{name}` is a {cls.__name__}, which is not made here: only its user knows its sizes\n"
+            f"  Give it: functools.partial({function}, {name}={cls.__name__}(...))."
+        )
+
+
 def collected(cls: type, items: list[Any]) -> Any:
     """Items as a collection of the annotated class."""
     return cls(items) if cls in (tuple, set, frozenset, collections.deque) else items
-
-
-def _none_first(options: tuple[Hint, ...]) -> list[Hint]:
-    return sorted(options, key=lambda option: not (isinstance(option, ClassHint) and option.cls is type(None)))
 
 
 def _keys(world: World, parameter: Parameter, key: Hint) -> list[Any]:

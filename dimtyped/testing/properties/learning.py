@@ -1,0 +1,246 @@
+"""What a refused call tells of the inputs that a model takes: the size of a name, the range of its integers."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from hypothesis import given, reject, settings
+from torch import Tensor
+
+from dimtyped.annotations import ClassHint, Kind, Parameter
+from dimtyped.errors import DimensionError
+from dimtyped.nn.contract import Layer
+from dimtyped.testing.properties.deterministic import LOOKING, fresh, run
+from dimtyped.testing.properties.domain import ONLY_COUNTED
+from dimtyped.testing.properties.subject import Subject
+from dimtyped.testing.strategies.calls import Call, as_call, drawn_calls
+from dimtyped.testing.strategies.layers import sizes_of
+from dimtyped.testing.strategies.leaves import mapped
+from dimtyped.testing.strategies.lengths import is_lengths, padded_axis
+from dimtyped.testing.strategies.sizes import Sides
+from dimtyped.testing.strategies.target import InputOptions, modules_of
+
+_T = TypeVar("_T")
+_LESSONS = 20  # restarts of a search
+_LOOKS = 6  # calls in which the range of an integer is looked for
+_FAR = 64  # as far as it is looked for
+_APART = Sides(2, 7, distinct=True)
+_INDEX = re.compile(r"out of (bounds|range)|Class values must be|index .*(is|are) invalid")
+
+
+class Lesson(BaseException):
+    """Ends a search: its inputs are to be made otherwise. Not an Exception, which hypothesis would take for a failure."""
+
+    def __init__(self, options: InputOptions) -> None:
+        super().__init__()
+        self.options = options
+
+
+def taught(subject: Subject, search: Callable[[Subject], _T]) -> tuple[_T, Subject]:
+    """What a search gives once its inputs are such as the model takes, and the subject with these."""
+    for _ in range(_LESSONS):
+        try:
+            return search(subject), subject
+        except Lesson as lesson:
+            subject = subject.with_options(lesson.options)
+    return search(subject), subject
+
+
+def learn(call: Call, error: Exception, subject: Subject) -> None:
+    """Ends the search where the refusal of a call tells how inputs are to be made; gives up on a call that half tells.
+
+    A typed layer that gets the very tensor of a parameter says, by its declared size, what a free name of that is.
+    An index that is out of range says that the integers of a parameter must be smaller, where smaller ones are taken.
+
+    Raises:
+        Lesson: it tells.
+    """
+    if isinstance(error, DimensionError) and isinstance(error.expected, int) and error.argument != "return":
+        names = _names_refused(call, error)
+        if len(names) > 1:
+            reject()  # of two names of one size it cannot be told which is refused; in another call it can
+        if names:
+            raise Lesson(_with(subject.options, sizes={names.pop(): error.expected}))
+    if _is_index_error(error):
+        found = {name: _bound(subject, name) for name in _culprits(call)}
+        values = {name: bound for name, bound in found.items() if bound is not None}
+        if values:
+            raise Lesson(_with(subject.options, values=values))
+
+
+def _with(options: InputOptions, **more: dict[str, Any]) -> InputOptions:
+    return dataclasses.replace(
+        options, **{field: {**getattr(options, field), **known} for field, known in more.items()}
+    )
+
+
+# Sizes ----------------------------------------------------------------------------------------------------------------
+
+
+def _names_refused(call: Call, error: DimensionError) -> set[str]:
+    """The free names of the axes that a typed layer refuses by its declared size, in a tensor of the caller's own."""
+    again = Call(call.target, *fresh(call))
+    layer, tensors = _refusing_layer(again)
+    if layer is None or not _declares(layer, error):
+        return set()
+    known = {*call.target.sizes, *call.target.given, *ONLY_COUNTED}
+    return {
+        axis.name
+        for leaf in again.leaves
+        if any(leaf.tensor is tensor for tensor in tensors)
+        for axis, index in leaf.axes
+        if axis.kind is Kind.NAME and axis.name not in known and leaf.tensor.shape[index] == error.actual
+    }
+
+
+def _declares(layer: Layer, error: DimensionError) -> bool:
+    """True if the size that is wanted is one that the layer itself has."""
+    labels = layer._dim_labels
+    return any(labels.get(name, name) == error.dim and size == error.expected for name, size in sizes_of(layer).items())
+
+
+def _refusing_layer(call: Call) -> tuple[Layer | None, list[Tensor]]:
+    """The typed layer in which a call fails, and the tensors that it was given."""
+    begun: list[tuple[Layer, list[Tensor]]] = []
+    with _watched(call, begun):
+        try:
+            run_as_it_is(call)
+        except Exception:  # noqa: BLE001  # the failure that is looked into
+            return begun[-1] if begun else (None, [])
+    return None, []
+
+
+def run_as_it_is(call: Call) -> Any:
+    """The call with its very arguments, not copies."""
+    with torch.no_grad():
+        return call.target.call(*call.args, **call.kwargs)
+
+
+@contextmanager
+def _watched(call: Call, begun: list[tuple[Layer, list[Tensor]]]) -> Generator[None]:
+    """Keeps in `begun` the calls of typed layers that have begun and not ended."""
+
+    def before(layer: Any, args: Any, kwargs: Any) -> None:
+        begun.append((layer, _tensors_in((args, kwargs))))
+
+    def after(*_: Any) -> None:
+        begun.pop()
+
+    layers = [m for module in modules_of(call.target.call) for m in module.modules() if isinstance(m, Layer)]
+    handles = [layer.register_forward_pre_hook(before, with_kwargs=True) for layer in layers]
+    handles += [layer.register_forward_hook(after) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _tensors_in(value: Any) -> list[Tensor]:
+    """The tensors in a value, themselves."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    mapped(value, keep)
+    return found
+
+
+# Values ---------------------------------------------------------------------------------------------------------------
+
+
+def _is_index_error(error: Exception) -> bool:
+    return isinstance(error, IndexError) or (
+        isinstance(error, RuntimeError | ValueError) and bool(_INDEX.search(str(error)))
+    )
+
+
+def _culprits(call: Call) -> list[str]:
+    """The parameters whose integers are too large: the call is taken once all are as small as can be."""
+    bound = call.target.bound(call.args, call.kwargs)
+    indices = [p.name for p in call.target.parameters if p.name in bound and _may_index(call, p, bound[p.name])]
+    if not indices or _is_out_of_range(call, dict.fromkeys(indices, 0)):
+        return []
+    return [name for name in indices if _is_out_of_range(call, {other: 0 for other in indices if other != name})]
+
+
+def _may_index(call: Call, parameter: Parameter, value: Any) -> bool:
+    """True for a plain integer and for tensors of them; not for lengths, and not where the user has said their range."""
+    hint, told = parameter.hint, call.target.holds.get(parameter.name)
+    if isinstance(hint, ClassHint):
+        return hint.cls is int and not isinstance(value, bool)
+    arrays = [leaf.hint for leaf in call.leaves if leaf.path[0] == parameter.name]
+    is_told = told is not None and isinstance(told.below, str)
+    is_padded = is_lengths(parameter.name) and any(padded_axis(call.target, parameter.name, hint) for hint in arrays)
+    return not is_told and not is_padded and any(_is_index(tensor) for tensor in _tensors_in(value))
+
+
+def _is_index(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() and not tensor.is_complex() and tensor.dtype is not torch.bool
+
+
+def _is_out_of_range(call: Call, numbers: dict[str, int]) -> bool:
+    """True if the call raises that an index is, with these numbers in its parameters."""
+    try:
+        run(_with_numbers(call, numbers), double=False)
+    except Exception as error:  # noqa: BLE001  # a user's own code; what it raises is looked at, not swallowed
+        return _is_index_error(error)
+    return False
+
+
+def _with_numbers(call: Call, numbers: dict[str, int]) -> Call:
+    bound = call.target.bound(call.args, call.kwargs)
+    for name, number in numbers.items():
+        bound[name] = number if isinstance(bound[name], int) else mapped(bound[name], _filled_with(number))
+    return as_call(call.target, bound)
+
+
+def _filled_with(number: int) -> Callable[[Tensor], Tensor]:
+    return lambda tensor: torch.full_like(tensor, number) if _is_index(tensor) else tensor
+
+
+def _bound(subject: Subject, name: str) -> str | int | None:
+    """What the integers of a parameter must be below: a name, where it has that size in several calls, or a number."""
+    looked = list(_looked(subject, name))
+    if not looked:
+        return None
+    names = set.intersection(*({n for n, size in sizes.items() if size == bound} for bound, sizes in looked))
+    free = names - set(subject.plain[0].sizes)
+    return min(free or names, default=min(bound for bound, _ in looked))
+
+
+def _looked(subject: Subject, name: str) -> Iterator[tuple[int, dict[str, int]]]:
+    """Several calls, with the least number that is too large there."""
+    calls: list[Call] = []
+
+    @settings(max_examples=_LOOKS, **LOOKING)
+    @given(drawn_calls(subject.plain, _APART))
+    def look(call: Call) -> None:
+        calls.append(call)
+
+    look()
+    for call in calls:
+        bound = call.target.bound(call.args, call.kwargs)
+        others = [p.name for p in call.target.parameters if p.name in bound and _may_index(call, p, bound[p.name])]
+        if name in others:
+            least = _least_too_large(call, name, dict.fromkeys(others, 0))
+            if least is not None:
+                yield least, call.sizes
+
+
+def _least_too_large(call: Call, name: str, others: dict[str, int]) -> int | None:
+    """By halving: what is above a number that is too large is so too."""
+    low, high = 0, _FAR
+    if not _is_out_of_range(call, {**others, name: high}) or _is_out_of_range(call, others):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _is_out_of_range(call, {**others, name: middle}) else (middle, high)
+    return high
