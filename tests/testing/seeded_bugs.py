@@ -223,7 +223,13 @@ class Seeded:
 _APART, _WIDE = {"batch": 2, "seq": 3}, {"batch": 2, "seq": 5}
 _SIDES = {"embed": 3, "hidden": 4}
 BUGS = [
-    Seeded("hard-coded batch", HardCodedBatch, {"width": 4}, {"batch": 3, "seq": 2}, "the result does not fit: batch is 2, must be 3"),
+    Seeded(
+        "hard-coded batch",
+        HardCodedBatch,
+        {"width": 4},
+        {"batch": 3, "seq": 2},
+        "the result does not fit: batch is 2, must be 3",
+    ),
     Seeded("squeeze at batch 1", SqueezeAtBatchOne, {"width": 4}, {"batch": 1}, "it has 0 axes, must have 1"),
     Seeded("swapped axes", SwappedAxes, _SIDES, _WIDE, "batch is 5, must be 2; seq is 2, must be 5"),
     Seeded(
@@ -233,11 +239,11 @@ BUGS = [
         {"batch": 2, "target": 1, "source": 1},
         "the result does not fit: target is 2, must be 1",
     ),
-    Seeded("off-by-one length", OffByOneLength, {"vocab": 5, "embed": 3}, {"batch": 2, "seq": 4}, "seq is 3, must be 4"),
-    Seeded("dropped layer axis", DroppedLayerAxis, _SIDES, _WIDE, "it has 2 axes, must have 3"),
     Seeded(
-        "mean over the wrong axis", MeanOverTheWrongAxis, {"width": 4}, _APART, "batch is 3, must be 2"
+        "off-by-one length", OffByOneLength, {"vocab": 5, "embed": 3}, {"batch": 2, "seq": 4}, "seq is 3, must be 4"
     ),
+    Seeded("dropped layer axis", DroppedLayerAxis, _SIDES, _WIDE, "it has 2 axes, must have 3"),
+    Seeded("mean over the wrong axis", MeanOverTheWrongAxis, {"width": 4}, _APART, "batch is 3, must be 2"),
     Seeded("in-place edit of the input", EditInPlace, {"width": 4}, {"batch": 2}, "`x` is edited in place"),
     Seeded("dtype loss", DtypeLoss, {"width": 4}, {"batch": 2}, "float16, where the module and its inputs are float32"),
     Seeded(

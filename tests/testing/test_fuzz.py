@@ -72,7 +72,10 @@ def test_a_failure_prints_the_smallest_inputs_by_name_and_size():
 
 def test_a_failure_prints_a_few_ids_and_lengths():
     text = str(failure_of("a bidirectional out[:, -1]"))
-    assert "\n    tokens   int64 (2, 6)  [[0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]\n    lengths  int64 (2,)  [6, 1]\n" in text
+    assert (
+        "\n    tokens   int64 (2, 6)  [[0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]\n    lengths  int64 (2,)  [6, 1]\n"
+        in text
+    )
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=str)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from hypothesis import given, strategies as st
+from hypothesis.errors import UnsatisfiedAssumption
 
 from dimtyped.annotations import annotation_text, arrays_in
 from dimtyped.diagnosis import dtype_text, snapshot
@@ -235,18 +236,23 @@ def _right(subject: Subject, plan: _Plan, sides: Sides) -> Any:
 def _check_right(call: Call, seed: int, subject: Subject, plan: _Plan) -> None:
     try:
         _check_result(call, finite=plan.finite)
+        if plan.grad:
+            plan.evidence.look_at_gradients(call, seed)
+        _check_precisely(subject.precisely(call), seed, plan, double=subject.is_double)
+    except UnsatisfiedAssumption:
+        raise
     except Exception as error:
         learn(call, error, subject)
         raise
-    if plan.grad:
-        plan.evidence.look_at_gradients(call, seed)
-    again = subject.precisely(call)
-    check = check_call(again, seed, plan.apart, double=subject.is_double)
+
+
+def _check_precisely(call: Call, seed: int, plan: _Plan, *, double: bool) -> None:
+    check = check_call(call, seed, plan.apart, double=double)
     if check is None:
         return
-    if subject.is_double:
+    if double:
         for leaf in check.base:
-            _check_dtype(again, leaf)
+            _check_dtype(call, leaf)
     if plan.apart.padding is not None:
         plan.evidence.look_inside(check, plan.apart.padding)
 

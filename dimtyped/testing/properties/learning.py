@@ -22,8 +22,9 @@ from dimtyped.testing.strategies.calls import Call, as_call, drawn_calls
 from dimtyped.testing.strategies.layers import sizes_of
 from dimtyped.testing.strategies.leaves import mapped
 from dimtyped.testing.strategies.lengths import is_lengths, padded_axis
-from dimtyped.testing.strategies.sizes import Sides
+from dimtyped.testing.strategies.sizes import Sides, Sizes
 from dimtyped.testing.strategies.target import InputOptions, modules_of
+from dimtyped.testing.strategies.values import MOST_PLAIN, fill_of
 
 _T = TypeVar("_T")
 _LESSONS = 20  # restarts of a search
@@ -163,19 +164,27 @@ def _is_index_error(error: Exception) -> bool:
 
 
 def _culprits(call: Call) -> list[str]:
-    """The parameters whose integers are too large: the call is taken once all are as small as can be."""
+    """The parameters whose integers may be drawn too large: the call is taken where all are 0, and not with their highest."""
     bound = call.target.bound(call.args, call.kwargs)
     indices = [p.name for p in call.target.parameters if p.name in bound and _may_index(call, p, bound[p.name])]
-    if not indices or _is_out_of_range(call, dict.fromkeys(indices, 0)):
+    zeros = dict.fromkeys(indices, 0)
+    if not indices or _is_out_of_range(call, zeros):
         return []
-    return [name for name in indices if _is_out_of_range(call, {other: 0 for other in indices if other != name})]
+    return [name for name in indices if _is_out_of_range(call, {**zeros, name: _highest(call, name)})]
+
+
+def _highest(call: Call, name: str) -> int:
+    """The highest integer that is drawn for a parameter."""
+    hints = [leaf.hint for leaf in call.leaves if leaf.path[0] == name]
+    fills = [fill_of(call.target, Sizes(call.sizes), name, hint) for hint in hints]
+    return max((fill.high - 1 for fill in fills), default=MOST_PLAIN)
 
 
 def _may_index(call: Call, parameter: Parameter, value: Any) -> bool:
     """True for a plain integer and for tensors of them; not for lengths, and not where the user has said their range."""
     hint, told = parameter.hint, call.target.holds.get(parameter.name)
     if isinstance(hint, ClassHint):
-        return hint.cls is int and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and not (told and isinstance(told.below, str))
     arrays = [leaf.hint for leaf in call.leaves if leaf.path[0] == parameter.name]
     is_told = told is not None and isinstance(told.below, str)
     is_padded = is_lengths(parameter.name) and any(padded_axis(call.target, parameter.name, hint) for hint in arrays)

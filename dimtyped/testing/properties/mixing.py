@@ -292,7 +292,8 @@ class IndependenceCheck:
 
     def _blame_of_padding(self, parameter: str, padding: Padding) -> str:
         """The same for what lies past the lengths."""
-        for other in self._resized((padding.batch, padding.axis)):
+        tried = itertools.chain(self._resized((padding.batch, padding.axis)), self._resized((padding.axis,)))
+        for other in tried:
             wide = Padding.of(other.call, parameter)
             changed = other._changed(wide.put)
             pairs = _pairs(other.base, other._run(changed))

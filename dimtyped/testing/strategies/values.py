@@ -46,12 +46,14 @@ _DTYPES = (
     torch.complex128,
 )
 _ABOVE_ZERO = ("var", "variance", "variances", "std", "stddev", "sigma", "sigmas", "scale", "scales", "temperature")
+MOST_PLAIN = 4
+"""The highest plain integer that is drawn."""
 _ITEMS = 3
 _WIDTH = 3
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     type(None): st.none(),
     bool: st.booleans(),
-    int: st.integers(1, 4),
+    int: st.integers(1, MOST_PLAIN),
     float: st.sampled_from([0.5, 1.0, 2.0]),
     complex: st.sampled_from([1j, 1 + 0j]),
     str: st.sampled_from(["text", ""]),
