@@ -114,7 +114,7 @@ def _measure(console: Console, options: argparse.Namespace) -> int:
         console.print("--device cuda: torch finds no CUDA device here")
         return 2
     dimtyped.configure("on")
-    if dimtyped.engine.config.mode() != "on":
+    if dimtyped.runtime.config.mode() != "on":
         console.print("JAXTYPING_DISABLE is set, so nothing would be checked: unset it")
         return 2
     device = torch.device(options.device)

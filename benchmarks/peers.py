@@ -189,7 +189,7 @@ def _check_shapes(subject: Subject) -> str:
 
 def in_mode(mode: str, make: Callable[[], Any]) -> Any:
     """Runs `make` while the mode is another."""
-    before = dimtyped.engine.config.mode()
+    before = dimtyped.runtime.config.mode()
     dimtyped.configure(mode)
     try:
         return make()

@@ -1,13 +1,25 @@
 """Dimension names for PyTorch that carry through a model's whole life."""
 
-from dimtyped import nn
-from dimtyped.annotations import Packed
-from dimtyped.engine import assert_dims, configure, typed
-from dimtyped.errors import DeclarationError, DimensionError, DimensionWarning, StateError, TyingError, VocabularyError
-from dimtyped.names import Dim, DimSize, dims
-from dimtyped.nn.layers.tied import tie
-from dimtyped.nn.retype import retype, untype
-from dimtyped.nn.status import status
+from typing import TYPE_CHECKING
+
+from dimtyped.runtime import configure as configure, on_demand
+
+if TYPE_CHECKING:
+    from dimtyped import nn as nn
+    from dimtyped.annotations import Packed as Packed
+    from dimtyped.engine import assert_dims as assert_dims, typed as typed
+    from dimtyped.errors import (
+        DeclarationError as DeclarationError,
+        DimensionError as DimensionError,
+        DimensionWarning as DimensionWarning,
+        StateError as StateError,
+        TyingError as TyingError,
+        VocabularyError as VocabularyError,
+    )
+    from dimtyped.names import Dim as Dim, DimSize as DimSize, dims as dims
+    from dimtyped.nn.layers.tied import tie as tie
+    from dimtyped.nn.retype import retype as retype, untype as untype
+    from dimtyped.nn.status import status as status
 
 __all__ = [
     "DeclarationError",
@@ -29,3 +41,15 @@ __all__ = [
     "typed",
     "untype",
 ]
+
+_NAMES = {
+    "dimtyped.annotations": "Packed",
+    "dimtyped.engine": "assert_dims typed",
+    "dimtyped.errors": "DeclarationError DimensionError DimensionWarning StateError TyingError VocabularyError",
+    "dimtyped.names": "Dim DimSize dims",
+    "dimtyped.nn": "nn",
+    "dimtyped.nn.layers.tied": "tie",
+    "dimtyped.nn.retype": "retype untype",
+    "dimtyped.nn.status": "status",
+}
+__getattr__, __dir__ = on_demand(__name__, _NAMES)

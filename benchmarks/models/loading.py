@@ -37,5 +37,5 @@ def model_class(name: str, *, typed: bool, mode: str = "on") -> Any:
 
 def switch_to(mode: str) -> None:
     """Chooses the mode, for candidates that take turns."""
-    if dimtyped.engine.config.mode() != mode:
+    if dimtyped.runtime.config.mode() != mode:
         dimtyped.configure(mode)

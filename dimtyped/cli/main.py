@@ -63,7 +63,7 @@ def add_errors(parser: argparse.ArgumentParser) -> None:
 def run_errors(chosen: argparse.Namespace) -> int:
     """Shows the gallery of mistakes, or one of them."""
     from dimtyped.cli import examples  # noqa: PLC0415  # what an import of this file need not load
-    from dimtyped.engine import configure, mode  # noqa: PLC0415  # what an import of this file need not load
+    from dimtyped.runtime import configure, mode  # noqa: PLC0415  # what an import of this file need not load
 
     configure("on")
     if mode() == "off":

@@ -1,26 +1,40 @@
 """A failed call explained: every mismatch, where each size came from, the text, and the fix."""
 
-from dimtyped.diagnosis.enclosing_calls import arguments_of as arguments_of
-from dimtyped.diagnosis.explanation import (
-    build_error as build_error,
-    declared_names as declared_names,
-    find_mismatches as find_mismatches,
-    kind_of as kind_of,
-    names_of as names_of,
-    unexplained as unexplained,
-)
-from dimtyped.diagnosis.mismatch import (
-    Binding as Binding,
-    Findings as Findings,
-    Mismatch as Mismatch,
-    axis_name as axis_name,
-    placed as placed,
-)
-from dimtyped.diagnosis.snapshot import (
-    Snapshot as Snapshot,
-    describe as describe,
-    from_description as from_description,
-    shape_text as shape_text,
-    snapshot as snapshot,
-)
-from dimtyped.diagnosis.text import dtype_text as dtype_text
+from typing import TYPE_CHECKING
+
+from dimtyped.runtime import on_demand
+
+if TYPE_CHECKING:
+    from dimtyped.diagnosis.enclosing_calls import arguments_of as arguments_of
+    from dimtyped.diagnosis.explanation import (
+        build_error as build_error,
+        declared_names as declared_names,
+        find_mismatches as find_mismatches,
+        kind_of as kind_of,
+        names_of as names_of,
+        unexplained as unexplained,
+    )
+    from dimtyped.diagnosis.mismatch import (
+        Binding as Binding,
+        Findings as Findings,
+        Mismatch as Mismatch,
+        axis_name as axis_name,
+        placed as placed,
+    )
+    from dimtyped.diagnosis.snapshots import (
+        Snapshot as Snapshot,
+        describe as describe,
+        from_description as from_description,
+        shape_text as shape_text,
+        snapshot as snapshot,
+    )
+    from dimtyped.diagnosis.text import dtype_text as dtype_text
+
+_NAMES = {
+    "dimtyped.diagnosis.enclosing_calls": "arguments_of",
+    "dimtyped.diagnosis.explanation": "build_error declared_names find_mismatches kind_of names_of unexplained",
+    "dimtyped.diagnosis.mismatch": "Binding Findings Mismatch axis_name placed",
+    "dimtyped.diagnosis.snapshots": "Snapshot describe from_description shape_text snapshot",
+    "dimtyped.diagnosis.text": "dtype_text",
+}
+__getattr__, __dir__ = on_demand(__name__, _NAMES)

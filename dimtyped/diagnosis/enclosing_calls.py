@@ -11,7 +11,7 @@ from typing import Any
 
 from dimtyped.annotations import Parameter, Signature
 from dimtyped.diagnosis.mismatch import Call, size_text
-from dimtyped.diagnosis.snapshot import Snapshot, snapshot
+from dimtyped.diagnosis.snapshots import Snapshot, snapshot
 from dimtyped.runtime import frames
 
 _REFERENCE = "dimtyped.engine.reference_calls"

@@ -11,7 +11,7 @@ import torch
 from dimtyped.annotations import Hint, Signature, annotation_text, arrays_in, free_names, size_at
 from dimtyped.diagnosis.enclosing_calls import EnclosingCall, calls_around
 from dimtyped.diagnosis.mismatch import Binding, Call, Findings
-from dimtyped.diagnosis.snapshot import Snapshot
+from dimtyped.diagnosis.snapshots import Snapshot
 from dimtyped.diagnosis.text import Report, dtype_text
 from dimtyped.errors import (
     DimensionAssertionError,

@@ -33,7 +33,7 @@ from dimtyped.annotations import (
     join,
     packed_shape,
 )
-from dimtyped.diagnosis.snapshot import Snapshot, items_of, shape_text, snapshot
+from dimtyped.diagnosis.snapshots import Snapshot, items_of, shape_text, snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from dimtyped.annotations import (
     free_names,
 )
 from dimtyped.diagnosis.mismatch import Binding, Findings, Mismatch, size_text
-from dimtyped.diagnosis.snapshot import Snapshot, shape_text
+from dimtyped.diagnosis.snapshots import Snapshot, shape_text
 
 _LINES = 15  # of an error with one mismatch
 _WIDTH = 116  # of the fix's lines

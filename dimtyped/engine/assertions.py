@@ -16,9 +16,9 @@ from dimtyped.diagnosis import Findings, describe, from_description, snapshot
 from dimtyped.engine.assertion_checks import ByReference, Check, Names, alone, key_of, read, write
 from dimtyped.engine.assertion_errors import error_of, refuse
 from dimtyped.engine.call_names import EXPORTER, VARIABLE, code_objects, wrapper_around
-from dimtyped.engine.config import mode, on_change
 from dimtyped.errors import DimensionError
 from dimtyped.runtime import at_trace_time, eagerly, end_trace, is_tracing, traced_frames, untraced
+from dimtyped.runtime.config import mode, on_change
 
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage]  # inspect.currentframe cannot skip a frame
 _VARIABLE, _EXPORTER, _code_objects = VARIABLE, EXPORTER, code_objects  # looked up once: this is hot

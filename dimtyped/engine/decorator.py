@@ -12,10 +12,10 @@ from typing import Any, TypeVar, overload
 
 from dimtyped.annotations import may_name_tensors, names_tensors, outer_names
 from dimtyped.engine.checked_function import CheckedFunction
-from dimtyped.engine.config import mode
 from dimtyped.engine.wrapper import MARK, wrap
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import Dim
+from dimtyped.runtime.config import mode
 
 _F = TypeVar("_F")
 _MEMBERS = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from dimtyped.annotations import may_name_tensors, names_tensors
-from dimtyped.engine import CheckedFunction, entry_of, functions_in, mode, typed_member
+from dimtyped.engine import CheckedFunction, entry_of, functions_in, typed_member
+from dimtyped.runtime import mode
 
 _ENTRIES = "_dim_entries"
 _CHECKS = "_dim_checks_methods"

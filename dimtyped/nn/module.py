@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from dimtyped.annotations import display_name, outer_names
-from dimtyped.engine import CheckedFunction, mode, typed_member
+from dimtyped.engine import CheckedFunction, typed_member
 from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.names import (
     ATTRIBUTE,
@@ -31,6 +31,7 @@ from dimtyped.names import (
 from dimtyped.nn.contract import plain
 from dimtyped.nn.methods import checked_functions, enforce
 from dimtyped.nn.tying import TiedParametersMixin
+from dimtyped.runtime import mode
 
 _PARENT = "_dim_parent"
 _BUILDING = "_dim_building"

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils.parametrize import is_parametrized
 
-from dimtyped.engine import entry_of, mode
+from dimtyped.engine import entry_of
 from dimtyped.names import short_text
 from dimtyped.nn.contract import Layer, reason_of, typed_class_of
 from dimtyped.nn.layers.lazy import LazyLayer, is_plain_lazy
 from dimtyped.nn.methods import checked_methods, unchecked_forward, unchecked_methods
 from dimtyped.nn.retype import misfit_of, must_be_module
 from dimtyped.nn.tying import tie_problem
-from dimtyped.runtime import static_class
+from dimtyped.runtime import mode, static_class
 
 
 @dataclass(frozen=True)

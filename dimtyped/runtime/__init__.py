@@ -17,6 +17,7 @@ from dimtyped.runtime.callsite import (
     is_framework as is_framework,
     module_of as module_of,
 )
+from dimtyped.runtime.config import configure as configure, mode as mode, on_change as on_change
 from dimtyped.runtime.dynamic_classes import (
     dynamic_class as dynamic_class,
     static_class as static_class,
@@ -25,6 +26,7 @@ from dimtyped.runtime.dynamic_classes import (
 )
 from dimtyped.runtime.frames import locals_of as locals_of
 from dimtyped.runtime.import_hooks import when_imported as when_imported
+from dimtyped.runtime.importing import on_demand as on_demand
 from dimtyped.runtime.tracing import (
     at_trace_time as at_trace_time,
     eagerly as eagerly,

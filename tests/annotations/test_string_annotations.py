@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from dimtyped import DeclarationError, Dim, DimensionError, configure, typed
-from dimtyped.engine import config as _config
+from dimtyped.runtime import config as _config
 
 pytestmark = pytest.mark.any_engine  # each test runs with both
 

@@ -38,7 +38,7 @@ ONCE = Effort(repeats=2, seconds=1e-6)
 
 @pytest.fixture(autouse=True)
 def _mode_is_put_back() -> Iterator[None]:
-    before = dimtyped.engine.config.mode()
+    before = dimtyped.runtime.config.mode()
     yield
     dimtyped.configure(before)
 

@@ -10,7 +10,7 @@ import pytest
 import dimtyped
 from dimtyped.cli import examples as _gallery
 from dimtyped.cli.main import main
-from dimtyped.engine import config as _config
+from dimtyped.runtime import config as _config
 
 FIELDS = {"type", "message", "where", "argument", "dim", "expected", "actual", "bindings", "hint"}
 LINES = 15

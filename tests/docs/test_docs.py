@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dimtyped.engine import configure, mode
+from dimtyped.runtime import configure, mode
 from tests.docs import documents
 
 README = (documents.ROOT / "README.md").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from torch._dynamo.testing import CompileCounter
 
 import dimtyped
 from dimtyped import DeclarationError, Dim, DimensionError, DimSize, assert_dims, configure, dims, nn, typed
-from dimtyped.engine import config as _config
+from dimtyped.runtime import config as _config
 
 
 def ones(*shape: int) -> Tensor:

@@ -23,7 +23,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils.checkpoint import checkpoint
 
 from dimtyped import Dim, DimensionError, DimSize, dims, nn, typed
-from dimtyped.engine import config as _config
+from dimtyped.runtime import config as _config
 
 Args = tuple[Any, ...]
 

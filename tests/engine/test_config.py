@@ -6,7 +6,7 @@ import jaxtyping
 import pytest
 
 from dimtyped import DeclarationError, configure
-from dimtyped.engine import config as _config
+from dimtyped.runtime import config as _config
 
 pytestmark = pytest.mark.any_engine
 MODES = ["on", "off", "reference", "values"]
@@ -15,7 +15,7 @@ MODES = ["on", "off", "reference", "values"]
 def imported_with(**environment: str) -> subprocess.CompletedProcess[str]:
     """Imports dimtyped in a process of its own and prints the mode."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("DIMTYPED", "JAXTYPING_DISABLE")}
-    code = "import dimtyped; from dimtyped.engine.config import mode; print(mode())"
+    code = "import dimtyped; from dimtyped.runtime.config import mode; print(mode())"
     command = [sys.executable, "-c", code]
     return subprocess.run(command, env=inherited | environment, capture_output=True, text=True, check=False)
 

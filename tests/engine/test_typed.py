@@ -30,7 +30,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from dimtyped import DeclarationError, Dim, DimensionError, configure, dims, typed
-from dimtyped.engine import config as _config
+from dimtyped.runtime import config as _config
 
 pytestmark = pytest.mark.any_engine  # each test runs with both
 State = Float[Tensor, "layers batch hidden"]

@@ -30,7 +30,7 @@ def gpu() -> torch.device:
 
 @pytest.fixture(autouse=True)
 def _checks_on() -> Iterator[None]:
-    before = dimtyped.engine.config.mode()
+    before = dimtyped.runtime.config.mode()
     dimtyped.configure("on")
     yield
     dimtyped.configure(before)

@@ -173,7 +173,7 @@ def test_a_plugin_that_imports_the_package_would_be_noticed(installed, tmp_path)
     [("off", "nothing is checked"), ("values", "token ids too")],
 )
 def test_an_engine_is_chosen_before_anything_imports_dimtyped(installed, tmp_path, mode, says):
-    (tmp_path / "conftest.py").write_text("import dimtyped.engine.config\nMODE = dimtyped.engine.config.mode()\n")
+    (tmp_path / "conftest.py").write_text("import dimtyped.runtime.config\nMODE = dimtyped.runtime.config.mode()\n")
     test = f"from conftest import MODE\ndef test_it():\n    assert MODE == {mode!r}\n"
     done = pytest_run(installed, tmp_path, test, "-v", f"--dimtyped={mode}")
     assert done.returncode == 0, done.stdout

@@ -21,7 +21,7 @@ from dimtyped import dims
 from dimtyped.cli.demo import cost, mistakes, training
 from dimtyped.cli.demo.model import Seq2Seq
 from dimtyped.cli.demo.text import Corpus, read_text, split, without_vowels
-from dimtyped.engine import mode
+from dimtyped.runtime import mode
 
 MILESTONES = 8
 SAMPLES = 6

@@ -13,7 +13,7 @@ from dimtyped.annotations import arrays_in
 from dimtyped.diagnosis.fixes.fix import Fix, FixContext, wanted_array
 from dimtyped.diagnosis.fixes.tensor import Change, axis_changes, changes_at, known_size, told, value_at, written
 from dimtyped.diagnosis.mismatch import is_within
-from dimtyped.diagnosis.snapshot import Snapshot
+from dimtyped.diagnosis.snapshots import Snapshot
 
 _MOST = 8  # changes of one place that are tried together with another's
 

@@ -11,7 +11,7 @@ import torch
 
 from dimtyped.annotations import ArrayHint, Hint
 from dimtyped.diagnosis.mismatch import Binding, Call, Findings, Mismatch, is_within
-from dimtyped.diagnosis.snapshot import Snapshot
+from dimtyped.diagnosis.snapshots import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from dimtyped.diagnosis.fixes.fix import Fix, FixContext, reshaped, sizes_of
-from dimtyped.diagnosis.snapshot import Snapshot
+from dimtyped.diagnosis.snapshots import Snapshot
 from dimtyped.names import are_twins
 
 _INPUTS = ("input", "query", "key", "value", "src", "tgt", "memory")

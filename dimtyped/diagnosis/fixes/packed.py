@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 from dimtyped.diagnosis.fixes.fix import Fix, FixContext, sizes_of, subject, wanted_array
 from dimtyped.diagnosis.fixes.tensor import value_at
 from dimtyped.diagnosis.mismatch import unpacked
-from dimtyped.diagnosis.snapshot import Snapshot
+from dimtyped.diagnosis.snapshots import Snapshot
 
 
 def packing(trial: FixContext) -> Iterator[Fix]:

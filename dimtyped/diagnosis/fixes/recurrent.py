@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from dimtyped.diagnosis.fixes.fix import Fix, FixContext, reshaped, sizes_of, subject
-from dimtyped.diagnosis.snapshot import Snapshot
+from dimtyped.diagnosis.snapshots import Snapshot
 
 
 def pair(trial: FixContext) -> Iterator[Fix]:

@@ -12,7 +12,7 @@ import torch
 
 from dimtyped.annotations import TORCH_DTYPES, ArrayHint, Axis, Hint, Kind, TupleHint, arrays_in
 from dimtyped.diagnosis.fixes.fix import FixContext, computed, reshaped, sizes_of, subject, wanted_array
-from dimtyped.diagnosis.snapshot import Snapshot
+from dimtyped.diagnosis.snapshots import Snapshot
 
 _MOST_AXES = 5  # beyond that an order of axes is no longer a guess that a reader can check
 _SHORT = (torch.float16, torch.bfloat16)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from dimtyped.engine import mode, on_change
+from dimtyped.runtime import mode, on_change
 from dimtyped.names import Dim
 from dimtyped.engine import CheckedFunction
 from dimtyped.errors import DimensionError, declaration_error
@@ -25,6 +25,7 @@ from dimtyped.annotations import size_at
 from dimtyped.runtime import is_tracing
 from dimtyped.engine import entry_of
 from dimtyped.engine import wrap
+from dimtyped.nn.contract.families import import_all_families, import_family
 from dimtyped.nn.contract.parameters import check_assignment, made_by_torch
 from dimtyped.nn.contract.arguments import (
     COUNTS,
@@ -268,12 +269,14 @@ def _torch_raises() -> bool:
 
 
 def layer_classes() -> tuple[type[Layer], ...]:
-    """Every typed layer class, in the order in which they are declared."""
+    """Every typed layer class; imports every family."""
+    import_all_families()
     return tuple(_layers)
 
 
 def typed_class_of(cls: type[torch.nn.Module]) -> type[Layer] | None:
-    """The typed class that stands for exactly this torch class, if there is one."""
+    """The typed class that stands for exactly this torch class, if there is one; imports its family."""
+    import_family(cls.__name__)
     return next((typed for typed in _layers if typed.__name__ == cls.__name__ and cls in typed.__bases__), None)
 
 

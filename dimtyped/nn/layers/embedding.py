@@ -10,11 +10,12 @@ import torch
 from jaxtyping import AbstractDtype, Shaped
 from torch import Tensor
 
-from dimtyped.engine import CheckedFunction, mode
+from dimtyped.engine import CheckedFunction
 from dimtyped.names import Dim
 from dimtyped.nn.contract import Layer, check_before, declares, take_names
 from dimtyped.nn.layers.resizing import Resized, resized
 from dimtyped.nn.layers.vocabulary import check_embedding, check_matrix, explain_index, rows_of
+from dimtyped.runtime import mode
 
 
 class TokenId(AbstractDtype):

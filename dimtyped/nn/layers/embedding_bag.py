@@ -9,11 +9,12 @@ import torch
 from jaxtyping import AbstractDtype, Shaped
 from torch import Tensor
 
-from dimtyped.engine import CheckedFunction, mode
+from dimtyped.engine import CheckedFunction
 from dimtyped.errors import DimensionValueError, VocabularyError
 from dimtyped.nn.contract import REFUSALS, Layer, SizeViolation, check_before, declares, explained, has_axes
 from dimtyped.nn.layers.embedding import OutsideError, TokenId, checking_values
 from dimtyped.nn.layers.vocabulary import check_embedding, explain_index
+from dimtyped.runtime import mode
 
 
 class BagId(AbstractDtype):

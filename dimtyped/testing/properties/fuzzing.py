@@ -13,8 +13,8 @@ from hypothesis.errors import UnsatisfiedAssumption
 
 from dimtyped.annotations import annotation_text, arrays_in
 from dimtyped.diagnosis import dtype_text, snapshot
-from dimtyped.engine import mode
 from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.runtime import mode
 from dimtyped.testing.properties.deterministic import deterministic, differs, fresh, one_thread, result_leaves, run
 from dimtyped.testing.properties.domain import explained_where_none_fits
 from dimtyped.testing.properties.evidence import Evidence

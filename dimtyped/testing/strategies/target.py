@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from dimtyped.annotations import AnythingHint, ArrayHint, Parameter, Signature, arrays_in, read_signature
-from dimtyped.engine import ReferenceCheck, entry_of, mode
+from dimtyped.engine import ReferenceCheck, entry_of
 from dimtyped.errors import DeclarationError
 from dimtyped.names import scope_of
 from dimtyped.nn.contract import Layer, typed_class_of
 from dimtyped.nn.layers.recurrent_states import StateBridge
+from dimtyped.runtime import mode
 from dimtyped.testing.strategies.fill import ValueConstraint
 from dimtyped.testing.strategies.layers import forms_of, has_forms, sizes_of
 from dimtyped.testing.strategies.rare_forms import as_one, has_more_forms, held_by, unchecked_by

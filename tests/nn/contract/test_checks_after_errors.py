@@ -12,8 +12,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from dimtyped import DimensionError, configure, nn
-from dimtyped.engine import config as _config, entry_of
+from dimtyped.engine import entry_of
 from dimtyped.nn.contract import layer_classes, torch_class_of
+from dimtyped.runtime import config as _config
 
 pytestmark = [
     pytest.mark.any_engine,  # the other engine checks before the call, as it does everywhere

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import dimtyped
 from dimtyped import DeclarationError, Dim, DimensionError, StateError, TyingError, dims, nn, typed
-from dimtyped.engine import config as _config
+from dimtyped.runtime import config as _config
 from tests.helpers.layer_cases import FIRST_CASES, TYPED, floats
 
 pytestmark = pytest.mark.any_engine  # processes and tests that choose their mode

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import dimtyped
 from dimtyped import DeclarationError, DimensionError, DimSize, VocabularyError, dims, nn
-from dimtyped.engine import config as _config
+from dimtyped.runtime import config as _config
 from dimtyped.testing import broken_calls, calls, tensors
 from tests.helpers.drawn_calls import assert_named, assert_torchs, pair
 from tests.helpers.layer_cases import SIZES, floats, ids, other_than

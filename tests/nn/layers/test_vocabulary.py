@@ -15,7 +15,7 @@ from hypothesis import given, strategies as st
 
 import dimtyped
 from dimtyped import DeclarationError, Dim, DimSize, VocabularyError, dims, nn, tie
-from dimtyped.engine import config as _config
+from dimtyped.runtime import config as _config
 from tests.helpers.tied_models import WAYS, assert_tied
 
 MATRIX = torch.arange(12.0).reshape(4, 3)
