@@ -136,9 +136,11 @@ if _typing.TYPE_CHECKING:  # mypy keeps to the first import of a name, so it mus
     from dimtyped.nn.reexports import *  # noqa: F403
 else:
     _get, _ = _on_demand(__name__, _MODULES)
-    _torchs = {name for name in dir(_torch_nn) if not name.startswith("_")}
-    __all__ = []
-    __all__ += sorted(_torchs | {*" ".join(_MODULES.values()).split()})
+    _torchs = [name for name in dir(_torch_nn) if not name.startswith("_")]
+    __all__ = [
+        *_torchs,
+        *" ".join(_MODULES.values()).split(),
+    ]  # a layer of ours may stand here twice, which changes nothing
 
     modules, utils = _load("modules"), _load("utils")
 
@@ -152,4 +154,4 @@ else:
         return getattr(_torch_nn, name)
 
     def __dir__() -> list[str]:
-        return __all__
+        return sorted({*__all__, *globals()})

@@ -43,7 +43,7 @@ def refusal(kind: str, name: str, value: Any) -> DeclarationError:
 
 
 def test_the_table_has_every_typed_layer() -> None:
-    typed = {cls.__name__ for cls in (*_layer._layers, *_lazy._typed.values())}
+    typed = {cls.__name__ for cls in (*_layer.layer_classes(), *_lazy._typed.values())}
     without_sizes = {name for name in typed - RIGHT.keys() if not name.endswith("Loss")}
     assert RIGHT.keys() <= typed
     assert without_sizes == {"StateBridge", "Unflatten"}

@@ -238,8 +238,8 @@ def test_every_module_of_the_table_is_typed_or_has_no_rule():
 
 
 def test_every_typed_layer_is_in_the_table_or_compared_elsewhere():
-    from dimtyped.nn.contract import _layers, torch_class_of
+    from dimtyped.nn.contract import layer_classes, torch_class_of
 
-    typed = {cls.__name__ for cls in _layers if torch_class_of(cls) is not None}
+    typed = {cls.__name__ for cls in layer_classes() if torch_class_of(cls) is not None}
     elsewhere = {name for names in NOT_IN_THE_TABLE.values() for name in names.split()}
     assert typed - {info.module_cls.__name__ for info in REPLACED} == elsewhere

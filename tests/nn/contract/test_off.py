@@ -55,7 +55,7 @@ IDENTITY = """
     checked = type("Checked", (nn.Module,), {"forward": forward})
     assert checked.forward is forward
 
-    layers = [cls for cls in _layer._layers if _layer.torch_class_of(cls) is not None]
+    layers = [cls for cls in _layer.layer_classes() if _layer.torch_class_of(cls) is not None]
     assert {"Linear", "Embedding", "RNN", "LSTM", "GRU"} <= {cls.__name__ for cls in layers}
     for cls in layers:
         torchs = getattr(torch.nn, cls.__name__)
