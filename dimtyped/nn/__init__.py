@@ -137,10 +137,8 @@ if _typing.TYPE_CHECKING:  # mypy keeps to the first import of a name, so it mus
 else:
     _get, _ = _on_demand(__name__, _MODULES)
     _torchs = [name for name in dir(_torch_nn) if not name.startswith("_")]
-    __all__ = [
-        *_torchs,
-        *" ".join(_MODULES.values()).split(),
-    ]  # a layer of ours may stand here twice, which changes nothing
+    _ours = " ".join(_MODULES.values()).split()
+    __all__ = _torchs + _ours  # noqa: PLE0605  # a list, as ruff cannot see
 
     modules, utils = _load("modules"), _load("utils")
 
