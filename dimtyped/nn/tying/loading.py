@@ -57,25 +57,45 @@ def _meet(tie: Tie, key: str, parameter: torch.Tensor, state_dict: Mapping[str, 
     if saved is None:
         keys.missing.append(key)
         return keys
-    if keys.found and not _agree(saved, parameter):  # which holds by now what the first of them said
+    problem = _disagreement(saved, parameter) if keys.found else ""  # it holds by now what the first of them said
+    if problem:
         errors.append(
-            f"{keys.found[0]} and {key} are one tied parameter in the model, but differ in the checkpoint: "
+            f"{keys.found[0]} and {key} are one tied parameter in the model, but {problem}: "
             "load it with one of the two keys, or untie them in the model."
         )
     keys.found.append(key)
     return keys
 
 
+def _disagreement(saved: Any, loaded: torch.Tensor) -> str:
+    """What is wrong with two tensors that must be the same; empty where nothing is."""
+    try:
+        return "" if _agree(saved, loaded) else "differ in the checkpoint"
+    except NotImplementedError:  # a library's tensor that compares with nothing
+        return f"this cannot be checked, because a {type(saved).__name__} cannot be compared"
+
+
 def _agree(saved: Any, loaded: torch.Tensor) -> bool:
     """True if two tensors hold the same values, as far as this process can know."""
     if not isinstance(saved, torch.Tensor) or saved.shape != loaded.shape or saved.is_meta or loaded.is_meta:
         return True  # torch itself says what is wrong, or there is nothing to compare
+    if saved is loaded or _kind(saved) is not _kind(loaded):
+        return True  # a quantised tensor, assigned in place of a float, ends the tie
     saved, loaded = _local(saved), _local(loaded)
+    if hasattr(saved, "__tensor_flatten__"):  # a subclass: what it is made of
+        parts: list[str] = saved.__tensor_flatten__()[0]
+        return all(_agree(getattr(saved, part), getattr(loaded, part)) for part in parts)
     if saved.shape != loaded.shape or saved.layout != loaded.layout:
         return True
     with torch.no_grad():
         same = saved.to(loaded) == loaded
         return bool((same | (loaded != loaded)).all())  # NaN is not itself
+
+
+def _kind(tensor: torch.Tensor) -> type:
+    return (
+        torch.Tensor if isinstance(tensor, torch.nn.Parameter) and type(tensor.data) is torch.Tensor else type(tensor)
+    )
 
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:

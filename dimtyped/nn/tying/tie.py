@@ -148,8 +148,8 @@ def parameter_changed(
 ) -> None:
     """Updates the ties after a slot got another parameter, or none.
 
-    A framework that replaces a parameter means all its slots, unless the new one is tied to something else already. A user
-    means this one slot, and the layers that are declared to have its weight.
+    A framework that replaces a parameter means all its slots, unless the new one is tied to something else already, or is
+    a quantised one in place of a float. A user means this one slot, and the layers that are declared to have its weight.
     """
     if after is before:
         return
@@ -160,10 +160,17 @@ def parameter_changed(
     if tie is None and before is not None and id(before) in _by_id:
         _by_id[id(before)].remove(module, name)
     elif tie is not None and tie is not known:
-        moves_all = known is None and (by_framework() if framework is None else framework)
+        moves_all = known is None and (by_framework() if framework is None else framework) and _replaces(before, after)
         _replace(tie, module, name, before, after, moves_all=moves_all)
     if after is not None:
         _join(module, name, after)
+
+
+def _replaces(before: torch.Tensor | None, after: torch.Tensor | None) -> bool:
+    """False for another library's kind of tensor in place of torch's: torchao quantises one layer, not what it is tied to."""
+    if before is None or after is None or type(after) is type(before):
+        return True
+    return type(after).__module__.startswith("torch.")
 
 
 def ties_on(module: torch.nn.Module) -> Mapping[str, Tie]:

@@ -203,3 +203,24 @@ def test_lightning(way: Way, strict: bool, tmp_path: Path) -> None:
     trainer.save_checkpoint(tmp_path / "training.ckpt")
     loaded = Training.load_from_checkpoint(tmp_path / "training.ckpt", way=way, strict=strict)
     assert_same(training.model, loaded.model)
+
+
+class _Incomparable(torch.Tensor):
+    """A library's tensor that knows no `==`, as a quantised one does."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function in (torch.Tensor.eq, torch.Tensor.__eq__):
+            raise NotImplementedError("aten.eq")
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+def test_tensors_that_cannot_be_compared_are_refused_in_words():
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 5, bias=False))
+    model[1].weight = model[0].weight
+    saved = [torch.ones(5, 3).as_subclass(_Incomparable) for _ in range(2)]
+    model[0].weight = model[1].weight = torch.nn.Parameter(saved[0].clone())
+    with pytest.raises(RuntimeError, match="this cannot be checked, because a _Incomparable cannot be compared"):
+        model.load_state_dict({"0.weight": saved[0], "1.weight": saved[1]})
+    one = torch.nn.Parameter(torch.ones(5, 3).as_subclass(_Incomparable))
+    model.load_state_dict({"0.weight": one, "1.weight": one}, assign=True)
