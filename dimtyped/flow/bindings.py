@@ -19,6 +19,7 @@ from dimtyped.annotations import (
 )
 from dimtyped.flow.axes import Axes, Axis, Dimension, Verdict, axis_of, better, compare
 from dimtyped.flow.calls import Problem, text_of
+from dimtyped.flow.fixes import reordered
 from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.scopes import named_axis
 
@@ -65,7 +66,7 @@ class Binding:
             named[place] = self._matched(word, axes[place], what, clashes)
         self._match_run(array, axes)
         if clashes:
-            self._report(array, axes, what, clashes, frame)
+            self._report(array, axes, named, what, clashes, frame)
         if any(new is not old for new, old in zip(named, axes, strict=True)):
             self._flow.name_tensor(tensor, named)
 
@@ -92,17 +93,25 @@ class Binding:
         return axis
 
     def _report(
-        self, array: ArrayHint, axes: Axes, what: str, clashes: list[tuple[Axis, Axis]], frame: FrameType | None
+        self,
+        array: ArrayHint,
+        axes: Axes,
+        wanted: Sequence[Axis],
+        what: str,
+        clashes: list[tuple[Axis, Axis]],
+        frame: FrameType | None,
     ) -> None:
         """Reports what flows in place of what the annotation says; at a return, unless that follows from a finding."""
         if what == "return" and self._is_told():
             return
+        order = reordered(axes, wanted) if len(wanted) == len(axes) else ""
         words = " and ".join(f"{axis} where it says {expected}" for expected, axis in clashes)
         given = "what is returned" if what == "return" else f"`{what}`"
         said = f'{array.annotation.dtype.__name__}[..., "{array.annotation.dim_str}"]'
         text = f"{given} is {text_of(axes)}, and is annotated {said}: {words}"
-        expected = [first for first, _ in clashes]
-        self._flow.report(Problem("annotation", text, [*expected, *(axis for _, axis in clashes)]), frame)
+        met = [*(first for first, _ in clashes), *(axis for _, axis in clashes)]
+        fix = f"{order[1:]} fits" if order else ""
+        self._flow.report(Problem("annotation", text, met, fix), frame)
 
     def _is_told(self) -> bool:
         """True if something was found since the call began that may have changed the names of its result."""

@@ -166,7 +166,7 @@ class _Check:
         if first.error is None and self.maker.has_optional(self.runner.given):
             findings += self._of_optional(ladder, findings)
         if first.is_real and self.has_run:
-            self.notes.append("ran on real tensors, on a copy: its Python reads values, or fake tensors cannot run it")
+            self.notes.append(f"ran on real tensors, on a copy, since fake ones raised {first.why_real}")
         return Report(
             self.target.where,
             _merged(findings),
@@ -278,6 +278,7 @@ class _Check:
                 self.notes.append(f"with {_text(sizes)} it raised {_error_text(second.error)}")
                 return []
             text = f"it runs with {_text(first.sizes, self.free)}, and not with {_text(sizes)}\n{_short(refused)}"
+            refused.fix = "let it follow the input's size; if no other is meant, say so: check(..., sizes={...})"
             return [_as("fixed", refused, text, refused.names)]
         return []
 

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_
 from dimtyped.flow.axes import OF_WEIGHT, Axes, Axis, Dimension, One, anonymous, constant
 from dimtyped.flow.calls import Call, NoRule, Note, Outcome, Pending, Problem, resized, text_of
 from dimtyped.flow.findings import Finding, finding
+from dimtyped.flow.fixes import fix_of
 from dimtyped.flow.fused import FusedLayers, source_of, time_axis
 from dimtyped.flow.operators import Operator, operator_of
 from dimtyped.flow.places import Place, Places
@@ -295,6 +296,7 @@ class Flow(TorchFunctionMode):
         found = finding(problem.kind, problem.text, place, problem.names, problem.fix)
         if call is not None:
             found.operator = call.name
+            found.fix = found.fix or fix_of(problem, call, place.source)
             found.operands = tuple(_operand_text(tensor, call) for tensor in call.tensors if _is_plain(tensor))
         dimensions = [dimension for axis in problem.axes for dimension in axis.dimensions]
         found.origins = {dimension.name or "": dimension.origin for dimension in dimensions}

@@ -40,6 +40,7 @@ class Run:
         results: The axes of each tensor of the result.
         error: What ended it, if anything did.
         is_real: It ran on real tensors.
+        why_real: What the run on fake tensors raised.
     """
 
     flow: TracedFlow
@@ -47,6 +48,7 @@ class Run:
     results: list[Axes]
     error: Exception | None
     is_real: bool = False
+    why_real: str = ""
 
     @property
     def refused(self) -> Finding | None:
@@ -77,7 +79,9 @@ class Runner:
             return run
         if isinstance(run.error, DimensionError):
             return run
-        return self._run(sizes, optional=optional, is_real=True)
+        again = self._run(sizes, optional=optional, is_real=True)
+        again.why_real = f"{type(run.error).__name__}: {str(run.error).partition(chr(10))[0]}"
+        return again
 
     def _run(self, sizes: Mapping[str, int], *, optional: bool, is_real: bool) -> Run:
         flow = TracedFlow(independent=self.options.independent, skip=self.options.skip)

@@ -343,7 +343,39 @@ def test_python_that_reads_values():
 
     report = check(chosen)
     assert report.ok
-    assert report.notes == ["ran on real tensors, on a copy: its Python reads values, or fake tensors cannot run it"]
+    assert report.notes == [
+        "ran on real tensors, on a copy, since fake ones raised DataDependentOutputException: "
+        "aten._local_scalar_dense.default"
+    ]
+
+
+# Fixes -----------------------------------------------------------------------------------------------------------------
+
+
+def test_fixes_are_tried_on_names():
+    @typed
+    def joined(x: Float[Tensor, "batch heads seq head"]) -> Float[Tensor, "batch seq _"]:
+        return x.reshape(x.shape[0], x.shape[2], -1)
+
+    @typed
+    def split(x: Float[Tensor, "batch seq embed"]) -> Float[Tensor, "batch 4 seq _"]:
+        return x.view(x.shape[0], 4, x.shape[1], -1)
+
+    @typed
+    def moved(x: Float[Tensor, "batch height width channels"]) -> Float[Tensor, "batch channels height width"]:
+        return x.reshape(x.shape[0], x.shape[3], x.shape[1], x.shape[2])
+
+    @typed
+    def difference(x: Float[Tensor, "batch"], y: Float[Tensor, "batch 1"]) -> Float[Tensor, "batch _"]:
+        return x - y
+
+    fixes = [check(joined), check(split, sizes={"embed": 8}), check(moved), check(difference)]
+    assert [report.findings[0].fix for report in fixes] == [
+        "x.transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)",
+        "x.view(x.shape[0], x.shape[1], 4, -1).transpose(1, 2)",
+        "x.permute(0, 3, 1, 2)",
+        "x - y.squeeze(-1)",
+    ]
 
 
 # The report -----------------------------------------------------------------------------------------------------------

@@ -719,7 +719,7 @@ def patches(image: Float[Tensor, "batch channels height width"]) -> Float[Tensor
     B, C, H, W = image.shape
     return image.reshape(B, (H // 4) * (W // 4), C * 16)
 
-report = check(patches, sizes={"height": 32, "width": 16, "channels": 3})
+report = check(patches, sizes={"height": 32, "width": 40, "channels": 3})
 """,
             (
                 "image.reshape(B, (H // 4) * (W // 4), C * 16)",

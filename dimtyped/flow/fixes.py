@@ -1,0 +1,138 @@
+"""What to write instead of an expression that is wrong, tried on the sizes and on the names of its operands."""
+
+import ast
+import itertools
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from dimtyped.flow.axes import Axes, Axis, reshape
+from dimtyped.flow.calls import Call, Problem
+
+_RESHAPES = ("view", "reshape", "flatten", "unflatten")
+_MOST_AXES = 5
+
+
+def fix_of(problem: Problem, call: Call, source: str) -> str:
+    """The expression made right, where that is known; empty where it is not."""
+    expression = _parsed(source)
+    if expression is None or not isinstance(call.result, Tensor):
+        return ""
+    if problem.kind == "scramble" and call.name in _RESHAPES:
+        return _without_scramble(expression, call)
+    if problem.kind == "outer" and len(call.tensors) == 2:
+        return _without_outer(expression, call)
+    return ""
+
+
+def reordered(actual: Sequence[Axis], wanted: Sequence[Axis]) -> str:
+    """The call that brings axes into another order: `.transpose(0, 1)`; empty where they are not the same ones."""
+    for order in _orders(len(actual)):
+        if all(actual[place].factors == axis.factors for place, axis in zip(order, wanted, strict=True)):
+            return _order_text(order)
+    return ""
+
+
+def _parsed(source: str) -> ast.expr | None:
+    try:
+        return ast.parse(source.strip().removeprefix("return "), mode="eval").body
+    except SyntaxError:
+        return None
+
+
+# Reshapes -------------------------------------------------------------------------------------------------------------
+
+
+def _without_scramble(expression: ast.expr, call: Call) -> str:
+    """Axes are brought into another order before the reshape, or the sizes before, and the axes after it."""
+    if not isinstance(expression, ast.Call) or not isinstance(expression.func, ast.Attribute):
+        return ""
+    axes, sizes, value = call.axes(call.tensors[0]), call.shape, ast.unparse(expression.func.value)
+    order = _order_before(axes, sizes)
+    if order is not None:
+        moved = value + _order_text(order)
+        if tuple(axes[place].size for place in order) == sizes:
+            return moved
+        name = "reshape" if expression.func.attr == "view" else expression.func.attr
+        return f"{moved}.{name}({', '.join(ast.unparse(arg) for arg in expression.args)})"
+    swap = _swap_after(axes, sizes)
+    if swap is None or len(expression.args) != len(sizes):
+        return ""
+    first, second = swap
+    arguments = [ast.unparse(arg) for arg in expression.args]
+    arguments[first], arguments[second] = arguments[second], arguments[first]
+    return f"{value}.{expression.func.attr}({', '.join(arguments)}).transpose({first}, {second})"
+
+
+def _order_before(axes: Axes, sizes: Sequence[int]) -> tuple[int, ...] | None:
+    if len(axes) > _MOST_AXES:
+        return None
+    return next((order for order in _orders(len(axes)) if _is_clean([axes[i] for i in order], sizes)), None)
+
+
+def _swap_after(axes: Axes, sizes: Sequence[int]) -> tuple[int, int] | None:
+    for first, second in itertools.combinations(range(len(sizes)), 2):
+        swapped = list(sizes)
+        swapped[first], swapped[second] = swapped[second], swapped[first]
+        if swapped != list(sizes) and _is_clean(axes, swapped):
+            return first, second
+    return None
+
+
+def _is_clean(axes: Sequence[Axis], sizes: Sequence[int]) -> bool:
+    """True if a reshape keeps each dimension whole, or splits one whole axis, or merges whole ones."""
+    made, cuts = reshape(axes, sizes)
+    if cuts:
+        return False
+    before = [axis.factors for axis in axes]
+    for axis in made:
+        pieces = [factor for factor in axis.factors if factor.is_named and not factor.is_whole]
+        split = any(factor not in factors for factor in pieces for factors in [sum(before, ())])
+        if split and len(axis.factors) > 1:
+            return False
+    return True
+
+
+def _orders(rank: int) -> Iterator[tuple[int, ...]]:
+    """Every order of axes but the one that they have, those that swap two first."""
+    plain = tuple(range(rank))
+    orders = [order for order in itertools.permutations(plain) if order != plain]
+    return iter(sorted(orders, key=lambda order: sum(i != j for i, j in zip(order, plain, strict=True)) > 2))
+
+
+def _order_text(order: Sequence[int]) -> str:
+    moved = [place for place, index in enumerate(order) if place != index]
+    if len(moved) == 2:
+        return f".transpose({moved[0]}, {moved[1]})"
+    return f".permute({', '.join(map(str, order))})"
+
+
+# Broadcasts -----------------------------------------------------------------------------------------------------------
+
+
+def _without_outer(expression: ast.expr, call: Call) -> str:
+    """The operand with more axes loses its last one."""
+    tall = max((0, 1), key=lambda place: call.tensors[place].dim())
+    if call.tensors[tall].shape[-1] != 1:
+        return ""
+    match expression:
+        case ast.BinOp(left=left, right=right):
+            operands = (left, right)
+        case ast.Call(args=[left, right, *_]):
+            operands = (left, right)
+        case _:
+            return ""
+    changed = ast.Call(ast.Attribute(operands[tall], "squeeze"), [ast.UnaryOp(ast.USub(), ast.Constant(1))], [])
+    return ast.unparse(ast.fix_missing_locations(_Swapped(operands[tall], changed).visit(expression)))
+
+
+class _Swapped(ast.NodeTransformer):
+    """Puts one expression in place of another."""
+
+    def __init__(self, old: ast.expr, new: ast.expr):
+        self._old = old
+        self._new = new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        """The new expression for the old one; what holds it, changed."""
+        return self._new if node is self._old else self.generic_visit(node)
