@@ -44,6 +44,7 @@ from dimtyped.nn.contract.torch_errors import REFUSALS, Rule, explained
 _L = TypeVar("_L", bound="type[Layer]")
 ROLES = "_dim_roles"
 _layers: list[type[Layer]] = []
+_callbacks: list[Callable[[type[Layer]], None]] = []
 ALL_AXES = range(-64, 0)
 """What a layer keeps whose output has the shape of its input."""
 
@@ -210,6 +211,8 @@ def declares(**declaration: Any) -> Callable[[_L], _L]:
         made.__jit_unused_properties__ = [name for base in cls.__mro__ for name in _properties_of(base)]
         _layers.append(cls)
         install(cls)
+        for callback in _callbacks:
+            callback(cls)
         return cls
 
     return decorate
@@ -272,6 +275,13 @@ def layer_classes() -> tuple[type[Layer], ...]:
     """Every typed layer class; imports every family."""
     import_all_families()
     return tuple(_layers)
+
+
+def each_layer_class(callback: Callable[[type[Layer]], None]) -> None:
+    """Calls `callback(cls)` for every typed layer class that is imported, and for each other one once it is."""
+    for cls in _layers:
+        callback(cls)
+    _callbacks.append(callback)
 
 
 def typed_class_of(cls: type[torch.nn.Module]) -> type[Layer] | None:
