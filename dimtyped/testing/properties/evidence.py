@@ -9,7 +9,7 @@ import torch
 
 from dimtyped.testing.properties.deterministic import deterministic, fresh
 from dimtyped.testing.properties.failure import FuzzError
-from dimtyped.testing.properties.mixing import IndependenceCheck
+from dimtyped.testing.properties.mixing import IndependenceCheck, MixedError
 from dimtyped.testing.strategies.calls import Call
 from dimtyped.testing.strategies.leaves import floats_in
 from dimtyped.testing.strategies.target import modules_of
@@ -27,6 +27,8 @@ class Evidence:
     last: int = 0
     earlier: int = 0
     looked: int = 0
+    tried: int = 0
+    mixed: str = ""
 
     def look_at_gradients(self, call: Call, seed: int) -> None:
         """Takes the gradients of a call under random weights of its results, for a sum hides what a softmax does.
@@ -60,6 +62,16 @@ class Evidence:
         if found is not None:
             last, earlier = found
             self.looked, self.last, self.earlier = self.looked + 1, self.last + last, self.earlier + earlier
+
+    def try_padding(self, check: IndependenceCheck, parameter: str) -> None:
+        """Notes if a parameter that nobody has called padding is so: what lies past it changes nothing."""
+        if self.mixed or not check.gives(parameter):
+            return
+        self.tried += 1
+        try:
+            check.check_padding(parameter)
+        except MixedError as error:
+            self.mixed = str(error).partition("\n")[0]
 
     def failure(self, name: str, padding: str | None) -> FuzzError | None:
         """What the calls together show; None if nothing."""

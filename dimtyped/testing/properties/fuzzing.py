@@ -19,15 +19,15 @@ from dimtyped.testing.properties.deterministic import deterministic, differs, fr
 from dimtyped.testing.properties.domain import explained_where_none_fits
 from dimtyped.testing.properties.evidence import Evidence
 from dimtyped.testing.properties.failure import DISTINCT, FuzzError, chosen, is_alike, line_of, raised, search, tell
-from dimtyped.testing.properties.independence import Asked, check_call, has_name, precise, reject_untold
+from dimtyped.testing.properties.independence import Asked, check_call, has_name, padding_of, precise, reject_untold
 from dimtyped.testing.properties.learning import learn, taught
+from dimtyped.testing.properties.mixing import axis_padded
 from dimtyped.testing.properties.needs import told
 from dimtyped.testing.properties.report import FuzzReport, shared, untested
 from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.broken_calls import Broken, drawn_broken
 from dimtyped.testing.strategies.calls import Call, drawn_calls
 from dimtyped.testing.strategies.leaves import Leaf
-from dimtyped.testing.strategies.lengths import padded_axis
 from dimtyped.testing.strategies.sizes import Choice, Sides
 from dimtyped.testing.strategies.target import InputOptions, Target
 
@@ -48,6 +48,7 @@ class _Plan:
     broken: bool
     max_examples: int
     apart: Asked
+    tried: str | None
     evidence: Evidence = field(default_factory=Evidence)
     made: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -131,7 +132,8 @@ def fuzz(
     apart = Asked(axes, causal, padding, moves, reduction, separable)
     reject_untold(subject.own, apart)
     backend = "aot_eager" if compile is True else compile or ""
-    plan = _Plan(grad, finite, backend, broken and mode() != "off", max_examples, apart)
+    tried = padding_of(subject.own) if padding is None else None
+    plan = _Plan(grad, finite, backend, broken and mode() != "off", max_examples, apart, tried)
     with one_thread(), explained_where_none_fits(subject):
         failure, learned = taught(subject, lambda known: _searched(known, plan, repeat))
     if failure is None:
@@ -157,16 +159,20 @@ def _report(subject: Subject, learned: Subject, plan: _Plan) -> FuzzReport:
         {name: size for name, size in learned.options.sizes.items() if name not in subject.options.sizes},
         {name: bound for name, bound in learned.options.values.items() if name not in subject.options.values},
     )
-    tested = plan.apart.tested(_padded(target, plan.apart.padding))
+    padding = plan.apart.padding
+    tested = plan.apart.tested(axis_padded(target, padding) if padding else "")
     rest = untested(subject.own, tested)
-    return FuzzReport(subject.name, dict(plan.made), tested, rest, found, "" if tested else shared(target))
+    proposed = "" if tested else shared(target)
+    return FuzzReport(subject.name, dict(plan.made), tested, rest, found, proposed, _padding_found(plan))
 
 
-def _padded(target: Target, padding: str | None) -> str:
-    """The axis that lengths, or a mask, are along."""
-    arrays = [array for p in target.parameters if p.name == padding for array in arrays_in(p.hint)]
-    along = next((padded_axis(target, padding or "", array) for array in arrays), "")
-    return along or (arrays[0].axes[-1].name if arrays and arrays[0].axes else "")
+def _padding_found(plan: _Plan) -> str:
+    """What was found of a mask, or of lengths, that the user has not called padding."""
+    if plan.tried is None or not plan.evidence.tried:
+        return ""
+    if plan.evidence.mixed:
+        return f"if `{plan.tried}` is padding, give padding={plan.tried!r}: something past it changes the result"
+    return f"what lies past `{plan.tried}` changes nothing"
 
 
 # The search -----------------------------------------------------------------------------------------------------------
@@ -255,6 +261,8 @@ def _check_precisely(call: Call, seed: int, plan: _Plan, *, double: bool) -> Non
             _check_dtype(call, leaf)
     if plan.apart.padding is not None:
         plan.evidence.look_inside(check, plan.apart.padding)
+    elif plan.tried is not None:
+        plan.evidence.try_padding(check, plan.tried)
 
 
 def _compiled(subject: Subject, plan: _Plan, sides: Sides) -> Any:

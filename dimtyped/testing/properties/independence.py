@@ -39,7 +39,8 @@ class Asked:
     @property
     def along(self) -> tuple[str, ...]:
         """The axes that the result must have too."""
-        return tuple(axis for axis in (*self.axes, self.causal, self.moves) if axis)
+        axes = () if self.reduction else self.axes
+        return tuple(axis for axis in (*axes, self.causal, self.moves) if axis)
 
     @property
     def given(self) -> frozenset[str]:
@@ -82,7 +83,8 @@ def independent(
         *axes: Names of axes that must not mix. Default: `batch`, unless something else is asked for.
         causal: An axis along which results may depend only on what comes before, or at the same place.
         padding: The parameter with the lengths of padded sequences, or with a mask of them: what lies past them must
-            change nothing. A mask is True where a sequence is real; with `pad` in its name, where it is not.
+            change nothing, and a sequence padded behind must give what it gives alone. A mask is True where a sequence
+            is real; with `pad` in its name, where it is not.
         moves: An axis along which samples may mix, as in attention without positions, and moving them must move their
             results.
         separable: An axis that the result does not have, as that of a loss: two samples must not meet in a sum or
@@ -176,19 +178,26 @@ def reject_untold(targets: list[Target], asked: Asked) -> None:
     Raises:
         DeclarationError: there is such.
     """
+    if asked.reduction not in (None, *REDUCTIONS):
+        raise DeclarationError(f"reduction={asked.reduction!r} must be one of {', '.join(map(repr, REDUCTIONS))}")
     for axis in asked.along:
         _reject_missing(targets, axis)
     reduced = (asked.reduced,) if asked.reduction else ()
     for axis in (*reduced, *((asked.separable,) if asked.separable else ())):
         if not any(has_name(axis, target.arrays) for target in targets):
             raise no_axis(targets[0], axis, "parameter")
-    if asked.reduction not in (None, *REDUCTIONS):
-        raise DeclarationError(f"reduction={asked.reduction!r} must be one of {', '.join(map(repr, REDUCTIONS))}")
     if asked.padding is not None and not any(tells_padding(target, asked.padding) for target in targets):
         raise DeclarationError(
             f"padding={asked.padding!r}: {targets[0].name} has no such lengths or mask\n"
             '  Name a parameter such as lengths: Int[Tensor, "batch"], or mask: Bool[Tensor, "batch seq"].'
         )
+
+
+def padding_of(targets: list[Target]) -> str | None:
+    """The one parameter that may be lengths or a mask of padded sequences; None if there are several or none."""
+    names = {p.name for target in targets for p in target.parameters if tells_padding(target, p.name)}
+    found = {name for name in names if all(tells_padding(target, name) for target in targets)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _reject_missing(targets: list[Target], axis: str) -> None:
@@ -217,7 +226,7 @@ def check_call(call: Call, seed: int, asked: Asked, *, double: bool) -> Independ
     if holds_uneven((call.args, call.kwargs)):
         return None
     check = IndependenceCheck(call, double, seed)
-    for axis in asked.axes if not asked.reduction else ():
+    for axis in () if asked.reduction else asked.axes:
         if check.has(axis):
             check.check_apart(axis)
     if asked.causal is not None and check.has(asked.causal):
@@ -226,6 +235,7 @@ def check_call(call: Call, seed: int, asked: Asked, *, double: bool) -> Independ
         check.check_moved(asked.moves)
     if asked.padding is not None:
         check.check_padding(asked.padding)
+        check.check_padded(asked.padding)
     if asked.reduction is not None and check.has(asked.reduced):
         check.check_mean(asked.reduced, asked.reduction)
     if asked.separable is not None and check.has(asked.separable):

@@ -110,13 +110,13 @@ def _refusing_layer(call: Call) -> tuple[Layer | None, list[Tensor]]:
     begun: list[tuple[Layer, list[Tensor]]] = []
     with _watched(call, begun):
         try:
-            run_as_it_is(call)
+            _run_as_it_is(call)
         except Exception:  # noqa: BLE001  # the failure that is looked into
             return begun[-1] if begun else (None, [])
     return None, []
 
 
-def run_as_it_is(call: Call) -> Any:
+def _run_as_it_is(call: Call) -> Any:
     """The call with its very arguments, not copies."""
     with torch.no_grad():
         return call.target.call(*call.args, **call.kwargs)

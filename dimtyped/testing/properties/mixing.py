@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dimtyped.annotations import ArrayHint, Kind, UnionHint
+from dimtyped.annotations import ArrayHint, Kind, UnionHint, arrays_in
 from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
@@ -21,7 +21,7 @@ from dimtyped.testing.properties.domain import is_unmeant
 from dimtyped.testing.properties.localize import blame, sizes_within
 from dimtyped.testing.strategies.calls import Call, as_call
 from dimtyped.testing.strategies.leaves import Leaf, replaced
-from dimtyped.testing.strategies.lengths import padded_axis
+from dimtyped.testing.strategies.lengths import is_lengths, padded_axis
 from dimtyped.testing.strategies.sizes import Sizes
 from dimtyped.testing.strategies.target import Target
 from dimtyped.testing.strategies.values import fill_of
@@ -103,6 +103,40 @@ class IndependenceCheck:
             if bool(differing.any()):
                 raise self._past_lengths(padding, leaf, differing, self._blame_of_padding(parameter, padding))
 
+    def check_padded(self, parameter: str) -> None:
+        """Raises where a sequence that is padded behind gives another result than the same sequence alone."""
+        if not self.gives(parameter) or not Padding.of(self.call, parameter).is_behind_possible:
+            return
+        padded = self._padded_behind(parameter)
+        padding = Padding.of(padded.call, parameter)
+        index = int(padding.real.sum(-1).argmin())
+        count = int(padding.real[index].sum())
+        alone = as_call(padded.call.target, padded._with_each(lambda leaf: padding.alone(leaf, index, count)))
+        if 0 < count < padding.real.shape[-1] and alone.target.accepts(alone.args, alone.kwargs):
+            self._compare_alone(padded, padding, alone, index, count)
+
+    def _padded_behind(self, parameter: str) -> IndependenceCheck:
+        """The check with a mask that is padding behind each sequence; lengths are so already."""
+
+        def behind(leaf: Leaf) -> Tensor:
+            is_mask = leaf.path == (parameter,) and leaf.tensor.dtype is torch.bool
+            return Padding.of(self.call, parameter).mask_behind(leaf.tensor) if is_mask else leaf.tensor
+
+        return IndependenceCheck(as_call(self.call.target, self._with_each(behind)), self.double, self.seed)
+
+    def _compare_alone(self, padded: IndependenceCheck, padding: Padding, alone: Call, index: int, count: int) -> None:
+        try:
+            results = zip(padded.base, self._run(alone), strict=False)
+        except Exception:  # noqa: BLE001  # a user's own code; what it does with a shorter sequence, other calls test
+            return
+        for leaf, other in results:
+            found = padding.alone(leaf, index, count)
+            if leaf.along(padding.batch) is None or found.shape != other.tensor.shape:
+                continue
+            if bool(differs(found, other.tensor).any()) and not padded._is_random():
+                text = f"padded to {padding.real.shape[-1]}, {padding.batch} {index} gives another {leaf} than alone, {count} long"
+                raise padded._error(padding.axis, index, index, text, "")
+
     def matters(self, parameter: str) -> tuple[bool, bool] | None:
         """True if the last real place of some sequence matters, and if an earlier one does; None where none is longer than 1."""
         if not self.gives(parameter):
@@ -133,7 +167,7 @@ class IndependenceCheck:
         if size == 1:
             return
         first, second = 0, 1 + self.seed % (size - 1)
-        runs = [self.base, *(self._run(self._with_others(axis, at)) for at in ({first}, {second}, {first, second}))]
+        runs = [self.base, *(self._run(self._with_values(axis, at)) for at in ({first}, {second}, {first, second}))]
         for leaf, *changed in zip(*runs, strict=False):
             if leaf.along(axis) is not None:
                 continue
@@ -197,6 +231,15 @@ class IndependenceCheck:
     def _with_others(self, axis: str, indices: set[int], only: Leaf | None = None) -> Call:
         """The call with other numbers at some indices of an axis."""
         return self._changed(lambda leaf, other: _put(leaf, other, axis, indices), only)
+
+    def _with_values(self, axis: str, indices: set[int]) -> Call:
+        """The same, masks and lengths as they are: with them changes how many numbers a mean is over."""
+
+        def change(leaf: Leaf, other: Tensor) -> Tensor:
+            counts = leaf.tensor.dtype is torch.bool or is_lengths(str(leaf.path[0]))
+            return leaf.tensor if counts else _put(leaf, other, axis, indices)
+
+        return self._changed(change)
 
     def _other(self, leaf: Leaf, shape: tuple[int, ...] | None = None, sizes: Sizes | None = None) -> Tensor:
         fill = fill_of(self.call.target, sizes or Sizes(self.call.sizes), leaf.path[0], leaf.hint)
@@ -381,6 +424,23 @@ class Padding:
         counts = self.real.cumsum(-1)
         return self.real & (counts < counts[..., -1:])
 
+    @property
+    def is_behind_possible(self) -> bool:
+        """True if there are sequences, and each has more than one place."""
+        return self.real.dim() == 2 and self.real.shape[0] > 0 and self.real.shape[1] > 1
+
+    def mask_behind(self, mask: Tensor) -> Tensor:
+        """The mask with as many real places as before, at least one, at the front of each sequence."""
+        counts = self.real.sum(-1, keepdim=True).clamp(min=1)
+        real = torch.arange(self.real.shape[-1], device=mask.device) < counts
+        return (~real if "pad" in self.parameter else real).reshape(mask.shape)
+
+    def alone(self, leaf: Leaf, index: int, count: int) -> Tensor:
+        """What is one sequence's of a tensor, without the padding behind it."""
+        rows, columns = leaf.along(self.batch), leaf.along(self.axis)
+        tensor = leaf.tensor if rows is None else leaf.tensor.narrow(rows, index, 1)
+        return tensor if columns is None else tensor.narrow(columns, 0, min(count, tensor.shape[columns]))
+
     def within(self, places: Tensor) -> Padding:
         """The same with these places as what may be changed, in place of the padding."""
         return dataclasses.replace(self, real=~places)
@@ -507,9 +567,22 @@ def tells_padding(target: Target, parameter: str) -> bool:
 
 
 def _is_padding(target: Target, parameter: str, array: ArrayHint) -> bool:
-    names = [axis for axis in array.axes if axis.kind is Kind.NAME and not axis.many]
-    is_mask = array.dtypes is not None and set(array.dtypes) == {torch.bool}
-    return len(names) == 2 if is_mask else len(names) == 1 and bool(padded_axis(target, parameter, array))
+    names = _names(array)
+    return len(names) == 2 if _is_mask(array) else len(names) == 1 and bool(padded_axis(target, parameter, array))
+
+
+def axis_padded(target: Target, parameter: str) -> str:
+    """The axis that the lengths, or the mask, of a parameter are along."""
+    arrays = [array for p in target.parameters if p.name == parameter for array in arrays_in(p.hint)]
+    return _names(arrays[0])[1] if _is_mask(arrays[0]) else padded_axis(target, parameter, arrays[0])
+
+
+def _is_mask(array: ArrayHint) -> bool:
+    return array.dtypes is not None and set(array.dtypes) == {torch.bool}
+
+
+def _names(array: ArrayHint) -> list[str]:
+    return [axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many]
 
 
 def no_axis(target: Target, axis: str, what: str) -> DeclarationError:

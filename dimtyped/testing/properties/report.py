@@ -21,6 +21,7 @@ class FuzzReport:
         untested: The other axes of its inputs that no module declares.
         inputs: What was found out of the inputs that it takes, as `fuzz` takes it.
         proposed: An axis that all tensors share, where none was tested.
+        padding: What was found of a mask or of lengths that `padding` does not name.
     """
 
     name: str
@@ -29,6 +30,7 @@ class FuzzReport:
     untested: tuple[str, ...]
     inputs: InputOptions = field(default_factory=InputOptions)
     proposed: str = ""
+    padding: str = ""
 
     def __str__(self) -> str:
         made = ", ".join(f"{count} {kind}" for kind, count in self.calls.items())
@@ -39,6 +41,7 @@ class FuzzReport:
             lines.append(f"  Every tensor has `{self.proposed}`: independent=[{self.proposed!r}] tests it.")
         elif not self.tested and "batch" in self.untested:
             lines.append('  The result has no `batch`: reduction="mean" or separable="batch" tests it.')
+        lines += [f"  found out: {self.padding}"] if self.padding else []
         lines += [f"  found out: {text}" for text in _found(self.inputs)]
         return "\n".join(lines)
 

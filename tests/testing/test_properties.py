@@ -1,0 +1,271 @@
+"""What values show and no shape does: gradients, places, scalar losses, padding; and what a report says of it."""
+
+import pytest
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from dimtyped import DeclarationError, DimSize, nn, typed
+from dimtyped.testing import fuzz, independent
+
+pytestmark = pytest.mark.any_engine
+
+
+def failure(thing, check=fuzz, **options):
+    with pytest.raises(AssertionError) as caught:
+        check(thing, **options)
+    return str(caught.value)
+
+
+# Gradients ------------------------------------------------------------------------------------------------------------
+
+
+class Pooled(nn.Module):
+    """Attention pooling; with the bug its softmax is over an axis of 1."""
+
+    def __init__(self, width: DimSize, bug: bool):
+        super().__init__()
+        self.axis, self.score = -1 if bug else 1, nn.Linear(width, 1)
+
+    def forward(self, x: Float[Tensor, "batch seq width"]) -> Float[Tensor, "batch width"]:
+        return (self.score(x).softmax(self.axis) * x).sum(1)
+
+
+class Last(nn.Module):
+    """The last step of a reader of both directions: its backward half has read one step."""
+
+    def __init__(self, width: DimSize, bug: bool):
+        super().__init__()
+        self.bug, self.gru = bug, nn.GRU(width, 4, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Float[Tensor, "batch seq width"]) -> Float[Tensor, "batch 8"]:
+        output, state = self.gru(x)
+        return output[:, -1] if self.bug else torch.cat([state[0], state[1]], 1)
+
+
+class Unused(nn.Module):
+    def __init__(self, width: DimSize, bug: bool):
+        super().__init__()
+        self.bug, self.first, self.second = bug, nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        return self.first(x) if self.bug else self.second(self.first(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [(Pooled, "`score.weight`"), (Last, "`gru.weight_hh_l0_reverse`"), (Unused, "`second.weight`, `second.bias`")],
+    ids=["softmax over one", "backward half", "unused"],
+)
+def test_a_parameter_that_no_call_trains_is_told(model, names):
+    fuzz(model(4, bug=False), grad=True, max_examples=20)
+    fuzz(model(4, bug=True), max_examples=20)
+    text = failure(model(4, bug=True), grad=True, max_examples=20)
+    assert f"fails: the gradient of {names}" in text
+    assert "is exactly 0 in all 20 calls" in text
+
+
+class Adapted(nn.Module):
+    """What starts at 0 is trained, though nothing before it is while it is 0; a bias that a difference cancels is no bug."""
+
+    def __init__(self, width: DimSize):
+        super().__init__()
+        self.down, self.up = nn.Linear(width, 2, bias=False), nn.Linear(2, width)
+        self.gate = torch.nn.Parameter(torch.zeros(()))
+        self.inner = nn.Linear(width, width)
+        torch.nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Float[Tensor, "batch width"], y: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        return self.up(self.down(x)) - self.up(self.down(y)) + self.gate * self.inner(x)
+
+
+def test_layers_that_start_at_zero_are_no_bug():
+    fuzz(Adapted(4), grad=True, max_examples=20)
+
+
+# Places ---------------------------------------------------------------------------------------------------------------
+
+
+class Heads(nn.Module):
+    """Self-attention in two heads, where positions may mix; with the bug a view trades their places."""
+
+    def __init__(self, width: DimSize, bug: bool):
+        super().__init__()
+        self.bug, self.query = bug, nn.Linear(width, width)
+
+    def heads(self, x: Tensor) -> Tensor:
+        batch, seq, _ = x.shape
+        return x.reshape(batch, 2, seq, -1) if self.bug else x.reshape(batch, seq, 2, -1).transpose(1, 2)
+
+    def forward(self, x: Float[Tensor, "batch seq width"]) -> Float[Tensor, "batch seq width"]:
+        q, k = self.heads(self.query(x)), self.heads(x)
+        mixed = (q @ k.transpose(2, 3)).softmax(-1) @ k
+        return mixed.reshape(x.shape) if self.bug else mixed.transpose(1, 2).reshape(x.shape)
+
+
+@pytest.mark.parametrize("check", [fuzz, independent])
+def test_places_that_are_traded_are_told_where_positions_may_mix(check):
+    check(Heads(4, bug=False), moves="seq", max_examples=20)
+    check(Heads(4, bug=True), max_examples=9)
+    assert "its place along seq matters" in failure(Heads(4, bug=True), check, moves="seq", max_examples=20)
+
+
+class Across(nn.Module):
+    """A norm of the wrong axis: fresh, it changes no number."""
+
+    def __init__(self, layer, bug: bool):
+        super().__init__()
+        self.bug, self.norm = bug, layer
+
+    def forward(self, x: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 4"]:
+        return self.norm(x.T).T if self.bug else self.norm(x)
+
+
+def test_a_fresh_norm_is_not_blind_to_place():
+    independent(Across(nn.BatchNorm1d(4), bug=False), sizes={"batch": 4})
+    assert "its place along batch matters" in failure(
+        Across(nn.BatchNorm1d(4), bug=True), independent, sizes={"batch": 4}
+    )
+
+
+# Scalar results -------------------------------------------------------------------------------------------------------
+
+
+def squared(broadcast):
+    @typed
+    def loss(p: Float[Tensor, "batch 1"], t: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
+        return ((p - t) ** 2 if broadcast else (p.squeeze(1) - t) ** 2).mean()
+
+    return loss
+
+
+def weighted(bug):
+    @typed
+    def loss(
+        p: Float[Tensor, "batch seq"], t: Float[Tensor, "batch seq"], real: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, ""]:
+        error = (p - t).square()
+        return (error - error.mean(0)).square().sum() if bug else (error * real).sum() / real.sum().clamp(min=1)
+
+    return loss
+
+
+@pytest.mark.parametrize("options", [{"reduction": "mean"}, {"separable": "batch"}], ids=["mean", "separable"])
+def test_samples_that_meet_in_a_loss_are_told(options):
+    fuzz(squared(broadcast=False), max_examples=20, **options)
+    fuzz(squared(broadcast=True), max_examples=20)
+    assert "axis `batch` mixes: " in failure(squared(broadcast=True), max_examples=20, **options)
+
+
+def test_a_sum_and_a_masked_mean_are_separable():
+    @typed
+    def total(x: Float[Tensor, "batch n"]) -> Float[Tensor, ""]:
+        return x.sin().sum()
+
+    fuzz(total, separable="batch", reduction="sum", max_examples=20)
+    assert "is not the mean of what each batch gives alone" in failure(total, reduction="mean", max_examples=20)
+    independent(weighted(bug=False), separable="batch")
+    assert "samples meet" in failure(weighted(bug=True), independent, separable="batch")
+
+
+def test_a_target_that_torch_broadcasts_with_a_warning_is_a_failure():
+    @typed
+    def loss(p: Float[Tensor, "batch 1"], t: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
+        return torch.nn.functional.mse_loss(p, t)
+
+    assert "UserWarning: Using a target size" in failure(loss)
+
+
+def test_a_reduction_is_one_that_is_known():
+    with pytest.raises(DeclarationError, match="reduction='max' must be one of 'mean', 'sum'"):
+        fuzz(squared(broadcast=False), reduction="max")
+    with pytest.raises(DeclarationError, match="no parameter has an axis named `rows`"):
+        fuzz(squared(broadcast=False), separable="rows")
+
+
+# Padding --------------------------------------------------------------------------------------------------------------
+
+
+class Mean(nn.Module):
+    """The mean of what is real: with a bug it is divided by the padded length, or the last step is left out."""
+
+    def __init__(self, width: DimSize, bug: str = ""):
+        super().__init__()
+        self.bug, self.out = bug, nn.Linear(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "batch seq width"], lengths: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch width"]:
+        last = lengths - 1 if self.bug == "left out" else lengths
+        real = (torch.arange(x.shape[1]) < last.unsqueeze(1)).unsqueeze(2)
+        total = (self.out(x) * real).sum(1)
+        return total / (x.shape[1] if self.bug == "padded length" else lengths.unsqueeze(1))
+
+
+class Masked(Mean):
+    def forward(
+        self, x: Float[Tensor, "batch seq width"], pad_mask: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch width"]:
+        real = ~pad_mask.unsqueeze(2)
+        total = (self.out(x) * real).sum(1)
+        return total / (x.shape[1] if self.bug == "padded length" else real.sum(1).clamp(min=1))
+
+
+@pytest.mark.parametrize(("model", "name"), [(Mean, "lengths"), (Masked, "pad_mask")], ids=["lengths", "mask"])
+def test_a_padded_sequence_gives_what_it_gives_alone(model, name):
+    fuzz(model(3), padding=name, max_examples=30)
+    text = failure(model(3, "padded length"), padding=name)
+    assert "axis `seq` mixes: padded to " in text
+    assert "gives another result than alone, " in text
+
+
+def test_the_last_real_place_must_matter():
+    text = failure(Mean(3, "left out"), padding="lengths")
+    assert "the last place inside `lengths` changes the result in none of" in text
+
+
+# Reports --------------------------------------------------------------------------------------------------------------
+
+
+class Marked(nn.Module):
+    def forward(self, x: Float[Tensor, "batch seq n"], real: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch n"]:
+        return (x * real.unsqueeze(2)).sum(1)
+
+
+def test_a_report_says_which_axes_were_tested_and_which_were_not():
+    report = fuzz(Marked(), max_examples=20)
+    assert (report.name, report.tested, report.untested) == ("Marked", ("batch",), ("seq", "n"))
+    assert report.calls["right"] >= 20
+    assert report.calls["broken"] >= 6
+    assert str(report).splitlines()[1:] == [
+        "  kept apart: batch",
+        "  not tested: seq, n",
+        "  found out: what lies past `real` changes nothing",
+    ]
+    assert fuzz(Marked(), max_examples=9, padding="real").tested == ("batch", "seq")
+
+
+def test_a_mask_that_may_be_padding_and_is_not_is_no_failure():
+    @typed
+    def whole(x: Float[Tensor, "batch seq"], chosen: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch"]:
+        return x.sum(1) + (x * chosen).sum(1)
+
+    assert "if `chosen` is padding, give padding='chosen'" in str(fuzz(whole, max_examples=20))
+
+
+def test_an_axis_of_another_name_is_proposed():
+    @typed
+    def other(x: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        return x - x.mean(0)
+
+    report = fuzz(other, max_examples=9)
+    assert (report.tested, report.proposed) == ((), "b")
+    assert "Every tensor has `b`: independent=['b'] tests it." in str(report)
+    assert "axis `b` mixes" in failure(other, independent=["b"])
+
+
+def test_a_scalar_result_is_said_not_to_show_what_mixes():
+    report = fuzz(squared(broadcast=True), max_examples=9)
+    assert report.untested == ("batch",)
+    assert 'The result has no `batch`: reduction="mean" or separable="batch" tests it.' in str(report)
+    assert fuzz(squared(broadcast=False), max_examples=9, separable="batch").tested == ("batch",)
