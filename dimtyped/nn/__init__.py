@@ -152,4 +152,4 @@ else:
         return getattr(_torch_nn, name)
 
     def __dir__() -> list[str]:
-        return sorted({*__all__, *globals()})
+        return sorted(set(__all__))
