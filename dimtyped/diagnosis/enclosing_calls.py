@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from dimtyped.annotations import Parameter, Signature
-from dimtyped.diagnosis.mismatch import Call, size_text
+from dimtyped.diagnosis.mismatch import Binding, Call, size_text
 from dimtyped.diagnosis.snapshots import Snapshot, snapshot
-from dimtyped.runtime import frames
+from dimtyped.runtime import ARGUMENTS, KEYWORDS, checked_in, frames, is_wrapper
 
-_REFERENCE = "dimtyped.engine.reference_calls"
-_GENERATED = "<dimtyped "
-"""How the file names of generated checks begin."""
+
+class Declared(Protocol):
+    """What the engine knows of a function before its calls."""
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function."""
+        ...
+
+    @property
+    def signature(self) -> Signature:
+        """Its signature."""
+        ...
+
+    @property
+    def is_users(self) -> bool:
+        """Whether it is a user's, and no layer's."""
+        ...
+
+    def owner(self, values: tuple[Any, ...]) -> Any:
+        """The module whose method was called, if it is one."""
+        ...
+
+    def declared(self, owner: Any) -> Mapping[str, Binding]:
+        """The names that have a size before the call."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,47 +73,40 @@ def calls_around(signature: Signature) -> Iterator[EnclosingCall]:
     calls = itertools.dropwhile(lambda call: call[0].function is not signature.function, _typed_calls())
     inner = next(calls, None)
     for call in calls:
-        if inner is not None and not call[0].is_layer and not _is_same(call, inner):
+        if inner is not None and call[0].is_users and not _is_same(call, inner):
             yield _around(*call)
         inner = call
 
 
-def arguments_of(entry: Any) -> Mapping[str, Any]:
-    """The arguments of the innermost call of this entry, where its frame can be seen."""
-    return next((values for found, values in _typed_calls() if found is entry), {})
+def arguments_of(declaration: object) -> Mapping[str, Any]:
+    """The arguments of the innermost call of this function, where its frame can be seen."""
+    return next((values for found, values in _typed_calls() if found is declaration), {})
 
 
-def _is_same(outer: tuple[Any, Mapping[str, Any]], inner: tuple[Any, Mapping[str, Any]]) -> bool:
-    """Whether one only hands its arguments on to the other, a check of the same function for other names."""
+def _is_same(outer: tuple[Declared, Mapping[str, Any]], inner: tuple[Declared, Mapping[str, Any]]) -> bool:
+    """Returns True if the outer frame only hands the call on: a check of the same function for other names."""
     return outer[0] is inner[0] and all(value is inner[1].get(name) for name, value in outer[1].items())
 
 
-def _typed_calls() -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    """Each frame of ours, nearest first: the entry of a generated check or of the reference engine, and its arguments."""
-    entry: Any
-    traced: Any = None
-    for _, names, values in frames(_is_ours):
-        entry = names.get("_dt_entry")
-        if entry is not None:
-            traced = entry
-        else:  # the reference engine's
-            entry = values.get("entry")
-            if entry is None or entry is traced:  # a trace follows the check that it has handed this call to
-                traced = None
-                continue
-            values = inspect.signature(entry.function).bind(*values["arguments"], **values["keywords"]).arguments
-        yield entry, {p.name: values[p.name] for p in entry.signature.parameters if p.name in values}
+def _typed_calls() -> Iterator[tuple[Declared, Mapping[str, Any]]]:
+    """The function and the arguments of each wrapper that is running, nearest first."""
+    traced: Declared | None = None
+    for code, names, values in frames(lambda code, _: is_wrapper(code)):
+        declaration: Declared = checked_in(code, names).declaration
+        if ARGUMENTS not in values:
+            traced = declaration
+        elif declaration is traced:  # the reference engine's wrapper, which has handed this call to the traced check
+            traced = None
+            continue
+        else:
+            values = inspect.signature(declaration.function).bind(*values[ARGUMENTS], **values[KEYWORDS]).arguments
+        yield declaration, {p.name: values[p.name] for p in declaration.signature.parameters if p.name in values}
 
 
-def _around(entry: Any, values: Mapping[str, Any]) -> EnclosingCall:
+def _around(declaration: Declared, values: Mapping[str, Any]) -> EnclosingCall:
+    signature, owner = declaration.signature, declaration.owner(tuple(values.values()))
     seen: dict[str, Snapshot] = {name: snapshot(value) for name, value in values.items()}
-    owner = entry.owner(tuple(values.values()))
-    found = Call(entry.signature, entry.declared(owner), seen, paths=values, owner=owner).check()
+    found = Call(signature, declaration.declared(owner), seen, paths=values, owner=owner).check()
     sizes = {name: binding.size for name, binding in found.bindings.items() if not binding.is_declared}
     sizes |= {f"*{name}": binding.size[1] for name, binding in found.runs.items()}
-    return EnclosingCall(entry.signature.where, entry.signature.parameters, values, sizes)
-
-
-def _is_ours(code: types.CodeType, names: Mapping[str, Any]) -> bool:
-    is_reference = code.co_name == "call" and names.get("__name__") == _REFERENCE
-    return is_reference or (code.co_filename.startswith(_GENERATED) and not code.co_name.startswith("_dt_"))
+    return EnclosingCall(signature.where, signature.parameters, values, sizes)

@@ -5,12 +5,17 @@ from typing import TYPE_CHECKING
 from dimtyped.engine import ipython as ipython
 from dimtyped.engine.checked_function import CheckedFunction as CheckedFunction
 from dimtyped.engine.codegen import CheckCodegen as CheckCodegen
+from dimtyped.engine.conditions import Conditions as Conditions
+from dimtyped.engine.declaration import Declaration as Declaration
 from dimtyped.engine.decorator import (
     entry_of as entry_of,
     functions_in as functions_in,
     typed as typed,
     typed_member as typed_member,
 )
+from dimtyped.engine.forms import CallForms as CallForms, Form as Form
+from dimtyped.engine.preparation import prepare as prepare
+from dimtyped.engine.rules import Raised as Raised, Rules as Rules
 from dimtyped.engine.wrapper import wrap as wrap
 from dimtyped.runtime import on_demand
 

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import inspect
 import itertools
-import linecache
 import re
 import types
 import typing
@@ -42,13 +41,16 @@ from dimtyped.annotations import (
     read_hint,
 )
 from dimtyped.diagnosis import Findings, snapshot
-from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, sizes_in, values_in
+from dimtyped.engine.call_names import AMBIGUOUS, CHECKED, sizes_in, values_in
 from dimtyped.engine.checked_function import CheckedFunction
-from dimtyped.engine.codegen import CheckCodegen, Known, count_uses
-from dimtyped.engine.compiler import HELPERS, PREFIX, evaluation_error
+from dimtyped.engine.codegen import CheckCodegen
+from dimtyped.engine.compiler import run_source
+from dimtyped.engine.helpers import HELPERS, evaluation_error
+from dimtyped.engine.known_names import Known
+from dimtyped.engine.name_uses import count_uses
 from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
-from dimtyped.runtime import eagerly
+from dimtyped.runtime import GENERATED, PREFIX, eagerly
 
 Names: TypeAlias = dict[str, Any]
 Check: TypeAlias = Callable[[Any, Names, types.FrameType | None], bool]
@@ -104,36 +106,31 @@ def _short(value: Any) -> str:
 def write(hint: Hint) -> Check:
     """The check of one hint as code: a function of the value, the names known, and the wrapper's frame."""
     arrays = arrays_in(hint)
-    runs = {axis.name for array in arrays for axis in array.axes if axis.many and axis.name}
-    writer = CheckCodegen(PREFIX, count_uses((hint,))[0], frozenset(runs), keep_all=True)
-    names = [name for name in dict.fromkeys(n for a in arrays for n in free_names(a)) if name not in runs]
+    variadic = {axis.name for array in arrays for axis in array.axes if axis.many and axis.name}
+    codegen = CheckCodegen(count_uses((hint,))[0], frozenset(variadic), keep_all=True)
+    source, known = codegen.source, codegen.known
+    names = [name for name in dict.fromkeys(n for a in arrays for n in free_names(a)) if name not in variadic]
     for name in names:
-        writer.names.sizes[name] = _found(writer, name)
-    for name in sorted(runs):
-        writer.names.runs[name] = _found(writer, f"*{name}")
+        known.current.sizes[name] = _found(codegen, name)
+    for name in sorted(variadic):
+        known.current.variadic[name] = _found(codegen, f"*{name}")
     for head in {path.partition(".")[0].strip() for array in arrays for axis in array.axes for path in _paths(axis)}:
-        writer.filled[head] = f"{PREFIX}parameter({PREFIX}names, {PREFIX}frame, {head!r})"
-    writer.check(hint, f"{PREFIX}value", ("return False",))
-    for name, known in (*writer.names.sizes.items(), *((f"*{run}", k) for run, k in writer.names.runs.items())):
-        is_new = "" if known.source == writer.variable(name) else f"if {writer.variable(name)} is None: "
-        writer.write(f"{is_new if name in names else ''}{PREFIX}names[{name!r}] = {known.source}")
-    writer.write("return True")
-    return _compiled(writer)
+        codegen.conditions.filled[head] = f"{PREFIX}parameter({PREFIX}names, {PREFIX}frame, {head!r})"
+    codegen.check(hint, f"{PREFIX}value", ("return False",))
+    bound = known.current
+    for name, size in (*bound.sizes.items(), *((f"*{name}", sizes) for name, sizes in bound.variadic.items())):
+        is_new = "" if size.source == known.variable(name) else f"if {known.variable(name)} is None: "
+        source.write(f"{is_new if name in names else ''}{PREFIX}names[{name!r}] = {size.source}")
+    source.write("return True")
+    text = "\n".join((f"def {PREFIX}fits({PREFIX}value, {PREFIX}names, {PREFIX}frame):", *source.lines, ""))
+    namespace = {**HELPERS, **_HELPERS, **source.constants}
+    return run_source(text, f"{GENERATED}assert_dims {next(_numbers)}>", namespace)[f"{PREFIX}fits"]
 
 
-def _found(writer: CheckCodegen, name: str) -> Known:
-    variable = writer.variable(name)
-    writer.write(f"{variable} = {PREFIX}names.get({name!r})")
+def _found(codegen: CheckCodegen, name: str) -> Known:
+    variable = codegen.known.variable(name)
+    codegen.source.write(f"{variable} = {PREFIX}names.get({name!r})")
     return Known(variable, optional=True)
-
-
-def _compiled(writer: CheckCodegen) -> Check:
-    source = "\n".join((f"def {PREFIX}fits({PREFIX}value, {PREFIX}names, {PREFIX}frame):", *writer.lines, ""))
-    name = f"<dimtyped assert_dims {next(_numbers)}>"
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    namespace: dict[str, Any] = {**HELPERS, **_HELPERS, **writer.constants}
-    exec(compile(source, name, "exec"), namespace)
-    return namespace[f"{PREFIX}fits"]
 
 
 def _paths(axis: Axis) -> list[str]:
@@ -150,8 +147,8 @@ def parameter(names: Names, frame: types.FrameType | None, name: str) -> Any:
 
 def _parameters(names: Names, frame: types.FrameType | None) -> dict[str, Any]:
     """What the typed call around was given."""
-    entry: CheckedFunction | None = names.get(ENTRY)
-    return entry.given(values_in(names, frame)) if entry is not None else {}
+    checked: CheckedFunction | None = names.get(CHECKED)
+    return checked.declaration.paths(tuple(values_in(names, frame).values())) if checked is not None else {}
 
 
 def unevaluable(_: None, error: Exception) -> DeclarationError:
@@ -162,7 +159,7 @@ def unevaluable(_: None, error: Exception) -> DeclarationError:
 _HELPERS: dict[str, Any] = {
     f"{PREFIX}parameter": parameter,
     f"{PREFIX}unevaluable": unevaluable,
-    f"{PREFIX}entry": None,
+    f"{PREFIX}checked": None,
 }
 
 

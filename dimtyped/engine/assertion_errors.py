@@ -15,7 +15,7 @@ import torch
 from dimtyped.annotations import Hint, arrays_in, free_names
 from dimtyped.diagnosis import Findings, Snapshot, build_error, snapshot, unexplained
 from dimtyped.engine.assertion_checks import Check, Names, read
-from dimtyped.engine.call_names import AMBIGUOUS, ENTRY, sizes_in, values_in
+from dimtyped.engine.call_names import AMBIGUOUS, CHECKED, sizes_in, values_in
 from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.recheck import ambiguous
 from dimtyped.errors import DimensionError
@@ -34,16 +34,16 @@ def refuse(
     if _holds_proxy(x):
         return x
     hint = read(annotation)
-    entry: CheckedFunction | None = names.get(ENTRY)
+    checked: CheckedFunction | None = names.get(CHECKED)
     findings = Findings()
-    if entry is not None:
+    if checked is not None:
         values = values_in(names, outer)
-        _reject_ambiguous(entry, hint, names, values)
-        if entry.read_again(values, names) and check(x, names, outer):
+        _reject_ambiguous(checked, hint, names, values)
+        if checked.explainer.read_again(values, names) and check(x, names, outer):
             return x
-        findings = entry.findings_of(values)
+        findings = checked.explainer.findings_of(values)
     findings.learn(sizes_in(names), "bound by an assert_dims before")
-    where = entry.signature.where if entry is not None else frame.f_code.co_qualname
+    where = checked.signature.where if checked is not None else frame.f_code.co_qualname
     raise error_of(hint, annotation, snapshot(x), findings, where, _expression(frame))
 
 
@@ -63,11 +63,11 @@ def error_of(
     return error
 
 
-def _reject_ambiguous(entry: CheckedFunction, hint: Hint | None, names: Names, values: Mapping[str, Any]) -> None:
+def _reject_ambiguous(checked: CheckedFunction, hint: Hint | None, names: Names, values: Mapping[str, Any]) -> None:
     used = [name for array in (arrays_in(hint) if hint is not None else ()) for name in free_names(array)]
     name = next((name for name in used if names.get(name) is AMBIGUOUS), None)
     if name is not None:
-        raise ambiguous(entry, next(iter(values.values())), name)
+        raise ambiguous(checked, next(iter(values.values())), name)
 
 
 def _holds_proxy(value: Any) -> bool:

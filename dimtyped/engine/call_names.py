@@ -1,9 +1,10 @@
 """How a typed call lends its names to `assert_dims` in its body.
 
-The wrapper of a function whose code mentions `assert_dims` keeps them in a local variable: a name's size, or for
-`*name` what `_fast.join` makes of a run of axes; None where nothing has bound it yet; under `ENTRY`, the entry; under
-`VALUES`, where the wrapper's own variables are not the parameters, what the call was given. The wrapper is found from
-the body's frame, so recursion, threads, generators and coroutines need nothing more.
+The wrapper of a function whose code mentions `assert_dims` keeps them in a local variable, a dictionary. It holds the
+size of each name, for a `*name` of several axes what `broadcast_variadic` makes of them, and None where nothing has bound
+the name yet. Under `CHECKED` it holds the checked function; under `VALUES`, where the variables of the wrapper are not the
+parameters, what the call was given. The wrapper is found from the frame of the body, so recursion, threads, generators and
+coroutines need nothing more.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ from typing import Any
 VARIABLE = "_dt_shared"
 EXPORTER = "_dt_export_names"
 """The function by which a plain function's wrapper calls it: nothing is in its frame but this and the arguments."""
-ENTRY = ""
+CHECKED = ""
 VALUES = "()"
 _FRAMES = 12  # between a body and its wrapper: other decorators, what drives a generator, a comprehension
 
 wrappers: set[int] = set()
 """The identities of the code objects that keep such a variable."""
-exporters: set[int] = set()
-"""Those of frames that may stand for a wrapper that has returned."""
 code_objects: set[int] = set()
 """Those of the functions that they wrap, and of what is defined inside."""
 
@@ -64,18 +63,18 @@ def wrapper_around(frame: types.FrameType) -> types.FrameType | None:
             return None
         if _exports(outer.f_code):
             shared = outer.f_locals.get(VARIABLE)
-            if shared is not None and any(code is frame.f_code for code in shared[ENTRY].code_objects):
+            if shared is not None and any(code is frame.f_code for code in shared[CHECKED].declaration.code_objects):
                 return outer
         outer = outer.f_back
     return None
 
 
-def names_of_call(entry: Any) -> dict[str, Any]:
-    """The names of the innermost call of this entry, in whose wrapper this runs."""
+def names_of_call(declaration: Any) -> dict[str, Any]:
+    """The names of the innermost call of this function, in whose wrapper this runs."""
     frame = inspect.currentframe()
     while frame is not None:
         shared = frame.f_locals.get(VARIABLE) if _exports(frame.f_code) else None
-        if shared is not None and shared[ENTRY] is entry:
+        if shared is not None and shared[CHECKED].declaration is declaration:
             return sizes_in(shared)
         frame = frame.f_back
     return {}
@@ -83,7 +82,7 @@ def names_of_call(entry: Any) -> dict[str, Any]:
 
 def sizes_in(shared: Mapping[str, Any]) -> dict[str, Any]:
     """What such a variable says of names."""
-    reserved = (ENTRY, VALUES)
+    reserved = (CHECKED, VALUES)
     return {name: size for name, size in shared.items() if name not in reserved and size is not AMBIGUOUS}
 
 
@@ -92,11 +91,11 @@ def values_in(shared: Mapping[str, Any], wrapper: types.FrameType | None) -> Map
     if VALUES in shared:
         return shared[VALUES]
     values = wrapper.f_locals if wrapper is not None else {}
-    return {parameter.name: values[parameter.name] for parameter in shared[ENTRY].signature.parameters}
+    return {parameter.name: values[parameter.name] for parameter in shared[CHECKED].declaration.signature.parameters}
 
 
 def _exports(code: types.CodeType) -> bool:
-    return id(code) in wrappers or id(code) in exporters
+    return id(code) in wrappers
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 from dimtyped.annotations import may_name_tensors, names_tensors, outer_names
-from dimtyped.engine.checked_function import CheckedFunction
-from dimtyped.engine.wrapper import MARK, wrap
+from dimtyped.engine.checked_function import MARK, CheckedFunction
+from dimtyped.engine.declaration import Declaration
+from dimtyped.engine.wrapper import wrap
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import Dim
 from dimtyped.runtime.config import mode
@@ -127,7 +128,7 @@ def _decorate_function(
     if (found is not None and not fixed) or getattr(function, "__no_type_check__", False):
         return function
     if found is not None:  # typed already, but not with these dims
-        function = found.function
+        function = found.declaration.function
     if not isinstance(function, types.FunctionType):
         raise with_fields(
             DeclarationError(
@@ -144,13 +145,13 @@ def _decorate_function(
     if not annotations and not fixed and not _calls_assert(function):
         return function
     return wrap(
-        CheckedFunction(
+        Declaration(
             function,
             names=outer_names(annotations, function, frame),
             fixed=fixed,
             is_method=_looks_like_method(function, in_class=only_if_tensors) if is_method is None else is_method,
             only_if_tensors=only_if_tensors,
-            reference=mode() == "reference",
+            by_reference=mode() == "reference",
         )
     )
 

@@ -6,11 +6,13 @@ the wrapper's check is then made anew.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import types
 from typing import Any
 
-from dimtyped.engine.wrapper import MARK, reset
+from dimtyped.engine.checked_function import MARK, CheckedFunction
+from dimtyped.engine.wrapper import reset
 from dimtyped.runtime import when_imported
 
 
@@ -20,16 +22,17 @@ def _patch_checked_functions(module: types.ModuleType) -> None:
 
     @functools.wraps(patch)
     def patch_function(cls: Any, to_patch_to: Any, to_patch_from: Any, is_method: bool) -> None:
-        checked, new = getattr(to_patch_to, MARK, None), getattr(to_patch_from, MARK, None)
+        checked: CheckedFunction | None = getattr(to_patch_to, MARK, None)
+        new: CheckedFunction | None = getattr(to_patch_from, MARK, None)
         if checked is None:
             patch(cls, to_patch_to, to_patch_from, is_method)
             return
-        source = to_patch_from if new is None else new.function
-        patch(cls, checked.function, source, is_method)
-        checked.function.__annotations__ = source.__annotations__
-        if new is not None:
-            checked.names, checked.fixed = new.names, new.fixed
-        reset(checked)
+        source = to_patch_from if new is None else new.declaration.function
+        declaration = checked.declaration
+        patch(cls, declaration.function, source, is_method)
+        declaration.function.__annotations__ = source.__annotations__
+        read = declaration if new is None else new.declaration
+        reset(checked, dataclasses.replace(declaration, names=read.names, fixed=read.fixed))
 
     patching.patch_function = classmethod(patch_function)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dimtyped.engine.call_names import register_copy
-from dimtyped.engine.compiler import PREFIX
+from dimtyped.runtime import PREFIX
 
 _versions: dict[tuple[str, str], weakref.WeakSet[types.FunctionType]] = {}
 _VERSION = re.compile(r"__v\d+$")
@@ -54,7 +54,7 @@ def install(wrapper: types.FunctionType, code: types.CodeType, names: Mapping[st
 
 
 def has_name(wrapper: types.FunctionType, name: str) -> bool:
-    """Whether the wrapper's globals have this name."""
+    """Returns True if the wrapper's globals have this name."""
     return f"{name}{_version_of(wrapper)}" in wrapper.__globals__
 
 

@@ -113,7 +113,7 @@ def target_of(thing: Any) -> Target:
 
 def _target(call: Any, function: Any, owner: torch.nn.Module | None) -> Target:
     entry = entry_of(function)
-    if entry is not None and entry.is_layer:
+    if entry is not None and not entry.declaration.is_users:
         return Target(call, function, owner, None)
     is_torchs = str(getattr(function, "__module__", "")).startswith("torch.")
     signature = None if is_torchs else entry.signature if entry is not None else read_signature(function)

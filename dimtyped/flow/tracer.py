@@ -23,8 +23,8 @@ from dimtyped.flow.findings import Finding, finding
 from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.places import Place, place_at
 from dimtyped.flow.scopes import Scopes
+from dimtyped.runtime import checked_in
 
-_ENTRY = "_dt_entry"
 _LATER = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _ASSERT = assert_dims.__code__
 
@@ -147,7 +147,7 @@ def _signature_of(frame: FrameType) -> Signature | None:
     entry = _entry_around(frame)
     try:
         if entry is not None:
-            return entry.signature if entry.checks_tensors and not entry.is_layer else None
+            return entry.signature if entry.declaration.checks_tensors and entry.declaration.is_users else None
         function = _annotated_forward(frame)
         return read_signature(function) if function is not None else None
     except DeclarationError:
@@ -159,8 +159,8 @@ def _entry_around(frame: FrameType) -> CheckedFunction | None:
     outer = frame.f_back
     if outer is None:
         return None
-    found: Any = outer.f_globals.get(_ENTRY) or outer.f_locals.get("entry")
-    if isinstance(found, CheckedFunction) and inspect.unwrap(found.function).__code__ is frame.f_code:
+    found: Any = checked_in(outer.f_code, outer.f_globals)
+    if isinstance(found, CheckedFunction) and inspect.unwrap(found.declaration.function).__code__ is frame.f_code:
         return found
     return None
 

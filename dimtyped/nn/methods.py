@@ -54,16 +54,18 @@ def checked_functions(cls: Any) -> tuple[CheckedFunction, ...]:
 def _kept(base: type, name: str, member: Any) -> list[CheckedFunction]:
     entries = [entry for entry in map(entry_of, _functions_of(member)) if entry is not None]
     if entries and entries[0].wrapper is member and _is_idle(member, entries[0]):
-        setattr(base, name, entries[0].function)
+        setattr(base, name, entries[0].declaration.function)
         return []
     return entries
 
 
 def _is_idle(wrapper: Any, entry: CheckedFunction) -> bool:
     """True where a method was given a check in case its annotations, strings then, would turn out to be jaxtyping's."""
-    if not entry.only_if_tensors or entry.code_objects:
+    if not entry.declaration.only_if_tensors or entry.declaration.code_objects:
         return False
-    return hasattr(wrapper, "__no_type_check__") or not may_name_tensors(entry.function, entry.names)
+    return hasattr(wrapper, "__no_type_check__") or not may_name_tensors(
+        entry.declaration.function, entry.declaration.names
+    )
 
 
 def checked_methods(module: torch.nn.Module) -> list[str]:
@@ -103,7 +105,7 @@ def unchecked_forward(module: torch.nn.Module) -> str:
 def is_checked(function: Any) -> bool:
     """True if a call of this function is checked against annotations of jaxtyping's."""
     entry = entry_of(function)
-    return entry is not None and entry.checks_tensors
+    return entry is not None and entry.declaration.checks_tensors
 
 
 def is_annotated(function: Any) -> bool:

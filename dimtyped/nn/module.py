@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from dimtyped.annotations import display_name, outer_names
-from dimtyped.engine import CheckedFunction, typed_member
+from dimtyped.engine import CheckedFunction, prepare, typed_member
 from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.names import (
     ATTRIBUTE,
@@ -290,7 +290,6 @@ def _finish(module: torch.nn.Module) -> None:
 
 def _prepare(entry: CheckedFunction, module: torch.nn.Module) -> None:
     try:
-        entry.prepare(module, replace=True)
-        entry.prepare_for(module)
+        prepare(entry, module)
     except DeclarationError:
         return  # it may name what is defined later: the first call says so if it still cannot be resolved

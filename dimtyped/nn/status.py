@@ -145,7 +145,7 @@ def _state_of(module: torch.nn.Module) -> tuple[str, str]:
 def _is_checked(module: torch.nn.Module) -> bool:
     forward = static_class(type(module)).forward
     entry = entry_of(forward)
-    return (entry is not None and entry.checks_tensors) or hasattr(forward, "_dim_entries")
+    return (entry is not None and entry.declaration.checks_tensors) or hasattr(forward, "_dim_entries")
 
 
 def _state_of_other(module: torch.nn.Module) -> tuple[str, str]:

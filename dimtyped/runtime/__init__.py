@@ -25,6 +25,17 @@ from dimtyped.runtime.dynamic_classes import (
     without_mixin as without_mixin,
 )
 from dimtyped.runtime.frames import locals_of as locals_of
+from dimtyped.runtime.generated import (
+    ARGUMENTS as ARGUMENTS,
+    CHECKED_NAME as CHECKED_NAME,
+    FIRST_CALL as FIRST_CALL,
+    GENERATED as GENERATED,
+    KEYWORDS as KEYWORDS,
+    PREFIX as PREFIX,
+    checked_in as checked_in,
+    is_wrapper as is_wrapper,
+    strip_internal_frames as strip_internal_frames,
+)
 from dimtyped.runtime.import_hooks import when_imported as when_imported
 from dimtyped.runtime.importing import on_demand as on_demand
 from dimtyped.runtime.tracing import (

@@ -106,13 +106,13 @@ def signature_of(module: Any, arguments: dict[str, Any]) -> Signature | None:
         return None
     given_values = {p.name: arguments.get(p.name, p.default) for p in whole.signature.parameters[1:]}
     values = (module, *given_values.values())
-    usual = whole.form_of(values)
+    usual = whole.forms.select_form(values, whole)
     if (
         usual is None
-        or usual.explain_snapshots(module, tuple(snapshot(v) for v in values), {}, "arguments", None) is None
+        or usual.explainer.find_error_of(module, tuple(snapshot(v) for v in values), {}, "arguments", None) is None
     ):
         return usual and usual.signature
-    other = next(entry for holds, entry in usual.rarer if holds(*values))
+    other = usual.forms.select_fallback(values, usual)
     return other and other.signature
 
 

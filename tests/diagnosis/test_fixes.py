@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float32, Int, UInt8
 from torch import Tensor
 
 from dimtyped import DimensionError, DimSize, dims, nn, typed
-from dimtyped.engine import CheckedFunction, wrap
+from dimtyped.engine import Declaration, wrap
 from tests.helpers.fixing import arguments_of, assert_is_what_it_says, call, fixed, recorded
 from tests.helpers.strategies import Case, cases
 
@@ -377,7 +377,7 @@ def test_no_false_mend_for_any_annotation(case: Case) -> None:
     if case.function_kind != "plain":
         return
     is_method = case.owner is not None
-    function = wrap(CheckedFunction(case.function({}), fixed=None if is_method else case.declared, is_method=is_method))
+    function = wrap(Declaration(case.function({}), fixed={} if is_method else case.declared, is_method=is_method))
     positional = [case.owner, *case.arguments] if is_method else case.arguments
     with recorded() as found:
         error = refusal(lambda: function(*positional, **case.keywords))

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, event, example, find, given, settings
 from jaxtyping import AnnotationError, Float, Int, jaxtyped
 
 from dimtyped import DeclarationError, DimensionError
-from dimtyped.engine import CheckCodegen, CheckedFunction, wrap
+from dimtyped.engine import CheckCodegen, Conditions, Declaration, wrap
 from tests.helpers.strategies import Array, Case, Items, OneOf, Owner, Parameter, Record, Table, cases, inside
 
 pytestmark = pytest.mark.any_engine  # each test runs both
@@ -39,11 +39,11 @@ def forget_sources() -> None:
 
 def typed_by(case: Case, *, reference: bool) -> Callable[..., Any]:
     return wrap(
-        CheckedFunction(
+        Declaration(
             case.function({}),
-            fixed=case.declared if case.owner is None else None,
+            fixed=case.declared if case.owner is None else {},
             is_method=case.owner is not None,
-            reference=reference,
+            by_reference=reference,
         )
     )
 
@@ -123,26 +123,26 @@ def test_the_engines_and_jaxtyping_agree(case):
 class TestThatTheTestCanFail:
     """The fast engine broken on purpose: one check left out, and the property above does not hold."""
 
-    @pytest.mark.parametrize("check", ["_name_terms", "_run_terms", "_size_terms"])
+    @pytest.mark.parametrize("check", ["_name_terms", "_variadic_terms", "_size_terms"])
     def test_without_the_check_of(self, check, monkeypatch):
-        whole = getattr(CheckCodegen, check)
+        whole = getattr(Conditions, check)
 
         def without_terms(writer, axis, size, names, terms, bindings):
             kept = list(terms)
             whole(writer, axis, size, names, terms, bindings)
             terms[:] = kept
 
-        monkeypatch.setattr(CheckCodegen, check, without_terms)
+        monkeypatch.setattr(Conditions, check, without_terms)
         self.assert_found()
 
     def test_without_the_checks_of_types_and_dtypes(self, monkeypatch):
-        whole = CheckCodegen._tensor_terms
+        whole = Conditions._tensor_terms
 
         def without_first_terms(writer, *arguments, **keywords):
             terms, bindings = whole(writer, *arguments, **keywords)
             return [term for term in terms if ".dtype in " not in term] or ["True"], bindings
 
-        monkeypatch.setattr(CheckCodegen, "_tensor_terms", without_first_terms)
+        monkeypatch.setattr(Conditions, "_tensor_terms", without_first_terms)
         self.assert_found()
 
     def test_without_the_check_of_items(self, monkeypatch):

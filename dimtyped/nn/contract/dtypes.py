@@ -6,14 +6,13 @@ Nothing here runs before torch has raised.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from dimtyped.annotations import ArrayHint, Hint, TupleHint, UnionHint
 from dimtyped.diagnosis import Findings, build_error, dtype_text, find_mismatches, kind_of, shape_text, snapshot
-from dimtyped.engine import CheckedFunction
+from dimtyped.engine import Raised
 from dimtyped.errors import DimensionError
 from dimtyped.names import short_text
 
@@ -21,21 +20,22 @@ _INPUTS = ("input", "input1", "input2", "query", "key", "value", "src", "tgt", "
 """The parameters of torch's layers that are multiplied by weights, and so must have their dtype."""
 
 
-def refused_dtype(entry: CheckedFunction, values: tuple[Any, ...], error: Exception) -> DimensionError | None:
+def refused_dtype(raised: Raised) -> DimensionError | None:
     """Our error for torch's, where an input's dtype is not the weights', and torch's words are about types.
 
     Under autocast torch converts by itself what it can, and its own words are about something else.
     """
-    layer = values[0]
+    layer, error = raised.values[0], raised.error
     weight = _first_weight(layer)
     if weight is None or "type" not in str(error) or torch._C._is_any_autocast_enabled():
         return None
-    findings = _with_dtypes(entry, values, weight[1].dtype)
+    findings = _with_dtypes(raised, weight[1].dtype)
     if not any(mismatch.kind == "dtype" for mismatch in findings.mismatches):
         return None
     note = f"{weight[0]} is {dtype_text(weight[1].dtype)} {shape_text(tuple(weight[1].shape))}, of {short_text(layer)}"
     kind = kind_of(error)
-    return build_error(findings, entry.where(layer), entry.labels(layer), kind, (note,))
+    where = raised.rules.where(raised.signature, layer)
+    return build_error(findings, where, raised.rules.labels(layer), kind, (note,))
 
 
 def _first_weight(layer: torch.nn.Module) -> tuple[str, Tensor] | None:
@@ -44,15 +44,15 @@ def _first_weight(layer: torch.nn.Module) -> tuple[str, Tensor] | None:
     return next(found, None)
 
 
-def _with_dtypes(entry: CheckedFunction, values: tuple[Any, ...], dtype: torch.dtype) -> Findings:
+def _with_dtypes(raised: Raised, dtype: torch.dtype) -> Findings:
     """The call checked as if the layer's annotations named the dtype of its weights."""
-    signature = (entry.form_of(values) or entry).signature
+    signature, layer = raised.form, raised.values[0]
     parameters = tuple(
         dataclasses.replace(p, hint=_of_dtype(p.hint, dtype)) if p.name in _INPUTS else p for p in signature.parameters
     )
-    given = {p.name: snapshot(value) for p, value in zip(parameters, values, strict=True)}
+    given = {p.name: snapshot(value) for p, value in zip(parameters, raised.values, strict=True)}
     declared = dataclasses.replace(signature, parameters=parameters)
-    return find_mismatches(declared, entry.declared(values[0]), given, None, {}, values[0])
+    return find_mismatches(declared, raised.rules.declared(raised.signature, layer), given, None, {}, layer)
 
 
 def _of_dtype(hint: Hint, dtype: torch.dtype) -> Hint:

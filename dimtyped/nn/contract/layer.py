@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dimtyped.runtime import mode, on_change
 from dimtyped.names import Dim
-from dimtyped.engine import CheckedFunction
+from dimtyped.engine import CallForms, Declaration, Form, Raised, prepare
 from dimtyped.errors import DimensionError, declaration_error
 from dimtyped.annotations import size_at
 from dimtyped.runtime import is_tracing
@@ -39,6 +39,7 @@ from dimtyped.nn.contract.checkpoint import explain_sizes
 from dimtyped.nn.contract.documentation import LayerDoc
 from dimtyped.nn.contract.call_forms import Inputs
 from dimtyped.nn.tying import TiedParametersMixin, parameter_became_tensor
+from dimtyped.nn.contract.layer_rules import LayerRules
 from dimtyped.nn.contract.torch_errors import REFUSALS, Rule, explained
 
 _L = TypeVar("_L", bound="type[Layer]")
@@ -237,32 +238,38 @@ def install(cls: type[Layer]) -> None:
 
 
 def check_before(
-    cls: type[Layer], function: Callable[..., Any], annotations: Mapping[str, Any], **options: Any
+    cls: type[Layer],
+    function: Callable[..., Any],
+    annotations: Mapping[str, Any],
+    *,
+    translate_error: tuple[tuple[type[Exception], ...], Callable[[Raised], Exception]] | None = None,
+    error: type[DimensionError] | None = None,
 ) -> types.FunctionType:
     """A wrapper of `function` that checks its arguments by these annotations and the layer's sizes.
 
     It does so before the call; where `check_after_error`, once that has raised.
     """
     contract = cls.contract
-    options.setdefault("error", contract.error)
-    options.setdefault("rank_error", contract.rank_error)
     explains = contract.refuses is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
-    options.setdefault("translate_error", (REFUSALS, explained) if explains or contract.parameters else None)
-    options.update(attributes=contract.sizes, is_method=True, reference=mode() == "reference")
-    check_after_error = contract.check_after_error if _torch_raises() else ""
-
-    def entry(inputs: Inputs, **more: Any) -> CheckedFunction:
-        return CheckedFunction(function, annotations=inputs, **options, **more)
-
-    otherwise = {form: None if inputs is None else entry(inputs) for form, inputs in contract.otherwise.items()}
-    forms = {
-        form: None if inputs is None else entry(inputs, otherwise=otherwise) for form, inputs in contract.forms.items()
-    }
-    usual = annotations or contract.forms.get("") or {}
-    wrapper: Any = wrap(entry(usual, check_after_error=check_after_error, forms=forms, otherwise=otherwise))
-    wrapper._dim_entries = tuple(each for each in otherwise.values() if each is not None)
-    for each in wrapper._dim_entries:
-        wrap(each)
+    if translate_error is None and (explains or contract.parameters):
+        translate_error = (REFUSALS, explained)
+    forms = CallForms(
+        tuple(Form(when, inputs) for when, inputs in contract.forms.items()),
+        tuple(Form(when, inputs) for when, inputs in contract.otherwise.items()),
+        contract.check_after_error if _torch_raises() else "",
+    )
+    rules = LayerRules(
+        attributes=contract.sizes,
+        annotations=annotations or contract.forms.get("") or {},
+        forms=forms,
+        error=error or contract.error,
+        rank_error=contract.rank_error,
+    )
+    if translate_error is not None:
+        rules.translated, rules.translate_error = translate_error
+    wrapper: Any = wrap(Declaration(function, is_method=True, by_reference=mode() == "reference", rules=rules))
+    checked = entry_of(wrapper)
+    wrapper._dim_entries = tuple(each for each in checked.forms.fallback if each is not None) if checked else ()
     return wrapper
 
 
@@ -405,7 +412,7 @@ def compile_checks(cls: type[Layer]) -> None:
     function: Any = vars(cls).get("forward")
     for entry in (entry_of(function), *getattr(function, "_dim_entries", ())):
         if entry is not None and entry.call is None:
-            entry.prepare(None, replace=True)
+            prepare(entry, None)
 
 
 def plain(value: Any) -> Any:

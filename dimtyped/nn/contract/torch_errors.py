@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dimtyped.annotations import Hint, arrays_in
 from dimtyped.diagnosis import Mismatch, Snapshot, build_error, find_mismatches, kind_of, snapshot
-from dimtyped.engine import CheckedFunction
+from dimtyped.engine import Raised
 from dimtyped.errors import DeclarationError, DimensionError, declaration_error
 from dimtyped.names import Dim
 from dimtyped.nn.contract.dtypes import refused_dtype
@@ -36,24 +36,23 @@ Rule = Callable[..., Iterator[SizeViolation]]
 """Looks for what does not fit in a call that torch has refused; takes what `forward` does."""
 
 
-def explained(entry: CheckedFunction, values: tuple[Any, ...], error: Exception) -> Exception:
+def explained(raised: Raised) -> Exception:
     """Our error for torch's, where the layer's rule finds what is wrong."""
+    rules, signature, _, values, error = raised
     layer = values[0]
     if isinstance(error, DimensionError):
         return error
-    given = {
-        parameter.name: snapshot(value) for parameter, value in zip(entry.signature.parameters, values, strict=True)
-    }
-    by_dtype = refused_dtype(entry, values, error)
+    given = {parameter.name: snapshot(value) for parameter, value in zip(signature.parameters, values, strict=True)}
+    by_dtype = refused_dtype(raised)
     if by_dtype is not None:
         return by_dtype
     misfits = list(layer.contract.refuses(*values)) if layer.contract.refuses is not None else []
     if not misfits:
         return error
-    findings = find_mismatches(entry.signature, entry.declared(layer), given, None, {}, layer)
-    hints = {parameter.name: parameter.hint for parameter in entry.signature.parameters}
+    findings = find_mismatches(signature, rules.declared(signature, layer), given, None, {}, layer)
+    hints = {parameter.name: parameter.hint for parameter in signature.parameters}
     findings.mismatches[:] = [_mismatch(misfit, hints[misfit.argument], given[misfit.argument]) for misfit in misfits]
-    return build_error(findings, entry.where(layer), entry.labels(layer), kind_of(error))
+    return build_error(findings, rules.where(signature, layer), rules.labels(layer), kind_of(error))
 
 
 def _mismatch(misfit: SizeViolation, hint: Hint, value: Snapshot) -> Mismatch:

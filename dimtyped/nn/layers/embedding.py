@@ -10,7 +10,7 @@ import torch
 from jaxtyping import AbstractDtype, Shaped
 from torch import Tensor
 
-from dimtyped.engine import CheckedFunction
+from dimtyped.engine import Raised
 from dimtyped.names import Dim
 from dimtyped.nn.contract import Layer, check_before, declares, take_names
 from dimtyped.nn.layers.resizing import Resized, resized
@@ -157,5 +157,5 @@ class Embedding(Layer, torch.nn.Embedding):
         return check_before(cls, torch_forward, cls.contract.inputs, translate_error=translate_error)
 
     @staticmethod
-    def _dim_explain_index(_: CheckedFunction, values: tuple[Any, ...], error: Exception) -> Exception:
-        return explain_index(values[0], values[1], error)
+    def _dim_explain_index(raised: Raised) -> Exception:
+        return explain_index(raised.values[0], raised.values[1], raised.error)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import AbstractDtype, Shaped
 from torch import Tensor
 
-from dimtyped.engine import CheckedFunction
+from dimtyped.engine import Raised
 from dimtyped.errors import DimensionValueError, VocabularyError
 from dimtyped.nn.contract import REFUSALS, Layer, SizeViolation, check_before, declares, explained, has_axes
 from dimtyped.nn.layers.embedding import OutsideError, TokenId, checking_values
@@ -34,14 +34,14 @@ def _no_bag(layer: Any, input: Any, offsets: Any, *_: Any) -> Iterator[SizeViola
         yield SizeViolation("offsets", 0, "bags", "at least 1")
 
 
-def _explained(entry: CheckedFunction, values: tuple[Any, ...], error: Exception) -> Exception:
+def _explained(raised: Raised) -> Exception:
     """The ids first: torch's own words for one outside the vocabulary are not about ids."""
-    ids = values[1]
+    ids, error = raised.values[1], raised.error
     is_readable = isinstance(ids, Tensor) and (
         ids.is_cpu or isinstance(error, OutsideError)
     )  # not once a kernel has failed
-    found = explain_index(values[0], ids, error) if is_readable else error
-    return found if isinstance(found, VocabularyError) else explained(entry, values, error)
+    found = explain_index(raised.values[0], ids, error) if is_readable else error
+    return found if isinstance(found, VocabularyError) else explained(raised)
 
 
 @declares(

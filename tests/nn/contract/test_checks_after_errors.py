@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from dimtyped import DimensionError, configure, nn
-from dimtyped.engine import entry_of
+from dimtyped.engine import entry_of, prepare
 from dimtyped.nn.contract import layer_classes, torch_class_of
 from dimtyped.runtime import config as _config
 
@@ -123,8 +123,8 @@ def is_refused_alike(cls, arguments, keywords, value, *, training, way="as it is
     """Whether the annotations refuse a call; torch's layer then does, and ours as they say."""
     ours, theirs = (made(*arguments, **keywords).train(training) for made in (cls, torch_class_of(cls)))
     entry = entry_of(cls.forward)
-    entry.prepare_scope_key(None, cls, replace=True)
-    misfit = entry.mismatch_after_error(entry.bound((ours, *inputs(cls, value)), options))
+    prepare(entry, None)
+    misfit = entry.error_after(entry.declaration.values_of((ours, *inputs(cls, value)), options))
     if misfit is None:
         return False
     with pytest.raises(Exception):  # noqa: B017, PT011  # whatever torch has to say

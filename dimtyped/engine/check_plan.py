@@ -1,0 +1,81 @@
+"""What a compiled check is written from, and who writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dimtyped.annotations import Signature
+from dimtyped.engine.source import SourceWriter
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPlan:
+    """What a compiled check is written from.
+
+    Args:
+        signature: What to check.
+        scope_key: The names that the module declares. None: the function is no module's method.
+        exports_names: Whether the function's body calls `assert_dims` and so needs the names at hand.
+        translated: Exceptions of the function that the failure path explains.
+        may_be_method: Whether the first argument of another call may be a module, where it is none in this one.
+        after_error: A condition, under which to check in traces only: the function raises by itself. Default: none.
+        forms: For a function that may be called in several forms, a condition in Python for each, the last one empty, and
+            what is checked there: the checked function and its signature, None where nothing is.
+    """
+
+    signature: Signature
+    scope_key: str | None = None
+    exports_names: bool = False
+    translated: tuple[type[Exception], ...] = ()
+    may_be_method: bool = False
+    after_error: str = ""
+    forms: Mapping[str, tuple[Any, Signature | None]] = field(default_factory=dict[str, "tuple[Any, Signature | None]"])
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """The signatures of all forms."""
+        return (self.signature, *(form for _, form in self.forms.values() if form is not None))
+
+
+class EngineSource(Protocol):
+    """Writes the checks of one wrapper: the lines of one engine."""
+
+    @property
+    def source(self) -> SourceWriter:
+        """Where they are written."""
+        ...
+
+    @property
+    def exporter(self) -> tuple[str, ...]:
+        """The lines of a second function, once the arguments are checked; see `call_names`."""
+        ...
+
+    @property
+    def parameters(self) -> str:
+        """The parameters of the wrapper."""
+        ...
+
+    @property
+    def call(self) -> str:
+        """The call of the function, once its arguments are checked."""
+        ...
+
+    @property
+    def values(self) -> str:
+        """The value of each parameter, as a tuple."""
+        ...
+
+    @property
+    def checks_result(self) -> bool:
+        """Whether the result is checked at all."""
+        ...
+
+    def check_arguments(self) -> None:
+        """Writes the check of the arguments."""
+        ...
+
+    def check_result(self, result: str) -> None:
+        """Writes the check of the result, or of one item of a generator."""
+        ...

@@ -1,0 +1,242 @@
+"""Hints as conditions: the terms that a value must meet, and the names that it binds.
+
+A condition is a list of terms joined by `and`, in the order in which jaxtyping checks: type, dtype, rank, leading axes,
+trailing axes, the variadic axis.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from typing import TypeAlias
+
+import torch
+
+from dimtyped.annotations import (
+    AnythingHint,
+    ArrayHint,
+    Axis,
+    BeartypeHint,
+    ClassHint,
+    Hint,
+    Kind,
+    TupleHint,
+    load,
+)
+from dimtyped.engine.known_names import Known, KnownNames, Names
+from dimtyped.engine.name_uses import variadic_names
+from dimtyped.engine.source import SourceWriter
+from dimtyped.runtime import PREFIX
+
+Bindings: TypeAlias = list[tuple[str, str]]
+"""Names, `*name` for several axes, and the source of what they are bound to."""
+_WHOLE = (int, torch.SymInt)
+_WORD_OR_PLACEHOLDER = re.compile(r"\{(?P<path>.*?)\}|(?P<word>(?<![\w.])[^\W\d]\w*)")
+
+
+class Conditions:
+    """Writes hints as conditions.
+
+    Args:
+        source: Where the constants are kept.
+        known: Which names need a variable.
+        broadcast: The `*name`s that broadcast somewhere, which a helper must join.
+    """
+
+    def __init__(self, source: SourceWriter, known: KnownNames, broadcast: frozenset[str]) -> None:
+        self.filled: dict[str, str] = {}  # what stands for a parameter that a call may leave out
+        self._source = source
+        self._known = known
+        self._broadcast = broadcast
+
+    def terms(self, hint: Hint, value: str, names: Names) -> tuple[list[str], Bindings]:
+        """The terms of a flat hint and the variables to set once they hold; `names` learns what they bind."""
+        match hint:
+            case AnythingHint():
+                return [], []
+            case ArrayHint():
+                return self._tensor_terms(hint, value, names)
+            case ClassHint(cls=cls):
+                is_none = cls is type(None)
+                return [
+                    f"{value} is None"
+                    if is_none
+                    else f"{self._source.isinstance}({value}, {self._source.constant(cls, 'class')})"
+                ], []
+            case BeartypeHint(annotation=annotation):
+                bearable, wanted = self._source.constant(load(), "bearable"), self._source.constant(annotation, "hint")
+                traced = f"{PREFIX}bearable_traced({value}, {wanted}) if {PREFIX}is_tracing()"
+                return [f"({traced} else {bearable}({value}, {wanted}))"], []
+            case TupleHint(items=items):
+                return self._tuple_terms(items, value, names)
+            case _:
+                raise AssertionError(f"{hint} is not flat")
+
+    def _tuple_terms(self, items: tuple[Hint, ...], value: str, names: Names) -> tuple[list[str], Bindings]:
+        terms = [
+            f"{self._source.isinstance}({value}, {self._source.tuple})",
+            f"{self._source.len}({value}) == {len(items)}",
+        ]
+        bindings: Bindings = []
+        for index, item in enumerate(items):
+            if isinstance(item, ArrayHint):
+                local = self._source.fresh("item")
+                more, bound = self._tensor_terms(item, local, names, first=f"({local} := {value}[{index}])")
+            else:
+                more, bound = self.terms(item, f"{value}[{index}]", names)
+            terms += more
+            bindings += bound
+        return terms, bindings
+
+    def _tensor_terms(self, hint: ArrayHint, value: str, names: Names, first: str = "") -> tuple[list[str], Bindings]:
+        terms = [f"{self._source.isinstance}({first or value}, {self._source.constant(hint.array_type, 'class')})"]
+        if hint.dtypes is not None:
+            dtype = f"{value}.data.dtype" if hint.packed else f"{value}.dtype"
+            terms.append(f"{dtype} in {self._source.constant(hint.dtypes, 'dtypes')}")
+        whole = f"{PREFIX}packed_shape({value})" if hint.packed else f"{value}.shape"
+        if hint.axes in names.shapes and not hint.packed:
+            return [*terms, f"{whole} == {names.shapes[hint.axes]}"], []
+        if len(hint.axes) == 1 and hint.axes[0] == Axis(Kind.ANY, "...", many=True):
+            return terms, []
+        shape = self._source.fresh("shape")
+        many = hint.variadic
+        if many is None:
+            terms.append(f"{self._source.len}({shape} := {whole}) == {len(hint.axes)}")
+        else:
+            terms.append(self._at_least(len(hint.axes) - 1, f"({shape} := {whole})"))
+        bindings = self._axis_terms(hint, shape, names, terms)
+        if not hint.packed and _means_one_shape(hint.axes) and self._broadcast.isdisjoint(variadic_names(hint.axes)):
+            names.shapes[hint.axes] = shape
+        return terms, bindings
+
+    def _at_least(self, count: int, shape: str) -> str:
+        """That a shape has so many axes; that it has one is asked most, and this is the fastest way."""
+        match count:
+            case 0:
+                return f"{shape} is not None"
+            case 1:
+                return shape
+            case _:
+                return f"{self._source.len}({shape}) >= {count}"
+
+    def _axis_terms(self, hint: ArrayHint, shape: str, names: Names, terms: list[str]) -> Bindings:
+        many = hint.variadic
+        count = len(hint.axes)
+        lead = count if many is None else many
+        bindings: Bindings = []
+        for index, axis in enumerate(hint.axes[:lead]):
+            unknown = hint.packed and index == 0  # the batch of a PackedSequence may be None inside a trace
+            self._size_terms(axis, f"{shape}[{index}]", names, terms, bindings, unknown=unknown)
+        if many is not None:
+            for index in range(many + 1, count):
+                self._size_terms(hint.axes[index], f"{shape}[{index - count}]", names, terms, bindings)
+            self._variadic_terms(hint.axes[many], _slice(shape, many, count - many - 1), names, terms, bindings)
+        return bindings
+
+    def _size_terms(
+        self,
+        axis: Axis,
+        size: str,
+        names: Names,
+        terms: list[str],
+        bindings: Bindings,
+        *,
+        unknown: bool = False,
+    ) -> None:
+        one = _exceptions(size, unknown, axis.broadcast)
+        if axis.kind is Kind.SIZE:
+            terms.append(f"({one}{size} == {axis.size})" if one else f"{size} == {axis.size}")
+        elif axis.kind is Kind.EXPRESSION:
+            expression = self._expression(axis, names)
+            terms.append(f"({one}{size} == ({expression}))" if one else f"{size} == ({expression})")
+        elif axis.kind is Kind.NAME:
+            self._name_terms(axis, size, names, terms, bindings, unknown)
+
+    def _name_terms(
+        self, axis: Axis, size: str, names: Names, terms: list[str], bindings: Bindings, unknown: bool
+    ) -> None:
+        known = names.sizes.get(axis.name)
+        one = _exceptions(size, unknown, axis.broadcast)
+        if known is not None and not known.optional:
+            terms.append(f"({one}{size} == {known.source})" if one else f"{size} == {known.source}")
+            return
+        source = f"({size} if {size} != 1 else None)" if axis.broadcast else size
+        if known is not None:
+            terms.append(f"({one}{known.source} is None or {size} == {known.source})")
+            optional = axis.broadcast or unknown
+            source = f"({source} if {known.source} is None else {known.source})" if optional else size
+        names.sizes[axis.name] = Known(source, optional=axis.broadcast or unknown)
+        if self._known.needs_variable(axis.name):
+            bindings.append((axis.name, source))
+
+    def _variadic_terms(self, axis: Axis, run: str, names: Names, terms: list[str], bindings: Bindings) -> None:
+        if axis.kind is Kind.ANY:
+            return
+        known = names.variadic.get(axis.name)
+        name = f"*{axis.name}"
+        if axis.name in self._broadcast:
+            joined = self._source.fresh("joined")
+            before = known.source if known is not None else "None"
+            terms.append(f"({joined} := {PREFIX}join({before}, {axis.broadcast}, {run})) is not None")
+            names.variadic[axis.name] = Known(joined)
+            bindings.append((name, joined))
+        elif known is None or known.optional:
+            if known is not None:
+                terms.append(f"({known.source} is None or {run} == {known.source})")
+            names.variadic[axis.name] = Known(run)
+            if self._known.needs_variable(name):
+                bindings.append((name, run))
+        else:
+            terms.append(f"{run} == {known.source}")
+
+    def _expression(self, axis: Axis, names: Names) -> str:
+        """`2*hidden` over what is known here; jaxtyping's own rules where a `{...}` is no int."""
+        values: Bindings = []
+
+        def replace(match: re.Match[str]) -> str:
+            path, word = match["path"], match["word"]
+            if path is not None:
+                head, dot, rest = path.strip().partition(".")
+                values.append((self._source.fresh("value"), f"{self.filled.get(head, head)}{dot}{rest}"))
+                return values[-1][0]
+            if keyword.iskeyword(word):
+                return word
+            return self._size_of(word, axis, names)
+
+        source = _WORD_OR_PLACEHOLDER.sub(replace, axis.name)
+        if not values:
+            return source
+        whole = self._source.constant(_WHOLE, "whole")
+        ints = " and ".join(f"{self._source.isinstance}(({name} := {path}), {whole})" for name, path in values)
+        paths = ", ".join(path for _, path in values)
+        sizes = ", ".join(f"{name!r}: {known.source}" for name, known in names.sizes.items())
+        text = self._source.constant(axis.name, "text")
+        return f"({source}) if {ints} else {PREFIX}evaluate({text}, ({paths},), {{{sizes}}})"
+
+    def _size_of(self, word: str, axis: Axis, names: Names) -> str:
+        known = names.sizes.get(word)
+        text = self._source.constant(axis.text, "text")
+        if known is None:
+            if hasattr(builtins, word):
+                return self._source.python(word)
+            return f"{PREFIX}unbound({self._source.constant(word, 'name')}, {text})"
+        if known.optional:
+            return f"{PREFIX}bound({known.source}, {self._source.constant(word, 'name')}, {text})"
+        return f"({known.source})"
+
+
+def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
+    """The sizes that fit whatever is wanted: one that nobody knows, and 1 where that broadcasts."""
+    return (f"{size} is None or " if unknown else "") + (f"{size} == 1 or " if broadcast else "")
+
+
+def _means_one_shape(axes: tuple[Axis, ...]) -> bool:
+    """Whether two tensors with these axes, in one call, must have equal shapes."""
+    return bool(axes) and all(axis.kind in (Kind.NAME, Kind.SIZE) and not axis.broadcast for axis in axes)
+
+
+def _slice(shape: str, lead: int, trail: int) -> str:
+    if not lead and not trail:
+        return shape
+    return f"{shape}[{lead or ''}:{-trail if trail else ''}]"

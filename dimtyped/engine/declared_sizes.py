@@ -1,0 +1,110 @@
+"""The sizes that a call does not bind, read at the beginning of its check: of attributes, and of the module's scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dimtyped.annotations import arrays_in, free_names
+from dimtyped.engine.check_plan import CheckPlan
+from dimtyped.engine.known_names import Known
+from dimtyped.engine.source import SourceWriter
+from dimtyped.names import ATTRIBUTE, scope_key_names
+from dimtyped.runtime import CHECKED_NAME, PREFIX
+
+
+class DeclaredSizes:
+    """Writes the reading of the sizes that are declared.
+
+    Args:
+        plan: What the check is written from.
+        source: Where it is written.
+        variable: Gives the variable of a name.
+        leave: Writes the call of another check, given its source, in place of this one.
+    """
+
+    def __init__(
+        self, plan: CheckPlan, source: SourceWriter, variable: Callable[[str], str], leave: Callable[[str], None]
+    ) -> None:
+        self._plan = plan
+        self._source = source
+        self._variable = variable
+        self._leave = leave
+        self._parts: dict[str, str] = {}
+        self._used = _used_names(plan)
+
+    def write(self) -> dict[str, Known]:
+        """Writes it, and returns the source of each size."""
+        signature, scope_key = self._plan.signature, self._plan.scope_key
+        sizes = {name: Known(str(size)) for name, size in signature.fixed.items()}
+        owner = signature.parameters[0].name if signature.parameters else ""
+        paths = {name: f"{owner}.{path}" for name, path in signature.attributes.items()}
+        self._read_parts(owner, paths)
+        sizes.update((name, Known(self.with_parts(path))) for name, path in paths.items() if name in self._used)
+        if scope_key is not None:
+            sizes.update(self._read_scope(owner, scope_key))
+        elif self._plan.may_be_method:
+            self._look_for_scope(owner)
+        return sizes
+
+    def with_parts(self, source: str) -> str:
+        """The same source over the parts of the owner that are read already."""
+        for part, variable in self._parts.items():
+            source = source.replace(part, variable)
+        return source
+
+    def _read_parts(self, owner: str, paths: Mapping[str, str]) -> None:
+        """Reads each part of the owner that both conditions of forms and sizes are asked of, once."""
+        inner = dict.fromkeys(path.rpartition(".")[0] for path in paths.values())
+        for part in inner:
+            if part != owner and any(part in condition for condition in self._plan.forms):
+                self._parts[part] = self._source.fresh("part")
+                self._source.write(f"{self._parts[part]} = {part}")
+
+    def _read_scope(self, owner: str, scope_key: str) -> dict[str, Known]:
+        source, scope = self._source, f"{PREFIX}scope"
+        with source.block("try:"):
+            source.write(f"{scope} = {owner}.{ATTRIBUTE}")
+        with source.block(f"except {source.python('AttributeError')}:"):
+            source.write(f"{scope} = {PREFIX}missing_scope({owner})")
+        with source.block(f"if {scope}.scope_key != {scope_key!r}:"):
+            source.write(f"{PREFIX}specialization = {PREFIX}prepare_specialization({scope}.scope_key)")
+            self._leave_to_specialization()
+        names = scope_key_names(scope_key)
+        self._reject_ambiguous(owner, scope_key)
+        if any(name in self._used for name in names):
+            source.write(f"{PREFIX}sizes = {scope}.sizes")
+        found: dict[str, Known] = {}
+        for index, name in enumerate(names):
+            if name in self._used and name not in self._plan.signature.fixed:
+                source.write(f"{self._variable(name)} = {PREFIX}sizes[{index}]")
+                found[name] = Known(self._variable(name))
+        return found
+
+    def _reject_ambiguous(self, owner: str, scope_key: str) -> None:
+        """A name that could mean more than one size is an error, unless the module has changed unseen."""
+        words = zip(scope_key_names(scope_key), scope_key.split(), strict=True)
+        for name in (name for name, word in words if name != word and name in self._used):
+            with self._source.block(f"if {PREFIX}is_ambiguous({owner}, {name!r}):"):
+                self._source.write(f"raise {PREFIX}ambiguous({CHECKED_NAME}, {owner}, {name!r})")
+            self._leave(f"{CHECKED_NAME}.wrapper")
+
+    def _look_for_scope(self, owner: str) -> None:
+        source = self._source
+        with source.block(f"if {source.isinstance}({owner}, {PREFIX}Module):"):
+            scope_key = f"*{PREFIX}scope_key_of({CHECKED_NAME}, ({owner},))"
+            source.write(f"{PREFIX}specialization = {PREFIX}specialization_for({scope_key})")
+            with source.block(f"if {PREFIX}specialization is not None:"):
+                self._leave_to_specialization()
+
+    def _leave_to_specialization(self) -> None:
+        self._leave(f"{self._source.python('getattr')}({CHECKED_NAME}.specializations, {PREFIX}specialization)")
+
+
+def _used_names(plan: CheckPlan) -> tuple[str, ...]:
+    """The names that the check needs a size of, where one is declared."""
+    hints = [hint for signature in plan.signatures for hint in signature.hints]
+    used = dict.fromkeys(name for hint in hints for array in arrays_in(hint) for name in free_names(array))
+    if plan.exports_names and plan.scope_key is not None:  # what the module declares, `assert_dims` may use
+        words = plan.scope_key.split()
+        used.update(dict.fromkeys(name for name in scope_key_names(plan.scope_key) if name in words))
+    return tuple(used)

@@ -1,0 +1,126 @@
+"""The errors of a function's calls, found by checking a call again over descriptions of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from dimtyped.annotations import arrays_in
+from dimtyped.diagnosis import (
+    Findings,
+    Snapshot,
+    arguments_of,
+    build_error,
+    find_mismatches,
+    from_description,
+    snapshot,
+    unexplained,
+)
+from dimtyped.engine.call_names import names_of_call, sizes_in
+from dimtyped.engine.declaration import Declaration
+from dimtyped.engine.missing import Missing
+from dimtyped.errors import DimensionError
+from dimtyped.names import resync, scope_of
+from dimtyped.runtime import at_trace_time, end_trace
+
+
+class Explainer:
+    """Explains the failed calls of one function."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        self._declaration = declaration
+
+    def explain(self, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
+        """The error for a call that an engine has refused."""
+        found = self.find_error(values, stage, result)
+        return found if found is not None else self._unexplained(self._declaration.owner(values), stage)
+
+    @at_trace_time
+    def explain_traced(
+        self, owner: torch.nn.Module | None, described: tuple[Any, ...], stage: str, result: tuple[Any, ...]
+    ) -> DimensionError:
+        """The same inside a trace, over descriptions of the values, or what the trace has in their place; ends it."""
+        module = owner if self._declaration.is_method else None
+        parameters = self._declaration.signature.parameters
+        known = arguments_of(self._declaration)
+        values = tuple(
+            snapshot(known[parameter.name]) if known.get(parameter.name) is not None else from_description(description)
+            for parameter, description in zip(parameters, described, strict=True)
+        )
+        paths = self._declaration.paths(tuple(value.value for value in values))
+        if owner is not None:
+            paths[parameters[0].name] = owner
+        found = self.find_error_of(module, values, paths, stage, from_description(result))
+        return end_trace(found if found is not None else self._unexplained(module, stage))
+
+    def find_error(
+        self, values: tuple[Any, ...], stage: str = "arguments", result: Any = None
+    ) -> DimensionError | None:
+        """The error for a call's arguments, or at the stage `return` for its result; None where they fit."""
+        declaration = self._declaration
+        given = tuple(snapshot(value) for value in values)
+        return self.find_error_of(declaration.owner(values), given, declaration.paths(values), stage, snapshot(result))
+
+    def find_error_of(
+        self, owner: Any, values: tuple[Snapshot, ...], paths: Mapping[str, Any], stage: str, result: Snapshot | None
+    ) -> DimensionError | None:
+        """The same for described values. What a call left out is not checked."""
+        declaration, signature = self._declaration, self._declaration.signature
+        named = zip(signature.parameters, values, strict=True)
+        given = {parameter.name: value for parameter, value in named if value.cls is not Missing}
+        is_result = stage == "return"
+        shared = names_of_call(declaration) if is_result and declaration.code_objects else {}
+        findings = find_mismatches(
+            signature, declaration.declared(owner), given, result if is_result else None, paths, owner, shared
+        )
+        if not findings.mismatches:
+            return None
+        rules = declaration.rules
+        kind = rules.error_kind(findings.mismatches[0])
+        return build_error(findings, declaration.where(owner), rules.labels(owner), kind)
+
+    def is_stale(self, values: tuple[Any, ...], stage: str, result: Any) -> bool:
+        """Returns True if the module changed unseen since its names were read, and the call fits after all."""
+        owner = self._declaration.owner(values)
+        if owner is None or not self._declaration.reads_scope or not resync(owner):
+            return False
+        return self.find_error(values, stage, result) is None
+
+    def _unexplained(self, owner: Any, stage: str) -> DimensionError:
+        return unexplained(self._declaration.where(owner), "return" if stage == "return" else "")
+
+    # Of a call's names ------------------------------------------------------------------------------------------------
+
+    def findings_of(self, values: Mapping[str, Any]) -> Findings:
+        """The names of a call whose arguments an engine has accepted, with their origins."""
+        declaration, given = self._declaration, tuple(values.values())
+        owner = declaration.owner(given)
+        known = {name: snapshot(value) for name, value in values.items() if not isinstance(value, Missing)}
+        paths = declaration.paths(given)
+        found = find_mismatches(declaration.signature, declaration.declared(owner), known, None, paths, owner)
+        return Findings(bindings=found.bindings, runs=found.runs, paths=paths)
+
+    def read_again(self, values: Mapping[str, Any], names: dict[str, Any]) -> bool:
+        """Takes what the module declares into `names` anew, where it has changed unseen."""
+        owner = self._declaration.owner(tuple(values.values()))
+        if owner is None or not self._declaration.reads_scope or not resync(owner):
+            return False
+        names.update(scope_of(owner).names)
+        return True
+
+    def fits_shared(self, shared: Mapping[str, Any], result: Any) -> bool:
+        """Returns True if the result fits the names that `assert_dims` has bound too."""
+        findings = Findings()
+        findings.learn(sizes_in(shared), "")
+        findings.check(self._declaration.signature.result, snapshot(result), "return")
+        return all(mismatch.kind != "size" for mismatch in findings.mismatches)
+
+    @at_trace_time
+    def parameter_with(self, axis: str) -> str:
+        """The first parameter whose annotation has this axis, or `return`."""
+        signature = self._declaration.signature
+        hints = [(parameter.name, parameter.hint) for parameter in signature.parameters]
+        places = [(name, array) for name, hint in (*hints, ("return", signature.result)) for array in arrays_in(hint)]
+        return next((name for name, array in places if any(axis == other.text for other in array.axes)), "")

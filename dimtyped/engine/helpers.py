@@ -1,0 +1,66 @@
+"""What the source of a check calls, beside the failure path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from dimtyped.annotations import evaluate, is_bearable, join, packed_shape
+from dimtyped.engine.call_names import AMBIGUOUS
+from dimtyped.errors import DeclarationError
+from dimtyped.runtime import PREFIX, at_trace_time, is_tracing
+
+
+def unbound(name: str, axis: str) -> Any:
+    """Raises: an expression uses a name that nothing has given a size."""
+    error = DeclarationError(
+        f"the axis `{axis}` uses `{name}`, which no parameter before it binds and no module declares\n"
+        f"  Put a tensor with an axis named `{name}` before it, or declare `{name}` as a DimSize."
+    )
+    error.dim, error.expected, error.actual = name, "names bound before it, or declared", axis
+    error.hint = f"put a tensor with an axis named `{name}` before it, or declare `{name}` as a DimSize"
+    raise error
+
+
+def bound(size: Any, name: str, axis: str) -> Any:
+    """The size of a name that an optional argument may have bound."""
+    return unbound(name, axis) if size is None else size
+
+
+def evaluation_error(where: str, error: Exception) -> DeclarationError:
+    """What an annotation's expression raised, as a wrong declaration."""
+    if isinstance(error, DeclarationError):
+        error.where = error.where or where
+        return error
+    wrong = DeclarationError(f"{where}: an axis cannot be evaluated: {type(error).__name__}: {error}")
+    wrong.where, wrong.actual = where, f"{type(error).__name__}: {error}"
+    wrong.expected = "a size"
+    wrong.hint = "write an expression over names that a parameter before it binds or a module declares"
+    return wrong
+
+
+def bearable_traced(value: Any, hint: Any) -> bool:
+    """Checks a hint of beartype's inside a trace: texts and truth values only, for the rest is no constant there."""
+    return not isinstance(value, (str, bool)) or _is_bearable_constant(value, hint)
+
+
+@at_trace_time
+def _is_bearable_constant(value: Any, hint: Any) -> bool:
+    return is_bearable(value, hint)
+
+
+def is_ragged(value: Any) -> bool:
+    """Returns True for a nested tensor, which has no shape in the strided layout."""
+    return isinstance(value, torch.Tensor) and value.is_nested
+
+
+def is_shapeless(value: Any) -> bool:
+    """Returns True for a nested tensor in the strided layout: nobody can say that it does not fit."""
+    return is_ragged(value) and value.layout == torch.strided
+
+
+HELPERS: dict[str, Any] = {f"{PREFIX}is_tracing": is_tracing, f"{PREFIX}AMBIGUOUS": AMBIGUOUS} | {
+    f"{PREFIX}{helper.__name__}": helper
+    for helper in (DeclarationError, is_ragged, join, evaluate, unbound, bound, bearable_traced, packed_shape)
+}

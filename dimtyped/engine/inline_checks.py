@@ -1,0 +1,190 @@
+"""The fast engine: the checks of a call as straight-line Python in its wrapper.
+
+Each tensor's shape and dtype are read once, and a call that passes runs nothing else.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+from dimtyped.annotations import AnythingHint, Hint, Inexpressible, Parameter, Signature, arrays_in, free_names
+from dimtyped.engine import call_text
+from dimtyped.engine.call_names import CHECKED, EXPORTER, VARIABLE
+from dimtyped.engine.check_plan import CheckPlan
+from dimtyped.engine.codegen import CheckCodegen
+from dimtyped.engine.declared_sizes import DeclaredSizes
+from dimtyped.engine.known_names import Known
+from dimtyped.engine.missing import MISSING, is_marked
+from dimtyped.engine.name_uses import count_uses, reads_text
+from dimtyped.names import scope_key_names
+from dimtyped.runtime import CHECKED_NAME, PREFIX
+
+
+class InlineChecks:
+    """Writes the checks of one function into its wrapper.
+
+    Raises:
+        Inexpressible: a parameter's name is one of ours.
+    """
+
+    def __init__(self, plan: CheckPlan) -> None:
+        signature = plan.signature
+        if any(parameter.name.startswith(PREFIX) for parameter in signature.parameters):
+            raise Inexpressible(f"a parameter's name begins with {PREFIX}")
+        self._plan = plan
+        self._signature = signature
+        self._checked = CHECKED_NAME
+        self._codegen = _codegen_of(plan)
+        self.source = self._codegen.source
+        self._filled = self._codegen.conditions.filled
+        self._filled.update((p.name, self._or_default(p)) for p in signature.parameters if is_marked(p))
+        self.call = f"{PREFIX}function({call_text.arguments(signature, self._filled)})"
+        self.exporter: tuple[str, ...] = ()
+        if signature.attributes:
+            self._codegen.unchecked = call_text.leave(signature.function_kind, self.call)
+        self._declared = DeclaredSizes(plan, self.source, self._codegen.known.variable, self._leave)
+
+    @property
+    def parameters(self) -> str:
+        """The function's own parameters."""
+        return ", ".join(call_text.parameters(self._signature))
+
+    @property
+    def values(self) -> str:
+        """The value of each parameter, as a tuple."""
+        return call_text.values(self._signature)
+
+    @property
+    def checks_result(self) -> bool:
+        """Whether the result is annotated."""
+        return self._signature.checks_result
+
+    def check_arguments(self) -> None:
+        """Writes the check of the arguments."""
+        self._codegen.known.current.sizes.update(self._declared.write())
+        if self._plan.after_error:
+            condition = self._declared.with_parts(self._plan.after_error)
+            with self.source.block(f"if {PREFIX}is_tracing() or not ({condition}):"):
+                self._check_forms()
+        else:
+            self._check_forms()
+        if self._plan.exports_names:
+            self._export_names()
+
+    def check_result(self, result: str) -> None:
+        """Writes the check of the result. Each item of a generator has variables of its own."""
+        if call_text.yields(self._signature.function_kind):
+            self._codegen.known.stage = "item_"
+        if self._plan.exports_names:
+            self._import_names()
+        self._codegen.check(self._signature.result, result, self._failure("return", result))
+
+    def _or_default(self, parameter: Parameter) -> str:
+        missing = self.source.constant(MISSING, "missing")
+        default = self.source.constant(parameter.default, "default")
+        return f"({default} if {parameter.name} is {missing} else {parameter.name})"
+
+    # Arguments --------------------------------------------------------------------------------------------------------
+
+    def _check_forms(self) -> None:
+        if not self._plan.forms:
+            self._check_parameters(self._signature)
+            return
+        known = self._codegen.known
+        declared, head = known.current, "if "
+        for condition, (checked, signature) in self._plan.forms.items():
+            known.current, self._checked = declared.copy(), self.source.constant(checked, "checked")
+            with self.source.block(f"{head}{self._declared.with_parts(condition)}:" if condition else "else:"):
+                if signature is None:
+                    self.source.write("pass")
+                else:
+                    known.uses, _ = count_uses(signature.hints)
+                    self._check_parameters(signature)
+            head = "elif "
+
+    def _check_parameters(self, signature: Signature) -> None:
+        for parameter in signature.parameters:
+            if not isinstance(parameter.hint, AnythingHint):
+                self._check_parameter(parameter)
+
+    def _check_parameter(self, parameter: Parameter) -> None:
+        hint, known = parameter.hint, self._codegen.known
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            with known.loop(f"for {PREFIX}each in {parameter.name}:", hint):
+                self._check_argument(hint, f"{PREFIX}each")
+        elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            with known.loop(f"for {PREFIX}each in {parameter.name}.values():", hint):
+                self._check_argument(hint, f"{PREFIX}each")
+        elif is_marked(parameter):
+            missing = self.source.constant(MISSING, "missing")
+            with known.branch(f"if {parameter.name} is not {missing}:", (hint,)):
+                self._check_argument(hint, parameter.name)
+        else:
+            self._check_argument(hint, parameter.name)
+
+    def _check_argument(self, hint: Hint, value: str) -> None:
+        self._codegen.check(hint, value, self._failure("arguments"))
+
+    def _failure(self, stage: str, result: str = "None") -> tuple[str, ...]:
+        """What to do where a value does not fit: raise, or go on where the call is not wrong after all."""
+        values = f"{self._checked}, {self.values}, {stage!r}, {result}"
+        wrong = f"if {PREFIX}is_violation({values}): raise {PREFIX}explain({values})"
+        kind = self._signature.function_kind
+        if stage == "return":
+            return (wrong, "break" if call_text.yields(kind) else f"return {result}")
+        retry = f"{PREFIX}retry_target({values})({call_text.arguments(self._signature)})"
+        return (wrong, *call_text.leave(kind, retry))
+
+    def _leave(self, function: str) -> None:
+        call = f"{function}({call_text.arguments(self._signature)})"
+        self.source.write(*call_text.leave(self._signature.function_kind, call))
+
+    # Names for `assert_dims`: see `call_names` ------------------------------------------------------------------------
+
+    def _export_names(self) -> None:
+        names, scope_key = self._codegen.known.current, self._plan.scope_key or ""
+        ambiguous = {*scope_key_names(scope_key)} - {*scope_key.split()} - names.sizes.keys()
+        parts = [
+            f"{CHECKED!r}: {CHECKED_NAME}",
+            *(f"{name!r}: {known.source}" for name, known in names.sizes.items()),
+            *(f"'*{name}': {known.source}" for name, known in names.variadic.items()),
+            *(f"{name!r}: {PREFIX}AMBIGUOUS" for name in sorted(ambiguous)),
+        ]
+        self.source.write(f"{VARIABLE} = {{{', '.join(parts)}}}")
+        if self._signature.function_kind.name == "PLAIN":
+            self._call_by_exporter()
+
+    def _call_by_exporter(self) -> None:
+        """Calls the function from a frame with few variables: reading one from outside copies all that there are."""
+        names = [parameter.name for parameter in self._signature.parameters]
+        self.call = f"{EXPORTER}({', '.join((VARIABLE, *(self._filled.get(name, name) for name in names)))})"
+        self.exporter = (
+            "",
+            f"def {EXPORTER}({', '.join((VARIABLE, *names))}):",
+            f"    return {PREFIX}function({call_text.arguments(self._signature)})",
+        )
+
+    def _import_names(self) -> None:
+        """Names that the body bound with `assert_dims` hold for the result too."""
+        names = self._codegen.known.current
+        arrays = arrays_in(self._signature.result)
+        for name in dict.fromkeys(name for array in arrays for name in free_names(array)):
+            known = names.sizes.get(name)
+            if known is None or known.optional:
+                names.sizes[name] = self._shared_name(name)
+        for name in dict.fromkeys(axis.name for a in arrays for axis in a.axes if axis.many and axis.name):
+            names.variadic[name] = self._shared_name(f"*{name}")
+
+    def _shared_name(self, name: str) -> Known:
+        variable = self._codegen.known.variable(name)
+        self.source.write(f"{variable} = {VARIABLE}.get({name!r})")
+        return Known(variable, optional=True)
+
+
+def _codegen_of(plan: CheckPlan) -> CheckCodegen:
+    hints = [hint for signature in plan.signatures for hint in signature.hints]
+    uses, broadcast = count_uses(hints)
+    if plan.exports_names:  # kept as `broadcast_variadic` makes them, for any that `assert_dims` may join to them
+        broadcast |= {axis.name for hint in hints for a in arrays_in(hint) for axis in a.axes if axis.many}
+    names = [parameter.name for parameter in plan.signature.parameters]
+    return CheckCodegen(uses, broadcast, keep_all=plan.exports_names or reads_text(hints), taken=names)

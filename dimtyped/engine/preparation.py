@@ -1,0 +1,240 @@
+"""Compiles the checks of a decorated function, and puts them where its calls find them.
+
+The first call compiles. Outside a trace the wrapper's own code is replaced by the check; inside one, where that would
+make TorchDynamo trace it twice, the check is a function beside it.
+"""
+
+from __future__ import annotations
+
+import threading
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dimtyped.annotations import Inexpressible, warn_of
+from dimtyped.engine.call_names import EXPORTER, register
+from dimtyped.engine.check_plan import CheckPlan
+from dimtyped.engine.checked_function import CheckedFunction
+from dimtyped.engine.compiler import Compiled, compile_check, compile_reference
+from dimtyped.engine.helpers import HELPERS
+from dimtyped.engine.recheck import (
+    ambiguous,
+    explain,
+    is_ambiguous,
+    is_violation,
+    retry_target,
+    translate_error,
+    unevaluable,
+)
+from dimtyped.engine.reference_engine import ReferenceEngine
+from dimtyped.engine.reloading import has_name, install
+from dimtyped.engine.scope_keys import missing_scope, scope_key_of
+from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.names import scope_key_names, scope_of
+from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, strip_internal_frames, untraced
+
+_one_at_a_time = threading.RLock()  # two threads whose first calls meet compile one after the other
+
+
+def prepare(checked: CheckedFunction, module: torch.nn.Module | None) -> None:
+    """Compiles the check for the names that `module` declares where this is its method, before a call or a trace needs it.
+
+    Raises:
+        DeclarationError: an annotation cannot be resolved.
+    """
+    if checked.call is None:
+        prepare_scope_key(
+            checked, scope_of(module).scope_key if module is not None else None, type(module), replace=True
+        )
+    if module is not None and checked.scope_keys and checked.declaration.is_method_of(type(module)):
+        prepare_specialization(checked, scope_of(module).scope_key)
+
+
+def prepare_scope_key(checked: CheckedFunction, scope_key: str | None, cls: type, *, replace: bool) -> None:
+    """Compiles the check for the names that a module of class `cls` declares; None for a function that is no method.
+
+    `replace` makes it the wrapper's own code.
+    """
+    with _one_at_a_time:
+        if checked.call is None:
+            key = scope_key if checked.declaration.is_method_of(cls) else None
+            _prepare_first(checked, key, replace=replace)
+
+
+def prepare_specialization(checked: CheckedFunction, scope_key: str) -> str:
+    """The attribute of `specializations` that checks modules with other names than the first one had."""
+    with _one_at_a_time:
+        if scope_key not in checked.scope_keys:
+            code = _compile(checked, scope_key)
+            call = _function_of(checked, code) if code is not None else _by_reference(checked)
+            _keep_specialization(checked, scope_key, call)
+    return checked.scope_keys[scope_key]
+
+
+def prepare_traced(checked: CheckedFunction, scope_key: str | None, cls: type) -> None:
+    """With the reference engine, which no trace can follow: compiles the check to trace in its place.
+
+    Where there is none, the checks stay what they are, behind a graph break.
+    """
+    if checked.traced is not None or checked.is_untraced:
+        return
+    scope_key = scope_key if checked.declaration.is_method_of(cls) else None
+    code = _compile(checked, scope_key)
+    if code is not None:
+        checked.traced = _function_of(checked, code)
+        if scope_key is not None:
+            _keep_specialization(checked, scope_key, checked.traced)
+        return
+    checked.is_untraced = True
+    reason = f"{checked.signature.where}: jaxtyping and beartype check its annotations, which no trace can follow"
+    engine: Any = checked.engine
+    engine.check_arguments = untraced(engine.check_arguments, reason)
+    engine.check_result = untraced(engine.check_result, reason)
+
+
+def _prepare_first(checked: CheckedFunction, scope_key: str | None, *, replace: bool) -> None:
+    code = None if checked.declaration.by_reference else _compile(checked, scope_key)
+    if code is None:
+        checked.call = _by_reference(checked)
+    elif replace and isinstance(checked.wrapper, types.FunctionType):
+        if not has_name(checked.wrapper, f"{PREFIX}function"):  # cloudpickle leaves out what the stub does not name
+            checked.wrapper.__globals__.update(wrapper_globals(checked))
+        install_code(checked.wrapper, code)
+        checked.call = checked.wrapper
+    else:
+        checked.call = _function_of(checked, code)
+    if scope_key is not None and code is not None:
+        _keep_specialization(checked, scope_key, checked.call)
+    declaration = checked.declaration
+    if declaration.rules.is_users and not declaration.code_objects:  # `assert_dims` may use the names that we miss
+        warn_of(checked.signature, {*declaration.fixed, *scope_key_names(scope_key or "")})
+
+
+def _keep_specialization(checked: CheckedFunction, scope_key: str, call: Callable[..., Any]) -> None:
+    name = f"specialization_{len(checked.scope_keys)}"
+    setattr(checked.specializations, name, call)
+    checked.scope_keys[scope_key] = name
+
+
+def _compile(checked: CheckedFunction, scope_key: str | None) -> Compiled | None:
+    """The compiled check, or None where only the reference engine can decide."""
+    _compile_conditions(checked)
+    declaration, signature = checked.declaration, checked.signature
+    if not signature.expressible:
+        return None
+    plan = CheckPlan(
+        signature,
+        scope_key,
+        exports_names=bool(declaration.code_objects),
+        translated=(Exception,) if checked.forms.after_error else declaration.rules.translated,
+        may_be_method=declaration.may_be_method,
+        after_error=checked.forms.after_error,
+        forms={text: (check, check and check.signature) for text, check in checked.forms.usual},
+    )
+    try:
+        compiled = compile_check(plan)
+    except Inexpressible:
+        return None
+    register(compiled.code, declaration.code_objects)
+    return compiled
+
+
+def _compile_conditions(checked: CheckedFunction) -> None:
+    for each in (checked, *checked.forms.checks):
+        each.forms.compile_conditions()
+
+
+def _function_of(checked: CheckedFunction, code: Compiled) -> Callable[..., Any]:
+    function = checked.declaration.function
+    made = types.FunctionType(code.code, wrapper_globals(checked), code.code.co_name, code.defaults)
+    install_code(made, code)
+    made.__module__ = function.__module__
+    made.__qualname__ = getattr(function, "__qualname__", code.code.co_name)
+    return made
+
+
+def _by_reference(checked: CheckedFunction) -> Callable[..., Any]:
+    _compile_conditions(checked)
+    checked.engine = checked.engine or ReferenceEngine(checked)
+    declaration = checked.declaration
+    exports = bool(declaration.code_objects)
+    code = compile_reference(checked.signature, declaration.rules.translated, exports_names=exports)
+    register(code.code, declaration.code_objects)
+    return _function_of(checked, code)
+
+
+def install_code(function: types.FunctionType, compiled: Compiled) -> None:
+    """Gives a function the compiled check's code."""
+    names = dict(compiled.constants)
+    if compiled.exporter is not None:
+        names[EXPORTER] = types.FunctionType(compiled.exporter, function.__globals__, EXPORTER)
+    install(function, compiled.code, names, (compiled.defaults, compiled.keyword_defaults))
+
+
+# What a wrapper's code finds under global names -----------------------------------------------------------------------
+
+
+def wrapper_globals(checked: CheckedFunction) -> dict[str, Any]:
+    """The globals of a wrapper: what its code finds under names that begin with `PREFIX`."""
+    declaration = checked.declaration
+    return {
+        **declaration.rules.extra_globals(declaration.function),
+        "__builtins__": __builtins__,
+        CHECKED_NAME: checked,
+        f"{PREFIX}function": declaration.function,
+        **_preparing(checked),
+        **_HELPERS,
+    }
+
+
+def _preparing(checked: CheckedFunction) -> dict[str, Callable[..., Any]]:
+    """What prepares checks of this function, inside a trace too: there all arguments must be constants."""
+
+    @at_trace_time
+    def prepare(scope_key: str | None, cls: type, replace: bool) -> None:
+        prepare_scope_key(checked, scope_key, cls, replace=replace)
+
+    @at_trace_time
+    def specialize(scope_key: str) -> str:
+        return prepare_specialization(checked, scope_key)
+
+    @at_trace_time
+    def specialize_for(scope_key: str | None, cls: type) -> str | None:
+        if scope_key is None or not checked.declaration.is_method_of(cls):
+            return None
+        return prepare_specialization(checked, scope_key)
+
+    @at_trace_time
+    def prepare_trace(scope_key: str | None, cls: type) -> None:
+        prepare_traced(checked, scope_key, cls)
+
+    return {
+        f"{PREFIX}prepare": prepare,
+        f"{PREFIX}prepare_specialization": specialize,
+        f"{PREFIX}specialization_for": specialize_for,
+        f"{PREFIX}prepare_traced": prepare_trace,
+    }
+
+
+_HELPERS: dict[str, Any] = {
+    **HELPERS,
+    f"{PREFIX}Module": torch.nn.Module,
+    f"{PREFIX}ours": (DimensionError, DeclarationError),
+    **{
+        f"{PREFIX}{helper.__name__}": helper
+        for helper in (
+            scope_key_of,
+            missing_scope,
+            is_violation,
+            explain,
+            retry_target,
+            is_ambiguous,
+            ambiguous,
+            translate_error,
+            unevaluable,
+            strip_internal_frames,
+        )
+    },
+}

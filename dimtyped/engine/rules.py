@@ -1,0 +1,84 @@
+"""What differs between a user's function and a typed layer: where names get their sizes, and what errors say.
+
+`Rules` are those of a user's function; `dimtyped.nn` gives those of its layers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+from dimtyped.annotations import Signature
+from dimtyped.diagnosis import Binding, Mismatch, declared_names
+from dimtyped.engine.forms import CallForms
+from dimtyped.errors import DimensionError
+from dimtyped.names import ATTRIBUTE, Scope
+
+
+class Rules:
+    """How a function's checks treat names, forms and errors.
+
+    Attributes:
+        annotations: The annotations, in place of the function's. None: the function's own.
+        attributes: Names, and the attributes of the first argument that hold their sizes.
+        forms: The forms of a call.
+        translated: The kinds of exception of the function that `translate` may replace.
+        reads_scope: Whether names that the module of a method declares have its sizes.
+        is_users: Whether the function is a user's: names used once warn, and errors list its calls around them.
+        takes_ragged: Whether the function takes nested tensors, which no annotation describes.
+    """
+
+    annotations: Mapping[str, Any] | None = None
+    attributes: Mapping[str, str] = {}  # no ClassVar: a layer's rules have their own
+    forms: CallForms = CallForms()
+    translated: tuple[type[Exception], ...] = ()
+    reads_scope: bool = True
+    is_users: bool = True
+    takes_ragged: bool = False
+
+    def of_form(self, inputs: Mapping[str, Any], forms: CallForms) -> Rules:
+        """The rules of one form of the call, with its annotations."""
+        made = copy.copy(self)
+        made.annotations, made.forms = inputs, forms
+        return made
+
+    def where(self, signature: Signature, owner: Any) -> str:  # noqa: ARG002  # a layer has a path
+        """The name of the function in errors."""
+        return signature.where
+
+    def labels(self, owner: Any) -> Mapping[str, str]:  # noqa: ARG002  # a layer has labels
+        """What the user calls the names in the annotations, where that differs."""
+        return {}
+
+    def declared(self, signature: Signature, owner: Any) -> dict[str, Binding]:
+        """The names that have a size before the call."""
+        scope: Scope | None = owner.__dict__.get(ATTRIBUTE) if isinstance(owner, torch.nn.Module) else None
+        return declared_names(signature, owner, "", scope)
+
+    def error_kind(self, mismatch: Mismatch) -> type[DimensionError]:  # noqa: ARG002  # a layer has kinds
+        """The exception to raise for a mismatch."""
+        return DimensionError
+
+    def translate(self, raised: Raised) -> Exception:
+        """The exception to raise for one of the function's that is `translated`."""
+        return raised.error
+
+    def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:  # noqa: ARG002  # as above
+        """What the wrapper's globals hold beside what its code names."""
+        return {}
+
+
+class Raised(NamedTuple):
+    """An exception that a checked function raised.
+
+    `form` is the signature that holds in the form of this call.
+    """
+
+    rules: Rules
+    signature: Signature
+    form: Signature
+    values: tuple[Any, ...]
+    error: Exception

@@ -1,0 +1,69 @@
+"""Python source, written line by line, and the objects that it names."""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from dimtyped.runtime import PREFIX
+
+
+class SourceWriter:
+    """Writes the body of one function.
+
+    Args:
+        taken: The parameters' names: where one is Python's own, `len`, the source finds Python's under another.
+    """
+
+    def __init__(self, taken: Collection[str] = ()) -> None:
+        self.lines: list[str] = []
+        self.constants: dict[str, Any] = {}
+        self._taken = taken
+        self._depth = 1
+        self._counter = itertools.count()
+        self.isinstance, self.len, self.tuple = (self.python(name) for name in ("isinstance", "len", "tuple"))
+
+    def write(self, *lines: str) -> None:
+        """Adds lines at the current depth."""
+        self.lines.extend(f"{'    ' * self._depth}{line}" for line in lines)
+
+    @contextmanager
+    def block(self, head: str) -> Generator[None]:
+        """Writes `head` and what follows one level deeper."""
+        self.write(head)
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    def constant(self, value: Any, kind: str) -> str:
+        """The name under which the source finds this object."""
+        for name, known in self.constants.items():
+            if known is value:
+                return name
+        name = f"{PREFIX}{kind}{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def python(self, name: str) -> str:
+        """The name under which the source finds one of Python's own functions or classes."""
+        return self.constant(getattr(builtins, name), "python") if name in self._taken else name
+
+    def fresh(self, kind: str) -> str:
+        """A variable that nothing else uses."""
+        return f"{PREFIX}{kind}{next(self._counter)}"
+
+    @contextmanager
+    def apart(self) -> Generator[list[str]]:
+        """Gives a list that takes the lines written meanwhile, without the depth of the body."""
+        before, self.lines = self.lines, []
+        apart: list[str] = []
+        try:
+            yield apart
+        finally:
+            apart += [line.removeprefix("    ") for line in self.lines]
+            self.lines = before

@@ -1,0 +1,75 @@
+"""How the checks of a layer differ from those of a user's function."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dimtyped.annotations import Signature
+from dimtyped.diagnosis import Binding, Mismatch, declared_names
+from dimtyped.engine import CallForms, Raised, Rules
+from dimtyped.errors import DimensionError
+from dimtyped.runtime import layer_path
+
+
+@dataclass
+class LayerRules(Rules):
+    """The rules of one layer's `forward`.
+
+    Args:
+        attributes: Names, and the attributes of the layer that hold their sizes.
+        annotations: The annotations, in place of torch's.
+        forms: The forms of a call.
+        translated: The kinds of torch's exceptions that may mean a wrong argument.
+        translate_error: What makes our error of one of these; gives it back where it means something else.
+        error: The exception to raise; a kind of DimensionError.
+        rank_error: The one for too few or too many axes. Default: the same.
+    """
+
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    annotations: Mapping[str, Any] | None = None
+    forms: CallForms = field(default_factory=CallForms)
+    translated: tuple[type[Exception], ...] = ()
+    translate_error: Callable[[Raised], Exception] = lambda raised: raised.error
+    error: type[DimensionError] = DimensionError
+    rank_error: type[DimensionError] | None = None
+
+    reads_scope = False
+    is_users = False
+    takes_ragged = True
+
+    def where(self, signature: Signature, owner: Any) -> str:
+        """The path of the layer in the running model."""
+        return signature.where if owner is None else layer_path(owner)
+
+    def labels(self, owner: Any) -> Mapping[str, str]:
+        """What the user calls the names of the layer."""
+        return {} if owner is None else owner._dim_labels
+
+    def declared(self, signature: Signature, owner: Any) -> dict[str, Binding]:
+        """The sizes of the layer."""
+        return declared_names(signature, owner, self.where(signature, owner), None)
+
+    def error_kind(self, mismatch: Mismatch) -> type[DimensionError]:
+        """The exception to raise, which `except` clauses for torch's error catch too."""
+        return (self.rank_error if mismatch.kind == "rank" else None) or self.error
+
+    def translate(self, raised: Raised) -> Exception:
+        """The exception to raise for one of torch's."""
+        return self.translate_error(raised)
+
+    def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:
+        """What the module of torch's `forward` knows.
+
+        TorchScript compiles the source of that `forward`, found through `__wrapped__`, with the wrapper's globals.
+        """
+        return _globals_of(inspect.unwrap(function).__module__)
+
+
+@functools.cache
+def _globals_of(module: str) -> Mapping[str, Any]:
+    return {key: value for key, value in vars(sys.modules[module]).items() if not key.startswith("__")}
