@@ -16,12 +16,14 @@ if TYPE_CHECKING:
         TyingError as TyingError,
         VocabularyError as VocabularyError,
     )
+    from dimtyped.flow import CheckError as CheckError, check as check, watch as watch
     from dimtyped.names import Dim as Dim, DimSize as DimSize, dims as dims
     from dimtyped.nn.layers.tied import tie as tie
     from dimtyped.nn.retype import retype as retype, untype as untype
     from dimtyped.nn.status import status as status
 
 __all__ = [
+    "CheckError",
     "DeclarationError",
     "Dim",
     "DimSize",
@@ -32,6 +34,7 @@ __all__ = [
     "TyingError",
     "VocabularyError",
     "assert_dims",
+    "check",
     "configure",
     "dims",
     "nn",
@@ -40,12 +43,14 @@ __all__ = [
     "tie",
     "typed",
     "untype",
+    "watch",
 ]
 
 _NAMES = {
     "dimtyped.annotations": "Packed",
     "dimtyped.engine": "assert_dims typed",
     "dimtyped.errors": "DeclarationError DimensionError DimensionWarning StateError TyingError VocabularyError",
+    "dimtyped.flow": "CheckError check watch",
     "dimtyped.names": "Dim DimSize dims",
     "dimtyped.nn": "nn",
     "dimtyped.nn.layers.tied": "tie",

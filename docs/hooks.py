@@ -19,6 +19,7 @@ from benchmarks import readme  # noqa: E402
 from dimtyped import nn, testing  # noqa: E402
 from dimtyped.cli import layer_table  # noqa: E402
 from dimtyped.cli.examples import FAMILIES, PRELUDE  # noqa: E402
+from dimtyped.cli.examples.findings import FINDINGS, FINDINGS_PRELUDE  # noqa: E402
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
@@ -83,6 +84,27 @@ def errors(_: str) -> str:
     return "\n".join(parts)
 
 
+def findings(_: str) -> str:
+    """Every example of what `check` finds: the program, the report, and what stands in the right one."""
+    parts = ["Each program follows these lines:\n", block("py", FINDINGS_PRELUDE)]
+    for family, examples in FINDINGS.items():
+        parts.append(f"## {family}\n")
+        for example in examples:
+            wrong, right = (textwrap.dedent(text) for text in example.fix)
+            parts += [
+                f"### {example.title} {{#{example.name}}}\n",
+                block("py", example.code),
+                block("text", str(example.report())),
+                "Right:\n",
+                block("diff", "\n".join([*_marked("-", wrong), *_marked("+", right)])),
+            ]
+    return "\n".join(parts)
+
+
+def _marked(mark: str, text: str) -> list[str]:
+    return [f"{mark} {line.strip()}" for line in text.splitlines()]
+
+
 def block(language: str, text: str) -> str:
     """A block of code."""
     return f"```{language}\n{text.rstrip()}\n```\n"
@@ -103,4 +125,4 @@ def api(module: str) -> str:
     return "\n\n".join(f"::: {module}.{name}" for name in names[module])
 
 
-GENERATED = {"layers": layers, "errors": errors, "costs": costs, "api": api}
+GENERATED = {"layers": layers, "errors": errors, "findings": findings, "costs": costs, "api": api}

@@ -34,12 +34,21 @@ class Binding:
         where: The function, as errors name it.
         scope: What tells its names from those of other functions.
         declared: The names that have a dimension before the call.
+        shared: The dimensions of independent names, by name and size: `batch` is one dimension in all calls of a run.
     """
 
-    def __init__(self, flow: Flow, where: str, scope: object, declared: Mapping[str, Dimension]):
+    def __init__(
+        self,
+        flow: Flow,
+        where: str,
+        scope: object,
+        declared: Mapping[str, Dimension],
+        shared: dict[tuple[str, int], Dimension],
+    ):
         self._flow = flow
         self._where = where
         self._scope = scope
+        self._shared = shared
         self._names: dict[str, Axis] = {name: axis_of(dimension) for name, dimension in declared.items()}
         self._runs: dict[str, Axes] = {}
         self._found_before = _count(flow)
@@ -88,9 +97,18 @@ class Binding:
 
     def _bind(self, name: str, axis: Axis, what: str) -> Axis:
         if not axis.has_name:
-            axis = axis_of(Dimension(axis.size, name, f"bound by `{what}` of {self._where}", [self._scope]), axis.one)
+            axis = axis_of(self._dimension(name, axis.size, what), axis.one)
         self._names[name] = axis
         return axis
+
+    def _dimension(self, name: str, size: int, what: str) -> Dimension:
+        """A new dimension, or that of the other calls for an independent name."""
+        made = Dimension(size, name, f"bound by `{what}` of {self._where}", [self._scope])
+        if name in self._flow.independent:
+            known = self._shared.setdefault((name, size), made)
+            known.join(made)
+            return known
+        return made
 
     def _report(
         self,

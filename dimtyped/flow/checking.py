@@ -17,6 +17,7 @@ from dimtyped.flow.report import Report
 from dimtyped.flow.runs import Options, Run, Runner
 from dimtyped.flow.sizes import LADDERS, OTHERS, Unmet, choose, names_of
 from dimtyped.flow.targets import Factory, Target, is_annotated, makes_module, target_of
+from dimtyped.flow.values import findings_of_values
 
 _DIVIDING = (
     "view",
@@ -68,8 +69,7 @@ def check(
         Exception: What the target raises for reasons of its own.
 
     Example:
-        >>> from dimtyped import typed
-        >>> from dimtyped.flow import check
+        >>> from dimtyped import check, typed
         >>> from jaxtyping import Float
         >>> from torch import Tensor
         >>> @typed
@@ -78,17 +78,15 @@ def check(
         >>> [found.kind for found in check(norm).findings]
         ['mixing']
     """
-    if fuzz:
-        raise DeclarationError("fuzz=True needs dimtyped.testing")
     options = Options(tuple(independent), tuple(skip))
-    call = _Given(args, kwargs, _checked_sizes(sizes), fake_mode(), options)
+    call = _Given(args, kwargs, _checked_sizes(sizes), fake_mode(), options, fuzz)
     if makes_module(target, arguments):
         return call.check_factory(target, arguments or {})
     if arguments is not None:
         raise DeclarationError(
             "arguments= are for a class or a factory; a module has been made already\n  Give its inputs as they are."
         )
-    return call.check_target(target_of(target), call.sizes).report()
+    return call.report_of(call.check_target(target_of(target), call.sizes))
 
 
 @dataclass(frozen=True)
@@ -100,6 +98,18 @@ class _Given:
     sizes: Mapping[str, int]
     mode: FakeTensorMode
     options: Options
+    fuzz: bool
+
+    def report_of(self, checked: "_Check") -> Report:
+        """The report of the runs, and of `fuzz` where it was asked for."""
+        report, target = checked.report(), checked.target
+        if self.fuzz and checked.has_run:
+            thing = target.call if target.remake is None else target.remake()
+            options = self.options
+            more = findings_of_values(thing, checked.sizes, options.independent, options.skip)
+            known = {found.kind for found in report.findings}
+            report.findings += [found for found in more if found.kind not in known]
+        return report
 
     def check_target(self, target: Target, sizes: Mapping[str, int]) -> "_Check":
         args = (target.owner, *self.args) if target.owner is not None else self.args
@@ -116,7 +126,7 @@ class _Given:
         for target, made_with in factory.targets(self.mode):
             left = {name: size for name, size in self.sizes.items() if name not in made_with}
             checked = self.check_target(target, left)
-            report = checked.report()
+            report = self.report_of(checked)
             report.notes.insert(0, f"made with {_text(made_with)}")
             if checked.has_run:
                 break
@@ -133,6 +143,7 @@ class _Check:
 
     def __init__(self, runner: Runner, sizes: Mapping[str, int]):
         self.runner = runner
+        self.sizes = sizes
         self.target = runner.target
         self.maker = runner.target.maker
         self.arrays = self.maker.arrays(runner.given, optional=False)

@@ -33,8 +33,7 @@ class Report:
         sizes: The sizes that the inputs of the first run had.
 
     Example:
-        >>> from dimtyped import typed
-        >>> from dimtyped.flow import check
+        >>> from dimtyped import check, typed
         >>> from jaxtyping import Float
         >>> from torch import Tensor
         >>> @typed
@@ -93,7 +92,7 @@ class Report:
 def finding_text(finding: Finding) -> str:
     """A finding as a user reads it: the place, what is wrong, the line, the operands, where names come from, the fix."""
     first, *rest = finding.message.splitlines() or [""]
-    place = f"{_short(finding.file)}:{finding.line}: " if finding.file else ""
+    place = f"{_place_text(finding)}: " if finding.file else ""
     lines = [f"{place}{finding.kind}: {first}", *(f"  {line}" if line else line for line in rest)]
     lines += [f"    {line}" for line in _source_lines(finding)]
     lines += [f"    {operand}" for operand in finding.operands if finding.operator]
@@ -119,9 +118,12 @@ def _source_lines(finding: Finding) -> Iterable[str]:
     return [stripped, " " * start + "^" * width] if finding.end_column else [stripped]
 
 
-def _short(file: str) -> str:
-    path = Path(file)
+def _place_text(finding: Finding) -> str:
+    """The file, as short as it can be, and the line; of code that is in no file the line alone."""
+    if finding.file.startswith("<"):
+        return f"line {finding.line}"
+    path = Path(finding.file)
     try:
-        return str(path.relative_to(Path.cwd()))
+        return f"{path.relative_to(Path.cwd())}:{finding.line}"
     except ValueError:
-        return file
+        return f"{path}:{finding.line}"

@@ -17,6 +17,7 @@ from torch import Tensor
 from dimtyped.annotations import Signature, is_array_annotation, mentions_tensors, read_array, read_signature
 from dimtyped.engine import CheckedFunction, assert_dims, entry_of
 from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.flow.axes import Dimension
 from dimtyped.flow.bindings import Binding
 from dimtyped.flow.calls import Call
 from dimtyped.flow.findings import Finding, finding
@@ -41,6 +42,7 @@ class TracedFlow(Flow):
         self.scopes = Scopes(self)
         self._signatures: dict[CodeType, Signature | None] = {}
         self._open: list[tuple[FrameType, Signature, Binding]] = []
+        self._shared: dict[tuple[str, int], Dimension] = {}
         self._previous: Any = None
         self._returned: tuple[str, CodeType, int] | None = None
 
@@ -122,7 +124,7 @@ class TracedFlow(Flow):
         owner = given.get(first) if first == "self" else None
         declared = self.scopes.declared(owner) if isinstance(owner, torch.nn.Module) else {}
         scope = id(owner) if isinstance(owner, torch.nn.Module) else signature.where
-        binding = Binding(self, signature.where, scope, declared)
+        binding = Binding(self, signature.where, scope, declared, self._shared)
         for parameter in signature.parameters:
             binding.match(parameter.hint, given.get(parameter.name), parameter.name, frame.f_back)
         self._open.append((frame, signature, binding))

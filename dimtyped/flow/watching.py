@@ -27,8 +27,7 @@ def watch(*, independent: Sequence[str] = ("batch",), skip: Sequence[str] = ()) 
 
     Example:
         >>> import torch
-        >>> from dimtyped import typed
-        >>> from dimtyped.flow import watch
+        >>> from dimtyped import typed, watch
         >>> from jaxtyping import Float
         >>> from torch import Tensor
         >>> @typed

@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from dimtyped import DeclarationError, DimSize, nn, typed
+from dimtyped import CheckError, DeclarationError, DimSize, check, nn, typed
 from dimtyped.cli.demo.model import Seq2Seq
-from dimtyped.flow import CheckError, check
 
 
 class Attention(nn.Module):
@@ -347,6 +346,21 @@ def test_python_that_reads_values():
         "ran on real tensors, on a copy, since fake ones raised DataDependentOutputException: "
         "aten._local_scalar_dense.default"
     ]
+
+
+def test_what_only_values_show_is_for_fuzz():
+    @typed
+    def beams(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch 2 dim"]:
+        return x.repeat(2, 1).view(x.shape[0], 2, x.shape[1])
+
+    @typed
+    def right(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch 2 dim"]:
+        return x.repeat_interleave(2, 0).view(x.shape[0], 2, x.shape[1])
+
+    assert check(right, fuzz=True).ok
+    [found] = check(beams, fuzz=True).findings
+    assert found.kind in ("mixing", "scramble")
+    assert "batch" in found.message
 
 
 # Fixes -----------------------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dimtyped import typed
-from dimtyped.flow import Report, check
+from dimtyped import check, typed
+from dimtyped.flow import Report
 
 
 @typed

@@ -8,8 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its name everywhere
 
-from dimtyped import DimensionError, DimSize, nn, typed
-from dimtyped.flow import watch
+from dimtyped import DimensionError, DimSize, nn, typed, watch
 
 
 class Critic(nn.Module):
@@ -53,6 +52,21 @@ def test_a_loss_outside_of_any_module():
     [found] = report.findings
     assert (found.kind, found.names, found.source, found.times) == ("outer", ("batch",), "values - returns", 3)
     assert found.where == "train"
+
+
+def test_batch_is_one_dimension_in_all_calls():
+    @typed
+    def returns(rewards: Float[Tensor, "batch time"]) -> Float[Tensor, "batch"]:
+        return rewards.sum(1)
+
+    critic = Critic(3, 8)
+    with watch() as report:
+        (critic(torch.ones(16, 3)) - returns(torch.ones(16, 9))).square().mean()
+    [found] = report.findings
+    assert (found.kind, found.names) == ("outer", ("batch",))
+    with watch() as report:
+        (critic(torch.ones(16, 3)).squeeze(1) - returns(torch.ones(16, 9))).square().mean()
+    assert report.ok
 
 
 def test_torchs_refusal_goes_on_and_is_explained():

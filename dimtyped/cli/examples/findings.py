@@ -16,8 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from dimtyped import DimSize, nn, typed
-from dimtyped.flow import check, watch
+from dimtyped import DimSize, check, nn, typed, watch
 """
 """What the code of every example begins with."""
 
