@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from dimtyped.flow import Axis, Dimension, Flow, anonymous, axis_of
 
-SAMPLES = 12
+SAMPLES = 8
 
 
 @dataclass
