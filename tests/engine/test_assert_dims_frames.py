@@ -19,6 +19,7 @@ from torch._dynamo.testing import CompileCounter
 
 import dimtyped
 from dimtyped import DimensionError, assert_dims, configure, typed
+from dimtyped.runtime import config as _config
 from tests.engine.test_assert_dims import FITTING, MISFITS
 from tests.helpers.calls import ones, refuses
 

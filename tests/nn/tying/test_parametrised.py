@@ -142,3 +142,11 @@ def test_a_plain_tensor_in_a_tied_place_is_said_to_part_them() -> None:
     with pytest.warns(UserWarning, match="Embedding.weight is a plain tensor now, .* no longer tied to Linear.weight"):
         model.embedding.weight = torch.zeros(VOCAB, EMBED)
     model.embedding.weight = torch.ones(VOCAB, EMBED)  # said once
+
+
+def test_compile_of_a_following_decoder() -> None:
+    embedding = nn.Embedding(VOCAB, EMBED)
+    model = nn.Sequential(embedding, nn.TiedDecoder(embedding))
+    parametrize.register_parametrization(embedding, "weight", Doubled())
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(tokens()), model(tokens()))

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import cloudpickle
 import pytest
 import torch
-from torch.nn.utils import parametrize
 
 from dimtyped import TyingError, nn
 from tests.helpers.tied_models import (
@@ -129,14 +128,6 @@ def test_layers_that_are_not_tied_stay_so() -> None:
         model.to("meta").to_empty(device="cpu")
         model.load_state_dict(model.state_dict(), assign=True)
         assert len({id(layer.weight) for layer in model}) == len(model)
-
-
-def test_compile_of_a_following_decoder() -> None:
-    embedding = nn.Embedding(VOCAB, EMBED)
-    model = nn.Sequential(embedding, nn.TiedDecoder(embedding))
-    parametrize.register_parametrization(embedding, "weight", Doubled())
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(tokens()), model(tokens()))
 
 
 def test_a_gradient_has_both_parts() -> None:
