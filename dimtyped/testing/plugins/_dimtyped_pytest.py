@@ -95,7 +95,7 @@ class FuzzItem(pytest.Item):
     def runtest(self) -> None:
         """Makes what is to be fuzzed, and fuzzes it."""
         made = _factory(self.spec)()
-        importlib.import_module("dimtyped.testing").fuzz(made)
+        self.add_report_section("call", "dimtyped", str(importlib.import_module("dimtyped.testing").fuzz(made)))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The failure's own text; any other error whole."""
@@ -106,12 +106,12 @@ class FuzzItem(pytest.Item):
         )
 
     def reportinfo(self) -> tuple[str, int | None, str]:
-        """What pytest calls the test."""
+        """The name of the test for pytest."""
         return self.spec.partition(":")[0], None, self.name
 
 
 class _WrongSpecError(Exception):
-    """What `--dimtyped-fuzz` names is not there."""
+    """The object that `--dimtyped-fuzz` names is not there."""
 
 
 def _factory(spec: str) -> Callable[[], Any]:
@@ -137,7 +137,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _Summary:
-    """What dimtyped warns of during a run, at its end."""
+    """Lists the warnings of dimtyped at the end of a run."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -1,1 +1,1 @@
-"""What a model must satisfy in every size: `fuzz` and `independent`."""
+"""Properties that a model has in every size: `fuzz` and `independent`."""

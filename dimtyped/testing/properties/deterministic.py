@@ -23,7 +23,7 @@ QUIET: dict[str, Any] = {
     "suppress_health_check": list(HealthCheck),
     "phases": (Phase.explicit, Phase.generate, Phase.shrink),
 }
-"""How a search runs that we make ourselves, not a user by `@given`: the same each time, and with our own text alone."""
+"""Settings of our own searches: the same calls each time, and our own text alone."""
 LOOKING: dict[str, Any] = {**QUIET, "phases": (Phase.generate,)}
 """The same for calls that are only looked at: no failure is shrunk."""
 
@@ -71,7 +71,7 @@ def one_thread() -> Generator[None]:
 
 
 def run(call: Call, *, double: bool, seed: int = 0) -> Any:
-    """What a call gives. Its arguments are copies: an edit in place does not reach the next run."""
+    """The result of a call. Its arguments are copies: an edit in place does not reach the next run."""
     args, kwargs = fresh(call)
     with deterministic(double=double, seed=seed):
         return call.target.call(*args, **kwargs)
@@ -88,7 +88,7 @@ def result_leaves(call: Call, result: Any) -> list[Leaf]:
 
 
 def differs(left: Tensor, right: Tensor) -> Tensor:
-    """Where two tensors of one shape are not the same number."""
+    """A mask of the places where two tensors of one shape differ."""
     if not (left.is_floating_point() or left.is_complex()):
         return left != right
     relative, absolute = _TOLERANCES.get(left.dtype, _ROUGH)

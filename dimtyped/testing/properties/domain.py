@@ -76,7 +76,7 @@ def _none_fits(subject: Subject) -> DeclarationError:
 
 
 def _refusal(call: Call) -> Exception | None:
-    """How a call of a layer, or one that a model is not meant for, is refused."""
+    """The error of a call that a layer does not take, or that a model is not meant for."""
     refused = refusal_of(call)
     if refused is not None:
         return refused

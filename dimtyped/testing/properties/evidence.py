@@ -1,4 +1,4 @@
-"""What only many calls together show: a parameter that no call trains, a last step that no call reads."""
+"""Findings that only many calls together show: a parameter that no call trains, a last step that no call reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FEW = 5  # calls that are too few to say that something never happens
 
 @dataclass
 class Evidence:
-    """What was seen in the right calls of one search."""
+    """Counts over the right calls of one search."""
 
     trained: set[str] = field(default_factory=set[str])
     dimensions: dict[str, int] = field(default_factory=dict[str, int])
@@ -74,7 +74,7 @@ class Evidence:
             self.mixed = str(error).partition("\n")[0]
 
     def failure(self, name: str, padding: str | None) -> FuzzError | None:
-        """What the calls together show; None if nothing."""
+        """The failure that the calls together show; None if there is none."""
         found = FuzzError(f"{name} fails: {text}") if (text := self._text(padding)) else None
         if found is not None:
             found.__notes__ = [""]

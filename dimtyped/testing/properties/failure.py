@@ -1,4 +1,4 @@
-"""What a failure of `fuzz` says: the smallest inputs by name and size, and the line that repeats it."""
+"""The text of a failure of `fuzz`: the smallest inputs by name and size, and the line that repeats it."""
 
 from __future__ import annotations
 
@@ -37,8 +37,11 @@ class FuzzError(AssertionError):
     `sizes` are those of the smallest inputs found, `error` is what the module, or the check of its result, has raised.
     """
 
+    __module__ = "dimtyped.testing"
+
     sizes: Mapping[str, int] = {}  # replaced on the instance, never changed
     error: Exception | None = None
+    call: Call | None = None
 
 
 def tell(call: Call, action: Callable[[], None], broken: Broken | None = None) -> None:
@@ -72,7 +75,7 @@ def failure_of(call: Call, error: Exception, broken: Broken | None = None) -> Fu
         + "\n".join(_inputs(call, broken))
         + _rest(reason)
     )
-    failure.sizes, failure.error = sizes, error
+    failure.sizes, failure.error, failure.call = sizes, error, call
     return failure
 
 
@@ -173,7 +176,7 @@ def chosen(checks: Mapping[str, Any], repeat: str) -> dict[str, Any]:
 
 
 DISTINCT = "-distinct"
-"""What the kind of a check ends with where no two names have one size."""
+"""The end of a check's kind where no two names have one size."""
 
 
 def line_of(options: Mapping[str, Any]) -> str:
@@ -202,7 +205,7 @@ def _inputs(call: Call, broken: Broken | None) -> Iterator[str]:
 
 
 def _notable(value: Any) -> str:
-    """What else matters of a tensor: how it lies in memory, and a few ids, lengths or places of a mask."""
+    """The strides of a tensor that is not contiguous, and the values of one with a few ids, lengths or places of a mask."""
     if not isinstance(value, torch.Tensor):
         return ""
     strides = "" if value.is_contiguous() else f", strides {tuple(value.stride())}"
@@ -211,7 +214,7 @@ def _notable(value: Any) -> str:
 
 
 def _reason(error: Exception, name: str) -> str:
-    """What was raised, without what the failure says itself."""
+    """The text of an error, without what the failure says itself."""
     if isinstance(error, MixedError):
         first, where = str(error).partition("\n")[0], f"\n\n  {error.where}" if error.where else ""
         return f"{first.removeprefix(f'{name}: ')}{where}"

@@ -40,7 +40,7 @@ _SIZE_WARNING = "Using a target size"
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is tested, of how many calls, and what is seen meanwhile."""
+    """The properties to be tested, the number of calls, and the findings meanwhile."""
 
     grad: bool
     finite: bool
@@ -53,7 +53,7 @@ class _Plan:
     made: dict[str, int] = field(default_factory=dict[str, int])
 
     def calls(self, kind: str) -> int:
-        """How many calls of a kind are tried."""
+        """The number of calls of a kind."""
         return self.max_examples if kind == "right" else max(1, self.max_examples // _PART)
 
 
@@ -153,7 +153,7 @@ def _axes(targets: list[Target], reduction: str | None) -> tuple[str, ...]:
 
 
 def _report(subject: Subject, learned: Subject, plan: _Plan) -> FuzzReport:
-    """What was tested. What the user has said of the inputs was not found out."""
+    """The report of a search that found no failure. Inputs that the user has given do not count as found out."""
     target = subject.own[0]
     found = InputOptions(
         {name: size for name, size in learned.options.sizes.items() if name not in subject.options.sizes},
@@ -167,7 +167,7 @@ def _report(subject: Subject, learned: Subject, plan: _Plan) -> FuzzReport:
 
 
 def _padding_found(plan: _Plan) -> str:
-    """What was found of a mask, or of lengths, that the user has not called padding."""
+    """The finding about a mask, or lengths, that the user has not called padding."""
     if plan.tried is None or not plan.evidence.tried:
         return ""
     if plan.evidence.mixed:

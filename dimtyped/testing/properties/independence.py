@@ -27,7 +27,7 @@ REDUCTIONS = ("mean", "sum")
 
 @dataclass(frozen=True)
 class Asked:
-    """Which samples must keep apart, and how that is told."""
+    """The properties to be tested: samples that keep apart, and how that is told."""
 
     axes: tuple[str, ...] = ()
     causal: str | None = None

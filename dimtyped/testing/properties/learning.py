@@ -1,4 +1,4 @@
-"""What a refused call tells of the inputs that a model takes: the size of a name, the range of its integers."""
+"""Learns from refused calls which inputs a model takes: the size of a name, the range of its integers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Lesson(BaseException):
 
 
 def taught(subject: Subject, search: Callable[[Subject], _T]) -> tuple[_T, Subject]:
-    """What a search gives once its inputs are such as the model takes, and the subject with these."""
+    """The result of a search with inputs that the model takes, and the subject with these."""
     for _ in range(_LESSONS):
         try:
             return search(subject), subject
@@ -216,7 +216,7 @@ def _filled_with(number: int) -> Callable[[Tensor], Tensor]:
 
 
 def _bound(subject: Subject, name: str) -> str | int | None:
-    """What the integers of a parameter must be below: a name, where it has that size in several calls, or a number."""
+    """The bound of the integers of a parameter: a name, where it has that size in several calls, or a number."""
     looked = list(_looked(subject, name))
     if not looked:
         return None

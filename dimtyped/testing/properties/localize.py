@@ -1,4 +1,4 @@
-"""Where samples begin to mix: two runs side by side, and the first submodule whose output does what its input does not."""
+"""Finds where samples begin to mix: two runs side by side, and the first submodule whose output does what its input does not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dimtyped.testing.strategies.leaves import mapped
 from dimtyped.testing.strategies.target import module_of
 
 Agrees = Callable[[Tensor, Tensor], bool | None]
-"""Whether two tensors differ only as they may; None where a tensor does not have the axis that would tell."""
+"""True if two tensors differ only as they may; None where a tensor does not have the axis that would tell."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class _Begun(NamedTuple):
 
 
 def blame(before: Call, after: Call, agrees: Agrees, *, double: bool) -> str:
-    """Where two runs first differ in another way than they may; empty where that cannot be told."""
+    """The place where two runs first differ in another way than they may; empty where that cannot be told."""
     first, second = _recorded(before, double=double), _recorded(after, double=double)
     if [record.path for record in first] != [record.path for record in second]:
         return ""
@@ -82,12 +82,12 @@ def _between(last: str, following: str) -> str:
 
 
 def _is_inside(record: _Record, outer: _Record) -> bool:
-    """Whether the outer's own forward made this call."""
+    """True if the outer's own forward made this call."""
     return record.start > outer.start and record.caller == outer.path
 
 
 def _agree(left: list[Tensor], right: list[Tensor], agrees: Agrees) -> bool:
-    """Whether what can tell agrees; where nothing can, whether nothing has changed."""
+    """True if every pair that has the axis agrees; without such a pair, if nothing has changed."""
     if [a.shape for a in left] != [b.shape for b in right]:
         return False
     found = [agrees(a, b) for a, b in zip(left, right, strict=True)]

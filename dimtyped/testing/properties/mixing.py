@@ -1,4 +1,4 @@
-"""Whether the samples along an axis keep apart: a call changed at one place, or moved, and what follows in the result."""
+"""Checks that the samples along an axis keep apart: a call is changed at one place, or moved, and its result compared."""
 
 from __future__ import annotations
 
@@ -391,7 +391,7 @@ class IndependenceCheck:
 
 @dataclass(frozen=True)
 class Padding:
-    """Where sequences are real: `real` is along `batch` and `axis`."""
+    """The real places of padded sequences: `real` is along `batch` and `axis`."""
 
     parameter: str
     batch: str
@@ -400,7 +400,7 @@ class Padding:
 
     @classmethod
     def of(cls, call: Call, parameter: str) -> Padding:
-        """What a call's lengths or mask say. A mask is True where the sequence is real, unless `pad` is in its name."""
+        """The padding of a call, read from its lengths or mask. A mask is True where it is real, unless `pad` is in its name."""
         leaf = next(leaf for leaf in call.leaves if leaf.path == (parameter,))
         named = [(axis.name, index) for axis, index in leaf.axes if axis.kind is Kind.NAME]
         names = [name for name, _ in named]
@@ -436,7 +436,7 @@ class Padding:
         return (~real if "pad" in self.parameter else real).reshape(mask.shape)
 
     def alone(self, leaf: Leaf, index: int, count: int) -> Tensor:
-        """What is one sequence's of a tensor, without the padding behind it."""
+        """The part of a tensor that is one sequence's, without the padding behind it."""
         rows, columns = leaf.along(self.batch), leaf.along(self.axis)
         tensor = leaf.tensor if rows is None else leaf.tensor.narrow(rows, index, 1)
         return tensor if columns is None else tensor.narrow(columns, 0, min(count, tensor.shape[columns]))
@@ -457,7 +457,7 @@ class Padding:
         return leaf.tensor if real is None or leaf.path == (self.parameter,) else torch.where(real, leaf.tensor, other)
 
     def at_real(self, leaf: Leaf, wrong: Tensor) -> Tensor:
-        """What is wrong outside the padding."""
+        """The wrong places outside the padding."""
         real = self._spread(leaf)
         return wrong if real is None else wrong & real
 
@@ -559,7 +559,7 @@ def _some(size: int, seed: int) -> set[int]:
 
 
 def tells_padding(target: Target, parameter: str) -> bool:
-    """Whether a parameter, where it is given, is the lengths of padded sequences, or a mask of them."""
+    """True if a parameter, where it is given, is the lengths of padded sequences, or a mask of them."""
     hint = next((p.hint for p in target.parameters if p.name == parameter), None)
     options = hint.options if isinstance(hint, UnionHint) else (hint,)
     arrays = [option for option in options if isinstance(option, ArrayHint)]

@@ -1,4 +1,4 @@
-"""Which sizes a model takes: told where every call of one size fails, and every call of another runs."""
+"""Finds the sizes that a model takes: told where every call of one size fails, and every call of another runs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from dimtyped.testing.strategies.calls import Call, drawn_calls
 
 _TRIED = range(1, 7)
 _CALLS = 4
+_LAYOUT = (
+    "\n\n  The layout in memory is what fails: with contiguous tensors the same call runs."
+    "\n  Use `reshape` in place of `view`, or make the tensor `contiguous()`."
+)
 
 
 def needed(subject: Subject, failure: FuzzError) -> tuple[str, list[int]] | None:
@@ -36,7 +40,9 @@ def needed(subject: Subject, failure: FuzzError) -> tuple[str, list[int]] | None
 
 
 def told(failure: FuzzError, subject: Subject) -> str:
-    """What to write where a model is right to raise; the failure's first line says so too. Empty where sizes say nothing."""
+    """The advice for a model that is right to raise, which the failure's first line then says too; empty if there is none."""
+    if subject.options.layouts and _is_of_layout(failure):
+        return _LAYOUT
     found = needed(subject, failure)
     if found is None:
         return ""
@@ -49,6 +55,17 @@ def told(failure: FuzzError, subject: Subject) -> str:
         f"\n\n  Every call that was tried with another {name} fails, every one with these runs."
         f"\n  If it is meant for these alone, say so: sizes={{{name!r}: {_choice(sizes)}}}."
     )
+
+
+def _is_of_layout(failure: FuzzError) -> bool:
+    """True if a call raises, and runs with contiguous copies of its tensors."""
+    if failure.call is None or isinstance(failure.error, AssertionError):
+        return False
+    try:
+        run(failure.call, double=False)
+    except Exception:  # noqa: BLE001  # a user's own code, which has failed before
+        return False
+    return True
 
 
 def _failing(subject: Subject, name: str, size: int) -> float | None:

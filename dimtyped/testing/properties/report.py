@@ -1,4 +1,4 @@
-"""What `fuzz` has tested, and what it has not."""
+"""The report of `fuzz`: what was tested, and what was not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dimtyped.testing.strategies.target import InputOptions, Target
 
 @dataclass(frozen=True)
 class FuzzReport:
-    """What a module has passed.
+    """The tests that a module has passed.
 
     Attributes:
         name: The module or function.
@@ -23,6 +23,8 @@ class FuzzReport:
         proposed: An axis that all tensors share, where none was tested.
         padding: What was found of a mask or of lengths that `padding` does not name.
     """
+
+    __module__ = "dimtyped.testing"
 
     name: str
     calls: Mapping[str, int]

@@ -1,4 +1,4 @@
-"""What is tested: the ways of calling the user's module, resolved once, and the same of copies that are run."""
+"""The subject of a test: the ways of calling the user's module, resolved once, and the same of copies that are run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The name in errors."""
         return self.own[0].name
 
     @property
@@ -160,7 +160,7 @@ def _give_statistics(layer: torch.nn.modules.batchnorm._NormBase, generator: tor
 
 
 def _admits_double(target: Target) -> bool:
-    """Whether no annotation wants floats of a precision of its own."""
+    """True if no annotation wants floats of a precision of its own."""
     arrays: tuple[ArrayHint, ...] = (*target.arrays, *arrays_in(target.signature.result))
     return all(a.dtypes is None or torch.float32 not in a.dtypes or torch.float64 in a.dtypes for a in arrays)
 

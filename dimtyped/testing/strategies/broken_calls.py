@@ -190,5 +190,5 @@ def _without(call: Call, name: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _tells_apart(hint: ClassHint) -> bool:
-    """Whether a text is certainly no instance of this class."""
+    """True if a text is certainly no instance of this class."""
     return not issubclass(str, hint.cls)

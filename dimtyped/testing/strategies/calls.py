@@ -183,7 +183,7 @@ def _is_needed(parameter: Parameter) -> bool:
 
 
 def refusal_of(call: Call) -> Exception | None:
-    """How torch refuses a call of a layer, as of an image smaller than the kernel, which no annotation states.
+    """The error with which torch refuses a call of a layer, as of an image smaller than the kernel, which no annotation states.
 
     Layers in a row are asked all together: what the first takes, another may not. What torch warns of, it takes.
     """
@@ -222,7 +222,7 @@ def _solver(target: Target, values: Mapping[str, Any], sides: Sides) -> Solver:
 
 
 def _reads_arguments(target: Target) -> bool:
-    """Whether an annotation's `{...}` reads another argument: `{count}`, of `count: int`."""
+    """True if an annotation's `{...}` reads another argument: `{count}`, of `count: int`."""
     names = {parameter.name for parameter in target.parameters}
     texts = [
         part

@@ -1,4 +1,4 @@
-"""What is in a made tensor: seeded numbers of a dtype, and its layout in memory."""
+"""The contents of a made tensor: seeded numbers of a dtype, and its layout in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 @dataclass(frozen=True)
 class ValueConstraint:
-    """What the numbers of one parameter must be.
+    """Constraints on the numbers of one parameter.
 
     Their dtype, integers from `low` and `below` a size, or below the size of a name; `span` and `once` as of `Fill`.
     """

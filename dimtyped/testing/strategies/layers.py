@@ -23,7 +23,7 @@ _FEW = 2  # an axis that is not the layer's, where a form is tried
 
 
 def has_forms(module: torch.nn.Module) -> bool:
-    """Whether this is a layer of ours, called as its contract says."""
+    """True if this is a layer of ours, called as its contract says."""
     return isinstance(module, Layer) and has_own_forward(module)
 
 
@@ -92,7 +92,7 @@ def _declared(layer: Layer, forward: Any) -> list[_Annotations]:
 
 
 def _result(layer: Layer, form: _Annotations, *, is_only: bool) -> _Annotations:
-    """What comes out of a form; nothing where the contract tells of another form."""
+    """The annotation of a form's result; none where the contract is about another form."""
     if layer.contract.keeps is ALL_AXES:
         return {"return": next(iter(form.values()))}
     output: Any = layer.contract.output
@@ -107,7 +107,7 @@ def _result(layer: Layer, form: _Annotations, *, is_only: bool) -> _Annotations:
 
 
 def _holds(layer: Layer, forward: Any, condition: str, inputs: _Annotations) -> bool:
-    """Whether a call with tensors of these annotations is of this form."""
+    """True if a call with tensors of these annotations is of this form."""
     if not condition:
         return True
     values: dict[str, Any] = {}

@@ -77,7 +77,7 @@ def leaves_of(hint: Hint, value: Any, path: Path, *, is_sure: bool = True) -> It
 
 
 def fits(hint: Hint, value: Any) -> bool:
-    """Whether a value fits a hint by itself, whatever else the call gives."""
+    """True if a value fits a hint by itself, whatever else the call gives."""
     findings = Findings()
     findings.check(hint, snapshot(value), "")
     return not findings.mismatches

@@ -1,4 +1,4 @@
-"""Which parameters hold the lengths of padded sequences, and along which axis those are padded."""
+"""Finds the parameters that hold the lengths of padded sequences, and the axis along which those are padded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Candidate(NamedTuple):
 
 
 def is_lengths(name: str) -> bool:
-    """Whether a parameter of this name holds the lengths of sequences."""
+    """True if a parameter of this name holds the lengths of sequences."""
     return "length" in name or name.rpartition("_")[2] in _LENGTHS
 
 
@@ -53,7 +53,7 @@ def _candidates(names: list[str], own: list[str], stem: str, parameter: str) -> 
 
 
 def _stem(name: str) -> str:
-    """What the lengths are of: `source` of `source_lengths`."""
+    """The name of the sequences that lengths are of: `source` of `source_lengths`."""
     return "_".join(word for word in name.split("_") if word not in _LENGTHS)
 
 

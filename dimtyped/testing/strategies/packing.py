@@ -27,12 +27,12 @@ def draw_packed(draw: st.DrawFn, shape: tuple[int, ...], fill: Fill, device: tor
 
 
 def is_even(packed: PackedSequence) -> bool:
-    """Whether all sequences are of one length, so that the padded tensor says all there is."""
+    """True if all sequences are of one length, so that the padded tensor says all there is."""
     return bool((packed.batch_sizes == packed.batch_sizes[0]).all())
 
 
 def holds_uneven(values: Any) -> bool:
-    """Whether a call's values hold a packed sequence of several lengths, whose samples cannot be changed or moved as a tensor's."""
+    """True if a call's values hold a packed sequence of several lengths, whose samples cannot be changed or moved as a tensor's."""
     leaves = pytree.tree_leaves(values, is_leaf=lambda value: isinstance(value, PackedSequence))
     return any(isinstance(leaf, PackedSequence) and not is_even(leaf) for leaf in leaves)
 

@@ -24,7 +24,7 @@ Choice = int | Sequence[int]
 
 @dataclass(frozen=True)
 class Sides:
-    """How long a side may be. An empty one only where `allow_empty`; with `distinct` no two names have one size."""
+    """The lengths that a side may have. An empty one only where `allow_empty`; with `distinct` no two names have one size."""
 
     least: int = 1
     most: int = 6
@@ -54,7 +54,7 @@ class Sides:
 
 @dataclass
 class Sizes:
-    """What the names of one call mean: sizes by name, runs of sizes by `*name`, and what `{...}` may read."""
+    """The meaning of the names of one call: sizes by name, runs of sizes by `*name`, and what `{...}` may read."""
 
     singles: dict[str, int] = field(default_factory=dict[str, int])
     runs: dict[str, tuple[int, ...]] = field(default_factory=dict[str, "tuple[int, ...]"])
@@ -145,7 +145,7 @@ class Solver:
         )
 
     def _is_settled(self, axis: Axis) -> bool:
-        """Whether the fixed names alone say its size, which may then be 0."""
+        """True if the fixed names alone say its size, which may then be 0."""
         return set(_names(axis)) <= self.fixed.keys()
 
     def _candidates(self, name: str) -> list[int]:
@@ -201,7 +201,7 @@ def check_fixed(fixed: Mapping[str, Choice], axes: Iterable[Axis] = ()) -> dict[
 
 
 def _sizes_given(name: str, choice: Any) -> tuple[int, ...]:
-    """What a user gives for a name: one size, or several to choose from."""
+    """The sizes that a user gives for a name: one, or several to choose from."""
     sizes: list[Any] = list(choice) if isinstance(choice, range | tuple | list) else [choice]
     for size in sizes:
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:

@@ -1,4 +1,4 @@
-"""What is called with made inputs: a function or a module, its annotations, and the sizes that it declares."""
+"""The target of made inputs: a function or a module, its annotations, and the sizes that it declares."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The name in errors."""
         return type(self.call).__name__ if isinstance(self.call, torch.nn.Module) else self.signature.where
 
     @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What a call gives: all but `self` and what is bound. What comes after one that is bound by name is given by name."""
+        """The parameters that a call gives: all but `self` and bound ones. Those after one that is bound by name are keyword-only."""
         given: list[Parameter] = []
         is_after = False
         for parameter in self.signature.parameters[len(self._first) :]:
@@ -102,7 +102,7 @@ class Target:
 
     @property
     def values(self) -> dict[str, Any]:
-        """What the `{self.width}` of an annotation reads."""
+        """The values that the `{self.width}` of an annotation reads."""
         return {self.signature.parameters[0].name: self.owner} if self.owner is not None else {}
 
     @functools.cached_property
@@ -111,18 +111,18 @@ class Target:
         return ReferenceCheck(self.signature, self.sizes)
 
     def accepts(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-        """Whether a call fits the annotations; False also where an annotation cannot be evaluated for it."""
+        """True if a call fits the annotations; False also where an annotation cannot be evaluated for it."""
         try:
             return self.reference.accepts((*self._first, *args), {**self.bound_by_name, **kwargs})
         except (DeclarationError, NameError, ArithmeticError):
             return False
 
     def accepts_result(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> bool:
-        """Whether a result fits the annotation of this call's."""
+        """True if a result fits the annotation of this call's."""
         return self.reference.accepts_result((*self._first, *args), {**self.bound_by_name, **kwargs}, result)
 
     def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """What is given, by the parameters' names."""
+        """The given arguments, by the parameters' names."""
         return dict(self._shape.bind(*args, **kwargs).arguments)
 
     @functools.cached_property
@@ -131,13 +131,13 @@ class Target:
 
     @property
     def _first(self) -> tuple[Any, ...]:
-        """What the function is given before the call's own arguments."""
+        """The arguments before the call's own."""
         return (self.owner, *self.bound_first) if self.owner is not None else self.bound_first
 
 
 @dataclass(frozen=True)
 class InputOptions:
-    """What a user says of the inputs to be made, beside the annotations.
+    """The user's wishes for the inputs to be made, beside the annotations.
 
     Args:
         sizes: The size of a name that the module does not declare, or sizes to choose from.
@@ -287,7 +287,7 @@ def _layer_targets(thing: Any, layer: torch.nn.Module) -> list[Target]:
 
 
 def _labels(layer: torch.nn.Module, signature: Signature) -> Mapping[str, str]:
-    """What the layer's errors call the names of one of its forms."""
+    """The names in the layer's errors, by those of one of its forms."""
     if as_one(layer):
         arrays = [array for parameter in signature.parameters for array in arrays_in(parameter.hint)]
         return {axis.name: "*shape" for array in arrays for axis in array.axes}

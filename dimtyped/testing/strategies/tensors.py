@@ -181,7 +181,7 @@ def rare_dtypes(hint: ArrayHint) -> list[torch.dtype]:
 
 
 def _is_makeable(dtype: torch.dtype) -> bool:
-    """Whether torch has numbers of it, and not only its name, as of int4."""
+    """True if torch has numbers of it, and not only its name, as of int4."""
     try:
         torch.zeros(1).to(dtype)
     except RuntimeError:

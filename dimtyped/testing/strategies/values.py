@@ -68,7 +68,7 @@ MOSTLY = st.sampled_from((False, True, True, True))
 
 @dataclass
 class World:
-    """What the values of one call share."""
+    """The state that the values of one call share."""
 
     draw: st.DrawFn
     target: Target
@@ -112,13 +112,13 @@ def _drawn_option(world: World, parameter: Parameter, options: tuple[Hint, ...])
 
 
 def drawn_count(world: World, parameter: Parameter, usual: st.SearchStrategy[int]) -> int:
-    """How many items the list of a parameter has."""
+    """The number of items in the list of a parameter."""
     given = world.target.lengths.get(parameter.name)
     return world.draw(st.sampled_from(given) if given is not None else usual)
 
 
 def fill_of(target: Target, sizes: Sizes, name: str, hint: ArrayHint) -> Fill:
-    """What a tensor of a parameter may hold: lengths are at least 1 and fit, ids are in the vocabulary."""
+    """The numbers that a tensor of a parameter may hold: lengths are at least 1 and fit, ids are in the vocabulary."""
     holds = target.holds.get(name, ValueConstraint())
     dtypes = (holds.dtype or target.dtype, *_DTYPES)
     admitted = [dtype for dtype in dtypes if hint.dtypes is None or dtype in hint.dtypes]
@@ -136,7 +136,7 @@ def fill_of(target: Target, sizes: Sizes, name: str, hint: ArrayHint) -> Fill:
 
 
 def _bound(target: Target, sizes: Sizes, parameter: str, below: int | str) -> int:
-    """What the integers of a parameter are below.
+    """The number that the integers of a parameter are below.
 
     Raises:
         DeclarationError: it is a name that no axis has.
@@ -152,7 +152,7 @@ def _bound(target: Target, sizes: Sizes, parameter: str, below: int | str) -> in
 
 
 def span_of(name: str) -> str:
-    """Which floats a parameter of this name holds: a variance is above 0, a probability between 0 and 1."""
+    """The span of the floats that a parameter of this name holds: a variance is above 0, a probability between 0 and 1."""
     words = name.rstrip("_").split("_")
     if any(word.startswith("prob") for word in words):
         return "unit"
