@@ -28,7 +28,7 @@ def _enter(table: MutableMapping[type, Any] | list[type], *, of_functions: bool 
 
     def enter(typed: type[torch.nn.Module]) -> None:
         plain = torch_class_of(typed)
-        if plain not in table or typed in table:
+        if plain is None or plain not in table or typed in table:
             return
         if isinstance(table, list):
             table.append(typed)
