@@ -7,6 +7,7 @@ import inspect
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from dimtyped.annotations import display_name, outer_names
-from dimtyped.engine import CheckedFunction, prepare, typed_member
+from dimtyped.engine import CheckedFunction, ignore_tracer_warnings, prepare, typed_member
 from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.names import (
     ATTRIBUTE,
@@ -80,6 +81,12 @@ class Module(TiedParametersMixin):
             cls.__init__ = _naming(vars(cls)["__init__"], frame)
         if isinstance(vars(cls).get("__post_init__"), types.FunctionType):  # the __init__ of a dataclass is made later
             setattr(cls, "__post_init__", _naming_fields(vars(cls)["__post_init__"]))  # noqa: B010  # torch's has none
+
+    def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call does while torch.jit traces; it warns of no comparison in a check, whatever the filters are."""
+        with warnings.catch_warnings():
+            ignore_tracer_warnings()
+            return super()._slow_forward(*args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if torch.compiler.is_compiling() or not _matters(self, name, value):

@@ -1,6 +1,9 @@
 """What every typed layer is made of: its declaration, its call forms, its parameters and its errors."""
 
-from dimtyped.nn.contract import exact_types as exact_types  # waits for the tools that it knows
+from dimtyped.nn.contract import (  # how other tools see typed layers
+    exact_types as exact_types,
+    torchscript as torchscript,
+)
 from dimtyped.nn.contract.arguments import (
     COUNTS as COUNTS,
     check_sizes as check_sizes,

@@ -1,0 +1,69 @@
+"""TorchScript. `torch.jit.script` knows nothing of jaxtyping: this says so by name. A trace warns of no comparison of ours."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import torch
+
+from dimtyped.engine.checked_function import MARK, CheckedFunction
+from dimtyped.errors import DeclarationError, declaration_error
+
+_jit: Any = torch.jit  # a static checker knows half of what is there
+MODULE = "dimtyped.checks"
+"""The module that the code of a check says it is of: what a warning's filter goes by."""
+_HINT = (
+    "use torch.export or torch.jit.trace, which take it as it is; TorchScript knows no annotation of a tensor but `Tensor`, "
+    "so with checks off it refuses jaxtyping's too"
+)
+
+
+def _reject_checked(target: Any) -> None:
+    """Refuses a checked function, and a module one of whose checked forwards would be compiled.
+
+    Raises:
+        DeclarationError: it is one.
+    """
+    modules = target.modules() if isinstance(target, torch.nn.Module) else ()
+    for function in (target, *(type(module).forward for module in modules if "forward" not in module.__dict__)):
+        checked: CheckedFunction | None = getattr(function, MARK, None)
+        if checked is not None and checked.declaration.is_users and checked.declaration.checks_tensors:
+            raise _not_scriptable(checked.signature.where)
+
+
+def ignore_tracer_warnings() -> None:
+    """Adds the filter by which `torch.jit.trace` warns of no comparison in a check, as torch's own does for torch."""
+    warnings.filterwarnings("ignore", category=_jit.TracerWarning, module=r"dimtyped\.")
+
+
+def _not_scriptable(where: str) -> DeclarationError:
+    return declaration_error(
+        "torch.jit.script",
+        f"TorchScript cannot compile the annotations of {where}",
+        _HINT,
+        argument="obj",
+        expected="a function without jaxtyping's annotations",
+        actual=where,
+    )
+
+
+def _install() -> None:
+    """Has every call of `torch.jit.script` look at what it is given first."""
+    module = _jit._script
+    script = getattr(module, "_script_impl", None)
+    if script is None:  # a release that does it elsewhere: its own error stands
+        return
+
+    @functools.wraps(script)
+    def script_unchecked(obj: Any, optimize: Any = None, _frames_up: int = 0, **options: Any) -> Any:
+        if not isinstance(obj, torch.jit.ScriptModule):
+            _reject_checked(obj)
+        return script(obj, optimize, _frames_up + 1, **options)  # one frame more lies between
+
+    module._script_impl = script_unchecked
+
+
+_install()
+ignore_tracer_warnings()
