@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 import textwrap
@@ -29,9 +30,15 @@ def sources() -> dict[str, str]:
     return {name.removesuffix(".__init__"): file.read_text(encoding="utf-8") for file, name in names.items()}
 
 
+@functools.cache
+def statements(source: str) -> list[ast.Import | ast.ImportFrom]:
+    """The import statements of a source, those inside functions too."""
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imports(modules: Mapping[str, str], name: str) -> Iterator[str]:
     """The modules of the package that one imports, under TYPE_CHECKING too."""
-    for node in ast.walk(ast.parse(modules[name])):
+    for node in statements(modules[name]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom) and node.module in modules:
@@ -42,7 +49,7 @@ def imports(modules: Mapping[str, str], name: str) -> Iterator[str]:
 
 def definer(modules: Mapping[str, str], module: str, name: str) -> str:
     """The module that a room's `__init__` takes a name from, else the module itself."""
-    for node in ast.walk(ast.parse(modules[module])):
+    for node in statements(modules[module]):
         if isinstance(node, ast.ImportFrom) and node.module in modules and node.module != module:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
@@ -53,7 +60,7 @@ def definer(modules: Mapping[str, str], module: str, name: str) -> str:
 
 def file_imports(modules: Mapping[str, str], name: str) -> Iterator[str]:
     """The same, each name traced through the `__init__` files to the file that defines it."""
-    for node in ast.walk(ast.parse(modules[name])):
+    for node in statements(modules[name]):
         if isinstance(node, ast.ImportFrom) and node.module in modules:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"

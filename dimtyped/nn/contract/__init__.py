@@ -1,9 +1,6 @@
 """What every typed layer is made of: its declaration, its call forms, its parameters and its errors."""
 
-from dimtyped.nn.contract import (  # how other tools see typed layers
-    exact_types as exact_types,
-    torchscript as torchscript,
-)
+from dimtyped.nn.contract import torchscript as torchscript  # what TorchScript reads of a layer
 from dimtyped.nn.contract.arguments import (
     COUNTS as COUNTS,
     check_sizes as check_sizes,

@@ -60,7 +60,7 @@ def _entering(*paths: str, of_functions: bool = False) -> Callable[[types.Module
 
 
 def _untyped(model: torch.nn.Module) -> torch.nn.Module:
-    from dimtyped.nn.retype import untype  # noqa: PLC0415  # above this room, and only a quantiser needs it
+    from dimtyped.nn.retype import untype  # noqa: PLC0415  # imports three families of layers, and only a quantiser needs it
 
     return untype(model)
 
