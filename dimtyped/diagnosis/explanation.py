@@ -161,7 +161,7 @@ def _likeness(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
     names: dict[Any, set[str]] = {}
     module = root_of(findings.call.owner if findings.call is not None else None)
     sizes = (
-        [(claim.name, claim.size) for claim in (*scope_of(module).claims, *scope_of(module).inherited)]
+        [(claim.name, claim.size) for claim in (*scope_of(module).deciding, *scope_of(module).inherited)]
         if module
         else []
     )
@@ -206,7 +206,7 @@ def _meanings(findings: Findings) -> Iterator[tuple[torch.nn.Module, Claim]]:
     if not isinstance(owner, torch.nn.Module) or wrong.kind != "size" or not isinstance(wrong.actual, int):
         return
     holder = owner if is_scope(owner) else parent_of(owner)
-    claims = [claim for claim in scope_of(holder).claims if claim.size == wrong.actual] if holder is not None else []
+    claims = [claim for claim in scope_of(holder).deciding if claim.size == wrong.actual] if holder is not None else []
     if wrong.actual > 1 and len({claim.name for claim in claims}) == 1 and holder is not None:
         yield holder, next((claim for claim in claims if not claim.is_parameter), claims[0])
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from dimtyped.diagnosis import describe
+from dimtyped.diagnosis import describe, names_of
 from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.helpers import evaluation_error, is_shapeless
 from dimtyped.engine.rules import Raised
 from dimtyped.errors import DeclarationError, DimensionError
-from dimtyped.names import resync, scope_of, sizes_text
+from dimtyped.names import agreement_hint, resync, scope_of, sizes_text
 from dimtyped.runtime import at_trace_time, eagerly, is_tracing, restart_trace
 
 
@@ -27,7 +27,22 @@ def is_violation(checked: CheckedFunction, values: tuple[Any, ...], stage: str, 
         return checked.fallback_call(values) is None
     if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
         return False
-    return checked.fallback_call(values) is None and not eagerly(checked.explainer.is_stale)(values, stage, result)
+    if checked.fallback_call(values) is not None:
+        return False
+    if not eagerly(checked.explainer.is_stale)(values, stage, result):
+        return True
+    reject_ambiguous(checked, values[0])  # a name of two sizes fits no result either
+    return False
+
+
+def reject_ambiguous(checked: CheckedFunction, owner: torch.nn.Module) -> None:
+    """Raises a DeclarationError where a name that the annotations use could mean more than one size."""
+    scope = scope_of(owner)
+    if "!" in scope.scope_key:
+        used = {name for hint in checked.signature.hints for name in names_of(hint)}
+        for name in sorted(used):
+            if scope.is_ambiguous(name) and is_ambiguous(owner, name):
+                raise ambiguous(checked, owner, name)
 
 
 def explain(checked: CheckedFunction, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
@@ -60,13 +75,13 @@ def is_ambiguous(owner: torch.nn.Module, name: str) -> bool:
 
 def ambiguous(checked: CheckedFunction, owner: torch.nn.Module, name: str) -> DeclarationError:
     """The error for a name with different sizes in the module's children, used in the module's own annotation."""
-    where = checked.name()
+    where, hint = checked.name(), agreement_hint(owner, name)
     error = DeclarationError(
         f"{where}: `{name}` in the annotations could mean more than one size: {sizes_text(owner, name)}\n"
-        f"  Use another name, or declare `{name}` on {type(owner).__name__} itself (a DimSize parameter, or a Dim stored on it)."
+        f"  {hint[0].upper()}{hint[1:]}."
     )
     error.where, error.dim = where, name
-    error.hint = f"use another name, or declare `{name}` on {type(owner).__name__} itself"
+    error.hint = hint
     error.expected, error.actual = "one size", sizes_text(owner, name)
     return error
 

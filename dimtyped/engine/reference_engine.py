@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from dimtyped.annotations import size_at
-from dimtyped.diagnosis import names_of, unexplained
+from dimtyped.diagnosis import unexplained
 from dimtyped.engine.call_names import AMBIGUOUS, CHECKED, VALUES
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.engine.helpers import is_ragged
 from dimtyped.engine.missing import MISSING
-from dimtyped.engine.recheck import ambiguous, explain, is_ambiguous, is_violation
+from dimtyped.engine.recheck import explain, is_violation, reject_ambiguous
 from dimtyped.errors import DimensionError
 from dimtyped.names import Scope, scope_key_names, scope_of
 
@@ -118,13 +116,6 @@ class ReferenceEngine:
             return sizes
         sizes.update((name, size_at(owner, path)) for name, path in declaration.rules.attributes.items())
         if declaration.reads_scope and declaration.is_method_of(type(owner)):
-            self._reject_ambiguous(owner, scope_of(owner))
+            reject_ambiguous(self._checked, owner)
             sizes = {**scope_of(owner).names, **sizes}
         return sizes
-
-    def _reject_ambiguous(self, owner: torch.nn.Module, scope: Scope) -> None:
-        if "!" in scope.scope_key:
-            used = {name for hint in self._checked.signature.hints for name in names_of(hint)}
-            for name in sorted(used):
-                if scope.is_ambiguous(name) and is_ambiguous(owner, name):
-                    raise ambiguous(self._checked, owner, name)

@@ -13,9 +13,12 @@ from dimtyped.names.dim import (
 from dimtyped.names.expressions import names_in as names_in
 from dimtyped.names.scope import (
     ATTRIBUTE as ATTRIBUTE,
+    BUILDING as BUILDING,
+    INHERITED as INHERITED,
     Claim as Claim,
     ParentLink as ParentLink,
     Scope as Scope,
+    agreement_hint as agreement_hint,
     claims_of as claims_of,
     declare_parameter as declare_parameter,
     given_text as given_text,
@@ -23,6 +26,7 @@ from dimtyped.names.scope import (
     is_scope as is_scope,
     owner_text as owner_text,
     preview as preview,
+    read_from as read_from,
     replaces as replaces,
     resync as resync,
     scope_key_names as scope_key_names,
@@ -31,5 +35,6 @@ from dimtyped.names.scope import (
     short_repr as short_repr,
     short_text as short_text,
     sizes_text as sizes_text,
+    tell_holders as tell_holders,
 )
 from dimtyped.names.spelling import are_twins as are_twins, twin_of as twin_of

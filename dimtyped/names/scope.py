@@ -6,9 +6,12 @@ A scope is kept on the module as `module._dim_scope`. Its `scope_key` (the names
 
 from __future__ import annotations
 
+import enum
+import itertools
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,11 +19,24 @@ import torch
 from dimtyped.errors import DeclarationError
 from dimtyped.names.dim import Dim
 from dimtyped.names.expressions import names_in
+from dimtyped.names.holders import hold, holders_of
 
 ATTRIBUTE = "_dim_scope"
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 _AMBIGUOUS = "!"
 _REPLACED = "_dim_replaces"
+BUILDING = "_dim_building"
+"""Set on a module while its constructors run."""
+INHERITED = "_dim_inherited"
+"""On a plain layer that took a typed one's place: the attributes that hold a named size, each with the name."""
+
+
+class Rank(enum.IntEnum):
+    """Whose word counts where a name has more than one owner: layers decide, after `__init__` too."""
+
+    PARAMETER = 0
+    STORED = 1
+    LAYER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +49,12 @@ class Claim:
     owner: str
     name: str
     size: int
+    rank: Rank = Rank.LAYER
 
     @property
     def is_parameter(self) -> bool:
         """Whether the owner is a parameter of `__init__` rather than an attribute."""
-        return "=" in self.owner
+        return self.rank is Rank.PARAMETER
 
 
 class Scope:
@@ -47,16 +64,14 @@ class Scope:
         self.claims = claims
         self.inherited = inherited
         self.owners = frozenset(claim.owner for claim in claims)
+        self.deciding = tuple(_deciding(claims))
+        own = {claim.name for claim in self.deciding}
         sizes: dict[str, int] = {}
-        for claim in inherited:
-            known = sizes.setdefault(claim.name, claim.size)
-            if known != claim.size:
+        for claim in (*self.deciding, *(claim for claim in inherited if claim.name not in own)):
+            if claim.name.isidentifier() and sizes.setdefault(claim.name, claim.size) != claim.size:
                 sizes[claim.name] = -1
-        own: dict[str, int] = {}
-        for claim in claims:
-            if claim.name.isidentifier() and own.setdefault(claim.name, claim.size) != claim.size:
-                own[claim.name] = -1  # in a plain torch module, which nobody looks after at the assignment
-        sizes.update(own)
+        for derived, _ in _wrongly_derived(self.deciding, {name: sizes[name] for name in own & sizes.keys()}):
+            sizes.update((name, -1) for name in names_in(derived.name))
         ordered = sorted(sizes)
         self.sizes = tuple(sizes[name] for name in ordered)
         self.scope_key = " ".join(name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
@@ -68,12 +83,25 @@ class Scope:
 
     def owners_of(self, name: str) -> tuple[Claim, ...]:
         """Who declares this name: the module's own, else its children's scopes."""
-        own = tuple(claim for claim in self.claims if claim.name == name)
+        own = tuple(claim for claim in self.deciding if claim.name == name)
         return own or tuple(claim for claim in self.inherited if claim.name == name)
+
+    def disagreeing(self, name: str) -> tuple[Claim, ...]:
+        """The claims that give this name different sizes, those of names derived from it included."""
+        derived = (claim for claim in self.deciding if claim.name != name and name in names_in(claim.name))
+        return (*self.owners_of(name), *derived)
 
     def is_ambiguous(self, name: str) -> bool:
         """Whether this name has two sizes: in children that do not agree, or in a plain torch module."""
         return _AMBIGUOUS + name in self.scope_key.split()
+
+
+def _deciding(claims: tuple[Claim, ...]) -> Iterator[Claim]:
+    """Of each name, the claims whose word counts: those of layers, else stored sizes, else parameters."""
+    highest: dict[str, Rank] = {}
+    for claim in claims:
+        highest[claim.name] = max(claim.rank, highest.get(claim.name, claim.rank))
+    return (claim for claim in claims if claim.rank is highest[claim.name])
 
 
 class ParentLink:
@@ -130,11 +158,26 @@ def is_scope(module: object) -> bool:
 def resync(module: torch.nn.Module) -> bool:
     """Reads the module's names anew from what it holds now; says whether a size changed."""
     before = held_scope(module)
-    stored = [c for c in before.claims if c.is_parameter or _is_plain(module.__dict__.get(c.owner), c.size)]
-    held = [claim for key, value in _held(module) for claim in claims_of(key, value) if claim not in stored]
-    gone = [c for c in before.claims if not c.is_parameter and not _still_has(_lookup(module, c.owner), c.size)]
-    after = settle(module, tuple(_without_lapsed([*stored, *held], gone)))
+    for _, child in _children(module):
+        if is_scope(child):
+            _settle_anew(child)
+    after = _settle_anew(module)
     return (before.scope_key, before.sizes) != (after.scope_key, after.sizes)
+
+
+def _settle_anew(module: torch.nn.Module) -> Scope:
+    before = held_scope(module)
+    stored = [c for c in before.claims if c.is_parameter or _is_plain(module.__dict__.get(c.owner), c.size)]
+    held = [claim for key, value in _held(module) for claim in _held_claims(module, key, value) if claim not in stored]
+    gone = [c for c in before.claims if not c.is_parameter and not _still_has(_lookup(module, c.owner), c.size)]
+    return settle(module, tuple(_without_lapsed([*stored, *held], gone)))
+
+
+def _held_claims(module: torch.nn.Module, key: str, value: object) -> Iterator[Claim]:
+    """What an attribute declares. A Dim that a plain torch module keeps is as good as a layer: nobody stored it for it."""
+    if isinstance(value, Dim) and BUILDING not in module.__dict__:
+        return iter((Claim(key, value.name, int(value)),))
+    return claims_of(key, value)
 
 
 def held_scope(module: torch.nn.Module) -> Scope:
@@ -144,23 +187,44 @@ def held_scope(module: torch.nn.Module) -> Scope:
 
 
 def settle(module: torch.nn.Module, claims: tuple[Claim, ...]) -> Scope:
-    """Gives the module a scope of these claims and of what the modules below declare."""
+    """Gives the module a scope of these claims and of what the modules below declare; tells those that read from it."""
+    before = held_scope(module)
     scope = module.__dict__[ATTRIBUTE] = Scope(claims, tuple(_inherited(module)))
+    if (before.scope_key, before.sizes) != (scope.scope_key, scope.sizes):
+        tell_holders(module)
     return scope
+
+
+def tell_holders(module: torch.nn.Module) -> None:
+    """Lets the modules that read names from this one read them anew."""
+    for holder in holders_of(module):
+        if is_scope(holder):
+            resync(holder)
+
+
+def read_from(holder: torch.nn.Module, value: object) -> None:
+    """Notes that the holder reads names from a module, and from what is in it where it is a container."""
+    if isinstance(value, torch.nn.Module):
+        hold(holder, value)
+        if isinstance(value, _CONTAINERS):
+            for child in value._modules.values():
+                read_from(holder, child)
 
 
 def declare_parameter(module: torch.nn.Module, parameter: str, constructor: str, dim: Dim) -> None:
     """Declares what a `DimSize` parameter says: the parameter's own name, and the Dim's."""
     owner = f"{parameter}={constructor}"
     names = dict.fromkeys((parameter, dim.name))
-    settle(module, _merged(module, owner, [Claim(owner, name, int(dim)) for name in names]))
+    claims = [Claim(owner, name, int(dim), Rank.PARAMETER) for name in names]
+    settle(module, _merged(module, owner, claims, (), names))
 
 
 def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ...] | None:
     """The scope's claims once `key` holds `value`, or None where that changes nothing.
 
     Raises:
-        DeclarationError: a name would get a second size.
+        DeclarationError: a name would get a second size. Once the module is made, only a further owner of the name is
+            refused: where one takes another's place, the others may follow, and a call looks whether they did.
     """
     new = list(claims_of(key, value))
     old = [claim for claim in held_scope(module).claims if _belongs(claim, key)]
@@ -168,7 +232,15 @@ def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ..
         return None
     was_layer = key.partition(".")[0] in module.__dict__.get("_modules", {})
     gone = [claim for claim in old if was_layer and not _still_has(value, claim.size)]
-    return _merged(module, key, new, [*gone, *_replaced(module, value, new)])
+    refused: set[str] = set()
+    if not is_heir(value):
+        refused = {claim.name for claim in new} if BUILDING in module.__dict__ else _further(old, new)
+    return _merged(module, key, new, [*gone, *_replaced(module, value, new)], refused)
+
+
+def _further(old: list[Claim], new: list[Claim]) -> set[str]:
+    """The names that more owners carry than before."""
+    return set((Counter(claim.name for claim in new) - Counter(claim.name for claim in old)).keys())
 
 
 def _replaced(module: torch.nn.Module, value: object, new: list[Claim]) -> list[Claim]:
@@ -181,10 +253,12 @@ def _replaced(module: torch.nn.Module, value: object, new: list[Claim]) -> list[
 def claims_of(key: str, value: object) -> Iterator[Claim]:
     """What an attribute declares: a Dim its name, a typed layer its named sizes, a container its layers'."""
     if isinstance(value, Dim):
-        yield Claim(key, value.name, int(value))
+        yield Claim(key, value.name, int(value), Rank.STORED)
     elif isinstance(value, torch.nn.Module):
         names: Mapping[str, int] = getattr(value, "_dim_names", {})
-        yield from (Claim(key, name, size) for name, size in names.items())
+        heir: Mapping[str, str] = value.__dict__.get(INHERITED, {})
+        further = [(name, int(getattr(value, path))) for path, name in heir.items() if hasattr(value, path)]
+        yield from (Claim(key, name, size) for name, size in dict.fromkeys([*names.items(), *further]))
         if isinstance(value, _CONTAINERS):
             for child_key, child in value._modules.items():
                 yield from claims_of(f"{key}.{child_key}", child)
@@ -202,10 +276,26 @@ def owner_text(module: torch.nn.Module, claim: Claim) -> str:
 def sizes_text(module: torch.nn.Module, name: str) -> str:
     """Who gives a name which size, where they do not agree: `encoder.hidden=512, decoder.hidden=256`."""
     owners = [
-        (_owner_phrase("", claim) + ": " if claim.is_parameter else claim.owner + ".", claim.size)
-        for claim in held_scope(module).owners_of(name)
+        (f"{_owner_phrase('', claim)}: {name}" if claim.is_parameter else f"{claim.owner}.{claim.name}", claim.size)
+        for claim in held_scope(module).disagreeing(name)
     ]
-    return ", ".join(dict.fromkeys(f"{owner}{name}={size}" for owner, size in owners))
+    return ", ".join(dict.fromkeys(f"{owner}={size}" for owner, size in owners))
+
+
+def agreement_hint(module: torch.nn.Module, name: str) -> str:
+    """The fix for a name of two sizes: give the layers one, or where it is the children's, declare it here."""
+    scope = held_scope(module)
+    layers = [claim for claim in scope.deciding if claim.name == name]
+    if not layers:
+        return f"use another name, or declare `{name}` on {type(module).__name__} itself (a DimSize parameter, or a Dim stored on it)"
+    other = f"Dim('{name}_2', {layers[-1].size})"
+    hint = f"give the layers that carry `{name}` one size, or one of them another name, as in {other}"
+    embedding = next((c for c in layers if isinstance(_lookup(module, c.owner), torch.nn.Embedding)), None)
+    others = [claim.owner for claim in layers if claim.owner != (embedding and embedding.owner)]
+    if embedding is None or not others or not hasattr(_lookup(module, embedding.owner), "resized"):
+        return hint
+    left, size = ", ".join(f"model.{owner}" for owner in others), max(claim.size for claim in layers)
+    return f"{hint}; tied ones are resized together: model.{embedding.owner}, ({left},) = model.{embedding.owner}.resized({size})"
 
 
 def short_text(module: object) -> str:
@@ -233,15 +323,22 @@ def short_repr(module: object) -> str:
     return " ".join(repr(module).split())[:120]
 
 
-def _merged(module: torch.nn.Module, key: str, new: list[Claim], gone: Iterable[Claim] = ()) -> tuple[Claim, ...]:
-    kept = [c for c in held_scope(module).claims if not _belongs(c, key) and c not in gone]
+def _merged(
+    module: torch.nn.Module, key: str, new: list[Claim], gone: Iterable[Claim], refused: Collection[str]
+) -> tuple[Claim, ...]:
+    """The claims with those of `key` replaced; a second size is an error for the names in `refused`."""
+    before = held_scope(module).claims
+    kept = [c for c in before if not _belongs(c, key) and c not in gone]
     claims = _without_lapsed(kept, gone)
-    for claim in new:
+    ahead = {c.owner for c in itertools.takewhile(lambda c: not _belongs(c, key), before)}
+    place = len([c for c in claims if c.owner in ahead])  # what takes a place is listed there
+    for claim in reversed(new):
         other = next((known for known in claims if known.name == claim.name and known.size != claim.size), None)
-        if other is not None:
+        if claim.name in refused and other is not None:
             raise _conflict(module, claim, other)
-        claims.append(claim)
-    _check_derived(module, claims)
+        claims.insert(place, claim)
+    if refused:
+        _check_derived(module, claims)
     return tuple(claims)
 
 
@@ -260,6 +357,11 @@ def _still_has(value: object, size: int) -> bool:
     return any(type(number) is int and number == size for number in numbers)
 
 
+def is_heir(value: object) -> bool:
+    """True for a layer that has its names from the one whose place it took."""
+    return isinstance(value, torch.nn.Module) and any(INHERITED in module.__dict__ for module in value.modules())
+
+
 def _is_plain(value: object, size: int) -> bool:
     """Whether this is what a stored Dim of this size has become at the end of `__init__`."""
     return type(value) is int and value == size
@@ -268,16 +370,23 @@ def _is_plain(value: object, size: int) -> bool:
 def _check_derived(module: torch.nn.Module, claims: list[Claim]) -> None:
     """`2*hidden` must be what `hidden` makes it."""
     sizes = {claim.name: claim.size for claim in claims if claim.name.isidentifier()}
+    for claim, size in _wrongly_derived(claims, sizes):
+        base = next(known for known in claims if known.name == names_in(claim.name)[0])
+        raise _conflict(
+            module, claim, replace(base, name=claim.name, size=size), note=f", where {base.name} is {base.size}"
+        )
+
+
+def _wrongly_derived(claims: Iterable[Claim], sizes: Mapping[str, int]) -> list[tuple[Claim, int]]:
+    """The claims of derived names that contradict the names in them, each with the size that those make."""
+    found: list[tuple[Claim, int]] = []
     for claim in claims:
-        names = names_in(claim.name)
-        if claim.name.isidentifier() or not all(name in sizes for name in names):
+        if claim.name.isidentifier() or not all(sizes.get(name, -1) >= 0 for name in names_in(claim.name)):
             continue
-        size = int(eval(claim.name, {"__builtins__": {}}, sizes))  # a Dim's own name: arithmetic on names, nothing else
+        size = int(eval(claim.name, {"__builtins__": {}}, dict(sizes)))  # a Dim's own name: arithmetic, nothing else
         if size != claim.size:
-            base = next(known for known in claims if known.name == names[0])
-            raise _conflict(
-                module, claim, Claim(base.owner, claim.name, size), note=f", where {base.name} is {base.size}"
-            )
+            found.append((claim, size))
+    return found
 
 
 def _conflict(module: torch.nn.Module, claim: Claim, other: Claim, note: str = "") -> DeclarationError:
@@ -312,16 +421,21 @@ def _held(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
     yield from module.__dict__.get("_modules", {}).items()
 
 
-def _inherited(module: torch.nn.Module, prefix: str = "") -> Iterator[Claim]:
-    for key, child in module.__dict__.get("_modules", {}).items():
-        if child is None:
-            continue
-        if isinstance(child, _CONTAINERS):
-            yield from _inherited(child, f"{prefix}{key}.")
-        elif is_scope(child):
-            for claim in child.__dict__[ATTRIBUTE].claims:
+def _inherited(module: torch.nn.Module) -> Iterator[Claim]:
+    for path, child in _children(module):
+        if is_scope(child):
+            for claim in child.__dict__[ATTRIBUTE].deciding:
                 if claim.name.isidentifier():
-                    yield Claim(f"{prefix}{key}", claim.name, claim.size)
+                    yield Claim(path, claim.name, claim.size)
+
+
+def _children(module: torch.nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.nn.Module]]:
+    """What a module holds directly or in containers, with the path from it; the containers themselves left out."""
+    for key, child in module.__dict__.get("_modules", {}).items():
+        if isinstance(child, _CONTAINERS):
+            yield from _children(child, f"{prefix}{key}.")
+        elif child is not None:
+            yield f"{prefix}{key}", child
 
 
 def _lookup(module: torch.nn.Module, path: str) -> Any:

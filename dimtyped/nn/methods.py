@@ -51,6 +51,15 @@ def checked_functions(cls: Any) -> tuple[CheckedFunction, ...]:
     return vars(cls)[_ENTRIES]
 
 
+def reads_names(module: torch.nn.Module) -> bool:
+    """True for a module by another whose class has methods that `typed` checks: it is a scope of names too."""
+    if type(module).__module__.startswith(_NOT_BY_USERS):
+        return False
+    members = [member for base in type(module).__mro__ if _is_by_user(base) for member in list(vars(base).values())]
+    entries = [entry_of(function) for member in members for function in _functions_of(member)]
+    return any(entry is not None and entry.reads_scope for entry in entries)
+
+
 def _kept(base: type, name: str, member: Any) -> list[CheckedFunction]:
     entries = [entry for entry in map(entry_of, _functions_of(member)) if entry is not None]
     if entries and entries[0].wrapper is member and _is_idle(member, entries[0]):

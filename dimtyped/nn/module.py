@@ -19,6 +19,7 @@ from dimtyped.engine import CheckedFunction, ignore_tracer_warnings, prepare, ty
 from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.names import (
     ATTRIBUTE,
+    BUILDING,
     Dim,
     ParentLink,
     Scope,
@@ -26,16 +27,20 @@ from dimtyped.names import (
     declare_parameter,
     held_scope,
     is_dim_size,
+    is_scope,
     preview,
+    read_from,
+    scope_of,
     settle,
+    tell_holders,
 )
 from dimtyped.nn.contract import plain
-from dimtyped.nn.methods import checked_functions, enforce
+from dimtyped.nn.heirs import inherit_names, tell_lost, tell_rows
+from dimtyped.nn.methods import checked_functions, enforce, reads_names
 from dimtyped.nn.tying import TiedParametersMixin
 from dimtyped.runtime import mode
 
 _PARENT = "_dim_parent"
-_BUILDING = "_dim_building"
 _DECLARING = (Dim, torch.nn.Module)
 
 
@@ -92,11 +97,14 @@ class Module(TiedParametersMixin):
         if torch.compiler.is_compiling() or not _matters(self, name, value):
             super().__setattr__(name, value)
             return
+        inherit_names(self.__dict__.get("_modules", {}).get(name), value)
         claims = preview(self, name, value)
-        building = self.__dict__.get(_BUILDING, False)
+        building = self.__dict__.get(BUILDING, False)
         stored: Any = int(value) if isinstance(value, Dim) and not building else value
+        old = self.__dict__.get("_modules", {}).get(name)
         super().__setattr__(name, stored)
         _adopt(self, name, value, claims)
+        tell_rows(self, name, old, value)
 
     def __delattr__(self, name: str) -> None:
         matters = not torch.compiler.is_compiling() and _matters(self, name, None)
@@ -107,14 +115,18 @@ class Module(TiedParametersMixin):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for key, child in self._modules.items():
+            read_from(self, child)
             if child is not None and parent_of(child)[0] is None:
                 link(self, key, child)
 
     def add_module(self, name: str, module: torch.nn.Module | None) -> None:
         """Adds a child, as an assignment does; see `torch.nn.Module.add_module`."""
+        old = self._modules.get(name)
+        inherit_names(old, module)
         claims = preview(self, name, module)
         super().add_module(name, module)
         _adopt(self, name, module, claims)
+        tell_rows(self, name, old, module)
 
 
 def _matters(module: Module, name: str, value: Any) -> bool:
@@ -130,8 +142,19 @@ def _matters(module: Module, name: str, value: Any) -> bool:
 def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
     """Keeps the claims of a change that has been made, and the way up from a container."""
     if claims is not None or isinstance(value, torch.nn.Module) or value is None:
-        settle(module, held_scope(module).claims if claims is None else claims)
+        read_from(module, value)
+        _make_scopes(value)
+        before = held_scope(module)
+        settle(module, before.claims if claims is None else claims)
+        tell_lost(module, before)
     link(module, key, value)
+
+
+def _make_scopes(value: Any) -> None:
+    """Reads the names of what a module gets that is by another and has checked methods: not at its first call only."""
+    for child in value.modules() if isinstance(value, torch.nn.Module) else ():
+        if not isinstance(child, Module) and not is_scope(child) and reads_names(child):
+            scope_of(child)
 
 
 def link(parent: torch.nn.Module, key: str, value: Any) -> None:
@@ -160,6 +183,7 @@ def check_container(container: torch.nn.Module) -> None:
         return
     claims = preview(parent, key, container)
     _adopt(typing.cast("Module", parent), key, container, claims)
+    tell_holders(container)
 
 
 def _annotations(function: Any) -> Mapping[str, Any]:
@@ -213,15 +237,15 @@ def _naming_fields(post_init: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def _building(module: Any) -> Generator[None]:
     """While a module is made, by however many constructors: afterwards it is finished."""
-    outermost = not module.__dict__.get(_BUILDING, False)
+    outermost = not module.__dict__.get(BUILDING, False)
     if outermost:
-        module.__dict__[_BUILDING] = True
+        module.__dict__[BUILDING] = True
         module.__dict__[ATTRIBUTE] = Scope()
     try:
         yield
     finally:
         if outermost:
-            module.__dict__.pop(_BUILDING, None)
+            module.__dict__.pop(BUILDING, None)
     if outermost:
         _finish(module)
 

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from dimtyped.engine import entry_of
 from dimtyped.names import short_text
-from dimtyped.nn.contract import Layer, reason_of, typed_class_of
+from dimtyped.nn.contract import Layer, changed_hint, changed_in_place, changed_text, reason_of, typed_class_of
 from dimtyped.nn.layers.lazy import LazyLayer, is_plain_lazy
 from dimtyped.nn.methods import checked_methods, unchecked_forward, unchecked_methods
 from dimtyped.nn.retype import misfit_of, must_be_module
@@ -102,7 +102,7 @@ def _rows(model: torch.nn.Module) -> Iterator[Row]:
         methods = _checked_methods(module)
         if methods and state == "skipped":
             state = "checked"
-        why = "; ".join(filter(None, (why, _unchecked_text(module), tie_problem(module, model))))
+        why = "; ".join(filter(None, (why, _changed_text(module), _unchecked_text(module), tie_problem(module, model))))
         name = short_text(module) if isinstance(module, Layer) else type(module).__name__
         yield Row(path or "(model)", name, state, why, methods)
 
@@ -113,6 +113,15 @@ def _checked_methods(module: torch.nn.Module) -> tuple[str, ...]:
         return ()
     is_users = not isinstance(module, Layer) and "forward" not in module.__dict__ and _is_checked(module)
     return (*(["forward"] if is_users else []), *checked_methods(module))
+
+
+def _changed_text(module: torch.nn.Module) -> str:
+    """A parameter that was given data of other sizes than the layer declares and checks."""
+    changed = changed_in_place(module) if isinstance(module, Layer) else None
+    if changed is None:
+        return ""
+    name, shape, _ = changed
+    return f"{changed_text(module, name, shape)}: {changed_hint(module, name, shape)}"
 
 
 def _unchecked_text(module: torch.nn.Module) -> str:

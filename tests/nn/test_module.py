@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 import dimtyped
-from dimtyped import DeclarationError, Dim, DimensionError, DimSize, dims, nn, typed
+from dimtyped import DeclarationError, Dim, DimensionError, DimensionWarning, DimSize, dims, nn, typed
 from dimtyped.testing import broken_calls, calls
 
 T = TypeVar("T")
@@ -294,13 +294,15 @@ class TestStoredDims:
     def test_another_value_under_the_attribute_takes_the_name_back(self):
         module = Named()
         module.width = Dim("hidden", 4)
-        module.width = 5
+        with pytest.warns(DimensionWarning, match="no layer carries `hidden` any more, which width did"):
+            module.width = 5
         assert module(ones(2, 7)).shape == (2, 7)
 
     def test_a_deleted_attribute_takes_the_name_back(self):
         module = Named()
         module.width = Dim("hidden", 4)
-        del module.width
+        with pytest.warns(DimensionWarning, match="no layer carries `hidden` any more"):
+            del module.width
         assert module(ones(2, 7)).shape == (2, 7)
 
 
@@ -327,7 +329,8 @@ class TestLayers:
         module = Named()
         module.held = contain(nn.Linear(Dim("hidden", 4), 3))
         refuses(module, 2, 5)
-        module.held = None
+        with pytest.warns(DimensionWarning, match="no layer carries `hidden` any more, which held"):
+            module.held = None
         assert module(ones(2, 7)).shape == (2, 7)
 
     def test_a_container_filled_later_declares_too(self):
@@ -351,7 +354,8 @@ class TestLayers:
     def test_a_layer_taken_away_takes_its_names_away(self):
         module = Named()
         module.layer = nn.Linear(Dim("hidden", 4), 3)
-        del module.layer
+        with pytest.warns(DimensionWarning, match="no layer carries `hidden` any more, which layer did"):
+            del module.layer
         assert module(ones(2, 7)).shape == (2, 7)
 
     def test_a_layer_replaced_brings_its_own(self):
@@ -501,17 +505,37 @@ class TestReplacedLayers:
         model = Head(4, classes=3)
         model.out = nn.Linear(4, 7)
         assert model(ones(2, 4)).shape == (2, 7)
+        assert "(out): Linear(hidden=4 -> classes=7" in repr(model)
 
     def test_a_new_head_of_the_same_size_keeps_the_name(self):
         model = Head(4, classes=3)
         model.out = nn.Linear(4, 3)
         refuses(model, 2, 5)
 
-    @pytest.mark.parametrize("head", [torch.nn.Identity(), torch.nn.Linear(4, 7), nn.Sequential(nn.Linear(4, 7))])
-    def test_whatever_the_new_head_is(self, head):
+    @pytest.mark.parametrize("head", [torch.nn.Linear(4, 7), nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 7))])
+    def test_whatever_the_new_head_is_it_inherits_the_names(self, head):
         model = Head(4, classes=3)
         model.out = head
-        assert model(ones(2, 4)).shape == head(ones(2, 4)).shape
+        assert model(ones(2, 4)).shape == (2, 7)
+        refuses(model, 2, 5)
+        model.out.forward = lambda x: ones(2, 3)
+        with pytest.raises(DimensionError, match="classes is 3, must be 7"):
+            model(ones(2, 4))
+
+    def test_a_head_that_has_no_sizes_takes_the_name_away_and_that_is_told(self):
+        model = Head(4, classes=3)
+        with pytest.warns(DimensionWarning, match=r"Head: no layer carries `\w+` any more, which out did") as told:
+            model.out = torch.nn.Identity()
+        assert [("`classes`" in str(each.message), each.filename) for each in told] == [
+            (True, __file__),
+            (False, __file__),
+        ]
+        assert model(ones(2, 4)).shape == (2, 4)
+
+    def test_a_name_that_no_annotation_uses_goes_without_a_word(self):
+        model = Named()
+        model.other = nn.Linear(Dim("other", 4), 3)
+        model.other = torch.nn.Identity()
 
     def test_in_a_container(self):
         class Deep(Head):
@@ -959,18 +983,9 @@ class TestCompiled:
 # Any history ----------------------------------------------------------------------------------------------------------
 
 SLOTS, NAMES = st.sampled_from(["first", "second", "third"]), st.sampled_from(["a", "b"])
-CHANGES = st.lists(
-    st.one_of(
-        st.tuples(st.just("dim"), SLOTS, NAMES, st.integers(1, 3)),
-        st.tuples(st.just("layer"), SLOTS, NAMES, st.integers(1, 3)),
-        st.tuples(st.just("list"), SLOTS, NAMES, st.integers(1, 3)),
-        st.tuples(st.just("plain"), SLOTS, NAMES, st.integers(1, 3)),
-        st.tuples(st.just("append"), SLOTS, NAMES, st.integers(1, 3)),
-        st.tuples(st.just("delete"), SLOTS, NAMES, st.integers(1, 3)),
-        st.tuples(st.sampled_from(["deepcopy", "pickle"]), SLOTS, NAMES, st.integers(1, 3)),
-    ),
-    max_size=12,
-)
+KINDS = st.sampled_from(["dim", "layer", "list", "plain", "append", "delete", "in place", "deepcopy", "pickle"])
+CHANGE = st.tuples(KINDS, SLOTS, NAMES, st.integers(1, 3))
+SIZES = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
 class Typed(nn.Module):
@@ -996,6 +1011,8 @@ def changed(module, kind, slot, name, size):
         getattr(module, slot).append(layer)
     elif kind == "delete" and hasattr(module, slot):
         delattr(module, slot)
+    elif kind == "in place" and isinstance(getattr(module, slot, None), nn.Linear):
+        getattr(module, slot).in_features = size  # as what resizes an embedding does
     elif kind == "deepcopy":
         return copy.deepcopy(module)
     elif kind == "pickle":
@@ -1003,21 +1020,52 @@ def changed(module, kind, slot, name, size):
     return module
 
 
-def declared(history) -> dict[str, set[int]]:
-    """The sizes of each name after these changes, by the rule of the design and nothing else."""
-    slots: dict[str, tuple[str, list[tuple[str, int]]]] = {}
-    for kind, slot, name, size in history:
-        if kind in ("dim", "layer", "list", "plain"):
-            slots[slot] = (kind, [] if kind == "plain" else [(name, size)])
-        elif kind == "append" and slots.get(slot, ("", []))[0] == "list":
-            slots[slot][1].append((name, size))
+class Declared:
+    """What a module declares after some changes, by the rules and nothing else.
+
+    A slot holds a kind and the claims of it. A new owner of a name that has another size is refused; what takes an
+    owner's place is not. Layers decide, stored sizes count where no layer has the name.
+    """
+
+    def __init__(self):
+        self.slots: dict[str, tuple[str, list[tuple[str, int]]]] = {}
+
+    def refuses(self, kind, slot, name, size) -> bool:
+        """Whether the change is an error, and the slot is left as it was, or emptied where a Dim takes a layer's place."""
+        held_kind, held = self.slots.get(slot, ("", []))
+        before = [] if kind == "dim" and held_kind != "dim" else held
+        claims = {"dim": [(name, size)], "layer": [(name, size)], "list": [(name, size)]}.get(kind, [])
+        if kind == "append" and held_kind == "list":
+            claims = [*held, (name, size)]
+        if len([1 for each, _ in claims if each == name]) <= len([1 for each, _ in before if each == name]):
+            return False
+        others = [claim for key, (_, found) in self.slots.items() if key != slot for claim in found]
+        return any(each == name and other != size for each, other in [*others, *claims])
+
+    def change(self, kind, slot, name, size):
+        held_kind, held = self.slots.get(slot, ("", []))
+        if kind in ("dim", "layer", "list"):
+            self.slots[slot] = (kind, [(name, size)])
+        elif kind == "plain":
+            heirs = [(each, size) for each, _ in held] if held_kind == "layer" else []
+            self.slots[slot] = ("layer", heirs)
+        elif kind == "append" and held_kind == "list":
+            held.append((name, size))
         elif kind == "delete":
-            slots.pop(slot, None)
-    found: dict[str, set[int]] = {"a": set(), "b": set()}
-    for _, claims in slots.values():
-        for name, size in claims:
-            found[name].add(size)
-    return found
+            self.slots.pop(slot, None)
+        elif kind == "in place" and held_kind == "layer":
+            self.slots[slot] = ("layer", [(each, size) for each, _ in held])
+
+    def verdicts(self, sizes) -> list[str]:
+        known = {}
+        for name in "ab":
+            for kinds in (("layer", "list"), ("dim",)):
+                found = {s for kind, claims in self.slots.values() if kind in kinds for n, s in claims if n == name}
+                known.setdefault(name, found)
+                known[name] = known[name] or found
+        two = [f"{name} is two" for name in "ab" if len(known[name]) > 1]
+        wrong = [f"{name} is not {size}" for name, size in zip("ab", sizes, strict=True) if known[name] - {size}]
+        return two or wrong or ["fits"]
 
 
 def verdict(module, a: int, b: int) -> str:
@@ -1030,37 +1078,72 @@ def verdict(module, a: int, b: int) -> str:
     return "fits"
 
 
-@given(changes=CHANGES, sizes=st.tuples(st.integers(1, 3), st.integers(1, 3)))
-def test_after_any_history_a_module_declares_what_it_holds(changes, sizes):
-    module, history = Typed(), []
-    for change in changes:
-        clashes = any(len(found) > 1 for found in declared([*history, change]).values())
-        if clashes:
+@pytest.mark.filterwarnings("ignore::dimtyped.DimensionWarning")
+@given(changes=st.lists(CHANGE, max_size=12), sizes=st.lists(SIZES, min_size=12, max_size=12), calls=st.booleans())
+@example(
+    changes=[("layer", "first", "a", 1), ("layer", "second", "a", 1), ("layer", "first", "a", 2)],
+    sizes=12 * [(1, 1)],
+    calls=True,
+)
+def test_after_any_history_a_module_declares_what_it_holds(changes, sizes, calls):
+    module, expected = Typed(), Declared()
+    for change, drawn in zip(changes, sizes, strict=False):
+        if expected.refuses(*change):
             had_layer = change[1] in module._modules
             with pytest.raises(DeclarationError, match="two sizes"):
                 changed(module, *change)
             if change[0] == "dim" and had_layer:
-                history.append(("delete", *change[1:]))
+                expected.change("delete", *change[1:])
         else:
             module = changed(module, *change)
-            history.append(change)
-    known = declared(history)
-    wrong = [f"{name} is not {size}" for name, size in zip("ab", sizes, strict=True) if known[name] - {size}]
-    assert verdict(module, *sizes) in (wrong or ["fits"])
+            expected.change(*change)
+        if calls:
+            assert verdict(module, *drawn) in expected.verdicts(drawn)
+    assert verdict(module, *sizes[0]) in expected.verdicts(sizes[0])
 
 
-@given(changes=CHANGES, sizes=st.tuples(st.integers(1, 3), st.integers(1, 3)))
+@pytest.mark.filterwarnings("ignore::dimtyped.DimensionWarning")
+@given(changes=st.lists(CHANGE, max_size=12), sizes=SIZES)
 @example(changes=[("dim", "first", "a", 1), ("dim", "first", "b", 1)], sizes=(2, 1))
 def test_after_any_history_a_plain_module_gives_no_false_alarm(changes, sizes):
-    module, history = Lazy(), []
+    module, history = Lazy(), Declared()
     for change in changes:
         module = changed(module, *change)
-        history.append(change)
-        known = declared(history)
+        history.change(*change)
         said = verdict(module, *sizes)
+        known = {n: {s for _, found in history.slots.values() for name, s in found if name == n} for n in "ab"}
         wrong = [f"{name} is not {size}" for name, size in zip("ab", sizes, strict=True) if known[name] - {size}]
         two = [f"{name} is two" for name in "ab" if len(known[name]) > 1]
         assert said in ("fits", *wrong, *two)
+
+
+class Outer(Typed):
+    """A parent of the modules that change: it knows their names by inheritance alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.children_ = nn.ModuleList([Typed(), Typed()])
+
+
+@pytest.mark.filterwarnings("ignore::dimtyped.DimensionWarning")
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 1), CHANGE), max_size=12),
+    sizes=st.lists(SIZES, min_size=13, max_size=13),
+)
+@example(changes=[(0, ("layer", "first", "a", 1)), (0, ("in place", "first", "a", 2))], sizes=13 * [(1, 1)])
+def test_the_verdict_of_a_call_does_not_depend_on_the_calls_before_it(changes, sizes):
+    called, quiet = Outer(), Outer()
+    for (child, change), drawn in zip(changes, sizes, strict=False):
+        for model in (called, quiet):
+            try:
+                model.children_[child] = changed(model.children_[child], *change)
+            except DeclarationError:
+                assert change[0] in ("dim", "layer", "list", "append")
+        verdict(called, *drawn)
+        verdict(called.children_[child], *drawn)
+    assert verdict(called, *sizes[-1]) == verdict(quiet, *sizes[-1])
+    for mine, other in zip(called.children_, quiet.children_, strict=True):
+        assert verdict(mine, *sizes[-1]) == verdict(other, *sizes[-1])
 
 
 # Everything together --------------------------------------------------------------------------------------------------

@@ -36,6 +36,9 @@ from dimtyped.nn.contract.layer import (
     typed_class_of as typed_class_of,
 )
 from dimtyped.nn.contract.parameters import (
+    changed_hint as changed_hint,
+    changed_in_place as changed_in_place,
+    changed_text as changed_text,
     expected_shape as expected_shape,
     made_by_torch as made_by_torch,
     tying_error as tying_error,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from dimtyped.runtime import mode, on_change
-from dimtyped.names import Dim
+from dimtyped.names import Dim, tell_holders
 from dimtyped.engine import CallForms, Declaration, Form, Raised, prepare
 from dimtyped.errors import DimensionError, declaration_error
 from dimtyped.annotations import size_at
@@ -112,6 +112,8 @@ class Layer(TiedParametersMixin):
         if isinstance(value, torch.nn.Parameter):
             check_assignment(self, name, value)  # before torch drops what had this name
         super().__setattr__(name, value)
+        if type(value) is int and name in _attributes_of_sizes(type(self)) and not is_tracing():
+            tell_holders(self)
         if isinstance(value, Tensor) and not is_tracing() and name not in self._parameters:
             parameter_became_tensor(self, name)
 
@@ -217,6 +219,12 @@ def declares(**declaration: Any) -> Callable[[_L], _L]:
         return cls
 
     return decorate
+
+
+@functools.cache
+def _attributes_of_sizes(cls: type[Layer]) -> frozenset[str]:
+    """The attributes of a layer that hold a size of its contract."""
+    return frozenset(cls.contract.sizes.values()) if hasattr(cls, "contract") else frozenset()
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError, TyingError, declaration_error
 from dimtyped.names import short_repr
-from dimtyped.nn.tying import owner_of
+from dimtyped.nn.tying import owner_of, tie_of
 from dimtyped.runtime import by_framework
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -39,6 +39,36 @@ def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> No
     if expected is None or tuple(parameter.shape) == expected or by_framework():
         return
     raise _wrong_shape(layer, name, parameter, expected)
+
+
+def changed_in_place(layer: Any) -> tuple[str, tuple[int, ...], tuple[int, ...]] | None:
+    """A parameter whose shape is no longer the declared one, as after `weight.data = ...`, with both shapes.
+
+    Flattened and packed parameters, which frameworks put in, have another number of axes or a class of their own.
+    """
+    for name, parameter in layer._parameters.items():
+        expected = expected_shape(layer, name) if type(parameter) is torch.nn.Parameter else None
+        if expected is not None and len(expected) == parameter.dim() and tuple(parameter.shape) != expected:
+            return name, tuple(parameter.shape), expected
+    return None
+
+
+def changed_text(layer: Any, name: str, shape: tuple[int, ...]) -> str:
+    """A parameter that was changed in place, in words."""
+    declared = named_shape(layer, name, expected_shape(layer, name) or ())
+    return f"its {name} is {shape_text(shape)}, declared {declared}"
+
+
+def changed_hint(layer: Any, name: str, shape: tuple[int, ...]) -> str:
+    """The fix for it."""
+    if isinstance(layer, torch.nn.Embedding) or tie_of(layer, "weight") is not None:
+        rows = shape[0] if name == "weight" else layer.weight.shape[0]
+        return (
+            f"use embedding.resized({rows}) in place of assigning to `.data`: it changes the sizes and what is tied too"
+        )
+    return (
+        "make a new layer of these sizes in place of assigning to `.data`, which leaves the declared ones as they were"
+    )
 
 
 @contextmanager

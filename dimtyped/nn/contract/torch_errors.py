@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from dimtyped.annotations import Hint, arrays_in
 from dimtyped.diagnosis import Mismatch, Snapshot, build_error, find_mismatches, kind_of, snapshot
 from dimtyped.engine import Raised
-from dimtyped.errors import DeclarationError, DimensionError, declaration_error
+from dimtyped.errors import DeclarationError, DimensionError, declaration_error, with_fields
 from dimtyped.names import Dim
 from dimtyped.nn.contract.dtypes import refused_dtype
+from dimtyped.nn.contract.parameters import changed_hint, changed_in_place, changed_text
 
 REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
 """What torch's layers raise for a tensor that does not fit."""
@@ -46,6 +47,9 @@ def explained(raised: Raised) -> Exception:
     by_dtype = refused_dtype(raised)
     if by_dtype is not None:
         return by_dtype
+    changed = changed_in_place(layer)
+    if changed is not None:
+        return _changed(rules.where(signature, layer), layer, changed, error)
     misfits = list(layer.contract.refuses(*values)) if layer.contract.refuses is not None else []
     if not misfits:
         return error
@@ -53,6 +57,16 @@ def explained(raised: Raised) -> Exception:
     hints = {parameter.name: parameter.hint for parameter in signature.parameters}
     findings.mismatches[:] = [_mismatch(misfit, hints[misfit.argument], given[misfit.argument]) for misfit in misfits]
     return build_error(findings, rules.where(signature, layer), rules.labels(layer), kind_of(error))
+
+
+def _changed(
+    where: str, layer: Any, changed: tuple[str, tuple[int, ...], tuple[int, ...]], error: Exception
+) -> DimensionError:
+    """The error for a layer whose parameter was given other data, of other sizes than the layer declares."""
+    name, actual, expected = changed
+    hint = changed_hint(layer, name, actual)
+    text = f"{where}: {changed_text(layer, name, actual)}: the data was changed, the sizes were not\n  {hint[0].upper()}{hint[1:]}."
+    return with_fields(kind_of(error)(text), where=where, argument=name, expected=expected, actual=actual, hint=hint)
 
 
 def _mismatch(misfit: SizeViolation, hint: Hint, value: Snapshot) -> Mismatch:

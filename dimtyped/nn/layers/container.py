@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import torch
 
 from dimtyped.nn.contract import check_chain
+from dimtyped.nn.heirs import inherit_names
 from dimtyped.nn.module import check_container
 from dimtyped.runtime import is_tracing
 
@@ -36,6 +37,7 @@ class _Container(torch.nn.Module):
         self.__dict__[_CHANGING] = True
         try:
             result = change()
+            self._dim_inherit(before)
             self._dim_changed()
             is_done = True
         finally:
@@ -44,6 +46,13 @@ class _Container(torch.nn.Module):
                 self._modules.clear()
                 self._modules.update(before)
         return result
+
+    def _dim_inherit(self, before: Mapping[str, torch.nn.Module | None]) -> None:
+        """Lets a new layer have the names of the one whose place it takes, where that one is gone."""
+        kept, held = {id(layer) for layer in before.values()}, {id(layer) for layer in self._modules.values()}
+        for key, layer in self._modules.items():
+            if id(layer) not in kept and id(before.get(key)) not in held:
+                inherit_names(before.get(key), layer)
 
     def add_module(self, name: str, module: torch.nn.Module | None) -> None:
         """As torch's; refuses what does not fit."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError, VocabularyError, declaration_error, with_fields
 from dimtyped.names import Dim, name_of, plain
-from dimtyped.nn.contract import check_sizes, wrong_argument
+from dimtyped.nn.contract import changed_hint, changed_in_place, changed_text, check_sizes, wrong_argument
 from dimtyped.runtime import layer_path
 
 _SHOWN = 5
@@ -162,8 +162,9 @@ def _check_weight(where: str, sizes: Mapping[str, Any], weight: Any) -> None:
 
 
 def rows_of(layer: Any) -> int:
-    """How many ids there are: a weight that was grown by hand, through `weight.data`, has the last word."""
-    return max(layer.num_embeddings, layer.weight.shape[0])
+    """How many ids there are: a weight that was changed by hand, through `weight.data`, has the last word."""
+    declared, rows = int(layer.num_embeddings), int(layer.weight.shape[0])
+    return rows if declared == rows or changed_in_place(layer) is not None else max(declared, rows)
 
 
 def explain_index(layer: Any, ids: Tensor, error: Exception) -> Exception:
@@ -175,7 +176,7 @@ def explain_index(layer: Any, ids: Tensor, error: Exception) -> Exception:
     bad = torch.unique(ids[outside])
     low, high = int(bad.min()), int(bad.max())
     where, vocab = layer_path(layer), layer._dim_labels["vocab"]
-    hint = _position_hint(high, size, vocab) if _are_positions(ids) else _vocabulary_hint(low, high, size, vocab)
+    hint = _changed_hint(layer) or _id_hint(ids, low, high, size, vocab)
     return with_fields(
         VocabularyError(f"{_what_is_outside(where, ids, outside, bad, size)}{_whose(layer, vocab, size)}\n\n  {hint}"),
         where=where,
@@ -186,6 +187,18 @@ def explain_index(layer: Any, ids: Tensor, error: Exception) -> Exception:
         actual=high if high >= size else low,
         bindings={vocab: size},
     )
+
+
+def _changed_hint(layer: Any) -> str:
+    changed = changed_in_place(layer)
+    if changed is None:
+        return ""
+    text = f"{changed_text(layer, 'weight', changed[1])}: {changed_hint(layer, 'weight', changed[1])}."
+    return text[0].upper() + text[1:]
+
+
+def _id_hint(ids: Tensor, low: int, high: int, size: int, vocab: str) -> str:
+    return _position_hint(high, size, vocab) if _are_positions(ids) else _vocabulary_hint(low, high, size, vocab)
 
 
 def _what_is_outside(where: str, ids: Tensor, outside: Tensor, bad: Tensor, size: int) -> str:

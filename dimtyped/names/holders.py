@@ -1,0 +1,29 @@
+"""Which modules read their names from a module: they are told when it changes.
+
+Kept beside the modules, not on them: a copy or a pickle of a module knows of no holder.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+
+import torch
+
+_holders: weakref.WeakKeyDictionary[torch.nn.Module, weakref.WeakSet[torch.nn.Module]] = weakref.WeakKeyDictionary()
+
+
+def hold(holder: torch.nn.Module, module: torch.nn.Module) -> None:
+    """Notes that `holder` reads names from `module`."""
+    try:
+        _holders.setdefault(module, weakref.WeakSet()).add(holder)
+    except TypeError:  # a class of the user's without a hash: its changes are seen at the next mismatch
+        return
+
+
+def holders_of(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """The modules that read names from this one, as far as they still live."""
+    try:
+        yield from tuple(_holders.get(module, ()))
+    except TypeError:
+        return
