@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
+import dis
+import inspect
+import types
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 
 from dimtyped.annotations import arrays_in, free_names
 from dimtyped.engine import CheckedFunction, mode
-from dimtyped.errors import DeclarationError, DimensionWarning
+from dimtyped.errors import DeclarationError
 from dimtyped.names import BUILDING, INHERITED, Scope, held_scope
 from dimtyped.nn.contract import ROLES, Layer
 from dimtyped.nn.methods import checked_functions
-from dimtyped.runtime import calling_frame
+from dimtyped.runtime import warn_user
 
+_READS_ALL = {"locals", "vars", "eval", "exec", "currentframe", "_getframe", "stack", "save_hyperparameters"}
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
@@ -59,7 +63,7 @@ def tell_rows(module: torch.nn.Module, key: str, old: object, new: object) -> No
     if lost is not None:
         name, before, after = lost
         rows = f"id {after} has no row" if before - after == 1 else f"ids {after} to {before - 1} have no row"
-        _warn(
+        warn_user(
             f"{type(module).__name__}.{key}: {name} shrinks from {before} to {after}, {before - after} fewer: {rows} any more"
         )
 
@@ -73,9 +77,34 @@ def tell_lost(module: torch.nn.Module, before: Scope) -> None:
     lost = {name for name in lost if not after.is_ambiguous(name)}
     for name in sorted(lost & used_names(type(module)) if lost else ()):
         owner = before.owners_of(name)[0].owner.partition("=")[0]
-        _warn(
+        warn_user(
             f"{type(module).__name__}: no layer carries `{name}` any more, which {owner} did: any size fits it in the annotations. "
             f"Give the new layer the name, as in Dim('{name}', size)."
+        )
+
+
+def unmentioned(init: Any, parameters: Iterable[str]) -> list[str]:
+    """The parameters that a constructor's code never reads; none where it may read them all at once, as `locals()` does."""
+    inner: Any = inspect.unwrap(init)
+    code: types.CodeType | None = getattr(inner, "__code__", None)
+    if code is None or set(code.co_names) & _READS_ALL:
+        return []
+    read: set[Any] = set()
+    for instruction in dis.get_instructions(code):
+        if not instruction.opname.startswith("STORE"):
+            read.update(instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,))
+    return [name for name in parameters if name not in read]
+
+
+def tell_unused(module: torch.nn.Module, parameters: Iterable[str]) -> None:
+    """Warns of a `DimSize` parameter that neither the constructor nor an annotation of the class mentions."""
+    if not parameters or mode() == "off":
+        return
+    declared, used = held_scope(module).names, used_names(type(module))
+    for name in (name for name in parameters if name in declared and name not in used):
+        warn_user(
+            f"{type(module).__name__}: nothing uses the DimSize parameter `{name}`, {declared[name]} here: neither __init__ nor an "
+            "annotation. Give it to the layer that it is for, or leave it out."
         )
 
 
@@ -90,18 +119,6 @@ def _names_of(entry: CheckedFunction) -> Iterator[str]:
     except DeclarationError:  # it may name what is defined later
         return
     yield from (name for hint in hints for array in arrays_in(hint) for name in free_names(array))
-
-
-def _warn(text: str) -> None:
-    """Warns at the line that assigns."""
-    frame = calling_frame()
-    if frame is None:
-        warnings.warn(text, DimensionWarning, stacklevel=2)
-        return
-    registry = frame.f_globals.setdefault("__warningregistry__", {})
-    warnings.warn_explicit(
-        text, DimensionWarning, frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__"), registry
-    )
 
 
 def _is_of_kind(new: torch.nn.Module, old: torch.nn.Module) -> bool:

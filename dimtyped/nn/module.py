@@ -35,7 +35,7 @@ from dimtyped.names import (
     tell_holders,
 )
 from dimtyped.nn.contract import plain
-from dimtyped.nn.heirs import inherit_names, tell_lost, tell_rows
+from dimtyped.nn.heirs import inherit_names, tell_lost, tell_rows, tell_unused, unmentioned
 from dimtyped.nn.methods import checked_functions, enforce, reads_names
 from dimtyped.nn.tying import TiedParametersMixin
 from dimtyped.runtime import mode
@@ -200,6 +200,7 @@ def _naming(init: Callable[..., None], frame: Any) -> Callable[..., None]:
     """`__init__` whose `DimSize` parameters arrive as Dims, and after which the module is ready to be called."""
     names = outer_names(_annotations(init), init, frame)
     parameters: list[str] | None = None
+    unused: list[str] = []
     signature = inspect.signature(init)
     where = display_name(init)
     checked = typed_member(init, frame)
@@ -210,11 +211,13 @@ def _naming(init: Callable[..., None], frame: Any) -> Callable[..., None]:
         nonlocal parameters
         if parameters is None:
             parameters = _dim_parameters(init, names)
+            unused.extend(parameter for parameter in unmentioned(init, parameters))
         with _building(self):
             if parameters and (bound := _bound(signature, self, args, kwargs)) is not None:
                 bound.arguments.update(_declared(self, where, {name: bound.arguments[name] for name in parameters}))
                 args, kwargs = bound.args[1:], bound.kwargs
             checked(self, *args, **kwargs)
+        tell_unused(self, unused)
 
     return constructor
 

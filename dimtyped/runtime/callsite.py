@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 import types
+import warnings
+from typing import Any
+
+from dimtyped.errors import DimensionWarning
 
 FRAMEWORKS = (
     "torch.",
@@ -40,6 +44,17 @@ def calling_frame() -> types.FrameType | None:
     while frame is not None and _is_between(module_of(frame), frame.f_code.co_name):
         frame = frame.f_back
     return frame
+
+
+def warn_user(text: str) -> None:
+    """Gives a DimensionWarning at the line that assigns or constructs: the first above this package."""
+    frame = calling_frame()
+    if frame is None:
+        warnings.warn(text, DimensionWarning, stacklevel=2)
+        return
+    registry: dict[Any, Any] = frame.f_globals.setdefault("__warningregistry__", {})
+    code = frame.f_code
+    warnings.warn_explicit(text, DimensionWarning, code.co_filename, frame.f_lineno, module_of(frame), registry)
 
 
 def enclosing_frames(code: types.CodeType) -> list[types.FrameType]:

@@ -33,12 +33,49 @@ def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> No
     if _MAKING in layer.__dict__ or (type(parameter) is not torch.nn.Parameter and is_lazy(parameter)):
         return
     held: torch.Tensor | None = layer._parameters.get(name)
+    _check_names(layer, name, parameter, held)
     if held is not None and held.shape == parameter.shape:  # as FSDP2 puts them, at each call
         return
     expected = expected_shape(layer, name)
     if expected is None or tuple(parameter.shape) == expected or by_framework():
         return
     raise _wrong_shape(layer, name, parameter, expected)
+
+
+def _check_names(layer: Any, name: str, parameter: torch.nn.Parameter, held: torch.Tensor | None) -> None:
+    """Refuses a square parameter of another layer's whose two named sizes are this layer's the other way round.
+
+    Raises:
+        TyingError: they are.
+    """
+    if parameter is held or parameter.dim() != 2 or parameter.shape[0] != parameter.shape[1]:
+        return
+    ours = _given_names(layer, name)
+    owner = owner_of(parameter) if ours is not None else None
+    theirs = _given_names(*owner) if owner is not None and owner[0] is not layer else None
+    if ours is None or theirs is None or owner is None or ours[0] == ours[1] or theirs != ours[::-1] or by_framework():
+        return
+    where = f"{type(layer).__name__}.{name}"
+    raise declaration_error(
+        where,
+        f"{where}: cannot be the {owner[1]} of {_layer_text(owner[0])}, whose axes are the other way round\n"
+        f"    must be  {named_shape(layer, name, tuple(parameter.shape))}    declared by {layer._dim_text()}\n"
+        f"    got      {named_shape(*owner, tuple(parameter.shape))}",
+        f"Both are {parameter.shape[0]}, so torch would compute with a transposed weight. Compute with the other layer's "
+        f"weight transposed, as in F.linear(x, other.{owner[1]}.T).",
+        kind=TyingError,
+        argument=name,
+        dim=ours[0],
+        expected=ours,
+        actual=theirs,
+    )
+
+
+def _given_names(layer: Any, name: str) -> tuple[str, str] | None:
+    """The names of a matrix's two axes, where both sizes were given as Dims."""
+    given: Mapping[str, str] = layer.__dict__.get("_dim_roles", {})
+    axes = (layer._dim_parameter_axes(name) or "").split() if given else ()
+    return (given[axes[0]], given[axes[1]]) if len(axes) == 2 and all(axis in given for axis in axes) else None
 
 
 def changed_in_place(layer: Any) -> tuple[str, tuple[int, ...], tuple[int, ...]] | None:

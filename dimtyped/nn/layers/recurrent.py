@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped.annotations import packed_shape
 from dimtyped.engine import entry_of
-from dimtyped.errors import RankError
+from dimtyped.errors import RankError, declaration_error
+from dimtyped.names import Dim, name_of
 from dimtyped.nn.contract import (
     COUNTS,
     Layer,
@@ -39,6 +40,7 @@ _PackedCell = Shaped[Tensor, "layers batch={batch} hidden"]
 
 _SIZES = {"embed": "input_size", "hidden": "hidden_size", "state": "_dim_state", "layers": "_dim_layers"}
 _COUNTS = {**COUNTS, "num_layers": 1}
+_LAYER_NAMES = "_dim_layer_names"
 _BATCH_FIRST = Shaped[Tensor, "batch seq embed"]
 _SEQ_FIRST = Shaped[Tensor, "seq batch embed"]
 _UNBATCHED = Shaped[Tensor, "seq embed"]
@@ -103,10 +105,19 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         return self.num_layers * (2 if self.bidirectional else 1)
 
     @property
+    def _dim_names(self) -> dict[str, int]:
+        """The sizes given as Dims; with `num_layers` the directions too, where there are two."""
+        given: Mapping[str, str] = self.__dict__.get(_LAYER_NAMES, {})
+        counts = {"num_layers": self.num_layers, "bidirectional": 2 if self.bidirectional else 1}
+        return {**super()._dim_names, **{name: counts[argument] for argument, name in given.items()}}
+
+    @property
     def _dim_labels(self) -> dict[str, str]:
         labels = super()._dim_labels
         state = labels["hidden"] if not self.proj_size else "proj"
-        return {**labels, "state": state, "layers": "layers*directions" if self.bidirectional else "layers"}
+        given: Mapping[str, str] = self.__dict__.get(_LAYER_NAMES, {})
+        layers, directions = given.get("num_layers", "layers"), given.get("bidirectional", "directions")
+        return {**labels, "state": state, "layers": f"{layers}*{directions}" if self.bidirectional else layers}
 
     def _dim_parameter_axes(self, name: str) -> str | None:
         if name in PARTS:
@@ -140,8 +151,16 @@ def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # torch's n
 
 
 def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial: Any, **arguments: Any) -> None:
+    arguments["bidirectional"], directions = _directions(type(layer).__name__, arguments["bidirectional"])
     check_arguments(type(layer), arguments)
     take_names(layer, arguments)
+    layers = name_of(arguments["num_layers"])
+    if directions or layers:
+        named = {
+            "num_layers": layers,
+            "bidirectional": directions or ("directions" if arguments["bidirectional"] else None),
+        }
+        layer.__dict__[_LAYER_NAMES] = {argument: name for argument, name in named.items() if name}
     sizes = ("input_size", "hidden_size", "num_layers")
     with constructor_errors_explained(type(layer).__name__, arguments, sizes=sizes), made_by_torch(layer):
         torch_init(**{key: plain(value) for key, value in arguments.items()})
@@ -150,6 +169,23 @@ def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial:
     make_ready(layer, type(layer))
     if initial is not None:
         take_initial(layer, initial)
+
+
+def _directions(where: str, bidirectional: Any) -> tuple[bool, str | None]:
+    """Torch's argument, and the name where it was given as a Dim of 1 or 2 directions."""
+    if not isinstance(bidirectional, Dim):
+        return bidirectional, None
+    if bidirectional not in (1, 2):
+        raise declaration_error(
+            where,
+            f"bidirectional={int(bidirectional)} is no number of directions",
+            "give 1 or 2 directions, or False or True",
+            argument="bidirectional",
+            dim=bidirectional.name,
+            expected="1 or 2",
+            actual=int(bidirectional),
+        )
+    return bidirectional == 2, bidirectional.name
 
 
 @declares(

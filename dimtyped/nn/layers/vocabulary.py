@@ -13,7 +13,7 @@ from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError, VocabularyError, declaration_error, with_fields
 from dimtyped.names import Dim, name_of, plain
 from dimtyped.nn.contract import changed_hint, changed_in_place, changed_text, check_sizes, wrong_argument
-from dimtyped.runtime import layer_path
+from dimtyped.runtime import layer_path, warn_user
 
 _SHOWN = 5
 _FEWEST_PLACES = 4  # shorter rows that count up may be tokens
@@ -142,8 +142,19 @@ def _check_padding(where: str, vocab: Any, padding: Any) -> None:
     elif not -size <= padding < size:
         fault = f"is outside the vocabulary, {name}={size}"
     else:
+        if padding < 0:
+            _tell_negative_padding(where, int(padding), size)
         return
     raise wrong_argument(where, "padding_idx", padding, fault, f"give one of {wanted}, or None", wanted)
+
+
+def _tell_negative_padding(where: str, padding: int, size: int) -> None:
+    """Warns of a padding index counted from the end: it was most likely meant for no padding."""
+    row = size + padding
+    warn_user(
+        f"{where}: padding_idx={padding} is counted from the end: row {row} of {size} is zero and never trains. "
+        f"For no padding leave padding_idx out, for that row give {row}."
+    )
 
 
 def _check_weight(where: str, sizes: Mapping[str, Any], weight: Any) -> None:
