@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from dimtyped.annotations import arrays_in, free_names
-from dimtyped.engine import CheckedFunction, mode
+from dimtyped.engine import CheckedFunction
 from dimtyped.errors import DeclarationError
 from dimtyped.names import BUILDING, INHERITED, Scope, held_scope
 from dimtyped.nn.contract import ROLES, Layer
-from dimtyped.nn.methods import checked_functions
-from dimtyped.runtime import warn_user
+from dimtyped.nn.methods import checked_functions, words_of_annotations
+from dimtyped.runtime import mode, warn_user
 
 _READS_ALL = {"locals", "vars", "eval", "exec", "currentframe", "_getframe", "stack", "save_hyperparameters"}
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
@@ -100,7 +100,7 @@ def tell_unused(module: torch.nn.Module, parameters: Iterable[str]) -> None:
     """Warns of a `DimSize` parameter that neither the constructor nor an annotation of the class mentions."""
     if not parameters or mode() == "off":
         return
-    declared, used = held_scope(module).names, used_names(type(module))
+    declared, used = held_scope(module).names, used_names(type(module)) | words_of_annotations(type(module))
     for name in (name for name in parameters if name in declared and name not in used):
         warn_user(
             f"{type(module).__name__}: nothing uses the DimSize parameter `{name}`, {declared[name]} here: neither __init__ nor an "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from dimtyped.runtime import mode
 _ENTRIES = "_dim_entries"
 _CHECKS = "_dim_checks_methods"
 _NOT_BY_USERS = ("torch.", "dimtyped.nn.", "typing", "builtins", "abc", "collections")
+_WORD = re.compile(r"[^\W\d]\w*")
 _WRAPPING = (functools.partialmethod, functools.singledispatchmethod)
 
 
@@ -109,6 +111,13 @@ def unchecked_forward(module: torch.nn.Module) -> str:
         f"forward is annotated, but {cls.__name__} is not a dimtyped.nn.Module: "
         "derive it from dimtyped.nn.Module, or decorate the class with @dimtyped.typed"
     )
+
+
+def words_of_annotations(cls: type) -> set[str]:
+    """Every word in the annotations of a class's methods, also of those that are not checked."""
+    functions = [inspect.unwrap(function) for _, member in _methods(cls) for function in _functions_of(member)]
+    hints = [hint for function in functions for hint in getattr(function, "__annotations__", {}).values()]
+    return {word for hint in hints for word in _WORD.findall(hint if isinstance(hint, str) else repr(hint))}
 
 
 def is_checked(function: Any) -> bool:

@@ -123,7 +123,7 @@ CASES = [
     Case("Embedding", (10, 3), lambda: (ids(2, 0),), note="of no ids"),
     Case("Embedding", (10, 3), lambda: (ids(2, 5, dtype=torch.int32),), note="of int32"),
     Case("Embedding", (10, 3), lambda: (ids(2, 5),), {"padding_idx": 1}),
-    Case("Embedding", (10, 3), lambda: (ids(2, 5),), {"padding_idx": -1, "max_norm": 1.0, "norm_type": 1.0}),
+    Case("Embedding", (10, 3), lambda: (ids(2, 5),), {"padding_idx": 9, "max_norm": 1.0, "norm_type": 1.0}),
     Case("Embedding", (10, 3), lambda: (ids(2, 5),), {"sparse": True}),
     Case("Embedding", (10, 3), lambda: (ids(2, 5),), {"scale_grad_by_freq": True}),
     Case("Embedding", (10, 3), lambda: (ids(2, 5),), {"_freeze": True}),

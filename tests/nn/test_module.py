@@ -628,7 +628,7 @@ class TestNestedScopes:
         class Parent(nn.Module):
             def __init__(self, hidden: DimSize):
                 super().__init__()
-                self.child = Named()
+                self.child, self.width = Named(), 2 * hidden
 
             def forward(self, x: Float[Tensor, "batch any"]):
                 return self.child(x)
