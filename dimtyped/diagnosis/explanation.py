@@ -21,7 +21,7 @@ from dimtyped.errors import (
     DimensionValueError,
 )
 from dimtyped.names import Claim, Scope, is_scope, owner_text, scope_of, short_text
-from dimtyped.runtime import parent_of, path_of, root_of
+from dimtyped.runtime import is_run_by_trace, parent_of, path_of, root_of, user_line
 
 if TYPE_CHECKING:
     from dimtyped.diagnosis.fixes import Fix
@@ -139,7 +139,9 @@ def _surroundings(findings: Findings, where: str, fix: Fix | None, around: list[
     if fix is None or fix.is_general:  # other fixes say by themselves what the value is
         notes += _other_meanings(findings)
     outer = tuple(str(call) for call in around if call.sizes)
-    return {"path": path if path != where else "", "notes": tuple(notes), "around": outer}
+    line = None if is_run_by_trace() else user_line()
+    called = str(line) if line is not None and line.source and not line.is_last else ""
+    return {"path": path if path != where else "", "notes": tuple(notes), "around": outer, "called": called}
 
 
 def _identity(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:

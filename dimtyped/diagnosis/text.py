@@ -63,6 +63,7 @@ class Report:
         path: Where in the running model the module is, if it is not the model itself. Default: not told.
         notes: What else is known of the wrong values: `100 is embed, declared by ...`. Default: nothing.
         around: The typed calls around this one, nearest first. Default: none.
+        called: The user's line that made the call, where a traceback does not end in it. Default: not told.
     """
 
     where: str
@@ -72,6 +73,7 @@ class Report:
     path: str = ""
     notes: tuple[str, ...] = ()
     around: tuple[str, ...] = ()
+    called: str = ""
 
     def __str__(self) -> str:
         places = list(dict.fromkeys(mismatch.place for mismatch in self.findings.mismatches))
@@ -83,9 +85,10 @@ class Report:
         if len(places) > _PLACES:
             lines.append(f"    and {len(places) - _PLACES} more")
         fix = ["", *_wrapped(self.hint)] if self.hint else []
-        room = max(_LINES - len(lines) - len(fix) - len(self.notes), 3)
+        room = max(_LINES - len(lines) - len(fix) - len(self.notes) - bool(self.called), 3)
         around = self.around[: max(1, room - _NAMES)]
-        lines += [*list(self._origins())[: room - len(around)], *(f"    {line}" for line in (*self.notes, *around))]
+        known = (*self.notes, *around, *([f"called at {self.called}"] if self.called else []))
+        lines += [*list(self._origins())[: room - len(around)], *(f"    {line}" for line in known)]
         return "\n".join(lines + fix)
 
     def name(self, name: str) -> str:

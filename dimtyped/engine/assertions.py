@@ -17,7 +17,15 @@ from dimtyped.engine.assertion_checks import ByReference, Check, Names, alone, k
 from dimtyped.engine.assertion_errors import error_of, refuse
 from dimtyped.engine.call_names import EXPORTER, VARIABLE, code_objects, wrapper_around
 from dimtyped.errors import DimensionError
-from dimtyped.runtime import at_trace_time, eagerly, end_trace, is_tracing, traced_frames, untraced
+from dimtyped.runtime import (
+    at_trace_time,
+    eagerly,
+    end_trace,
+    is_tracing,
+    strip_internal_frames,
+    traced_frames,
+    untraced,
+)
 from dimtyped.runtime.config import mode, on_change
 
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage]  # inspect.currentframe cannot skip a frame
@@ -86,7 +94,11 @@ def assert_dims(x: _T, annotation: Any, /) -> _T:
         check = _check_of(annotation)
     if check(x, names, outer):
         return x
-    return eagerly(refuse)(x, annotation, check, names, _getframe(1), outer)
+    try:
+        return eagerly(refuse)(x, annotation, check, names, _getframe(1), outer)
+    except BaseException as error:
+        strip_internal_frames(error)
+        raise
 
 
 _CODE = assert_dims.__code__

@@ -106,3 +106,17 @@ def defaults(signature: Signature) -> tuple[tuple[Any, ...] | None, dict[str, An
     positional = tuple(default for p, default in checked if p.has_default and p.kind in _POSITIONAL)
     keyword = {p.name: d for p, d in checked if p.has_default and p.kind is inspect.Parameter.KEYWORD_ONLY}
     return positional or None, keyword or None
+
+
+def stripped(lines: Iterable[str]) -> tuple[str, ...]:
+    """The lines of a body, where the wrapper's own frames leave the traceback of what is raised.
+
+    Trying costs nothing, and a bare `raise` adds no frame. TorchDynamo cannot break a graph inside.
+    """
+    return (
+        "    try:",
+        *(f"    {line}" for line in lines),
+        f"    except {PREFIX}BaseException as {PREFIX}raised:",
+        f"        if not {PREFIX}is_tracing(): {PREFIX}strip_internal_frames({PREFIX}raised)",
+        "        raise",
+    )

@@ -72,6 +72,10 @@ class EngineSource(Protocol):
         """Whether the result is checked at all."""
         ...
 
+    def follow_trace(self) -> None:
+        """Writes what a trace runs in place of the checks, if it cannot follow them."""
+        ...
+
     def check_arguments(self) -> None:
         """Writes the check of the arguments."""
         ...

@@ -80,6 +80,8 @@ def run_source(text: str, file: str, namespace: dict[str, Any]) -> dict[str, Any
 
 def _wrapper_text(engine: EngineSource, signature: Signature, translated: tuple[type[Exception], ...]) -> str:
     kind = signature.function_kind
+    engine.follow_trace()
+    before = len(engine.source.lines)
     engine.check_arguments()
     if call_text.yields(kind):
         _call_generator(engine, kind)
@@ -89,7 +91,8 @@ def _wrapper_text(engine: EngineSource, signature: Signature, translated: tuple[
         _call_once(engine, "await " if kind is FunctionKind.COROUTINE else "")
     is_async = kind in (FunctionKind.COROUTINE, FunctionKind.ASYNC_GENERATOR)
     head = f"{'async ' if is_async else ''}def {call_text.function_name(signature.function)}({engine.parameters}):"
-    return "\n".join((head, "    __tracebackhide__ = True", *engine.source.lines, *engine.exporter, ""))
+    lines = engine.source.lines
+    return "\n".join((head, *lines[:before], *call_text.stripped(lines[before:]), *engine.exporter, ""))
 
 
 def _call_once(engine: EngineSource, awaited: str) -> None:

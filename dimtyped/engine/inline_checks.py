@@ -59,6 +59,9 @@ class InlineChecks:
         """Whether the result is annotated."""
         return self._signature.checks_result
 
+    def follow_trace(self) -> None:
+        """Writes nothing: a trace follows the same lines."""
+
     def check_arguments(self) -> None:
         """Writes the check of the arguments."""
         self._codegen.known.current.sizes.update(self._declared.write())

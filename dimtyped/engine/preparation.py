@@ -32,7 +32,6 @@ from dimtyped.engine.reference_engine import ReferenceEngine
 from dimtyped.engine.reloading import has_name, install
 from dimtyped.engine.scope_keys import missing_scope, scope_key_of
 from dimtyped.engine.torchscript import MODULE
-from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.names import scope_key_names, scope_of
 from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, strip_internal_frames, untraced
 
@@ -223,7 +222,7 @@ def _preparing(checked: CheckedFunction) -> dict[str, Callable[..., Any]]:
 _HELPERS: dict[str, Any] = {
     **HELPERS,
     f"{PREFIX}Module": torch.nn.Module,
-    f"{PREFIX}ours": (DimensionError, DeclarationError),
+    f"{PREFIX}BaseException": BaseException,
     **{
         f"{PREFIX}{helper.__name__}": helper
         for helper in (

@@ -31,13 +31,16 @@ class ReferenceSource:
         self._function_kind = function_kind
         self._exports_names = exports_names
 
-    def check_arguments(self) -> None:
-        """Writes the check of the arguments, and before it the way of a trace, which cannot follow the engine."""
+    def follow_trace(self) -> None:
+        """Writes the way of a trace, which cannot follow the engine."""
         if self._function_kind in _TRACED:
             with self.source.block(f"if {PREFIX}is_tracing():"):
                 self.source.write(f"{PREFIX}prepare_traced(*{PREFIX}scope_key_of({CHECKED_NAME}, {ARGUMENTS}))")
                 with self.source.block(f"if {CHECKED_NAME}.traced is not None:"):
                     self.source.write(*call_text.leave(self._function_kind, f"{CHECKED_NAME}.traced({_PASSED_ON})"))
+
+    def check_arguments(self) -> None:
+        """Writes the check of the arguments."""
         self.source.write(f"{CHECKED_NAME}.engine.check_arguments({_GIVEN})")
         if self._exports_names:
             self.source.write(f"{VARIABLE} = {CHECKED_NAME}.engine.shared_names({_GIVEN})")

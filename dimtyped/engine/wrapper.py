@@ -78,13 +78,11 @@ def _first_call(kind: FunctionKind) -> types.CodeType:
         replace = "True"
     else:
         replace = f"not {PREFIX}is_tracing()"
-    with source.block("try:"):
-        source.write(prepare.format(replace), *call)
-    with source.block(
-        f"except {PREFIX}ours as {PREFIX}error:"
-    ):  # so that this is the only frame of ours below the user's
-        source.write(f"raise {PREFIX}error.with_traceback({PREFIX}strip_internal_frames({PREFIX}error))")
+    before = len(source.lines)
+    source.write(prepare.format(replace), *call)
     head = f"{'async ' if is_async else ''}def {PREFIX}first_call(*args, **kwargs):"
     file = FIRST_CALL.format(kind.name.lower())
-    namespace = run_source("\n".join((head, *source.lines, "")), file, {})
+    namespace = run_source(
+        "\n".join((head, *source.lines[:before], *call_text.stripped(source.lines[before:]), "")), file, {}
+    )
     return namespace[f"{PREFIX}first_call"].__code__

@@ -38,7 +38,7 @@ from dimtyped.nn.contract import plain
 from dimtyped.nn.heirs import inherit_names, tell_lost, tell_rows, tell_unused, unmentioned
 from dimtyped.nn.methods import checked_functions, enforce, reads_names
 from dimtyped.nn.tying import TiedParametersMixin
-from dimtyped.runtime import mode
+from dimtyped.runtime import WithoutInternalFrames, mode
 
 _PARENT = "_dim_parent"
 _DECLARING = (Dim, torch.nn.Module)
@@ -98,7 +98,8 @@ class Module(TiedParametersMixin):
             super().__setattr__(name, value)
             return
         inherit_names(self.__dict__.get("_modules", {}).get(name), value)
-        claims = preview(self, name, value)
+        with WithoutInternalFrames():
+            claims = preview(self, name, value)
         building = self.__dict__.get(BUILDING, False)
         stored: Any = int(value) if isinstance(value, Dim) and not building else value
         old = self.__dict__.get("_modules", {}).get(name)
@@ -207,12 +208,11 @@ def _naming(init: Callable[..., None], frame: Any) -> Callable[..., None]:
 
     @functools.wraps(checked)
     def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
-        __tracebackhide__ = True
         nonlocal parameters
-        if parameters is None:
-            parameters = _dim_parameters(init, names)
-            unused.extend(parameter for parameter in unmentioned(init, parameters))
-        with _building(self):
+        with WithoutInternalFrames(), _building(self):
+            if parameters is None:
+                parameters = _dim_parameters(init, names)
+                unused.extend(parameter for parameter in unmentioned(init, parameters))
             if parameters and (bound := _bound(signature, self, args, kwargs)) is not None:
                 bound.arguments.update(_declared(self, where, {name: bound.arguments[name] for name in parameters}))
                 args, kwargs = bound.args[1:], bound.kwargs
@@ -227,10 +227,9 @@ def _naming_fields(post_init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(post_init)
     def constructor(self: Any, *args: Any) -> None:
-        __tracebackhide__ = True
-        hints = typing.get_type_hints(type(self), include_extras=True)
-        fields = [name for name, hint in hints.items() if is_dim_size(hint) and name in self.__dict__]
-        with _building(self):
+        with WithoutInternalFrames(), _building(self):
+            hints = typing.get_type_hints(type(self), include_extras=True)
+            fields = [name for name, hint in hints.items() if is_dim_size(hint) and name in self.__dict__]
             self.__dict__.update(_declared(self, type(self).__name__, {name: self.__dict__[name] for name in fields}))
             post_init(self, *args)
 

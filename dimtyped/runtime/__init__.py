@@ -35,14 +35,21 @@ from dimtyped.runtime.generated import (
     PREFIX as PREFIX,
     checked_in as checked_in,
     is_wrapper as is_wrapper,
-    strip_internal_frames as strip_internal_frames,
 )
 from dimtyped.runtime.import_hooks import when_imported as when_imported
 from dimtyped.runtime.importing import on_demand as on_demand
+from dimtyped.runtime.tracebacks import (
+    UserLine as UserLine,
+    WithoutInternalFrames as WithoutInternalFrames,
+    strip_internal_frames as strip_internal_frames,
+    take_user_frames as take_user_frames,
+    user_line as user_line,
+)
 from dimtyped.runtime.tracing import (
     at_trace_time as at_trace_time,
     eagerly as eagerly,
     end_trace as end_trace,
+    is_run_by_trace as is_run_by_trace,
     is_tracing as is_tracing,
     restart_trace as restart_trace,
     untraced as untraced,

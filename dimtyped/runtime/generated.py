@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 GENERATED = "<dimtyped "
@@ -18,7 +17,6 @@ ARGUMENTS, KEYWORDS = f"{PREFIX}arguments", f"{PREFIX}keywords"
 FIRST_CALL = f"{GENERATED}first call of a {{}}>"
 """The file name of the code that a wrapper has until its first call, by the kind of its function."""
 _FIRST_CALL = FIRST_CALL.partition("{")[0]
-_OWN_FILES = (str(Path(__file__).parent.parent), GENERATED)
 
 
 def is_wrapper(code: types.CodeType) -> bool:
@@ -34,11 +32,3 @@ def checked_in(code: types.CodeType, names: Mapping[str, Any]) -> Any:
     """
     name = next((name for name in code.co_names if name.startswith(CHECKED_NAME)), CHECKED_NAME)
     return names.get(name)
-
-
-def strip_internal_frames(error: BaseException) -> types.TracebackType | None:
-    """The traceback of an error from the first frame on that is no code of this package."""
-    found = error.__traceback__
-    while found is not None and found.tb_frame.f_code.co_filename.startswith(_OWN_FILES):
-        found = found.tb_next
-    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, cast
@@ -16,12 +17,13 @@ import torch
 from torch._guards import TracingContext
 
 from dimtyped.errors import DimensionError
+from dimtyped.runtime.tracebacks import is_internal
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _disable: Any = cast("Any", torch.compiler).disable  # torch leaves it half typed
 
 is_tracing = torch.compiler.is_dynamo_compiling
-"""Whether TorchDynamo traces this code. False under `torch.export` without `strict`, which runs it."""
+"""True where TorchDynamo traces this code. False under `torch.export` without `strict`, which runs it."""
 
 
 def at_trace_time(function: _F) -> _F:
@@ -39,17 +41,19 @@ def end_trace(error: DimensionError) -> DimensionError:
     A `raise` in the traced code would do the first, but then TorchDynamo shows the text as one quoted line. Where
     that is all a release can do, and outside a trace, the error is given back to be raised.
     """
-    kind = _ending(type(error)) if _is_run_by_trace() else None
+    kind = _ending(type(error)) if is_run_by_trace() else None
     if kind is None:
         return error
     ending = kind(str(error))
     ending.__dict__.update(error.__dict__, skip_frame=True)
+    if isinstance(stack := getattr(ending, "real_stack", None), list):  # what TorchDynamo shows as the user's code
+        stack[:] = [line for line in cast("list[traceback.FrameSummary]", stack) if not is_internal(line.filename)]
     raise ending
 
 
 def restart_trace(reason: str) -> None:
     """Begins the trace that runs this again, where what it has seen of a module is no longer true."""
-    kind = _of_dynamo("UnspecializeRestartAnalysis") if _is_run_by_trace() else None
+    kind = _of_dynamo("UnspecializeRestartAnalysis") if is_run_by_trace() else None
     if kind is not None:
         raise kind(restart_reason=reason)
 
@@ -108,7 +112,8 @@ def untraced(function: Callable[..., Any], reason: str) -> Callable[..., Any]:
         return _disable(function)
 
 
-def _is_run_by_trace() -> bool:
+def is_run_by_trace() -> bool:
+    """True in Python that a trace runs, such as a function of `at_trace_time`."""
     return TracingContext.try_get() is not None
 
 

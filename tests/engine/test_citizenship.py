@@ -6,6 +6,7 @@ import copy
 import gc
 import inspect
 import io
+import linecache
 import multiprocessing
 import pickle
 import pydoc
@@ -129,7 +130,7 @@ class TestIntrospection:
             assert not inspect.isgeneratorfunction(scaled)
             asyncio.run(run())
 
-    def test_the_source_of_the_check_shows_in_a_traceback(self):
+    def test_the_source_of_the_check_can_be_read(self):
         if _config.mode() == "reference":
             pytest.skip("the reference engine writes no source")
 
@@ -137,10 +138,7 @@ class TestIntrospection:
         def f(x: Float[Tensor, "n"]): ...
 
         f(f32(1))
-        error = refused(f, f32(2, 2))
-        assert "isinstance(x, " in "".join(traceback.format_exception(error)) or "raise _dt_explain" in "".join(
-            traceback.format_exception(error)
-        )
+        assert "isinstance(x, " in "".join(linecache.getlines(f.__code__.co_filename))
 
     def test_marks_of_torchdynamo_stay_with_the_inner_function(self):
         def f(x: Float[Tensor, "n"]):
@@ -427,14 +425,14 @@ class TestTracebacks:
             with contextlib.suppress(DimensionError):
                 f(f32(2), [])
         call = {"argument": (f32(2, 2), []), "item": (f32(2), [f32(3)]), "return": (f32(2), [])}[wrong]
-        assert frames_of_ours(refused(f, *call)) <= 1
+        assert frames_of_ours(refused(f, *call)) == 0
 
     @pytest.mark.parametrize("first", [True, False], ids=["first call", "later call"])
     def test_of_a_module(self, first):
         model = Model()
         if not first:
             model(f32(2, 3))
-        assert frames_of_ours(refused(model.forward, f32(2, 4))) <= 1
+        assert frames_of_ours(refused(model.forward, f32(2, 4))) == 0
 
     def test_of_a_wrong_declaration(self):
         @typed
@@ -442,7 +440,7 @@ class TestTracebacks:
 
         with pytest.raises(DeclarationError) as caught:
             f(f32(2))
-        assert frames_of_ours(caught.value) <= 4
+        assert frames_of_ours(caught.value) == 0
         if _config.mode() != "reference":  # which shows what jaxtyping has said
             assert "direct cause" not in "".join(traceback.format_exception(caught.value))
 

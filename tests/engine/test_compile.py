@@ -1,5 +1,6 @@
 """Checked code under TorchDynamo: graphs, operators, recompiles and errors are what they are untyped."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -85,7 +86,7 @@ def test_a_wrong_call_of_a_function_raises_its_error(case):
         case.call(case.checked(), case.wrong)
     with pytest.raises(DimensionError) as compiled:
         case.call(torch.compile(case.checked(), backend="eager"), case.wrong)
-    assert compiled.value.to_dict() == eager.value.to_dict()
+    assert without_place(compiled.value) == without_place(eager.value)
 
 
 @each_module
@@ -97,8 +98,14 @@ def test_a_wrong_call_of_a_module(case):
     torch._dynamo.reset()
     with pytest.raises(DimensionError) as whole:
         torch.compile(case.checked(), backend="eager", fullgraph=True)(*case.wrong)
-    assert default.value.to_dict() == eager.value.to_dict()
-    assert str(eager.value) in str(whole.value)
+    assert without_place(default.value) == without_place(eager.value)
+    assert without_place(eager.value)["message"] in str(whole.value)
+
+
+def without_place(error):
+    """An error as data, without the line of this file that made the call."""
+    data = error.to_dict()
+    return {**data, "message": re.sub(r"\n    called at .*", "", data["message"])}
 
 
 def test_a_wrong_call_does_not_show_a_trace_of_our_own_code(caplog):

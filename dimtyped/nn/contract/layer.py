@@ -22,7 +22,7 @@ from dimtyped.names import Dim, tell_holders
 from dimtyped.engine import CallForms, Declaration, Form, Raised, prepare
 from dimtyped.errors import DimensionError, declaration_error
 from dimtyped.annotations import size_at
-from dimtyped.runtime import is_tracing
+from dimtyped.runtime import WithoutInternalFrames, is_tracing
 from dimtyped.engine import entry_of
 from dimtyped.engine import wrap
 from dimtyped.nn.contract.families import import_all_families, import_family
@@ -110,7 +110,8 @@ class Layer(TiedParametersMixin):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, torch.nn.Parameter):
-            check_assignment(self, name, value)  # before torch drops what had this name
+            with WithoutInternalFrames():
+                check_assignment(self, name, value)  # before torch drops what had this name
         super().__setattr__(name, value)
         if type(value) is int and name in _attributes_of_sizes(type(self)) and not is_tracing():
             tell_holders(self)
@@ -373,7 +374,8 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the class's
         given = named_arguments(_parameters_of(torch_init), args, kwargs)
         if given is not None:
-            check_arguments(cls, given)
+            with WithoutInternalFrames():
+                check_arguments(cls, given)
         if given is not None and any(holds_dim(value) for value in given.values()):
             take_names(self, given)
             args = tuple(plain(value) for value in args)

@@ -16,7 +16,7 @@ import torch
 from dimtyped.nn.contract import check_chain
 from dimtyped.nn.heirs import inherit_names
 from dimtyped.nn.module import check_container
-from dimtyped.runtime import is_tracing
+from dimtyped.runtime import WithoutInternalFrames, is_tracing
 
 _T = TypeVar("_T")
 _CHANGING = "_dim_changing"
@@ -153,6 +153,7 @@ class Sequential(_Listed, torch.nn.Sequential):
         ...
     """
 
+    @WithoutInternalFrames()
     def __init__(self, *args: Any) -> None:
         self._dim_change(lambda: super(Sequential, self).__init__(*args))
 

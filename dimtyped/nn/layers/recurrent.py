@@ -30,6 +30,7 @@ from dimtyped.nn.contract import (
 )
 from dimtyped.nn.layers.initial_state import PARTS, HasInitialState, State, initial_axes, take_initial
 from dimtyped.nn.layers.recurrent_states import check_state_from
+from dimtyped.runtime import is_tracing, strip_internal_frames
 
 _State = Shaped[Tensor, "layers batch state"]
 _FlatState = Shaped[Tensor, "layers state"]
@@ -70,20 +71,24 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         packed = check_before(cls, _packed, {**cls._dim_form(_PACKED, _PackedState, _PackedCell), "batch": int})
 
         def forward(self: Any, input: Any, hx: Any = None) -> Any:  # torch's name
-            __tracebackhide__ = True
-            if isinstance(hx, list):  # torch takes an LSTM's (h, c) in a list too
-                hx = tuple(hx)
-            if isinstance(input, Tensor):
-                rank = input.dim()
-                if rank == 3:
-                    return batch_first(self, input, hx) if self.batch_first else seq_first(self, input, hx)
-                return unbatched(self, input, hx) if rank == 2 else wrong_rank(self, input, hx)
-            if isinstance(input, PackedSequence):
-                batch = packed_shape(input)[0]
-                if batch is not None:  # else in a trace, which torch's own forward then leaves
-                    packed(self, input.data, hx, batch)
-                return torch_forward(self, input, hx)
-            return seq_first(self, input, hx)
+            try:
+                if isinstance(hx, list):  # torch takes an LSTM's (h, c) in a list too
+                    hx = tuple(hx)
+                if isinstance(input, Tensor):
+                    rank = input.dim()
+                    if rank == 3:
+                        return batch_first(self, input, hx) if self.batch_first else seq_first(self, input, hx)
+                    return unbatched(self, input, hx) if rank == 2 else wrong_rank(self, input, hx)
+                if isinstance(input, PackedSequence):
+                    batch = packed_shape(input)[0]
+                    if batch is not None:  # else in a trace, which torch's own forward then leaves
+                        packed(self, input.data, hx, batch)
+                    return torch_forward(self, input, hx)
+                return seq_first(self, input, hx)
+            except BaseException as error:
+                if not is_tracing():
+                    strip_internal_frames(error)
+                raise
 
         checks = (batch_first, seq_first, unbatched, wrong_rank, packed)
         forward._dim_entries = tuple(entry_of(check) for check in checks)  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from dimtyped.names import given_text
 from dimtyped.nn.contract import Layer, check_before, declares, make_ready
 from dimtyped.nn.layers.initial_state import State
 from dimtyped.nn.layers.linear import Linear
+from dimtyped.runtime import is_tracing, strip_internal_frames
 
 _H = Shaped[Tensor, "layers *batch hidden"]
 _C = Shaped[Tensor, "layers *batch cell"]
@@ -220,8 +221,12 @@ class StateBridge(Layer, _Bridge):
         pair = check_before(cls, torch_forward, {"state": tuple[_H, _C]})
 
         def forward(self: Any, state: Any) -> Any:
-            __tracebackhide__ = True
-            return pair(self, state) if self.source.cell else single(self, state)
+            try:
+                return pair(self, state) if self.source.cell else single(self, state)
+            except BaseException as error:
+                if not is_tracing():
+                    strip_internal_frames(error)
+                raise
 
         forward._dim_entries = (entry_of(single), entry_of(pair))  # type: ignore[attr-defined]
         return functools.update_wrapper(forward, torch_forward, ("__name__", "__qualname__", "__doc__"), ())

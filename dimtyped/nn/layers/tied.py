@@ -16,7 +16,7 @@ from dimtyped.nn.contract import ROLES, Layer, check_sizes, compile_checks, decl
 from dimtyped.nn.layers.linear import Linear
 from dimtyped.nn.retype import retype_layer
 from dimtyped.nn.tying import DECLARED, keep_ties, share
-from dimtyped.runtime import viewed_as
+from dimtyped.runtime import WithoutInternalFrames, viewed_as
 
 _L = TypeVar("_L", bound=torch.nn.Module)
 
@@ -68,6 +68,7 @@ class TiedDecoder(Layer, _TiedOutput):
         True
     """
 
+    @WithoutInternalFrames()
     def __init__(
         self, embedding: torch.nn.Embedding, hidden: int | None = None, *, bias: bool = True, project: bool = False
     ) -> None:

@@ -23,6 +23,7 @@ from dimtyped.testing.properties.independence import Asked, check_call, has_name
 from dimtyped.testing.properties.learning import learn, taught
 from dimtyped.testing.properties.mixing import axis_padded
 from dimtyped.testing.properties.needs import told
+from dimtyped.testing.properties.one_traceback import with_one_traceback
 from dimtyped.testing.properties.report import FuzzReport, shared, untested
 from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.broken_calls import Broken, drawn_broken
@@ -57,6 +58,7 @@ class _Plan:
         return self.max_examples if kind == "right" else max(1, self.max_examples // _PART)
 
 
+@with_one_traceback
 def fuzz(
     function_or_module: Callable[..., Any],
     *,

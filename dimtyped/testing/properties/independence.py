@@ -15,6 +15,7 @@ from dimtyped.testing.properties.deterministic import QUIET, one_thread, run
 from dimtyped.testing.properties.domain import explained_where_none_fits, is_unmeant
 from dimtyped.testing.properties.learning import learn, taught
 from dimtyped.testing.properties.mixing import IndependenceCheck, no_axis, tells_padding
+from dimtyped.testing.properties.one_traceback import with_one_traceback
 from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls
 from dimtyped.testing.strategies.packing import holds_uneven
@@ -60,6 +61,7 @@ class Asked:
         )
 
 
+@with_one_traceback
 def independent(
     function_or_module: Callable[..., Any],
     *axes: str,
