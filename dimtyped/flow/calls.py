@@ -248,13 +248,17 @@ class Call:
         return result
 
 
+_MEANT = (One.INSERTED, One.KEPT)
+"""Axes of size 1 that are there to be broadcast: `x.norm(dim=1, keepdim=True) + y.norm(dim=1)` are distances."""
+
+
 def _twice(short: Axes, tall: Axes, result: Axes) -> int | None:
     """The place at which `short` alone brings a dimension that `tall` has already, further out."""
     shift = len(tall) - len(short)
     outer: set[Dimension] = {axis.dimension for axis in tall[:shift] if axis.dimension and axis.is_named}
     for place in range(shift, len(tall)):
         axis, one = short[place - shift], tall[place]
-        if one.size == 1 and one.one is not One.INSERTED and axis.dimension in outer and same(axis, result[place]):
+        if one.size == 1 and one.one not in _MEANT and axis.dimension in outer and same(axis, result[place]):
             return place
     return None
 

@@ -10,26 +10,16 @@ from typing import Any, NoReturn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.flow.attempts import DIVIDING, Attempts, error_text, sizes_text
 from dimtyped.flow.copies import fake_mode
 from dimtyped.flow.findings import Finding
-from dimtyped.flow.inputs import bind, sizes_in
+from dimtyped.flow.inputs import bind
 from dimtyped.flow.report import Report
 from dimtyped.flow.runs import Options, Run, Runner
-from dimtyped.flow.sizes import LADDERS, OTHERS, Unmet, choose, names_of
+from dimtyped.flow.sizes import LADDERS, OTHERS
 from dimtyped.flow.targets import Factory, Target, is_annotated, makes_module, target_of
 from dimtyped.flow.values import findings_of_values
 
-_DIVIDING = (
-    "view",
-    "reshape",
-    "unflatten",
-    "view_as",
-    "reshape_as",
-    "pixel_unshuffle",
-    "pixel_shuffle",
-    "unfold",
-    "split",
-)
 _MOST_GUESSES = 8
 
 
@@ -127,7 +117,7 @@ class _Given:
             left = {name: size for name, size in self.sizes.items() if name not in made_with}
             checked = self.check_target(target, left)
             report = self.report_of(checked)
-            report.notes.insert(0, f"made with {_text(made_with)}")
+            report.notes.insert(0, f"made with {sizes_text(made_with)}")
             if checked.has_run:
                 break
         return report
@@ -145,18 +135,14 @@ class _Check:
         self.runner = runner
         self.sizes = sizes
         self.target = runner.target
-        self.maker = runner.target.maker
-        self.arrays = self.maker.arrays(runner.given, optional=False)
-        known = sizes_in(self.maker.parameters, runner.given)
-        self.fixed = {**self.target.declared, **known, **sizes}
-        self.free = [name for name in names_of(self.arrays) if name not in self.fixed]
-        self.notes: list[str] = []
+        self.attempts = Attempts(runner, sizes)
+        self.notes = self.attempts.notes
         self.has_run = False
         self._reject_missing()
 
     def _reject_missing(self) -> None:
         """Refuses a target that gives no input and says of none what it is."""
-        if self.runner.given or (not self.maker.parameters and self.target.signature is not None):
+        if self.runner.given or (not self.attempts.maker.parameters and self.target.signature is not None):
             return
         if not is_annotated(self.target):
             raise DeclarationError(
@@ -166,18 +152,20 @@ class _Check:
 
     def report(self) -> Report:
         """The findings of all runs."""
-        first, ladder = self._first()
+        first, ladder = self.attempts.first()
+        first = self.runner.confirmed(first)
         self.has_run = first.error is None
         findings = list(first.flow.findings)
         if first.error is not None:
             findings.append(self._explained(first))
             self.has_run = findings[-1].kind == "fixed"
-        elif self.free:
+        elif self.attempts.free:
             findings += self._of_other_sizes(first, ladder, findings)
-        if first.error is None and self.maker.has_optional(self.runner.given):
+        if first.error is None and self.attempts.has_optional:
             findings += self._of_optional(ladder, findings)
         if first.is_real and self.has_run:
             self.notes.append(f"ran on real tensors, on a copy, since fake ones raised {first.why_real}")
+        self.notes += dict.fromkeys(first.flow.troubles)
         return Report(
             self.target.where,
             _merged(findings),
@@ -187,60 +175,11 @@ class _Check:
             {name: size for name, size in first.sizes.items() if name not in self.target.declared},
         )
 
-    # the first run
-
-    def _first(self) -> tuple[Run, int]:
-        """The first run that comes to its end; where none does, the one that says most."""
-        failed: list[tuple[Run, int]] = []
-        for index in range(len(LADDERS) if self.free else 1):
-            run = self._run_with(LADDERS[index])
-            if run is None:
-                continue
-            if run.error is None:
-                self._note_sizes(run, failed)
-                return self._judged(run, index, failed)
-            failed.append((run, index))
-        if not failed:
-            raise DeclarationError(
-                f"{self.target.where}: no sizes up to {max(LADDERS[-1])} make every expression of its annotations a size\n"
-                "  Give some: check(target, sizes={...})."
-            )
-        refused = next((pair for pair in failed if pair[0].refused is not None), None)
-        if refused is None:
-            _raise_with_note(failed[0][0], self.target.where)
-        return refused or failed[0]
-
-    def _run_with(self, ladder: Iterable[int], ones: Iterable[str] = (), *, optional: bool = False) -> Run | None:
-        arrays = self.maker.arrays(self.runner.given, optional=optional)
-        try:
-            sizes = choose(arrays, self.fixed, self.maker.values, ladder, ones)
-        except Unmet:
-            return None
-        return self.runner.run(sizes, optional=optional)
-
-    def _judged(self, run: Run, index: int, failed: list[tuple[Run, int]]) -> tuple[Run, int]:
-        """The run, or a failed one of sizes as large, whose operators do not only ask for multiples."""
-        for other, ladder in failed:
-            refused = other.refused
-            is_bug = refused is not None and refused.operator not in _DIVIDING and ladder == 1 and index > 1
-            if is_bug:
-                return other, ladder
-        return run, index
-
-    def _note_sizes(self, run: Run, failed: list[tuple[Run, int]]) -> None:
-        if failed:
-            first, used = failed[0][0], {name: run.sizes[name] for name in self.free}
-            sizes = {name: first.sizes[name] for name in self.free}
-            why = str(first.error).partition("\n")[0]
-            self.notes.append(
-                f"ran with {_text(used)}; with {_text(sizes)} it raised {type(first.error).__name__}: {why}"
-            )
-
     def _explained(self, run: Run) -> Finding:
         """The finding for what ended the first run: a size written into the code, if with that size it runs."""
         refused = run.refused or _raise_with_note(run, self.target.where)
         for name, size in self._guesses(run, refused):
-            other = self._run_of({**self.fixed, name: size})
+            other = self.attempts.run(LADDERS[0], fixed={name: size})
             if other is not None and other.error is None:
                 text = f"it runs with {name}={size} only; {name}={run.sizes[name]} is refused\n{_short(refused)}"
                 refused.fix = (
@@ -249,19 +188,12 @@ class _Check:
                 return _as("fixed", refused, text, (name,))
         return refused
 
-    def _run_of(self, fixed: Mapping[str, int]) -> Run | None:
-        arrays = self.maker.arrays(self.runner.given, optional=False)
-        try:
-            return self.runner.run(choose(arrays, fixed, self.maker.values, LADDERS[0]))
-        except Unmet:
-            return None
-
     def _guesses(self, run: Run, refused: Finding) -> list[tuple[str, int]]:
         """Sizes that could be written into the code: numbers of the expression, and sizes without a name."""
         numbers = [*_literals(refused.source), *_unnamed(refused.operands)]
         if isinstance(run.error, DimensionError):
             numbers += [value for value in (run.error.expected, run.error.actual) if isinstance(value, int)]
-        names = [name for name in self.free if isinstance(run.sizes.get(name), int)]
+        names = [name for name in self.attempts.free if isinstance(run.sizes.get(name), int)]
         named = {*run.sizes.values(), *self.target.declared.values()}
         pairs = [(name, n) for n in dict.fromkeys(numbers) if n > 1 and n not in named for name in names]
         return pairs[:_MOST_GUESSES]
@@ -272,23 +204,23 @@ class _Check:
         if first.is_real and known:
             return []
         found: list[Finding] = []
-        second = self._run_with(OTHERS[ladder])
+        second = self.attempts.run(OTHERS[ladder])
         if second is not None:
             found += self._fixed(first, second)
         if not found:
-            for name in self.free:
-                run = self._run_with(LADDERS[ladder], [name])
+            for name in self.attempts.free:
+                run = self.attempts.run(LADDERS[ladder], ones=[name])
                 found += self._degenerate(first, run, name) if run is not None else []
         return found
 
     def _fixed(self, first: Run, second: Run) -> list[Finding]:
-        sizes = {name: second.sizes[name] for name in self.free}
+        sizes = {name: second.sizes[name] for name in self.attempts.free}
         if second.error is not None:
             refused = second.refused
-            if refused is None or (refused.operator in _DIVIDING and not _literals(refused.source)):
-                self.notes.append(f"with {_text(sizes)} it raised {_error_text(second.error)}")
+            if refused is None or (refused.operator in DIVIDING and not _literals(refused.source)):
+                self.notes.append(f"with {sizes_text(sizes)} it raised {error_text(second.error)}")
                 return []
-            text = f"it runs with {_text(first.sizes, self.free)}, and not with {_text(sizes)}\n{_short(refused)}"
+            text = f"it runs with {sizes_text(first.sizes, self.attempts.free)}, and not with {sizes_text(sizes)}\n{_short(refused)}"
             refused.fix = "let it follow the input's size; if no other is meant, say so: check(..., sizes={...})"
             return [_as("fixed", refused, text, refused.names)]
         return []
@@ -300,7 +232,7 @@ class _Check:
         if same or not more:
             return []
         place = more[0]
-        ending = f": then {_error_text(run.error)}" if run.error is not None else ": the result has fewer axes then"
+        ending = f": then {error_text(run.error)}" if run.error is not None else ": the result has fewer axes then"
         text = f"`{place.source}` in {place.where}: squeeze takes `{name}` away where it is 1{ending}"
         fix = "say which axis goes: squeeze(dim)"
         line = (place.file, place.line, place.column, place.end_column, place.source)
@@ -308,14 +240,14 @@ class _Check:
 
     def _of_optional(self, ladder: int, known: Sequence[Finding]) -> list[Finding]:
         """What the arguments show that a call may leave out."""
-        run = self._run_with(LADDERS[ladder], optional=True)
+        run = self.attempts.run(LADDERS[ladder], optional=True)
         if run is None:
             return []
         found = [finding for finding in run.flow.findings if finding.key not in {other.key for other in known}]
         if run.error is not None and run.refused is not None:
             found.append(run.refused)
         elif run.error is not None:
-            self.notes.append(f"with every optional argument it raised {_error_text(run.error)}")
+            self.notes.append(f"with every optional argument it raised {error_text(run.error)}")
         return found
 
 
@@ -342,7 +274,7 @@ def _as(kind: str, finding: Finding, message: str, names: tuple[str, ...]) -> Fi
 def _raise_with_note(run: Run, where: str) -> NoReturn:
     """Raises what the target raised for its own reasons, with a note on what it was called with."""
     error = run.error or RuntimeError("the run came to its end")
-    error.add_note(f"dimtyped: check ran {where} with {_text(run.sizes)}; the target raised this itself")
+    error.add_note(f"dimtyped: check ran {where} with {sizes_text(run.sizes)}; the target raised this itself")
     raise error
 
 
@@ -363,11 +295,3 @@ def _literals(source: str) -> list[int]:
 def _unnamed(operands: Iterable[str]) -> list[int]:
     """The sizes without a name in the text of operands."""
     return [int(number) for text in operands for number in re.findall(r"(?<=[( ])(\d+)(?=[,)])", text)]
-
-
-def _error_text(error: BaseException | None) -> str:
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-
-
-def _text(sizes: Mapping[str, int], names: Iterable[str] | None = None) -> str:
-    return ", ".join(f"{name}={sizes[name]}" for name in (sizes if names is None else names)) or "no sizes"

@@ -71,15 +71,24 @@ class Runner:
         self.given = given
         self.options = options
         self._mode = mode
+        self._needs_values = False
 
-    def run(self, sizes: Mapping[str, int], *, optional: bool = False, is_real: bool = False) -> Run:
-        """Runs on fake tensors; once more on real ones where those raise for what only they cannot do."""
-        run = self._run(sizes, optional=optional, is_real=is_real)
-        if run.error is None or is_real or not self.target.can_be_real(self.given):
+    def run(self, sizes: Mapping[str, int], *, optional: bool = False) -> Run:
+        """Runs on fake tensors; where these raise what says nothing of shapes, once more on real ones."""
+        run = self._run(sizes, optional=optional, is_real=self._needs_values)
+        is_settled = run.error is None or run.refused is not None or run.is_real
+        return run if is_settled else self._on_real(run, optional=optional)
+
+    def confirmed(self, run: Run) -> Run:
+        """A run that torch refused, on real tensors: these may do what fake ones cannot."""
+        is_torchs = run.error is not None and not isinstance(run.error, DimensionError)
+        return self._on_real(run) if is_torchs and not run.is_real else run
+
+    def _on_real(self, run: Run, *, optional: bool = False) -> Run:
+        if not self.target.can_be_real(self.given):
             return run
-        if isinstance(run.error, DimensionError):
-            return run
-        again = self._run(sizes, optional=optional, is_real=True)
+        again = self._run(run.sizes, optional=optional, is_real=True)
+        self._needs_values = again.error is None
         again.why_real = f"{type(run.error).__name__}: {str(run.error).partition(chr(10))[0]}"
         return again
 

@@ -69,10 +69,11 @@ class Scopes:
         for claim in scope.inherited:
             child = _child(module, claim.owner)
             found = self._held.get(id(child), (None, {}))[1].get(claim.name)
-            if found is not None and claim.name in scope.names:
-                known = made.setdefault(claim.name, found)
-                if known.may_be(found):
-                    known.join(found)
+            if found is None or scope.names.get(claim.name) != found.size:
+                continue  # they do not agree, or the module itself means another size by the name
+            known = made.setdefault(claim.name, found)
+            if known is not found and _stands_alone(claim.name, made) and known.may_be(found):
+                known.join(found)
 
     def _name_parameters(self, module: torch.nn.Module, parent: torch.nn.Module | None) -> None:
         roles: Mapping[str, str] = module.__dict__.get(_ROLES, {})

@@ -22,6 +22,7 @@ from dimtyped.flow.bindings import Binding
 from dimtyped.flow.calls import Call
 from dimtyped.flow.findings import Finding, finding
 from dimtyped.flow.interpreter import Flow
+from dimtyped.flow.operators import Operator
 from dimtyped.flow.places import Place, place_at
 from dimtyped.flow.scopes import Scopes
 from dimtyped.runtime import checked_in
@@ -38,6 +39,8 @@ class TracedFlow(Flow):
 
     def __init__(self, **options: Any):
         super().__init__(record=self._note_squeeze, **options)
+        self.troubles: list[str] = []
+        self.sizes_of_weights: tuple[int, ...] = ()
         self.squeezed: dict[Place, int] = {}
         self.scopes = Scopes(self)
         self._signatures: dict[CodeType, Signature | None] = {}
@@ -55,7 +58,7 @@ class TracedFlow(Flow):
             link = link.__cause__ or link.__context__
         if isinstance(error, DimensionError):
             return self._refusal_of_ours(error)
-        if self.refused is None or self.refused[0] not in chain:
+        if self.refused is None or self.refused[0] not in chain or any(map(_is_of_fake_tensors, chain)):
             return None
         found = self.refused[1]
         return replace(found, message=f"{found.message}\n{_first_lines(self.refused[0])}")
@@ -92,6 +95,13 @@ class TracedFlow(Flow):
         finally:
             sys.setprofile(profile)
 
+    def _explain(
+        self, error: Exception, operator: Operator, args: Sequence[Any], kwargs: dict[str, Any], frame: FrameType
+    ) -> None:
+        super()._explain(error, operator, args, kwargs, frame)
+        weights = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.nn.Parameter)]
+        self.sizes_of_weights = tuple(dict.fromkeys(size for weight in weights for size in weight.shape))
+
     def _note_squeeze(self, call: Call) -> None:
         """Keeps how many axes each `squeeze` took away, the most at each place."""
         if call.name == "squeeze" and isinstance(call.result, Tensor):
@@ -100,6 +110,15 @@ class TracedFlow(Flow):
             self.squeezed[place] = max(gone, self.squeezed.get(place, 0))
 
     def _see(self, frame: FrameType, event: str, value: Any) -> None:
+        """What Python calls where a function begins or ends; a mistake of ours in here must not end the user's run."""
+        try:
+            self._seen(frame, event, value)
+        except Exception as error:  # noqa: BLE001 - it is kept, and the report tells it
+            self.troubles.append(
+                f"the names of {frame.f_code.co_qualname} were not read: {type(error).__name__}: {error}"
+            )
+
+    def _seen(self, frame: FrameType, event: str, value: Any) -> None:
         if event == "call":
             self._enter_frame(frame)
         elif event == "return" and self._open and self._open[-1][0] is frame:
@@ -134,6 +153,11 @@ class TracedFlow(Flow):
         value, annotation = (frame.f_locals.get(name) for name in frame.f_code.co_varnames[:2])
         if is_array_annotation(annotation):
             self._open[-1][2].match(read_array(annotation), value, "assert_dims", frame.f_back)
+
+
+def _is_of_fake_tensors(error: BaseException) -> bool:
+    """True for what only a fake tensor refuses: values that it does not have."""
+    return type(error).__module__.startswith(("torch._subclasses", "torch.fx"))
 
 
 def _first_lines(error: BaseException) -> str:

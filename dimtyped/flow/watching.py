@@ -52,5 +52,6 @@ def watch(*, independent: Sequence[str] = ("batch",), skip: Sequence[str] = ()) 
         raise
     finally:
         report.findings[:0] = flow.findings
+        report.notes += dict.fromkeys(flow.troubles)
         report.followed.update(flow.followed)
         report.unfollowed.update(flow.unfollowed)

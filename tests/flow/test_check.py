@@ -266,6 +266,92 @@ def test_sides_that_must_be_longer_or_divisible_are_no_finding():
     assert check(patches).ok
 
 
+class Plain(torch.nn.Module):
+    """A model of torch's own layers: its sizes are plain ints."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.out = torch.nn.Linear(8, 5)
+
+    @typed
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        return self.out(self.conv(x).mean((2, 3)))
+
+
+class Inner(nn.Module):
+    def __init__(self, embed: DimSize):
+        super().__init__()
+        self.out = nn.Linear(embed, embed)
+
+    def forward(self, x: Float[Tensor, "*batch embed"]) -> Float[Tensor, "*batch embed"]:
+        return self.out(x)
+
+
+class Outer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Inner(8)
+
+    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(("make", "note"), [(Plain, "channels=3"), (Outer, "width=8")])
+def test_sizes_that_layers_ask_for_are_learned(make, note):
+    report = check(make())
+    assert report.ok, str(report)
+    assert report.notes == [f"{note}: a layer takes no other size"]
+
+
+class Twice(nn.Module):
+    """Two scopes with the same names for other sizes, or for the same ones."""
+
+    def __init__(self, embed: DimSize, hidden: DimSize):
+        super().__init__()
+        self.one, self.other = Mlp(embed, hidden), Mlp(hidden, embed)
+        self.middle = nn.Linear(embed, hidden)
+
+    def forward(self, x: Float[Tensor, "batch embed"]) -> Float[Tensor, "batch hidden"]:
+        return self.other(self.middle(self.one(x)))
+
+
+class Mlp(nn.Module):
+    def __init__(self, embed: DimSize, hidden: DimSize):
+        super().__init__()
+        self.up, self.down = nn.Linear(embed, hidden), nn.Linear(hidden, embed)
+
+    def forward(self, x: Float[Tensor, "*batch embed"]) -> Float[Tensor, "*batch embed"]:
+        return self.down(self.up(x).relu())
+
+
+def test_scopes_may_call_one_dimension_differently():
+    for report in (check(Twice), check(Twice(8, 8)), check(Twice(8, 6))):
+        assert report.ok, str(report)
+        assert not any("were not read" in note for note in report.notes)
+
+
+def test_right_programs_with_nothing_to_find():
+    @typed
+    def distances(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch batch"]:
+        return (x**2).sum(1, keepdim=True) + (x**2).sum(1) - 2 * x @ x.T
+
+    @typed
+    def rotated(x: Float[Tensor, "batch seq 8"]) -> Float[Tensor, "batch seq 8"]:
+        angles = torch.outer(torch.arange(x.shape[1]).float(), torch.arange(4.0)).repeat(1, 2)
+        left, right = x.chunk(2, -1)
+        return x * angles.cos() + torch.cat([-right, left], -1) * angles.sin()
+
+    @typed
+    def packed(x: Float[Tensor, "batch seq dim"], lengths: Int[Tensor, "batch"]) -> Float[Tensor, "batch seq dim"]:
+        steps = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return torch.nn.utils.rnn.pad_packed_sequence(steps, batch_first=True)[0]
+
+    for function in (distances, rotated, packed):
+        report = check(function)
+        assert report.ok, str(report)
+
+
 # What is left as it was -----------------------------------------------------------------------------------------------
 
 

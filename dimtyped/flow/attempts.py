@@ -1,0 +1,159 @@
+"""The sizes that a target is run with: chosen, tried, and learned from what its layers refuse."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.flow.findings import Finding
+from dimtyped.flow.inputs import sizes_in
+from dimtyped.flow.runs import Run, Runner
+from dimtyped.flow.sizes import LADDERS, Unmet, choose, names_of
+
+DIVIDING = (
+    "view",
+    "reshape",
+    "unflatten",
+    "view_as",
+    "reshape_as",
+    "pixel_unshuffle",
+    "pixel_shuffle",
+    "unfold",
+    "split",
+)
+"""Operators that refuse sizes which do not divide: a model may take multiples alone, and be right."""
+_MOST_LEARNED = 6
+
+
+class Attempts:
+    """Runs a target with sizes of its names.
+
+    Args:
+        runner: Runs it.
+        sizes: Sizes of names that are given.
+
+    Attributes:
+        fixed: The names that have one size in all runs.
+        free: The names whose size may be any.
+        notes: What the reader of the report must know of the sizes.
+    """
+
+    def __init__(self, runner: Runner, sizes: Mapping[str, int]):
+        self.runner = runner
+        self.maker = runner.target.maker
+        self.arrays = self.maker.arrays(runner.given, optional=False)
+        self.fixed = {**runner.target.declared, **sizes_in(self.maker.parameters, runner.given), **sizes}
+        self.notes: list[str] = []
+
+    @property
+    def free(self) -> list[str]:
+        """The names whose size may be any."""
+        return [name for name in names_of(self.arrays) if name not in self.fixed]
+
+    @property
+    def has_optional(self) -> bool:
+        """True if there are tensors that a call may leave out."""
+        return self.maker.has_optional(self.runner.given)
+
+    def run(
+        self,
+        ladder: Iterable[int],
+        *,
+        fixed: Mapping[str, int] | None = None,
+        ones: Iterable[str] = (),
+        optional: bool = False,
+    ) -> Run | None:
+        """One run; None if no sizes of the ladder make every expression of the annotations a size."""
+        arrays = self.maker.arrays(self.runner.given, optional=optional)
+        try:
+            sizes = choose(arrays, {**self.fixed, **(fixed or {})}, self.maker.values, ladder, ones)
+        except Unmet:
+            return None
+        return self.runner.run(sizes, optional=optional)
+
+    def first(self) -> tuple[Run, int]:
+        """The first run that comes to its end, and the ladder of its sizes; where none does, the one that says most.
+
+        Raises:
+            DeclarationError: No sizes make every expression of the annotations a size.
+            Exception: What the target raises for reasons of its own.
+        """
+        failed: list[tuple[Run, int]] = []
+        for index in range(len(LADDERS) if self.free else 1):
+            run = self._learning(self.run(LADDERS[index]), LADDERS[index])
+            if run is not None and run.error is None:
+                self._note_sizes(run, failed)
+                return self._judged(run, index, failed)
+            if run is not None:
+                failed.append((run, index))
+        if not failed:
+            raise DeclarationError(
+                f"{self.runner.target.where}: no sizes up to {max(LADDERS[-1])} make every expression of its annotations "
+                "a size\n  Give some: check(target, sizes={...})."
+            )
+        return next((pair for pair in failed if pair[0].refused is not None), failed[0])
+
+    # sizes that layers ask for
+
+    def _learning(self, run: Run | None, ladder: Iterable[int]) -> Run | None:
+        """The run; where a layer refuses the size of a name by its own, one with the size that it takes."""
+        for _ in range(_MOST_LEARNED):
+            if run is None or run.error is None:
+                break
+            tried = (self._tried(name, size, run, ladder) for name, size in self._lessons(run))
+            further = next((other for other in tried if other is not None), None)
+            if further is None:
+                break
+            run = further
+        return run
+
+    def _lessons(self, run: Run) -> Iterator[tuple[str, int]]:
+        """Names and the sizes that they may have to have. `batch` has no such size."""
+        asked = [name for name in self.free if name not in self.runner.options.independent]
+        if isinstance(run.error, DimensionError):
+            expected, actual = run.error.expected, run.error.actual
+            if isinstance(expected, int) and isinstance(actual, int):
+                yield from ((name, expected) for name in asked if run.sizes[name] == actual)
+        elif run.refused is not None:
+            yield from ((name, size) for size in run.flow.sizes_of_weights for name in asked)
+
+    def _tried(self, name: str, size: int, before: Run, ladder: Iterable[int]) -> Run | None:
+        """A run with a size that was learned, if it comes further and nothing meets another name by it."""
+        run = self.run(ladder, fixed={name: size}) if size > 0 else None
+        if run is None or (run.error is not None and _place(run.refused) == _place(before.refused)):
+            return None
+        if any(found.kind == "coincidence" and name in found.names for found in run.flow.findings):
+            return None
+        self.fixed[name] = size
+        self.notes.append(f"{name}={size}: a layer takes no other size")
+        return run
+
+    # sizes that are too small or do not divide
+
+    def _judged(self, run: Run, index: int, failed: list[tuple[Run, int]]) -> tuple[Run, int]:
+        """The run, or a failed one of sizes as large, whose operators do not only ask for multiples."""
+        for other, ladder in failed:
+            refused = other.refused
+            if refused is not None and refused.operator not in DIVIDING and ladder == 1 and index > 1:
+                return other, ladder
+        return run, index
+
+    def _note_sizes(self, run: Run, failed: list[tuple[Run, int]]) -> None:
+        if failed:
+            first, used = failed[0][0], {name: run.sizes[name] for name in self.free}
+            sizes = {name: first.sizes[name] for name in self.free}
+            self.notes.append(
+                f"ran with {sizes_text(used)}; with {sizes_text(sizes)} it raised {error_text(first.error)}"
+            )
+
+
+def _place(found: Finding | None) -> object:
+    return found and (found.file, found.line, found.column, found.where)
+
+
+def error_text(error: BaseException | None) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def sizes_text(sizes: Mapping[str, int], names: Iterable[str] | None = None) -> str:
+    """Sizes by name: `batch=5, seq=7`."""
+    return ", ".join(f"{name}={sizes[name]}" for name in (sizes if names is None else names)) or "no sizes"
