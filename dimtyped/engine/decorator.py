@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 from dimtyped.annotations import may_name_tensors, names_tensors, outer_names
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.engine.declaration import Declaration
+from dimtyped.engine.jaxtyped import without_jaxtyped
 from dimtyped.engine.wrapper import wrap
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import Dim
@@ -141,9 +142,10 @@ def _decorate_function(
             actual=type(function).__name__,
             hint="decorate the function itself, before anything wraps it",
         )
-    annotations = _annotations(function)
-    if not annotations and not fixed and not _calls_assert(function):
+    annotations, inner = _annotations(function), without_jaxtyped(function)
+    if not annotations and not fixed and not _calls_assert(inner):
         return function
+    function = inner
     return wrap(
         Declaration(
             function,

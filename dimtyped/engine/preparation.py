@@ -31,7 +31,6 @@ from dimtyped.engine.recheck import (
 from dimtyped.engine.reference_engine import ReferenceEngine
 from dimtyped.engine.reloading import has_name, install
 from dimtyped.engine.scope_keys import missing_scope, scope_key_of
-from dimtyped.engine.torchscript import MODULE
 from dimtyped.names import scope_key_names, scope_of
 from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, strip_internal_frames, untraced
 
@@ -182,7 +181,6 @@ def wrapper_globals(checked: CheckedFunction) -> dict[str, Any]:
     return {
         **declaration.rules.extra_globals(declaration.function),
         "__builtins__": __builtins__,
-        "__name__": MODULE,
         CHECKED_NAME: checked,
         f"{PREFIX}function": declaration.function,
         **_preparing(checked),

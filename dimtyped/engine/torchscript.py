@@ -12,8 +12,8 @@ from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.errors import DeclarationError, declaration_error
 
 _jit: Any = torch.jit  # a static checker knows half of what is there
-MODULE = "dimtyped.checks"
-"""The module that the code of a check says it is of: what a warning's filter goes by."""
+_CHECKS = r"<string>$|dimtyped\.|jaxtyping\."
+"""Where a comparison of ours is, or of the reference engine: the code of a check has no `__name__`, since TorchDynamo would import that module."""
 _HINT = (
     "use torch.export or torch.jit.trace, which take it as it is; TorchScript knows no annotation of a tensor but `Tensor`, "
     "so with checks off it refuses jaxtyping's too"
@@ -35,7 +35,7 @@ def _reject_checked(target: Any) -> None:
 
 def ignore_tracer_warnings() -> None:
     """Adds the filter by which `torch.jit.trace` warns of no comparison in a check, as torch's own does for torch."""
-    warnings.filterwarnings("ignore", category=_jit.TracerWarning, module=r"dimtyped\.")
+    warnings.filterwarnings("ignore", category=_jit.TracerWarning, module=_CHECKS)
 
 
 def _not_scriptable(where: str) -> DeclarationError:

@@ -1,0 +1,41 @@
+"""Functions that jaxtyping's decorator, or its import hook, has wrapped: what is checked here is not checked again there."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+from jaxtyping import jaxtyped
+
+_MODULE = jaxtyped.__module__
+
+
+def without_jaxtyped(function: Any) -> Any:
+    """The function inside `jaxtyped(typechecker=...)`; any other function itself.
+
+    jaxtyping knows none of the names that a module declares, so it would refuse right calls. A body that asks `isinstance`
+    keeps what binds its names.
+    """
+    if not _is_jaxtyped(function) or not (_has_typechecker(function) or _is_beartyped(function.__wrapped__)):
+        return function
+    inner = function.__wrapped__
+    while _is_beartyped(inner):
+        inner = inner.__wrapped__
+    asks = isinstance(inner, types.FunctionType) and "isinstance" in inner.__code__.co_names
+    return jaxtyped(typechecker=None)(inner) if asks else inner
+
+
+def _is_jaxtyped(function: Any) -> bool:
+    return (
+        isinstance(function, types.FunctionType)
+        and function.__globals__.get("__name__") == _MODULE
+        and hasattr(function, "__wrapped__")
+    )
+
+
+def _has_typechecker(function: types.FunctionType) -> bool:
+    return "wrapped_fn_impl" in function.__code__.co_freevars
+
+
+def _is_beartyped(function: Any) -> bool:
+    return hasattr(function, "__beartype_wrapper") and hasattr(function, "__wrapped__")
