@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from dimtyped import nn
 from dimtyped.annotations import ArrayHint, ClassHint, Hint, ItemsHint, TupleHint, UnionHint, read_hint
+from dimtyped.engine import Form
 from dimtyped.nn.contract import Contract, Inputs, Layer, layer_classes, space_names
 
 _Words: TypeAlias = tuple[str, ...]
@@ -84,27 +85,40 @@ def _family(cls: type[Layer]) -> int:
 
 
 def _takes(cls: type[Layer]) -> tuple[str, ...]:
-    contract = cls.contract
-    others = [form for form in contract.otherwise.values() if form is not None]
+    shown = _shown_form(cls.contract)
+    # one with fewer arguments is a case of the one that is shown, such as the attention of a sequence to itself
+    others = [form.inputs for form in cls.contract.calls if form is not shown and _is_other(form, shown)]
     parameters = inspect.signature(inspect.unwrap(cls.forward)).parameters
-    return tuple(_argument(name, hint, others) for name, hint in _usual_form(contract).items() if name in parameters)
+    inputs = (shown.inputs or {}).items()
+    return tuple(_argument(name, hint, others) for name, hint in inputs if name in parameters)
 
 
-def _usual_form(contract: Contract) -> Inputs:
+def _is_other(form: Form, shown: Form) -> bool:
+    return bool(form.inputs) and (form.rare or len(form.inputs or ()) >= len(shown.inputs or ()))
+
+
+def _shown_form(contract: Contract) -> Form:
     """Of the forms of a call, the one with the batch first; the only one, mostly."""
-    forms = contract.forms.items()
-    first = (form for condition, form in forms if condition.endswith("batch_first") and " " not in condition)
-    return next(first, None) or contract.inputs or contract.forms.get("") or {}
+    whens = ((form, form.when) for form in contract.calls if not form.rare and form.inputs)
+    first = [
+        form for form, when in whens if when is not None and any(path.endswith("batch_first") for path in when.paths)
+    ]
+    return max(first, key=lambda form: len(form.inputs or ())) if first else contract.last_usual
 
 
 def _argument(name: str, annotation: Any, others: list[Inputs]) -> str:
     hint = read_hint(annotation)
-    known = {shape: 0 for form in others if name in form for shape in _shapes(read_hint(form[name]))}
+    options = [option for form in others if name in form for option in _options(read_hint(form[name]))]
+    pairs = [option for option in options if isinstance(option, TupleHint)]
+    if any(isinstance(option, TupleHint) for option in _options(hint)):
+        pairs = []
+    known = {shape: 0 for option in options if option not in pairs for shape in _shapes(option)}
     usual = _shapes(hint)
     told = [each for shape in usual for each in (shape, _without_batch(shape))]
     more = [_shape_text(shape, ()) for shape in known if not any(_is_like(shape, other) for other in told)]
     text = [] if _is_none(hint) else [_text(hint, known)]
-    return f"{name}{'?' if _is_optional(hint) else ''} {' or '.join(dict.fromkeys([*text, *more]))}"
+    texts = dict.fromkeys([*text, *more, *(_text(pair, ()) for pair in pairs)])
+    return f"{name}{'?' if _is_optional(hint) else ''} {' or '.join(texts)}"
 
 
 def _is_like(shape: _Words, told: _Words) -> bool:
@@ -116,12 +130,16 @@ def _is_like(shape: _Words, told: _Words) -> bool:
 
 
 def _gives(cls: type[Layer]) -> str:
-    output = cls.contract.output
-    if output is None:
+    shown = _shown_form(cls.contract)
+    if shown.output is None:
         return ""
-    hint = read_hint(output)
-    is_batched_or_not = any("[batch]" in text for text in _takes(cls)) and not isinstance(hint, UnionHint)
-    return _text(hint, [_without_batch(shape) for shape in _shapes(hint)] if is_batched_or_not else ())
+    hint = read_hint(shown.output)
+    told = [each for shape in _shapes(hint) for each in (shape, _without_batch(shape))]
+    others = [read_hint(form.output) for form in cls.contract.calls if form.rare and form.output is not None]
+    more = [other for other in others if not all(any(_is_like(s, t) for t in told) for s in _shapes(other))]
+    is_batched_or_not = any("[batch]" in text for text in _takes(cls)) and not isinstance(hint, UnionHint) and not more
+    known = [_without_batch(shape) for shape in _shapes(hint)] if is_batched_or_not else ()
+    return " or ".join(dict.fromkeys([_text(hint, known), *(_text(other, ()) for other in more)]))
 
 
 def _shapes(hint: Hint) -> list[_Words]:
@@ -134,6 +152,10 @@ def _shapes(hint: Hint) -> list[_Words]:
             return _shapes(item)
         case _:
             return []
+
+
+def _options(hint: Hint) -> tuple[Hint, ...]:
+    return tuple(hint.options) if isinstance(hint, UnionHint) else (hint,)
 
 
 def _without_batch(words: _Words) -> _Words:

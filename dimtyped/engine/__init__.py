@@ -13,7 +13,13 @@ from dimtyped.engine.decorator import (
     typed as typed,
     typed_member as typed_member,
 )
-from dimtyped.engine.forms import CallForms as CallForms, Form as Form
+from dimtyped.engine.forms import CallForms as CallForms, Form as Form, is_of_form as is_of_form
+from dimtyped.engine.predicates import (
+    ALWAYS as ALWAYS,
+    Predicate as Predicate,
+    of_call as of_call,
+    of_owner as of_owner,
+)
 from dimtyped.engine.preparation import prepare as prepare
 from dimtyped.engine.rules import Raised as Raised, Rules as Rules
 from dimtyped.engine.torchscript import ignore_tracer_warnings as ignore_tracer_warnings

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dimtyped.annotations import Signature
+from dimtyped.engine.predicates import Predicate
 from dimtyped.engine.source import SourceWriter
 
 
@@ -21,8 +21,8 @@ class CheckPlan:
         translated: Exceptions of the function that the failure path explains.
         may_be_method: Whether the first argument of another call may be a module, where it is none in this one.
         after_error: A condition, under which to check in traces only: the function raises by itself. Default: none.
-        forms: For a function that may be called in several forms, a condition in Python for each, the last one empty, and
-            what is checked there: the checked function and its signature, None where nothing is.
+        forms: For a function that may be called in several forms, each with its condition, the last one without, and what is
+            checked there: the checked function and its signature, None where nothing is.
     """
 
     signature: Signature
@@ -30,13 +30,13 @@ class CheckPlan:
     exports_names: bool = False
     translated: tuple[type[Exception], ...] = ()
     may_be_method: bool = False
-    after_error: str = ""
-    forms: Mapping[str, tuple[Any, Signature | None]] = field(default_factory=dict[str, "tuple[Any, Signature | None]"])
+    after_error: Predicate | None = None
+    forms: tuple[tuple[Predicate | None, Any, Signature | None], ...] = ()
 
     @property
     def signatures(self) -> tuple[Signature, ...]:
         """The signatures of all forms."""
-        return (self.signature, *(form for _, form in self.forms.values() if form is not None))
+        return (self.signature, *(form for _, _, form in self.forms if form is not None))
 
 
 class EngineSource(Protocol):

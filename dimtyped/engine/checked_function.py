@@ -97,7 +97,7 @@ class CheckedFunction:
     def _check_of_form(
         self, inputs: Mapping[str, Any], fallback: tuple[CheckedFunction | None, ...]
     ) -> CheckedFunction:
-        forms = CallForms(fallback=self.declaration.rules.forms.fallback)
+        forms = CallForms(self.declaration.rules.forms.fallback)
         return CheckedFunction(self._of_form(inputs, forms), fallback)
 
     def _of_form(self, inputs: Mapping[str, Any], forms: CallForms) -> Declaration:

@@ -29,6 +29,7 @@ class DeclaredSizes:
         self._source = source
         self._variable = variable
         self._leave = leave
+        self._owner = ""
         self._parts: dict[str, str] = {}
         self._used = _used_names(plan)
 
@@ -37,28 +38,32 @@ class DeclaredSizes:
         signature, scope_key = self._plan.signature, self._plan.scope_key
         sizes = {name: Known(str(size)) for name, size in signature.fixed.items()}
         owner = signature.parameters[0].name if signature.parameters else ""
-        paths = {name: f"{owner}.{path}" for name, path in signature.attributes.items()}
-        self._read_parts(owner, paths)
-        sizes.update((name, Known(self.with_parts(path))) for name, path in paths.items() if name in self._used)
+        self._owner = owner
+        self._read_parts(signature.attributes)
+        used = ((name, path) for name, path in signature.attributes.items() if name in self._used)
+        sizes.update((name, Known(self.read(path))) for name, path in used)
         if scope_key is not None:
             sizes.update(self._read_scope(owner, scope_key))
         elif self._plan.may_be_method:
             self._look_for_scope(owner)
         return sizes
 
-    def with_parts(self, source: str) -> str:
-        """The same source over the parts of the owner that are read already."""
-        for part, variable in self._parts.items():
-            source = source.replace(part, variable)
-        return source
+    def read(self, path: str) -> str:
+        """The source that reads an attribute of the owner, of a part that is read already where there is one."""
+        part, _, attribute = path.rpartition(".")
+        if path in self._parts:
+            return self._parts[path]
+        return f"{self._parts[part]}.{attribute}" if part in self._parts else f"{self._owner}.{path}"
 
-    def _read_parts(self, owner: str, paths: Mapping[str, str]) -> None:
+    def _read_parts(self, attributes: Mapping[str, str]) -> None:
         """Reads each part of the owner that both conditions of forms and sizes are asked of, once."""
-        inner = dict.fromkeys(path.rpartition(".")[0] for path in paths.values())
-        for part in inner:
-            if part != owner and any(part in condition for condition in self._plan.forms):
+        asked = {path for when, *_ in self._plan.forms if when is not None for path in when.paths}
+        asked |= {path.rpartition(".")[0] for path in asked}
+        for part in dict.fromkeys(path.rpartition(".")[0] for path in attributes.values()):
+            if part and part in asked:
+                source = self.read(part)
                 self._parts[part] = self._source.fresh("part")
-                self._source.write(f"{self._parts[part]} = {part}")
+                self._source.write(f"{self._parts[part]} = {source}")
 
     def _read_scope(self, owner: str, scope_key: str) -> dict[str, Known]:
         source, scope = self._source, f"{PREFIX}scope"

@@ -1,6 +1,6 @@
 """Functions that may be called in several forms: which check holds for a call, and when it runs.
 
-A form is named by a condition in Python over the function's parameters, so that a compiled check can state it in a line.
+A form is told by a predicate on the call, which writes itself into the compiled check.
 All that the engine knows of forms is here: their declaration, `CallForms`, and the checks made for them, `FormChecks`.
 """
 
@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from dimtyped.engine.predicates import ALWAYS, Predicate
+
 _C = TypeVar("_C")
 
 
@@ -22,12 +24,17 @@ class Form:
     """One form of a call.
 
     Args:
-        when: A condition in Python over the function's parameters; empty for every call.
-        inputs: The annotations that hold in it. None: the call is not checked.
+        inputs: The annotations of its arguments. None: the call is not checked.
+        output: The annotation of its result, for whoever describes or tries calls; it is not checked. Default: none.
+        when: The condition under which a call is of this form. None: every call is.
+        rare: Whether the form is looked at only once the check of the usual form has failed, so that it costs a call of the
+            usual form nothing. Default: False.
     """
 
-    when: str
     inputs: Mapping[str, Any] | None
+    output: Any = None
+    when: Predicate | None = None
+    rare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +42,25 @@ class CallForms:
     """The forms of a function's calls.
 
     Args:
-        usual: The first whose condition is true decides; the last one's is empty. Default: the function has one form.
-        fallback: Forms that are looked at only once the check has failed: the first whose condition is true decides.
+        calls: The forms, in order. Of those that are not rare the first whose condition is true is checked; once that has
+            failed, the first rare one whose condition is true decides. Default: the function has one form.
         after_error: A condition. Where it is true the function raises by itself for all that the annotations refuse, so
             that outside traces the check waits for that. Default: the check comes first.
     """
 
-    usual: tuple[Form, ...] = ()
-    fallback: tuple[Form, ...] = ()
-    after_error: str = ""
+    calls: tuple[Form, ...] = ()
+    after_error: Predicate | None = None
+
+    @property
+    def usual(self) -> tuple[Form, ...]:
+        """The forms to choose from before the check; none where there is nothing to choose."""
+        found = tuple(form for form in self.calls if not form.rare)
+        return found if len(found) > 1 else ()
+
+    @property
+    def fallback(self) -> tuple[Form, ...]:
+        """The rare forms."""
+        return tuple(form for form in self.calls if form.rare)
 
 
 class FormChecks(Generic[_C]):
@@ -64,7 +81,7 @@ class FormChecks(Generic[_C]):
         fallback: tuple[_C | None, ...],
     ) -> None:
         self.after_error = forms.after_error
-        self.usual: tuple[tuple[str, _C | None], ...] = tuple(
+        self.usual: tuple[tuple[Predicate | None, _C | None], ...] = tuple(
             (form.when, None if form.inputs is None else check_of(form.inputs, fallback)) for form in forms.usual
         )
         self.fallback = fallback
@@ -82,7 +99,7 @@ class FormChecks(Generic[_C]):
 
     def compile_conditions(self) -> None:
         """Compiles the fallback forms' conditions, for traces cannot; at import it would cost every layer."""
-        conditions = (predicate(self._function, text) for text in self._fallback_conditions)
+        conditions = (_compiled(self._function, when) for when in self._fallback_conditions)
         self.fallback_cases = tuple(zip(conditions, self.fallback, strict=True))
 
     def select_form(self, values: tuple[Any, ...], otherwise: _C) -> _C | None:
@@ -90,7 +107,7 @@ class FormChecks(Generic[_C]):
 
         `otherwise` is the check of a function without several forms.
         """
-        chosen = (check for text, check in self.usual if not text or predicate(self._function, text)(*values))
+        chosen = (check for when, check in self.usual if when is None or _compiled(self._function, when)(*values))
         return next(chosen, otherwise)
 
     def select_fallback(self, values: tuple[Any, ...], otherwise: _C) -> _C | None:
@@ -99,12 +116,17 @@ class FormChecks(Generic[_C]):
 
     def waits_for_error(self, values: tuple[Any, ...]) -> bool:
         """Returns True if the check of this call waits until the function has raised."""
-        return bool(self.after_error) and predicate(self._function, self.after_error)(*values)
+        return self.after_error is not None and _compiled(self._function, self.after_error)(*values)
 
 
 @functools.lru_cache(maxsize=512)
-def predicate(function: Callable[..., Any], condition: str) -> Callable[..., bool]:
+def _compiled(function: Callable[..., Any], when: Predicate | None) -> Callable[..., bool]:
     """The condition of a form as a function of the parameters."""
     parameters = ", ".join(inspect.signature(function).parameters)
     known = {"Tensor": torch.Tensor, **inspect.unwrap(function).__globals__}  # as the compiled check finds them
-    return eval(f"lambda {parameters}: {condition}", known)  # our own declaration's text
+    return eval(f"lambda {parameters}: {(when or ALWAYS).source()}", known)  # as the compiled check has it
+
+
+def is_of_form(function: Callable[..., Any], form: Form, values: tuple[Any, ...]) -> bool:
+    """Returns True if a call with these arguments is of the form."""
+    return form.when is None or _compiled(function, form.when)(*values)

@@ -65,8 +65,8 @@ class InlineChecks:
     def check_arguments(self) -> None:
         """Writes the check of the arguments."""
         self._codegen.known.current.sizes.update(self._declared.write())
-        if self._plan.after_error:
-            condition = self._declared.with_parts(self._plan.after_error)
+        if self._plan.after_error is not None:
+            condition = self._plan.after_error.source(self._declared.read)
             with self.source.block(f"if {PREFIX}is_tracing() or not ({condition}):"):
                 self._check_forms()
         else:
@@ -95,9 +95,9 @@ class InlineChecks:
             return
         known = self._codegen.known
         declared, head = known.current, "if "
-        for condition, (checked, signature) in self._plan.forms.items():
+        for when, checked, signature in self._plan.forms:
             known.current, self._checked = declared.copy(), self.source.constant(checked, "checked")
-            with self.source.block(f"{head}{self._declared.with_parts(condition)}:" if condition else "else:"):
+            with self.source.block(f"{head}{when.source(self._declared.read)}:" if when is not None else "else:"):
                 if signature is None:
                     self.source.write("pass")
                 else:

@@ -127,10 +127,10 @@ def _compile(checked: CheckedFunction, scope_key: str | None) -> Compiled | None
         signature,
         scope_key,
         exports_names=bool(declaration.code_objects),
-        translated=(Exception,) if checked.forms.after_error else declaration.rules.translated,
+        translated=(Exception,) if checked.forms.after_error is not None else declaration.rules.translated,
         may_be_method=declaration.may_be_method,
         after_error=checked.forms.after_error,
-        forms={text: (check, check and check.signature) for text, check in checked.forms.usual},
+        forms=tuple((when, check, check and check.signature) for when, check in checked.forms.usual),
     )
     try:
         compiled = compile_check(plan)

@@ -8,10 +8,11 @@ from dimtyped.nn.contract.arguments import (
     wrong_argument as wrong_argument,
 )
 from dimtyped.nn.contract.call_forms import (
-    ALWAYS as ALWAYS,
     UNCHECKED as UNCHECKED,
     Inputs as Inputs,
     has_axes as has_axes,
+    is_none as is_none,
+    is_tensor as is_tensor,
     without as without,
 )
 from dimtyped.nn.contract.chaining import check_chain as check_chain

@@ -1,25 +1,32 @@
-"""Layers that may be called in several forms, batched or not: which annotations hold is read off the call.
-
-A form is named by a condition in Python over `forward`'s parameters, so that the check can state it in a line.
-"""
+"""Layers that may be called in several forms, batched or not: the conditions and the annotations of each form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from dimtyped.engine import Predicate, of_call
+
 Inputs: TypeAlias = Mapping[str, Any]
 """The annotation of each parameter of `forward`, in one form of the call."""
 
-ALWAYS = "True"
-"""The condition that every call meets."""
 UNCHECKED = None
 """In place of annotations: torch alone decides."""
 
 
-def has_axes(parameter: str, count: int) -> str:
-    """The form of a call whose argument has so many axes."""
-    return f"isinstance({parameter}, Tensor) and {parameter}.dim() == {count}"
+def is_tensor(parameter: str) -> Predicate:
+    """The argument is a tensor."""
+    return of_call(f"isinstance({parameter}, Tensor)")
+
+
+def has_axes(parameter: str, count: int) -> Predicate:
+    """The argument is a tensor with so many axes."""
+    return is_tensor(parameter) & of_call(f"{parameter}.dim() == {count}")
+
+
+def is_none(parameter: str) -> Predicate:
+    """The argument is not given."""
+    return of_call(f"{parameter} is None")
 
 
 def without(inputs: Inputs, *parameters: str) -> Inputs:

@@ -5,7 +5,7 @@ the check around torch's own `forward`, the check of each assigned parameter, th
 of every error about it.
 """
 
-from __future__ import annotations  # noqa: I001
+from __future__ import annotations
 
 import functools
 import inspect
@@ -17,30 +17,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from dimtyped.runtime import mode, on_change
-from dimtyped.names import Dim, tell_holders
-from dimtyped.engine import CallForms, Declaration, Form, Raised, prepare
-from dimtyped.errors import DimensionError, declaration_error
 from dimtyped.annotations import size_at
-from dimtyped.runtime import WithoutInternalFrames, is_tracing
-from dimtyped.engine import entry_of
-from dimtyped.engine import wrap
-from dimtyped.nn.contract.families import import_all_families, import_family
-from dimtyped.nn.contract.parameters import check_assignment, made_by_torch
+from dimtyped.engine import CallForms, Declaration, Form, Predicate, Raised, entry_of, prepare, wrap
+from dimtyped.errors import DimensionError, declaration_error
+from dimtyped.names import Dim, tell_holders
 from dimtyped.nn.contract.arguments import (
     COUNTS,
     check_counts,
     check_lengths,
     check_sizes,
-    named_arguments,
     constructor_errors_explained,
+    named_arguments,
 )
+from dimtyped.nn.contract.call_forms import Inputs
 from dimtyped.nn.contract.checkpoint import explain_sizes
 from dimtyped.nn.contract.documentation import LayerDoc
-from dimtyped.nn.contract.call_forms import Inputs
-from dimtyped.nn.tying import TiedParametersMixin, parameter_became_tensor
+from dimtyped.nn.contract.families import import_all_families, import_family
 from dimtyped.nn.contract.layer_rules import LayerRules
+from dimtyped.nn.contract.parameters import check_assignment, made_by_torch
 from dimtyped.nn.contract.torch_errors import REFUSALS, Rule, explained
+from dimtyped.nn.tying import TiedParametersMixin, parameter_became_tensor
+from dimtyped.runtime import WithoutInternalFrames, is_tracing, mode, on_change
 
 _L = TypeVar("_L", bound="type[Layer]")
 ROLES = "_dim_roles"
@@ -56,10 +53,8 @@ class Contract:
 
     Args:
         sizes: Each name, and the attribute that holds its size, or a path from it: `normalized_shape[-1]`.
-        inputs: The annotation of each parameter of `forward`.
-        forms: The same for each form of the call, where there are several; the last condition is empty.
-        otherwise: The same for rarer forms, whose conditions are looked at only once the check has failed.
-        output: The annotation of what comes out; torch sees to it, so it is not checked.
+        calls: The forms of a call, in order: the annotations of each parameter of `forward`, of what comes out, which torch
+            sees to, and the condition. The last one that is not rare has no condition.
         parameters: The axes of each parameter: `{"weight": "vocab embed"}`.
         flow: Which name goes in and which comes out, along `axis`; what `repr` and `Sequential` read.
         axis: The axis of the features, counted from the end. Default: the last.
@@ -71,16 +66,13 @@ class Contract:
         error: The kind of DimensionError, where torch raises something that code may catch.
         rank_error: The kind for too few or too many axes. Default: the same.
         refuses: What finds the reason of a refusal of torch's that the annotations cannot state.
-        check_after_error: The condition, `ALWAYS` for every call, under which torch itself refuses all that the annotations
+        check_after_error: A condition, `ALWAYS` for every call, under which torch itself refuses all that the annotations
             refuse. What fits then costs nothing: the check runs only in traces and once torch has raised. Not on Apple's
             GPUs: see `_torch_raises`.
     """
 
     sizes: Mapping[str, str] = field(default_factory=dict[str, str])
-    inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    forms: Mapping[str, Inputs | None] = field(default_factory=dict[str, "Inputs | None"])
-    otherwise: Mapping[str, Inputs | None] = field(default_factory=dict[str, "Inputs | None"])
-    output: Any = None
+    calls: tuple[Form, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     flow: tuple[str, str] | None = None
     axis: int = -1
@@ -92,7 +84,12 @@ class Contract:
     error: type[DimensionError] = DimensionError
     rank_error: type[DimensionError] | None = None
     refuses: Rule | None = None
-    check_after_error: str = ""
+    check_after_error: Predicate | None = None
+
+    @property
+    def last_usual(self) -> Form:
+        """The form of a call that meets no condition: the only one of most layers."""
+        return next(form for form in self.calls if form.when is None)
 
     def __repr__(self) -> str:
         return f"<Contract of {', '.join(self.sizes) or 'no sizes'}>"  # the whole of it would fill `help(nn.Linear)`
@@ -162,7 +159,7 @@ class Layer(TiedParametersMixin):
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
         """Torch's `forward` with the contract's check before it."""
-        return check_before(cls, torch_forward, cls.contract.inputs)
+        return check_before(cls, torch_forward, *cls.contract.calls)
 
     @property
     def _dim_names(self) -> dict[str, int]:
@@ -202,8 +199,16 @@ class Layer(TiedParametersMixin):
         return separator.join(f"{labels[role]}={sizes[role]}" for role in shown)
 
 
-def declares(**declaration: Any) -> Callable[[_L], _L]:
-    """Makes a layer of a class: gives it its contract, its constructor and its checked `forward`."""
+def declares(*, inputs: Inputs | None = None, output: Any = None, **declaration: Any) -> Callable[[_L], _L]:
+    """Makes a layer of a class: gives it its contract, its constructor and its checked `forward`.
+
+    Args:
+        inputs: For a layer with one form of call, the annotation of each parameter.
+        output: The annotation of what comes out of that.
+        **declaration: The fields of the contract.
+    """
+    if inputs is not None:
+        declaration["calls"] = (Form(inputs, output),)
 
     def decorate(cls: _L) -> _L:
         cls.contract = Contract(**declaration)
@@ -249,12 +254,11 @@ def install(cls: type[Layer]) -> None:
 def check_before(
     cls: type[Layer],
     function: Callable[..., Any],
-    annotations: Mapping[str, Any],
-    *,
+    *calls: Form,
     translate_error: tuple[tuple[type[Exception], ...], Callable[[Raised], Exception]] | None = None,
     error: type[DimensionError] | None = None,
 ) -> types.FunctionType:
-    """A wrapper of `function` that checks its arguments by these annotations and the layer's sizes.
+    """A wrapper of `function` that checks its arguments by these forms of a call and the layer's sizes.
 
     It does so before the call; where `check_after_error`, once that has raised.
     """
@@ -262,15 +266,11 @@ def check_before(
     explains = contract.refuses is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
     if translate_error is None and (explains or contract.parameters):
         translate_error = (REFUSALS, explained)
-    forms = CallForms(
-        tuple(Form(when, inputs) for when, inputs in contract.forms.items()),
-        tuple(Form(when, inputs) for when, inputs in contract.otherwise.items()),
-        contract.check_after_error if _torch_raises() else "",
-    )
+    usual = next(form for form in calls if form.when is None)
     rules = LayerRules(
         attributes=contract.sizes,
-        annotations=annotations or contract.forms.get("") or {},
-        forms=forms,
+        annotations=usual.inputs,
+        forms=CallForms(calls, contract.check_after_error if _torch_raises() else None),
         error=error or contract.error,
         rank_error=contract.rank_error,
     )

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from dimtyped.engine import Form, of_call, of_owner
 from dimtyped.errors import DimensionAssertionError
-from dimtyped.nn.contract import Inputs, Layer, declares
-from dimtyped.nn.layers.attention_inputs import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rarer_forms, sequence
+from dimtyped.nn.contract import Inputs, Layer, declares, is_none
+from dimtyped.nn.layers.attention_inputs import (
+    BATCH_FIRST,
+    SEQUENCE_FIRST,
+    UNBATCHED,
+    mask,
+    padding,
+    rare_forms,
+    sequence,
+)
 
-_SELF = "value is key and key is query and self._qkv_same_embed_dim"
-_ALONE = f"key_padding_mask is None and attn_mask is None and {_SELF}"
-_DROPS_MASK = "is_causal and key_padding_mask is None and not need_weights"
+_BATCH_COMES_FIRST = of_owner("batch_first")
+_SELF = of_call("value is key") & of_call("key is query") & of_owner("_qkv_same_embed_dim")
+_ALONE = is_none("key_padding_mask") & is_none("attn_mask") & _SELF
+_DROPS_MASK = of_call("is_causal") & is_none("key_padding_mask") & ~of_call("need_weights")
 
 
 def _inputs(layout: str) -> Inputs:
@@ -37,16 +47,20 @@ def _self_inputs(layout: str) -> Inputs:
     }
 
 
+def _output(layout: str) -> Any:
+    heads_together = "target source" if layout == UNBATCHED else "batch target source"
+    return tuple[sequence(layout, "target"), Shaped[Tensor, heads_together] | None]
+
+
 @declares(
     sizes={"embed": "embed_dim", "kdim": "kdim", "vdim": "vdim", "heads": "num_heads"},
-    forms={
-        f"{_SELF} and self.batch_first": _self_inputs(BATCH_FIRST),
-        _SELF: _self_inputs(SEQUENCE_FIRST),
-        "self.batch_first": _inputs(BATCH_FIRST),
-        "": _inputs(SEQUENCE_FIRST),
-    },
-    otherwise=rarer_forms("query", "self.batch_first", _DROPS_MASK, _inputs, "attn_mask"),
-    output=tuple[Shaped[Tensor, "batch target embed"], Shaped[Tensor, "batch target source"] | None],
+    calls=(
+        Form(_self_inputs(BATCH_FIRST), _output(BATCH_FIRST), _SELF & _BATCH_COMES_FIRST),
+        Form(_self_inputs(SEQUENCE_FIRST), _output(SEQUENCE_FIRST), _SELF),
+        Form(_inputs(BATCH_FIRST), _output(BATCH_FIRST), _BATCH_COMES_FIRST),
+        Form(_inputs(SEQUENCE_FIRST), _output(SEQUENCE_FIRST)),
+        *rare_forms("query", _BATCH_COMES_FIRST, _DROPS_MASK, _inputs, _output, "attn_mask"),
+    ),
     parameters={
         "in_proj_weight": "3*embed embed",
         "q_proj_weight": "embed embed",

@@ -9,6 +9,7 @@ from typing import Any, Optional, Union
 from jaxtyping import AbstractDtype, Float, Shaped
 from torch import Tensor
 
+from dimtyped.engine import Form, Predicate
 from dimtyped.nn.contract import Inputs, has_axes, without
 
 BATCH_FIRST, SEQUENCE_FIRST, UNBATCHED = "batch {} {}", "{} batch {}", "{} {}"
@@ -43,20 +44,32 @@ def padding(layout: str, length: str) -> Any:
     return Optional[kind[Tensor, length if layout == UNBATCHED else f"batch {length}"]]  # noqa: UP045  # as above
 
 
-def rarer_forms(first: str, batch_first: str, causal: str, inputs: Callable[[str], Inputs], *masks: str) -> Any:
+def rare_forms(
+    first: str,
+    batch_first: Predicate,
+    causal: Predicate,
+    inputs: Callable[[str], Inputs],
+    output: Callable[[str], Any],
+    *masks: str,
+) -> tuple[Form, ...]:
     """The forms of a call without batch, and of one that says it is causal: its masks torch drops, whatever their shape.
 
     Args:
         first: The first parameter.
         batch_first: The condition of the batch coming first.
         causal: The condition of a causal call.
-        inputs: What holds in a layout.
+        inputs: The annotations in a layout.
+        output: The annotation of what comes out in a layout.
         *masks: The masks that are dropped.
     """
     unbatched = has_axes(first, 2)
-    return {
-        f"({causal}) and {unbatched}": without(inputs(UNBATCHED), *masks),
-        unbatched: inputs(UNBATCHED),
-        f"({causal}) and {batch_first}": without(inputs(BATCH_FIRST), *masks),
-        causal: without(inputs(SEQUENCE_FIRST), *masks),
-    }
+
+    def form(layout: str, when: Predicate, *dropped: str) -> Form:
+        return Form(without(inputs(layout), *dropped), output(layout), when, rare=True)
+
+    return (
+        form(UNBATCHED, causal & unbatched, *masks),
+        form(UNBATCHED, unbatched),
+        form(BATCH_FIRST, causal & batch_first, *masks),
+        form(SEQUENCE_FIRST, causal, *masks),
+    )

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from dimtyped.nn.contract import ALWAYS, COUNTS, Layer, SizeViolation, declares, space, space_names
+from dimtyped.engine import ALWAYS
+from dimtyped.nn.contract import COUNTS, Layer, SizeViolation, declares, space, space_names
 
 _SIZES = {"in_channels": "in_channels", "out_channels": "out_channels"}
 _FLOW = ("in_channels", "out_channels")

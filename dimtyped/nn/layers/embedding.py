@@ -154,7 +154,7 @@ class Embedding(Layer, torch.nn.Embedding):
         if mode() == "values":
             torch_forward = checking_values(torch_forward)
         translate_error = ((IndexError,), cls._dim_explain_index)
-        return check_before(cls, torch_forward, cls.contract.inputs, translate_error=translate_error)
+        return check_before(cls, torch_forward, *cls.contract.calls, translate_error=translate_error)
 
     @staticmethod
     def _dim_explain_index(raised: Raised) -> Exception:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import AbstractDtype, Shaped
 from torch import Tensor
 
-from dimtyped.engine import Raised
+from dimtyped.engine import Form, Raised
 from dimtyped.errors import DimensionValueError, VocabularyError
 from dimtyped.nn.contract import REFUSALS, Layer, SizeViolation, check_before, declares, explained, has_axes
 from dimtyped.nn.layers.embedding import OutsideError, TokenId, checking_values
@@ -46,19 +46,26 @@ def _explained(raised: Raised) -> Exception:
 
 @declares(
     sizes={"vocab": "num_embeddings", "embed": "embedding_dim"},
-    inputs={
-        "input": TokenId[Tensor, "batch tokens"],
-        "offsets": None,
-        "per_sample_weights": Optional[Shaped[Tensor, "batch tokens"]],  # noqa: UP045
-    },
-    otherwise={
-        has_axes("input", 1): {
-            "input": BagId[Tensor, "tokens"],
-            "offsets": Shaped[Tensor, "bags"],
-            "per_sample_weights": Optional[Shaped[Tensor, "tokens"]],  # noqa: UP045
-        }
-    },
-    output=Shaped[Tensor, "batch embed"] | Shaped[Tensor, "bags embed"],
+    calls=(
+        Form(
+            {
+                "input": TokenId[Tensor, "batch tokens"],
+                "offsets": None,
+                "per_sample_weights": Optional[Shaped[Tensor, "batch tokens"]],  # noqa: UP045
+            },
+            Shaped[Tensor, "batch embed"],
+        ),
+        Form(
+            {
+                "input": BagId[Tensor, "tokens"],
+                "offsets": Shaped[Tensor, "bags"],
+                "per_sample_weights": Optional[Shaped[Tensor, "tokens"]],  # noqa: UP045
+            },
+            Shaped[Tensor, "bags embed"] | Shaped[Tensor, "bags-1 embed"],  # where the last offset is the end
+            has_axes("input", 1),
+            rare=True,
+        ),
+    ),
     parameters={"weight": "vocab embed"},
     flow=("vocab", "embed"),
     error=DimensionValueError,
@@ -86,4 +93,4 @@ class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
         if mode() == "values":
             torch_forward = checking_values(torch_forward)
-        return check_before(cls, torch_forward, cls.contract.inputs, translate_error=(REFUSALS, _explained))
+        return check_before(cls, torch_forward, *cls.contract.calls, translate_error=(REFUSALS, _explained))

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from dimtyped.engine import ALWAYS
 from dimtyped.errors import DimensionIndexError
-from dimtyped.nn.contract import ALWAYS, Layer, declares
+from dimtyped.nn.contract import Layer, declares
 
 
 @declares(

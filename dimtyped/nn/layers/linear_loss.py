@@ -9,15 +9,18 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from dimtyped.engine import Form, of_call, of_owner
 from dimtyped.errors import DimensionValueError
-from dimtyped.nn.contract import Layer, SizeViolation, declares, has_axes
+from dimtyped.nn.contract import Layer, SizeViolation, declares, has_axes, is_tensor
 from dimtyped.nn.layers.loss import ONE_CLASS, ClassIndex
 
 __all__: list[str] = []
 
 _INPUT = Shaped[Tensor, "batch in_features"]
 _UNBATCHED = {"input": Shaped[Tensor, "in_features"], "target": Union[ONE_CLASS, Float[Tensor, "classes"]]}  # noqa: UP007
-_ARE_PROBABILITIES = "isinstance(target, Tensor) and target.is_floating_point()"
+_SCALAR = Shaped[Tensor, ""]
+_HAS_PLACES = of_owner("out_features")
+_ARE_PROBABILITIES = is_tensor("target") & of_call("target.is_floating_point()")
 
 
 def _other_places(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
@@ -41,19 +44,18 @@ if hasattr(torch.nn, "LinearCrossEntropyLoss"):
     @declares(
         sizes={"in_features": "_dim_linear.in_features", "classes": "num_classes"},
         arguments={"in_features": "in_features"},
-        forms={
-            "self.out_features": {"input": _INPUT, "target": ClassIndex[Tensor, "batch *place"]},
-            "": {"input": _INPUT, "target": ClassIndex[Tensor, "batch"]},
-        },
-        otherwise={
-            has_axes("input", 1): _UNBATCHED,
-            f"self.out_features and {_ARE_PROBABILITIES}": {
-                "input": _INPUT,
-                "target": Float[Tensor, "batch classes *place"],
-            },
-            _ARE_PROBABILITIES: {"input": _INPUT, "target": Float[Tensor, "batch classes"]},
-        },
-        output=Shaped[Tensor, ""],
+        calls=(
+            Form({"input": _INPUT, "target": ClassIndex[Tensor, "batch *place"]}, _SCALAR, _HAS_PLACES),
+            Form({"input": _INPUT, "target": ClassIndex[Tensor, "batch"]}, _SCALAR),
+            Form(_UNBATCHED, _SCALAR, has_axes("input", 1), rare=True),
+            Form(
+                {"input": _INPUT, "target": Float[Tensor, "batch classes *place"]},
+                _SCALAR,
+                _HAS_PLACES & _ARE_PROBABILITIES,
+                rare=True,
+            ),
+            Form({"input": _INPUT, "target": Float[Tensor, "batch classes"]}, _SCALAR, _ARE_PROBABILITIES, rare=True),
+        ),
         error=DimensionValueError,
         refuses=_other_places,
     )

@@ -7,6 +7,8 @@ for, a result larger than both, is refused.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Union
 
@@ -14,42 +16,51 @@ import torch
 from jaxtyping import AbstractDtype, Float, Int64, Shaped
 from torch import Tensor
 
+from dimtyped.engine import Form, Predicate, of_call, of_owner
 from dimtyped.errors import DimensionValueError
-from dimtyped.nn.contract import UNCHECKED, Inputs, Layer, SizeViolation, declares, has_axes
+from dimtyped.nn.contract import UNCHECKED, Inputs, Layer, SizeViolation, declares, has_axes, is_tensor
 
 _SCALAR = Shaped[Tensor, ""]
 _SHAPE, _LESS = Shaped[Tensor, "*shape"], Shaped[Tensor, "*#shape"]
 _FLOATS: Inputs = dict.fromkeys(("input", "target"), Float[Tensor, "*shape"])
 
 
-def _both_are(first: str, second: str, condition: str) -> str:
-    return f"isinstance({first}, Tensor) and isinstance({second}, Tensor) and {condition}"
+_TENSORS = is_tensor("input") & is_tensor("target")
 
 
-def _one_is_scalar(first: str) -> dict[str, Inputs | None]:
-    return {_both_are(first, "target", f"({first}.dim() == 0 or target.dim() == 0)"): UNCHECKED}
+def _rare(inputs: Inputs | None, when: Predicate) -> Form:
+    return Form(inputs, _SCALAR, when, rare=True)
 
 
-def _of_one_element(first: str) -> dict[str, Inputs | None]:
-    return {_both_are(first, "target", f"{first}.dim() < 2 and {first}.numel() == target.numel() == 1"): UNCHECKED}
+def _of_one_shape_or_scalar() -> tuple[Form, Form]:
+    one_is_scalar = of_call("input.dim() == 0") | of_call("target.dim() == 0")
+    return Form({"input": _SHAPE, "target": _SHAPE}, _SCALAR), _rare(UNCHECKED, _TENSORS & one_is_scalar)
 
 
-def _target_is_larger(first: str) -> dict[str, Inputs | None]:
-    repeated = f"target.shape[target.dim() - {first}.dim() :] == {first}.shape"
-    condition = _both_are(first, "target", f"({first}.numel() < target.numel() or {repeated})")
-    return {condition: {first: _LESS, "target": _SHAPE}}
+def _one_broadcasts(first: str = "input", **others: Any) -> tuple[Form, Form]:
+    is_smaller = of_call(f"{first}.numel() < target.numel()")
+    is_repeated = of_call(f"target.shape[target.dim() - {first}.dim() :] == {first}.shape")
+    is_larger = is_tensor(first) & is_tensor("target") & (is_smaller | is_repeated)
+    return (
+        Form({first: _SHAPE, "target": _LESS, **others}, _SCALAR),
+        _rare({first: _LESS, "target": _SHAPE}, is_larger),
+    )
 
 
-def _of_same_rank(*parameters: str, form: Inputs | None) -> dict[str, Inputs | None]:
-    tensors = " and ".join(f"isinstance({parameter}, Tensor)" for parameter in parameters)
-    ranks = " == ".join(f"{parameter}.dim()" for parameter in parameters)
-    return {f"{tensors} and {ranks}": form}
+def _of_same_rank(*parameters: str) -> Predicate:
+    are_tensors = functools.reduce(operator.and_, map(is_tensor, parameters))
+    return are_tensors & of_call(" == ".join(f"{parameter}.dim()" for parameter in parameters))
+
+
+def _of_one_shape_or_broadcasting(*parameters: str) -> tuple[Form, Form]:
+    one_shape, broadcasting = dict.fromkeys(parameters, _SHAPE), dict.fromkeys(parameters, _LESS)
+    return Form(one_shape, _SCALAR), _rare(broadcasting, _of_same_rank(*parameters))
 
 
 # A prediction for each target -----------------------------------------------------------------------------------------
 
 
-@declares(inputs={"input": _SHAPE, "target": _SHAPE}, otherwise=_one_is_scalar("input"), output=_SCALAR)
+@declares(calls=_of_one_shape_or_scalar())
 class MSELoss(Layer, torch.nn.MSELoss):
     """`torch.nn.MSELoss` of two tensors of one shape, or of a scalar and any.
 
@@ -63,17 +74,17 @@ class MSELoss(Layer, torch.nn.MSELoss):
     """
 
 
-@declares(inputs={"input": _SHAPE, "target": _SHAPE}, otherwise=_one_is_scalar("input"), output=_SCALAR)
+@declares(calls=_of_one_shape_or_scalar())
 class L1Loss(Layer, torch.nn.L1Loss):
     """`torch.nn.L1Loss` of two tensors of one shape, or of a scalar and any."""
 
 
-@declares(inputs={"input": _SHAPE, "target": _SHAPE}, otherwise=_one_is_scalar("input"), output=_SCALAR)
+@declares(calls=_of_one_shape_or_scalar())
 class SmoothL1Loss(Layer, torch.nn.SmoothL1Loss):
     """`torch.nn.SmoothL1Loss` of two tensors of one shape, or of a scalar and any."""
 
 
-@declares(inputs={"input": _SHAPE, "target": _SHAPE}, otherwise=_one_is_scalar("input"), output=_SCALAR)
+@declares(calls=_of_one_shape_or_scalar())
 class HuberLoss(Layer, torch.nn.HuberLoss):
     """`torch.nn.HuberLoss` of two tensors of one shape, or of a scalar and any."""
 
@@ -88,12 +99,12 @@ class BCEWithLogitsLoss(Layer, torch.nn.BCEWithLogitsLoss):
     """`torch.nn.BCEWithLogitsLoss` of two tensors of one shape, both of floats; `weight` and `pos_weight` may broadcast."""
 
 
-@declares(inputs={"input": _SHAPE, "target": _LESS}, otherwise=_target_is_larger("input"), output=_SCALAR)
+@declares(calls=_one_broadcasts())
 class KLDivLoss(Layer, torch.nn.KLDivLoss):
     """`torch.nn.KLDivLoss` of two tensors of which one broadcasts to the other."""
 
 
-@declares(inputs={"log_input": _SHAPE, "target": _LESS}, otherwise=_target_is_larger("log_input"), output=_SCALAR)
+@declares(calls=_one_broadcasts("log_input"))
 class PoissonNLLLoss(Layer, torch.nn.PoissonNLLLoss):
     """`torch.nn.PoissonNLLLoss` of two tensors of which one broadcasts to the other."""
 
@@ -114,9 +125,7 @@ def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[
 
 
 @declares(
-    inputs={"input": _SHAPE, "target": _LESS, "var": Shaped[Tensor, "..."] | float},
-    otherwise=_target_is_larger("input"),
-    output=_SCALAR,
+    calls=_one_broadcasts(var=Shaped[Tensor, "..."] | float),
     error=DimensionValueError,
     refuses=_other_variances,
 )
@@ -133,18 +142,21 @@ class SoftMarginLoss(Layer, torch.nn.SoftMarginLoss):
     """`torch.nn.SoftMarginLoss` of a prediction, and a target that has its shape or broadcasts to it."""
 
 
-@declares(inputs={"input": _SHAPE, "target": _LESS}, otherwise=_target_is_larger("input"), output=_SCALAR)
+@declares(calls=_one_broadcasts())
 class HingeEmbeddingLoss(Layer, torch.nn.HingeEmbeddingLoss):
     """`torch.nn.HingeEmbeddingLoss` of two tensors of which one broadcasts to the other."""
 
 
-@declares(inputs={"input": _SHAPE, "target": _LESS}, otherwise=_target_is_larger("input"), output=_SCALAR)
+@declares(calls=_one_broadcasts())
 class MultiLabelSoftMarginLoss(Layer, torch.nn.MultiLabelSoftMarginLoss):
     """`torch.nn.MultiLabelSoftMarginLoss` of two tensors of which one broadcasts to the other."""
 
 
 @declares(
-    inputs={"input": _SHAPE, "target": Int64[Tensor, "*shape"]}, otherwise=_of_one_element("input"), output=_SCALAR
+    calls=(
+        Form({"input": _SHAPE, "target": Int64[Tensor, "*shape"]}, _SCALAR),
+        _rare(UNCHECKED, _TENSORS & of_call("input.dim() < 2") & of_call("input.numel() == target.numel() == 1")),
+    )
 )
 class MultiLabelMarginLoss(Layer, torch.nn.MultiLabelMarginLoss):
     """`torch.nn.MultiLabelMarginLoss`: `(batch, classes), (batch, classes)`, or without batch."""
@@ -162,15 +174,15 @@ class ClassIndex(AbstractDtype):
 _Indices: Any = ClassIndex
 ONE_CLASS: Any = Union[_Indices[Tensor, ""], _Indices[Tensor, "1"]]  # noqa: UP007  # pyright knows no | of these
 """The class of an input without batch."""
-_INDICES: Inputs = {"input": Shaped[Tensor, "batch classes"], "target": ClassIndex[Tensor, "batch"]}
-_RARER_INDICES: dict[str, Inputs | None] = {
-    has_axes("input", 1): {"input": Shaped[Tensor, "classes"], "target": ONE_CLASS},
-    "isinstance(input, Tensor) and input.dim() > 2": {
-        "input": Shaped[Tensor, "batch classes *place"],
-        "target": ClassIndex[Tensor, "batch *place"],
-    },
-}
-_ARE_PROBABILITIES = _both_are("input", "target", "target.is_floating_point() and target.dim() == input.dim()")
+_INDICES = Form({"input": Shaped[Tensor, "batch classes"], "target": ClassIndex[Tensor, "batch"]}, _SCALAR)
+_RARE_INDICES = (
+    _rare({"input": Shaped[Tensor, "classes"], "target": ONE_CLASS}, has_axes("input", 1)),
+    _rare(
+        {"input": Shaped[Tensor, "batch classes *place"], "target": ClassIndex[Tensor, "batch *place"]},
+        is_tensor("input") & of_call("input.dim() > 2"),
+    ),
+)
+_ARE_PROBABILITIES = _TENSORS & of_call("target.is_floating_point()") & of_call("target.dim() == input.dim()")
 
 
 def _other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
@@ -186,9 +198,7 @@ def _other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolatio
 
 
 @declares(
-    inputs=_INDICES,
-    otherwise={_ARE_PROBABILITIES: _FLOATS, **_RARER_INDICES},
-    output=_SCALAR,
+    calls=(_INDICES, _rare(_FLOATS, _ARE_PROBABILITIES), *_RARE_INDICES),
     error=DimensionValueError,
     refuses=_other_classes,
 )
@@ -196,19 +206,21 @@ class CrossEntropyLoss(Layer, torch.nn.CrossEntropyLoss):
     """`torch.nn.CrossEntropyLoss`: logits `(batch, classes, ...)`, and class indices `(batch, ...)` or as many probabilities."""
 
 
-@declares(inputs=_INDICES, otherwise=_RARER_INDICES, output=_SCALAR, error=DimensionValueError, refuses=_other_classes)
+@declares(calls=(_INDICES, *_RARE_INDICES), error=DimensionValueError, refuses=_other_classes)
 class NLLLoss(Layer, torch.nn.NLLLoss):
     """`torch.nn.NLLLoss`: log-probabilities `(batch, classes, ...)`, and class indices `(batch, ...)`."""
 
 
 @declares(
-    inputs={"input": Shaped[Tensor, "batch classes"], "target": Int64[Tensor, "batch"]},
-    otherwise={
-        has_axes("input", 0): UNCHECKED,
-        has_axes("input", 1): {"input": Shaped[Tensor, "classes"], "target": Int64[Tensor, ""] | Int64[Tensor, "1"]},
-        _both_are("input", "target", "input.shape[:1] == (1,) and target.dim() == 0"): UNCHECKED,
-    },
-    output=_SCALAR,
+    calls=(
+        Form({"input": Shaped[Tensor, "batch classes"], "target": Int64[Tensor, "batch"]}, _SCALAR),
+        _rare(UNCHECKED, has_axes("input", 0)),
+        _rare(
+            {"input": Shaped[Tensor, "classes"], "target": Int64[Tensor, ""] | Int64[Tensor, "1"]},
+            has_axes("input", 1),
+        ),
+        _rare(UNCHECKED, _TENSORS & of_call("input.shape[:1] == (1,)") & of_call("target.dim() == 0")),
+    ),
     refuses=_other_classes,
 )
 class MultiMarginLoss(Layer, torch.nn.MultiMarginLoss):
@@ -217,9 +229,18 @@ class MultiMarginLoss(Layer, torch.nn.MultiMarginLoss):
 
 @declares(
     sizes={"in_features": "in_features", "classes": "n_classes"},
-    inputs={"input_": Shaped[Tensor, "batch in_features"], "target_": Shaped[Tensor, "batch"]},
-    otherwise={has_axes("input_", 1): {"input_": Shaped[Tensor, "in_features"], "target_": _SCALAR}},
-    output=tuple[Shaped[Tensor, "batch"] | _SCALAR, _SCALAR],
+    calls=(
+        Form(
+            {"input_": Shaped[Tensor, "batch in_features"], "target_": Shaped[Tensor, "batch"]},
+            tuple[Shaped[Tensor, "batch"], _SCALAR],
+        ),
+        Form(
+            {"input_": Shaped[Tensor, "in_features"], "target_": _SCALAR},
+            tuple[_SCALAR, _SCALAR],
+            has_axes("input_", 1),
+            rare=True,
+        ),
+    ),
 )
 class AdaptiveLogSoftmaxWithLoss(Layer, torch.nn.AdaptiveLogSoftmaxWithLoss):
     """`torch.nn.AdaptiveLogSoftmaxWithLoss`: `(batch, in_features)`, and class indices `(batch,)`, or without batch."""
@@ -230,45 +251,38 @@ class AdaptiveLogSoftmaxWithLoss(Layer, torch.nn.AdaptiveLogSoftmaxWithLoss):
 
 # Two or three items against each other --------------------------------------------------------------------------------
 
+_THREE = _of_one_shape_or_broadcasting("anchor", "positive", "negative")
 _ITEMS, _ITEM = Shaped[Tensor, "#batch #features"], Shaped[Tensor, "#features"]
 
 
 @declares(
-    inputs={"input1": _ITEMS, "input2": _ITEMS, "target": Shaped[Tensor, "#batch"]},
-    otherwise={has_axes("input1", 1): {"input1": _ITEM, "input2": _ITEM, "target": _SCALAR}},
-    output=_SCALAR,
+    calls=(
+        Form({"input1": _ITEMS, "input2": _ITEMS, "target": Shaped[Tensor, "#batch"]}, _SCALAR),
+        _rare({"input1": _ITEM, "input2": _ITEM, "target": _SCALAR}, has_axes("input1", 1)),
+    )
 )
 class CosineEmbeddingLoss(Layer, torch.nn.CosineEmbeddingLoss):
     """`torch.nn.CosineEmbeddingLoss`: `(batch, features), (batch, features), (batch,)`, or without batch."""
 
 
-@declares(
-    inputs={"input1": _SHAPE, "input2": _SHAPE, "target": _SHAPE},
-    otherwise=_of_same_rank("input1", "input2", "target", form={"input1": _LESS, "input2": _LESS, "target": _LESS}),
-    output=_SCALAR,
-)
+@declares(calls=_of_one_shape_or_broadcasting("input1", "input2", "target"))
 class MarginRankingLoss(Layer, torch.nn.MarginRankingLoss):
     """`torch.nn.MarginRankingLoss` of three tensors of one shape, or that broadcast without a new axis."""
 
 
-@declares(
-    inputs={"anchor": _SHAPE, "positive": _SHAPE, "negative": _SHAPE},
-    otherwise=_of_same_rank(
-        "anchor", "positive", "negative", form={"anchor": _LESS, "positive": _LESS, "negative": _LESS}
-    ),
-    output=_SCALAR,
-)
+@declares(calls=_THREE)
 class TripletMarginLoss(Layer, torch.nn.TripletMarginLoss):
     """`torch.nn.TripletMarginLoss` of three tensors of one shape, or that broadcast without a new axis."""
 
 
 @declares(
-    inputs={"anchor": _SHAPE, "positive": _SHAPE, "negative": _SHAPE},
-    otherwise={
-        "self._dim_has_own_distance and anchor.dim() == positive.dim() == negative.dim()": UNCHECKED,
-        **_of_same_rank("anchor", "positive", "negative", form={"anchor": _LESS, "positive": _LESS, "negative": _LESS}),
-    },
-    output=_SCALAR,
+    calls=(
+        _rare(
+            UNCHECKED,
+            of_owner("_dim_has_own_distance") & of_call("anchor.dim() == positive.dim() == negative.dim()"),
+        ),
+        *_THREE,
+    )
 )
 class TripletMarginWithDistanceLoss(Layer, torch.nn.TripletMarginWithDistanceLoss):
     """`torch.nn.TripletMarginWithDistanceLoss` of three tensors with as many axes.
@@ -307,21 +321,26 @@ def _other_lengths(layer: Any, log_probs: Any, targets: Any, *lengths: Any) -> I
 
 
 @declares(
-    inputs={
-        "log_probs": Shaped[Tensor, "time batch classes"],
-        "targets": Shaped[Tensor, "batch length"] | Shaped[Tensor, "total"],
-        "input_lengths": _LENGTHS,
-        "target_lengths": _LENGTHS,
-    },
-    otherwise={
-        has_axes("log_probs", 2): {
-            "log_probs": Shaped[Tensor, "time classes"],
-            "targets": Shaped[Tensor, "total"] | Shaped[Tensor, "1 length"],
-            "input_lengths": _LENGTHS,
-            "target_lengths": _LENGTHS,
-        }
-    },
-    output=_SCALAR,
+    calls=(
+        Form(
+            {
+                "log_probs": Shaped[Tensor, "time batch classes"],
+                "targets": Shaped[Tensor, "batch length"] | Shaped[Tensor, "total"],
+                "input_lengths": _LENGTHS,
+                "target_lengths": _LENGTHS,
+            },
+            _SCALAR,
+        ),
+        _rare(
+            {
+                "log_probs": Shaped[Tensor, "time classes"],
+                "targets": Shaped[Tensor, "total"] | Shaped[Tensor, "1 length"],
+                "input_lengths": _LENGTHS,
+                "target_lengths": _LENGTHS,
+            },
+            has_axes("log_probs", 2),
+        ),
+    ),
     refuses=_other_lengths,
 )
 class CTCLoss(Layer, torch.nn.CTCLoss):

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from dimtyped.engine import ALWAYS, Form, of_owner
 from dimtyped.errors import DimensionValueError, RankError
 from dimtyped.nn.contract import (
     ALL_AXES,
-    ALWAYS,
     ROLES,
     Layer,
     SizeViolation,
@@ -30,12 +30,13 @@ _CHANNELS = {"channels": "num_features"}
 _OF_CHANNELS = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), "channels")
 
 
-def _without_size(form: Any) -> dict[str, Any]:
+def _forms(sized: Any, any_size: Any) -> tuple[Form, Form]:
     """Without parameters and statistics torch uses no size: any number of channels is normalised."""
-    return {"not (self.affine or self.track_running_stats)": {"input": form}}
+    uses_size = of_owner("affine") | of_owner("track_running_stats")
+    return Form({"input": sized}, sized), Form({"input": any_size}, any_size, ~uses_size, rare=True)
 
 
-_ANY = Shaped[Tensor, "batch channels ..."]
+_ANY, _ANY_SIZE = Shaped[Tensor, "batch channels ..."], Shaped[Tensor, "batch _ ..."]
 
 
 # Over the batch, or over each item ------------------------------------------------------------------------------------
@@ -52,9 +53,9 @@ class _OfChannels(Layer):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": batched_space(1) | Shaped[Tensor, "batch channels"]},
-    otherwise=_without_size(batched_space(1, "_") | Shaped[Tensor, "batch _"]),
-    output=batched_space(1) | Shaped[Tensor, "batch channels"],
+    calls=_forms(
+        batched_space(1) | Shaped[Tensor, "batch channels"], batched_space(1, "_") | Shaped[Tensor, "batch _"]
+    ),
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
     rank_error=RankError,
@@ -66,9 +67,7 @@ class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": batched_space(2)},
-    otherwise=_without_size(batched_space(2, "_")),
-    output=batched_space(2),
+    calls=_forms(batched_space(2), batched_space(2, "_")),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
     axis=-3,
@@ -82,9 +81,7 @@ class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": batched_space(3)},
-    otherwise=_without_size(batched_space(3, "_")),
-    output=batched_space(3),
+    calls=_forms(batched_space(3), batched_space(3, "_")),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
     axis=-4,
@@ -98,9 +95,7 @@ class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": _ANY},
-    otherwise=_without_size(Shaped[Tensor, "batch _ ..."]),
-    output=_ANY,
+    calls=_forms(_ANY, _ANY_SIZE),
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
     rank_error=RankError,
@@ -122,9 +117,7 @@ class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": space(1)},
-    otherwise=_without_size(space(1, "_")),
-    output=space(1),
+    calls=_forms(space(1), space(1, "_")),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
     axis=-2,
@@ -139,9 +132,7 @@ class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": space(2)},
-    otherwise=_without_size(space(2, "_")),
-    output=space(2),
+    calls=_forms(space(2), space(2, "_")),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
     axis=-3,
@@ -156,9 +147,7 @@ class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
 
 @declares(
     sizes=_CHANNELS,
-    inputs={"input": space(3)},
-    otherwise=_without_size(space(3, "_")),
-    output=space(3),
+    calls=_forms(space(3), space(3, "_")),
     parameters=_OF_CHANNELS,
     flow=("channels", "channels"),
     axis=-4,
@@ -176,9 +165,10 @@ class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
 
 @declares(
     sizes={"channels": "num_channels"},
-    inputs={"input": _ANY},
-    otherwise={"not self.affine": {"input": Shaped[Tensor, "batch _ ..."]}},
-    output=_ANY,
+    calls=(
+        Form({"input": _ANY}, _ANY),
+        Form({"input": _ANY_SIZE}, _ANY_SIZE, ~of_owner("affine"), rare=True),
+    ),
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
     multiples={"num_channels": "num_groups"},

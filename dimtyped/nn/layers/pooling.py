@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
+from dimtyped.engine import Form, of_call, of_owner
 from dimtyped.errors import DimensionIndexError
 from dimtyped.nn.contract import (
     UNCHECKED,
@@ -17,6 +18,7 @@ from dimtyped.nn.contract import (
     SizeViolation,
     declares,
     empty,
+    is_tensor,
     space,
     space_names,
     too_small_for_fraction,
@@ -53,8 +55,7 @@ def _pool(axes: int) -> dict[str, Any]:
 def _adaptive(axes: int, refuses: Rule | None = None) -> dict[str, Any]:
     """The contract of a pool that is told the size of what comes out."""
     return {
-        "inputs": {"input": space(axes)},
-        "output": space(axes, prefix="out_"),
+        "calls": (Form({"input": space(axes)}, space(axes, prefix="out_")),),
         "axis": -axes - 1,
         "keeps": (-axes - 1,),
         "rank_error": DimensionIndexError,
@@ -62,12 +63,14 @@ def _adaptive(axes: int, refuses: Rule | None = None) -> dict[str, Any]:
     }
 
 
-def _to_one(axes: int) -> dict[str, Any]:
-    """One value for each channel, which torch takes as a mean over the last axes, whatever stands before them."""
-    one = f"self.output_size == 1 and input.dim() >= {axes}"
-    ones = f"self.output_size in ({(1,) * axes}, {[1] * axes}) and input.dim() > {axes}"  # of these torch wants one axis more
-    to_one = f"({one} or {ones})"
-    return {"otherwise": {f"isinstance(input, Tensor) and {to_one}": UNCHECKED}}
+def _adaptive_mean(axes: int) -> dict[str, Any]:
+    """The same of a mean. One value for each channel torch makes of the last axes, whatever stands before them."""
+    one = of_owner("output_size", "{} == 1") & of_call(f"input.dim() >= {axes}")
+    ones = of_owner("output_size", f"{{}} in ({(1,) * axes}, {[1] * axes})")
+    to_one = one | (ones & of_call(f"input.dim() > {axes}"))  # of several ones torch wants one axis more
+    declared = _adaptive(axes)
+    rare = Form(UNCHECKED, when=is_tensor("input") & to_one, rare=True)
+    return {**declared, "calls": (*declared["calls"], rare)}
 
 
 @declares(**_pool(1))
@@ -153,12 +156,12 @@ class AdaptiveAvgPool1d(Layer, torch.nn.AdaptiveAvgPool1d):
     """`torch.nn.AdaptiveAvgPool1d` of `(batch, channels, length)`, or without batch."""
 
 
-@declares(**_adaptive(2), **_to_one(2))
+@declares(**_adaptive_mean(2))
 class AdaptiveAvgPool2d(Layer, torch.nn.AdaptiveAvgPool2d):
     """`torch.nn.AdaptiveAvgPool2d` of `(batch, channels, height, width)`, or without batch."""
 
 
-@declares(**_adaptive(3), **_to_one(3))
+@declares(**_adaptive_mean(3))
 class AdaptiveAvgPool3d(Layer, torch.nn.AdaptiveAvgPool3d):
     """`torch.nn.AdaptiveAvgPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 

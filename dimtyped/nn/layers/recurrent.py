@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped.annotations import packed_shape
-from dimtyped.engine import entry_of
+from dimtyped.engine import Form, Predicate, entry_of, of_call, of_owner
 from dimtyped.errors import RankError, declaration_error
 from dimtyped.names import Dim, name_of
 from dimtyped.nn.contract import (
@@ -23,6 +23,7 @@ from dimtyped.nn.contract import (
     check_before,
     constructor_errors_explained,
     declares,
+    has_axes,
     made_by_torch,
     make_ready,
     plain,
@@ -32,22 +33,36 @@ from dimtyped.nn.layers.initial_state import PARTS, HasInitialState, State, init
 from dimtyped.nn.layers.recurrent_states import check_state_from
 from dimtyped.runtime import is_tracing, strip_internal_frames
 
-_State = Shaped[Tensor, "layers batch state"]
-_FlatState = Shaped[Tensor, "layers state"]
-_PackedState = Shaped[Tensor, "layers batch={batch} state"]
-_Cell = Shaped[Tensor, "layers batch hidden"]
-_FlatCell = Shaped[Tensor, "layers hidden"]
-_PackedCell = Shaped[Tensor, "layers batch={batch} hidden"]
-
+_STATE, _CELL = Shaped[Tensor, "layers batch state"], Shaped[Tensor, "layers batch hidden"]
+_FLAT_STATE, _FLAT_CELL = Shaped[Tensor, "layers state"], Shaped[Tensor, "layers hidden"]
 _SIZES = {"embed": "input_size", "hidden": "hidden_size", "state": "_dim_state", "layers": "_dim_layers"}
 _COUNTS = {**COUNTS, "num_layers": 1}
 _LAYER_NAMES = "_dim_layer_names"
-_BATCH_FIRST = Shaped[Tensor, "batch seq embed"]
-_SEQ_FIRST = Shaped[Tensor, "seq batch embed"]
-_UNBATCHED = Shaped[Tensor, "seq embed"]
-_PACKED = Shaped[Tensor, "steps embed"]
-_OUTPUT = Shaped[Tensor, "batch seq directions*state"] | Shaped[Tensor, "seq directions*state"]
-_PAIR = tuple[_State, _Cell] | tuple[_FlatState, _FlatCell]
+
+
+def _form(input: str, state: Any, when: Predicate | None) -> Form:
+    inputs = {"input": Shaped[Tensor, f"{input} embed"], "hx": state | None}
+    return Form(inputs, tuple[Shaped[Tensor, f"{input} directions*state"], state], when)
+
+
+def _calls(state: Any, flat_state: Any) -> tuple[Form, ...]:
+    """The forms of a call, given the annotation of the state in each."""
+    is_batched = has_axes("input", 3)
+    return (
+        _form("batch seq", state, is_batched & of_owner("batch_first")),
+        _form("seq batch", state, is_batched),
+        _form("seq", flat_state, has_axes("input", 2)),
+        Form({"input": PackedSequence}, when=of_call("isinstance(input, PackedSequence)")),
+        _form("seq batch", state, None),  # which no call is: it names the axes that are missing
+    )
+
+
+_ONE_STATE = _calls(_STATE, _FLAT_STATE)
+_PAIR = _calls(tuple[_STATE, _CELL], tuple[_FLAT_STATE, _FLAT_CELL])
+
+# A PackedSequence is checked by its data, and its batch beside that, which is no axis of the data.
+_PACKED_STATE = Shaped[Tensor, "layers batch={batch} state"]
+_PACKED_PAIR = tuple[_PACKED_STATE, Shaped[Tensor, "layers batch={batch} hidden"]]
 
 
 def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:  # noqa: ARG001
@@ -64,11 +79,12 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
         """Picks the check by the input's form: batched either way round, unbatched, or packed."""
-        batch_first = check_before(cls, torch_forward, cls._dim_form(_BATCH_FIRST, _State, _Cell))
-        seq_first = check_before(cls, torch_forward, cls._dim_form(_SEQ_FIRST, _State, _Cell))
-        unbatched = check_before(cls, torch_forward, cls._dim_form(_UNBATCHED, _FlatState, _FlatCell))
-        wrong_rank = check_before(cls, torch_forward, cls._dim_form(_SEQ_FIRST, _State, _Cell), error=RankError)
-        packed = check_before(cls, _packed, {**cls._dim_form(_PACKED, _PackedState, _PackedCell), "batch": int})
+        forms = [form.inputs or {} for form in cls.contract.calls]
+        batch_first, seq_first, unbatched = (check_before(cls, torch_forward, Form(form)) for form in forms[:3])
+        state: Any = _PACKED_PAIR if issubclass(cls, torch.nn.LSTM) else _PACKED_STATE
+        of_data = {"input": Shaped[Tensor, "steps embed"], "hx": state | None, "batch": int}
+        packed = check_before(cls, _packed, Form(of_data))
+        wrong_rank = check_before(cls, torch_forward, Form(forms[4]), error=RankError)
 
         def forward(self: Any, input: Any, hx: Any = None) -> Any:  # torch's name
             try:
@@ -93,11 +109,6 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         checks = (batch_first, seq_first, unbatched, wrong_rank, packed)
         forward._dim_entries = tuple(entry_of(check) for check in checks)  # type: ignore[attr-defined]
         return functools.update_wrapper(forward, torch_forward, ("__name__", "__qualname__", "__doc__"), ())
-
-    @classmethod
-    def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # noqa: ARG003  # an LSTM's has a cell
-        """The annotations of one form of the input."""
-        return {"input": input, "hx": state | None}
 
     @property
     def _dim_state(self) -> int:
@@ -196,8 +207,7 @@ def _directions(where: str, bidirectional: Any) -> tuple[bool, str | None]:
 @declares(
     sizes=_SIZES,
     counts=_COUNTS,
-    inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _State | _FlatState | None},
-    output=tuple[_OUTPUT, _State | _FlatState],
+    calls=_ONE_STATE,
     flow=("embed", "hidden"),
     refuses=_no_steps,
 )
@@ -253,8 +263,7 @@ class RNN(Recurrent, torch.nn.RNN):
 @declares(
     sizes=_SIZES,
     counts=_COUNTS,
-    inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _State | _FlatState | None},
-    output=tuple[_OUTPUT, _State | _FlatState],
+    calls=_ONE_STATE,
     flow=("embed", "hidden"),
     refuses=_no_steps,
 )
@@ -314,8 +323,7 @@ class GRU(Recurrent, torch.nn.GRU):
 @declares(
     sizes=_SIZES,
     counts=_COUNTS,
-    inputs={"input": _BATCH_FIRST | _UNBATCHED, "hx": _PAIR | None},
-    output=tuple[_OUTPUT, _PAIR],
+    calls=_PAIR,
     flow=("embed", "hidden"),
     refuses=_no_steps,
 )
@@ -366,7 +374,3 @@ class LSTM(Recurrent, torch.nn.LSTM):
             device=device,
             dtype=dtype,
         )
-
-    @classmethod
-    def _dim_form(cls, input: Any, state: Any, cell: Any) -> Mapping[str, Any]:  # torch's name
-        return {"input": input, "hx": tuple[state, cell] | None}

@@ -9,14 +9,18 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from dimtyped.engine import Form
 from dimtyped.errors import RankError
 from dimtyped.nn.contract import Layer, declares, has_axes
 
 _SIZES = {"embed": "input_size", "hidden": "hidden_size"}
 _INPUT, _FLAT_INPUT = Shaped[Tensor, "batch embed"], Shaped[Tensor, "embed"]
 _STATE, _FLAT_STATE = Shaped[Tensor, "batch hidden"], Shaped[Tensor, "hidden"]
-_BATCHED = {"input": _INPUT, "hx": Optional[_STATE]}  # noqa: UP045
-_UNBATCHED = {"input": _FLAT_INPUT, "hx": Optional[_FLAT_STATE]}  # noqa: UP045
+_ONE_STATE = (
+    Form({"input": _INPUT, "hx": Optional[_STATE]}, _STATE),  # noqa: UP045
+    Form({"input": _FLAT_INPUT, "hx": Optional[_FLAT_STATE]}, _FLAT_STATE, has_axes("input", 1), rare=True),  # noqa: UP045
+)
+_PAIR, _FLAT_PAIR = tuple[_STATE, _STATE], tuple[_FLAT_STATE, _FLAT_STATE]
 
 
 def _parameters(gates: str) -> dict[str, str]:
@@ -25,9 +29,7 @@ def _parameters(gates: str) -> dict[str, str]:
 
 @declares(
     sizes=_SIZES,
-    inputs=_BATCHED,
-    otherwise={has_axes("input", 1): _UNBATCHED},
-    output=_STATE | _FLAT_STATE,
+    calls=_ONE_STATE,
     parameters=_parameters("hidden"),
     flow=("embed", "hidden"),
     rank_error=RankError,
@@ -38,9 +40,7 @@ class RNNCell(Layer, torch.nn.RNNCell):
 
 @declares(
     sizes=_SIZES,
-    inputs=_BATCHED,
-    otherwise={has_axes("input", 1): _UNBATCHED},
-    output=_STATE | _FLAT_STATE,
+    calls=_ONE_STATE,
     parameters=_parameters("3*hidden"),
     flow=("embed", "hidden"),
     rank_error=RankError,
@@ -58,14 +58,15 @@ class GRUCell(Layer, torch.nn.GRUCell):
 
 @declares(
     sizes=_SIZES,
-    inputs={"input": _INPUT, "hx": None | tuple[_STATE, _STATE] | list[_STATE]},
-    otherwise={
-        has_axes("input", 1): {
-            "input": _FLAT_INPUT,
-            "hx": None | tuple[_FLAT_STATE, _FLAT_STATE] | list[_FLAT_STATE],
-        },
-    },
-    output=tuple[_STATE, _STATE] | tuple[_FLAT_STATE, _FLAT_STATE],
+    calls=(
+        Form({"input": _INPUT, "hx": None | _PAIR | list[_STATE]}, _PAIR),
+        Form(
+            {"input": _FLAT_INPUT, "hx": None | _FLAT_PAIR | list[_FLAT_STATE]},
+            _FLAT_PAIR,
+            has_axes("input", 1),
+            rare=True,
+        ),
+    ),
     parameters=_parameters("4*hidden"),
     flow=("embed", "hidden"),
     rank_error=RankError,

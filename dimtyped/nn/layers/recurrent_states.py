@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +9,12 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from dimtyped.engine import entry_of
+from dimtyped.engine import Form, of_owner
 from dimtyped.errors import StateError, declaration_error
 from dimtyped.names import given_text
-from dimtyped.nn.contract import Layer, check_before, declares, make_ready
+from dimtyped.nn.contract import Layer, declares, make_ready
 from dimtyped.nn.layers.initial_state import State
 from dimtyped.nn.layers.linear import Linear
-from dimtyped.runtime import is_tracing, strip_internal_frames
 
 _H = Shaped[Tensor, "layers *batch hidden"]
 _C = Shaped[Tensor, "layers *batch cell"]
@@ -160,8 +157,10 @@ class _Bridge(torch.nn.Module):
 
 @declares(
     sizes={"layers": "_dim_layers", "hidden": "_dim_hidden", "cell": "_dim_cell"},
-    inputs={"state": _H | tuple[_H, _C]},
-    output=_MAPPED | tuple[_MAPPED, _MAPPED],
+    calls=(
+        Form({"state": tuple[_H, _C]}, _MAPPED | tuple[_MAPPED, _MAPPED], of_owner("source.cell")),
+        Form({"state": _H}, _MAPPED | tuple[_MAPPED, _MAPPED]),
+    ),
 )
 class StateBridge(Layer, _Bridge):
     """A learned map from one recurrent layer's final state to another's first.
@@ -213,23 +212,6 @@ class StateBridge(Layer, _Bridge):
     def extra_repr(self) -> str:
         """The two states."""
         return f"{self.source} -> {self.target}"
-
-    @classmethod
-    def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
-        """Picks the check by whether the source gives a cell state."""
-        single = check_before(cls, torch_forward, {"state": _H})
-        pair = check_before(cls, torch_forward, {"state": tuple[_H, _C]})
-
-        def forward(self: Any, state: Any) -> Any:
-            try:
-                return pair(self, state) if self.source.cell else single(self, state)
-            except BaseException as error:
-                if not is_tracing():
-                    strip_internal_frames(error)
-                raise
-
-        forward._dim_entries = (entry_of(single), entry_of(pair))  # type: ignore[attr-defined]
-        return functools.update_wrapper(forward, torch_forward, ("__name__", "__qualname__", "__doc__"), ())
 
     @property
     def _dim_layers(self) -> int:

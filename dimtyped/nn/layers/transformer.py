@@ -6,13 +6,15 @@ it. Where that was replaced by something of others, its sizes are not known, and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from dimtyped.engine import Form, Predicate, of_call, of_owner
 from dimtyped.errors import DimensionAssertionError
-from dimtyped.nn.contract import ROLES, UNCHECKED, Inputs, Layer, declares, make_ready, typed_class_of
-from dimtyped.nn.layers.attention_inputs import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rarer_forms, sequence
+from dimtyped.nn.contract import ROLES, UNCHECKED, Inputs, Layer, declares, is_none, make_ready, typed_class_of
+from dimtyped.nn.layers.attention_inputs import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rare_forms, sequence
 
 # as `_dim_attention` finds it, without a call of Python code, which is 2 % of a small layer's
 _ATTENTION = "_modules.get('self_attn')"
@@ -22,25 +24,51 @@ _ARGUMENTS = {"d_model": "embed", "nhead": "heads", "dim_feedforward": "feedforw
 # Torch's own attention refuses; one of others may not, and the fused path takes any `src` that is empty. A plain tensor alone
 # is asked for that: in an export a length may be unknown.
 _TORCH_REFUSES = (
-    f"src_mask is None and src_key_padding_mask is None and type(self.{_ATTENTION}) is MultiheadAttention"
-    " and type(src) is Tensor and src.numel()"
+    is_none("src_mask")
+    & is_none("src_key_padding_mask")
+    & of_owner(_ATTENTION, "type({}) is MultiheadAttention")
+    & of_call("type(src) is Tensor")
+    & of_call("src.numel()")
 )
-_ENCODER_DROPS_MASK = "is_causal and src_key_padding_mask is None"
-_DECODER_DROPS_MASK = (
-    "(tgt_is_causal and tgt_key_padding_mask is None) or (memory_is_causal and memory_key_padding_mask is None)"
+_ENCODER_DROPS_MASK = of_call("is_causal") & is_none("src_key_padding_mask")
+_DECODER_DROPS_MASK = (of_call("tgt_is_causal") & is_none("tgt_key_padding_mask")) | (
+    of_call("memory_is_causal") & is_none("memory_key_padding_mask")
 )
 
 
-def _batch_first(attention: str) -> str:
-    return f"self.{attention}.batch_first"
+def _forms(
+    attention: str,
+    inputs: Callable[[str], Inputs],
+    output: Callable[[str], Any],
+    drops_mask: Predicate,
+    *masks: str,
+) -> tuple[Form, ...]:
+    """The forms of a call of a layer or a stack, whose first parameter is the first of its inputs."""
+    has_attention = of_owner(attention, "isinstance({}, MultiheadAttention)")
+    batch_comes_first = of_owner(f"{attention}.batch_first")
+    first = next(iter(inputs(BATCH_FIRST)))
+    return (
+        Form(UNCHECKED, when=~has_attention),
+        *_layouts(batch_comes_first, inputs, output),
+        *rare_forms(first, batch_comes_first, drops_mask, inputs, output, *masks),
+    )
 
 
-def _forms(inputs: Any, attention: str) -> dict[str, Inputs | None]:
-    return {
-        f"not isinstance(self.{attention}, MultiheadAttention)": UNCHECKED,
-        _batch_first(attention): inputs(BATCH_FIRST),
-        "": inputs(SEQUENCE_FIRST),
-    }
+def _layouts(
+    batch_comes_first: Predicate, inputs: Callable[[str], Inputs], output: Callable[[str], Any]
+) -> tuple[Form, Form]:
+    return (
+        Form(inputs(BATCH_FIRST), output(BATCH_FIRST), batch_comes_first),
+        Form(inputs(SEQUENCE_FIRST), output(SEQUENCE_FIRST)),
+    )
+
+
+def _source(layout: str) -> Any:
+    return sequence(layout, "source")
+
+
+def _target(layout: str) -> Any:
+    return sequence(layout, "target")
 
 
 def _encoder_inputs(layout: str) -> Inputs:
@@ -107,9 +135,7 @@ class _Stack(_OfAttention):
 
 @declares(
     sizes=_SIZES,
-    forms=_forms(_encoder_inputs, _ATTENTION),
-    otherwise=rarer_forms("src", _batch_first(_ATTENTION), _ENCODER_DROPS_MASK, _encoder_inputs, "src_mask"),
-    output=sequence(BATCH_FIRST, "source"),
+    calls=_forms(_ATTENTION, _encoder_inputs, _source, _ENCODER_DROPS_MASK, "src_mask"),
     flow=("embed", "embed"),
     arguments=_ARGUMENTS,
     multiples={"d_model": "nhead"},
@@ -127,11 +153,7 @@ class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):
 
 @declares(
     sizes=_SIZES,
-    forms=_forms(_decoder_inputs, _ATTENTION),
-    otherwise=rarer_forms(
-        "tgt", _batch_first(_ATTENTION), _DECODER_DROPS_MASK, _decoder_inputs, "tgt_mask", "memory_mask"
-    ),
-    output=sequence(BATCH_FIRST, "target"),
+    calls=_forms(_ATTENTION, _decoder_inputs, _target, _DECODER_DROPS_MASK, "tgt_mask", "memory_mask"),
     flow=("embed", "embed"),
     arguments=_ARGUMENTS,
     multiples={"d_model": "nhead"},
@@ -151,9 +173,7 @@ class TransformerDecoderLayer(_OfAttention, torch.nn.TransformerDecoderLayer):
 
 @declares(
     sizes=_STACK_SIZES,
-    forms=_forms(_encoder_inputs, "_dim_attention"),
-    otherwise=rarer_forms("src", _batch_first("_dim_attention"), _ENCODER_DROPS_MASK, _encoder_inputs, "mask"),
-    output=sequence(BATCH_FIRST, "source"),
+    calls=_forms("_dim_attention", _encoder_inputs, _source, _ENCODER_DROPS_MASK, "mask"),
     flow=("embed", "embed"),
     error=DimensionAssertionError,
 )
@@ -163,11 +183,7 @@ class TransformerEncoder(_Stack, torch.nn.TransformerEncoder):
 
 @declares(
     sizes=_STACK_SIZES,
-    forms=_forms(_decoder_inputs, "_dim_attention"),
-    otherwise=rarer_forms(
-        "tgt", _batch_first("_dim_attention"), _DECODER_DROPS_MASK, _decoder_inputs, "tgt_mask", "memory_mask"
-    ),
-    output=sequence(BATCH_FIRST, "target"),
+    calls=_forms("_dim_attention", _decoder_inputs, _target, _DECODER_DROPS_MASK, "tgt_mask", "memory_mask"),
     flow=("embed", "embed"),
     error=DimensionAssertionError,
 )
@@ -178,21 +194,20 @@ class TransformerDecoder(_Stack, torch.nn.TransformerDecoder):
 @declares(
     sizes={"embed": "d_model", "heads": "nhead"},
     arguments={"dim_feedforward": "feedforward"},
-    forms={
-        "not self._dim_is_whole": UNCHECKED,
-        "self.batch_first": _transformer_inputs(BATCH_FIRST),
-        "": _transformer_inputs(SEQUENCE_FIRST),
-    },
-    otherwise=rarer_forms(
-        "src",
-        "self.batch_first",
-        f"(src_is_causal and src_key_padding_mask is None) or {_DECODER_DROPS_MASK}",
-        _transformer_inputs,
-        "src_mask",
-        "tgt_mask",
-        "memory_mask",
+    calls=(
+        Form(UNCHECKED, when=~of_owner("_dim_is_whole")),
+        *_layouts(of_owner("batch_first"), _transformer_inputs, _target),
+        *rare_forms(
+            "src",
+            of_owner("batch_first"),
+            (of_call("src_is_causal") & is_none("src_key_padding_mask")) | _DECODER_DROPS_MASK,
+            _transformer_inputs,
+            _target,
+            "src_mask",
+            "tgt_mask",
+            "memory_mask",
+        ),
     ),
-    output=sequence(BATCH_FIRST, "target"),
     flow=("embed", "embed"),
     multiples={"d_model": "nhead"},
     error=DimensionAssertionError,

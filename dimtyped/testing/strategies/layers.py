@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import types
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from dimtyped.annotations import Kind, Signature, arrays_in, read_signature
-from dimtyped.nn.contract import ALL_AXES, Contract, Layer, axis_role, has_own_forward
-from dimtyped.nn.layers.recurrent_states import StateBridge
+from dimtyped.engine import Form, is_of_form
+from dimtyped.nn.contract import Contract, Layer, axis_role, has_own_forward
 from dimtyped.testing.strategies.rare_forms import rare_forms
 
 _Annotations = Mapping[str, Any]
@@ -31,12 +29,8 @@ def forms_of(layer: Any) -> list[Signature]:
     """The signature of the layer in each form that a call of it may have."""
     forward = inspect.unwrap(type(layer).forward)
     contract: Contract = layer.contract
-    if isinstance(layer, StateBridge):
-        found = [_bridged(layer, "batch "), _bridged(layer, "")]
-    elif isinstance(layer, torch.nn.RNNBase):
-        found = list(_recurrent(layer))
-    elif isinstance(layer, torch.nn.LayerNorm | torch.nn.RMSNorm):
-        found = [_normed(layer, next(iter(contract.inputs)))]
+    if isinstance(layer, torch.nn.LayerNorm | torch.nn.RMSNorm):
+        found = [_normed(layer, next(iter(contract.last_usual.inputs or ())))]
     else:
         found = rare_forms(layer) or _declared(layer, forward)
     return [read_signature(forward, annotations=form, attributes=contract.sizes) for form in found]
@@ -46,28 +40,10 @@ def sizes_of(layer: Any) -> dict[str, int]:
     """The layer's sizes, by the names in its annotations."""
     shape: tuple[int, ...] = getattr(layer, "normalized_shape", ())
     outer = {axis_role("features", axis): shape[axis] for axis in range(-len(shape), -1)}
-    return {**layer._dim_sizes, **outer}
-
-
-def _recurrent(layer: torch.nn.RNNBase) -> Iterator[_Annotations]:
-    is_lstm = layer.mode == "LSTM"
-    batched, result = ("batch seq embed", "batch seq _") if layer.batch_first else ("seq batch embed", "seq batch _")
-    state: Any = Shaped[Tensor, "layers batch state"]
-    flat: Any = Shaped[Tensor, "layers state"]
-    if is_lstm:
-        state, flat = tuple[state, Shaped[Tensor, "layers batch hidden"]], tuple[flat, Shaped[Tensor, "layers hidden"]]
-    yield {"input": Shaped[Tensor, batched], "hx": state | None, "return": tuple[Shaped[Tensor, result], state]}
-    yield {"input": Shaped[Tensor, "seq embed"], "hx": flat | None, "return": tuple[Shaped[Tensor, "seq _"], flat]}
-    yield {"input": PackedSequence}
-
-
-def _bridged(bridge: Any, batch: str) -> _Annotations:
-    hidden: Any = Shaped[Tensor, f"layers {batch}hidden"]
-    mapped: Any = Shaped[Tensor, f"_ {batch}_"]
-    return {
-        "state": tuple[hidden, Shaped[Tensor, f"layers {batch}cell"]] if bridge.source.cell else hidden,
-        "return": tuple[mapped, mapped] if bridge.target.cell else mapped,
-    }
+    sizes = {**layer._dim_sizes, **outer}
+    if isinstance(layer, torch.nn.RNNBase):
+        sizes["directions"] = 2 if layer.bidirectional else 1
+    return sizes
 
 
 def _normed(layer: Any, argument: str) -> _Annotations:
@@ -79,47 +55,39 @@ def _normed(layer: Any, argument: str) -> _Annotations:
 
 def _declared(layer: Layer, forward: Any) -> list[_Annotations]:
     """The forms of the contract that this layer takes for a call without keywords."""
-    contract = layer.contract
-    usual: dict[str, Any] = {form: inputs for form, inputs in contract.forms.items() if inputs is not None}
-    usual = usual or {"": contract.inputs}
-    usual_form = next(
-        (inputs for condition, inputs in usual.items() if _holds(layer, forward, condition, inputs)), None
-    )
-    rare = [(condition, inputs) for condition, inputs in contract.otherwise.items() if inputs is not None]
-    others = [inputs for condition, inputs in rare if _holds(layer, forward, condition, inputs)]
-    forms = [*([usual_form] if usual_form is not None else []), *others]
-    return [{**form, **_result(layer, form, is_only=len(forms) == 1)} for form in forms]
+    usual = [form for form in layer.contract.calls if form.inputs is not None and not form.rare]
+    rare = [form for form in layer.contract.calls if form.inputs is not None and form.rare]
+    taken = [form for form in usual if _first_of(usual, layer, forward, form) is form]
+    taken += [form for form in rare if is_of_form(forward, form, _example_call(layer, forward, form))]
+    return [{**(form.inputs or {}), **_result(layer, form)} for form in taken]
 
 
-def _result(layer: Layer, form: _Annotations, *, is_only: bool) -> _Annotations:
-    """The annotation of a form's result; none where the contract is about another form."""
-    if layer.contract.keeps is ALL_AXES:
-        return {"return": next(iter(form.values()))}
-    output: Any = layer.contract.output
-    if isinstance(layer, torch.nn.MultiheadAttention):
-        return {"return": tuple[form["query"], Shaped[Tensor, "..."] | None]}
-    if getattr(layer, "reduction", "") == "none":
+def _first_of(forms: list[Form], layer: Layer, forward: Any, example: Form) -> Form | None:
+    """The form of a call with tensors of the annotations of `example`."""
+    values = _example_call(layer, forward, example)
+    return next((form for form in forms if is_of_form(forward, form, values)), None)
+
+
+def _result(layer: Layer, form: Form) -> _Annotations:
+    """What comes out of a form; nothing where the layer was told to give something else."""
+    if getattr(layer, "reduction", "") == "none" or form.output is None:
         return {}
-    if getattr(layer, "return_indices", False):
-        output = tuple[output, output]
-    is_any_form = is_only or typing.get_origin(output) in (typing.Union, types.UnionType)
-    return {"return": output} if output is not None and is_any_form else {}
+    return {"return": tuple[form.output, form.output] if getattr(layer, "return_indices", False) else form.output}
 
 
-def _holds(layer: Layer, forward: Any, condition: str, inputs: _Annotations) -> bool:
-    """True if a call with tensors of these annotations is of this form."""
-    if not condition:
-        return True
-    values: dict[str, Any] = {}
-    for name, parameter in inspect.signature(forward).parameters.items():
-        has_default = parameter.default is not parameter.empty
-        values[name] = parameter.default if has_default else _example(layer, inputs.get(name))
-    known = dict(vars(inspect.getmodule(forward)))
-    return bool(eval(condition, known, {**values, "self": layer}))  # a contract's own text
+def _example_call(layer: Layer, forward: Any, form: Form) -> tuple[Any, ...]:
+    """The arguments of a call without keywords, with tensors of the form's annotations."""
+    inputs, parameters = form.inputs or {}, list(inspect.signature(forward).parameters.values())[1:]
+    given = [
+        _example(layer, inputs.get(each.name)) if each.default is each.empty else each.default for each in parameters
+    ]
+    return (layer, *given)
 
 
 def _example(layer: Layer, annotation: Any) -> Any:
     """A tensor with the axes of the annotation; some other one where there is none."""
+    if annotation is PackedSequence:
+        return pack_sequence([torch.zeros(_FEW, layer._dim_sizes["embed"])])
     if annotation is None:
         return torch.zeros(1)
     signature = read_signature(lambda given: given, annotations={"given": annotation})
