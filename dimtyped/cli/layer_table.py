@@ -87,7 +87,7 @@ def _family(cls: type[Layer]) -> int:
 def _takes(cls: type[Layer]) -> tuple[str, ...]:
     shown = _shown_form(cls.contract)
     # one with fewer arguments is a case of the one that is shown, such as the attention of a sequence to itself
-    others = [form.inputs for form in cls.contract.calls if form is not shown and _is_other(form, shown)]
+    others = [form.inputs or {} for form in cls.contract.calls if form is not shown and _is_other(form, shown)]
     parameters = inspect.signature(inspect.unwrap(cls.forward)).parameters
     inputs = (shown.inputs or {}).items()
     return tuple(_argument(name, hint, others) for name, hint in inputs if name in parameters)

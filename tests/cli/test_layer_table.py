@@ -9,7 +9,8 @@ from dimtyped.cli.main import main
 
 
 def test_every_typed_layer_is_in_the_table():
-    typed = {name for name, value in vars(nn).items() if isinstance(value, type) and hasattr(value, "contract")}
+    listed = {name: getattr(nn, name) for name in dir(nn)}
+    typed = {name for name, value in listed.items() if isinstance(value, type) and hasattr(value, "contract")}
     in_rows = {name for row in layer_table.rows() for name in row.layers}
     assert {name for name in typed if not name.startswith("Lazy")} == in_rows
 
