@@ -182,8 +182,22 @@ def test_a_size_may_have_a_least():
     def nearest(x: Float[Tensor, "batch points"]) -> Float[Tensor, "batch 3"]:
         return x.topk(3).values
 
-    assert failure(nearest).startswith("nearest needs points of 3, 4, 5 or 6, and fails for batch=")
+    assert failure(nearest).startswith("nearest needs points of at least 3, and fails for batch=")
+    assert "sizes={'points': range(3, 9)}" in failure(nearest)
     fuzz(nearest, max_examples=20, sizes={"points": range(3, 9)})
+
+
+def test_sizes_that_must_divide_are_told_together():
+    @typed
+    def patches(x: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch _ 4"]:
+        batch, height, width = x.shape
+        split = x.reshape(batch, height // 2, 2, width // 2, 2)
+        return split.transpose(2, 3).reshape(batch, height * width // 4, 4)
+
+    text = failure(patches)
+    assert text.startswith("patches needs height of 2, 4 or 6 and width of 2, 4 or 6, and fails for batch=")
+    assert "sizes={'height': (2, 4, 6), 'width': (2, 4, 6)}" in text
+    fuzz(patches, max_examples=20, sizes={"height": (2, 4, 6), "width": (2, 4, 6)})
 
 
 def test_a_list_may_have_a_length():

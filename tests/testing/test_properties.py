@@ -219,6 +219,36 @@ def test_a_padded_sequence_gives_what_it_gives_alone(model, name):
     assert "gives another result than alone, " in text
 
 
+class Encoded(nn.Module):
+    """Torch's fast path makes nested tensors of what is padded; a sequence is never all padding."""
+
+    def __init__(self, bug: bool):
+        super().__init__()
+        self.bug = bug
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 1)
+
+    def forward(self, x: Float[Tensor, "batch seq 4"], pad: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch 4"]:
+        found = self.encoder(x, src_key_padding_mask=pad)
+        return (x if self.bug else found.masked_fill(pad.unsqueeze(2), 0)).sum(1)
+
+
+# torch's own, of the nested tensors that it makes
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_and_masks_of_padding():
+    fuzz(Encoded(bug=False), padding="pad", max_examples=30, finite=True)
+    assert "what lies past `pad` changes the result" in failure(Encoded(bug=True), padding="pad")
+
+
+def test_a_name_that_a_result_has_twice_is_not_tested_unasked():
+    @typed
+    def similar(a: Float[Tensor, "batch d"], b: Float[Tensor, "batch d"]) -> Float[Tensor, "batch batch"]:
+        return a @ b.T
+
+    assert fuzz(similar, max_examples=9).untested == ("batch", "d")
+    with pytest.raises(DeclarationError, match="no result has an axis named `batch`"):
+        fuzz(similar, independent=["batch"])
+
+
 def test_the_last_real_place_must_matter():
     text = failure(Mean(3, "left out"), padding="lengths")
     assert "the last place inside `lengths` changes the result in none of" in text
@@ -267,5 +297,5 @@ def test_an_axis_of_another_name_is_proposed():
 def test_a_scalar_result_is_said_not_to_show_what_mixes():
     report = fuzz(squared(broadcast=True), max_examples=9)
     assert report.untested == ("batch",)
-    assert 'The result has no `batch`: reduction="mean" or separable="batch" tests it.' in str(report)
+    assert 'The result has no such axis as `batch`: reduction="mean" or separable="batch" tests it.' in str(report)
     assert fuzz(squared(broadcast=False), max_examples=9, separable="batch").tested == ("batch",)

@@ -80,7 +80,7 @@ def test_a_model_that_takes_some_sizes_alone_is_told_to_need_them():
         fuzz(Language(7, 8, context=4))
     text = str(caught.value)
     assert text.startswith("Language needs seq of 1, 2, 3 or 4, and fails for batch=2, seq=5: VocabularyError: ")
-    assert "If it is meant for these alone, say so: sizes={'seq': range(1, 5)}." in text
+    assert "If it is meant for these sizes alone, say so: sizes={'seq': range(1, 5)}." in text
     fuzz(Language(7, 8, context=4), max_examples=9, sizes={"seq": range(1, 5)})
 
 

@@ -22,7 +22,7 @@ from dimtyped.testing.properties.failure import DISTINCT, FuzzError, chosen, is_
 from dimtyped.testing.properties.independence import Asked, check_call, has_name, padding_of, precise, reject_untold
 from dimtyped.testing.properties.learning import learn, taught
 from dimtyped.testing.properties.mixing import axis_padded
-from dimtyped.testing.properties.needs import told
+from dimtyped.testing.properties.needs import advice
 from dimtyped.testing.properties.one_traceback import with_one_traceback
 from dimtyped.testing.properties.report import FuzzReport, shared, untested
 from dimtyped.testing.properties.subject import Subject
@@ -144,7 +144,7 @@ def fuzz(
     asked = {"padding": padding, "moves": moves, "reduction": reduction, "separable": separable}
     found = learned.options
     known = {"sizes": found.sizes, "values": found.values, "lengths": found.lengths, "layouts": found.layouts}
-    raise raised(failure, line_of({**options, **asked, **known}), told(failure, learned))
+    raise raised(failure, line_of({**options, **asked, **known}), advice(failure, learned))
 
 
 def _axes(targets: list[Target], reduction: str | None) -> tuple[str, ...]:

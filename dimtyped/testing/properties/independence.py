@@ -14,7 +14,7 @@ from dimtyped.errors import DeclarationError
 from dimtyped.testing.properties.deterministic import QUIET, one_thread, run
 from dimtyped.testing.properties.domain import explained_where_none_fits, is_unmeant
 from dimtyped.testing.properties.learning import learn, taught
-from dimtyped.testing.properties.mixing import IndependenceCheck, no_axis, tells_padding
+from dimtyped.testing.properties.mixing import IndependenceCheck, looks_like_padding, no_axis, tells_padding
 from dimtyped.testing.properties.one_traceback import with_one_traceback
 from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls
@@ -196,10 +196,9 @@ def reject_untold(targets: list[Target], asked: Asked) -> None:
 
 
 def padding_of(targets: list[Target]) -> str | None:
-    """The one parameter that may be lengths or a mask of padded sequences; None if there are several or none."""
-    names = {p.name for target in targets for p in target.parameters if tells_padding(target, p.name)}
-    found = {name for name in names if all(tells_padding(target, name) for target in targets)}
-    return found.pop() if len(found) == 1 else None
+    """The one parameter that looks like lengths or a mask of padded sequences; None if there are several or none."""
+    found = {p.name for target in targets for p in target.parameters if looks_like_padding(target, p.name)}
+    return found.pop() if len(found) == 1 and len(targets) == 1 else None
 
 
 def _reject_missing(targets: list[Target], axis: str) -> None:
@@ -213,10 +212,12 @@ def _reject_missing(targets: list[Target], axis: str) -> None:
 
 
 def has_name(name: str, arrays: tuple[ArrayHint, ...]) -> bool:
-    """True if one of the annotations has an axis of this name."""
-    return any(
-        axis.kind is Kind.NAME and axis.name == name and not axis.many for array in arrays for axis in array.axes
-    )
+    """True if one of the annotations has one axis of this name."""
+    return any(_count(name, array) == 1 for array in arrays)
+
+
+def _count(name: str, array: ArrayHint) -> int:
+    return sum(axis.kind is Kind.NAME and axis.name == name and not axis.many for axis in array.axes)
 
 
 def check_call(call: Call, seed: int, asked: Asked, *, double: bool) -> IndependenceCheck | None:

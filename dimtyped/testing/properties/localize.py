@@ -136,11 +136,12 @@ def _watch(path: str, member: torch.nn.Module, records: list[_Record], running: 
 
 
 def _tensors_in(value: Any) -> list[Tensor]:
-    """Copies of the tensors in a value, as they are now."""
+    """Copies of the tensors in a value, as they are now; not of nested ones, as of torch's fast paths, which have no sizes."""
     found: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
-        found.append(tensor.detach().clone())
+        if not tensor.is_nested:
+            found.append(tensor.detach().clone())
         return tensor
 
     mapped(value, keep)

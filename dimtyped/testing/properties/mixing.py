@@ -566,6 +566,12 @@ def tells_padding(target: Target, parameter: str) -> bool:
     return bool(arrays) and all(_is_padding(target, parameter, array) for array in arrays)
 
 
+def looks_like_padding(target: Target, parameter: str) -> bool:
+    """The same for one that nobody has called padding: a mask, or integers that are called lengths."""
+    arrays = [array for p in target.parameters if p.name == parameter for array in arrays_in(p.hint)]
+    return tells_padding(target, parameter) and (is_lengths(parameter) or all(map(_is_mask, arrays)))
+
+
 def _is_padding(target: Target, parameter: str, array: ArrayHint) -> bool:
     names = _names(array)
     return len(names) == 2 if _is_mask(array) else len(names) == 1 and bool(padded_axis(target, parameter, array))

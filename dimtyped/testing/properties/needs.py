@@ -15,45 +15,48 @@ from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls
 
 _TRIED = range(1, 7)
-_CALLS = 4
+_CALLS = 12  # of one size, before no call of it is believed to run
 _LAYOUT = (
     "\n\n  The layout in memory is what fails: with contiguous tensors the same call runs."
     "\n  Use `reshape` in place of `view`, or make the tensor `contiguous()`."
 )
 
 
-def needed(subject: Subject, failure: FuzzError) -> tuple[str, list[int]] | None:
-    """A name, and the sizes of it that the model takes: every call of another one fails. None where no name is such."""
+def needed(subject: Subject, failure: FuzzError) -> dict[str, list[int]]:
+    """Names with the sizes that the model takes of each: every call of another one fails. Empty if this one is not of such."""
     error = failure.error
     if error is None or isinstance(error, AssertionError) or getattr(error, "argument", "") == "return":
-        return None
+        return {}
+    found: dict[str, list[int]] = {}
+    is_told = False
     for name in failure.sizes:
-        if name in (*ONLY_COUNTED, *subject.options.sizes):
-            continue
-        failing = {size: _failing(subject, name, size) for size in _TRIED}
-        taken = [size for size, rate in failing.items() if rate == 0]
-        refused = [size for size, rate in failing.items() if rate == 1]
-        is_clear = len(taken) + len(refused) == len([rate for rate in failing.values() if rate is not None])
-        if taken and failure.sizes[name] in refused and is_clear:
-            return name, taken
-    return None
+        if name not in (*ONLY_COUNTED, *subject.options.sizes):
+            runs = {size: _runs_any(subject, name, size) for size in _TRIED}
+            taken = [size for size, some in runs.items() if some]
+            refused = [size for size, some in runs.items() if some is False]
+            if taken and refused:
+                found[name] = taken
+                is_told = is_told or failure.sizes[name] in refused
+    return found if is_told else {}
 
 
-def told(failure: FuzzError, subject: Subject) -> str:
+def advice(failure: FuzzError, subject: Subject) -> str:
     """The advice for a model that is right to raise, which the failure's first line then says too; empty if there is none."""
     if subject.options.layouts and _is_of_layout(failure):
         return _LAYOUT
     found = needed(subject, failure)
-    if found is None:
+    if not found:
         return ""
-    name, sizes = found
     start = f"{subject.name} fails for "
     text = str(failure)
     if text.startswith(start):
-        failure.args = (f"{subject.name} needs {name} of {_listed(sizes)}, and fails for {text.removeprefix(start)}",)
+        sizes = " and ".join(f"{name} of {_listed(taken)}" for name, taken in found.items())
+        failure.args = (f"{subject.name} needs {sizes}, and fails for {text.removeprefix(start)}",)
+    others = " or ".join(found)
+    choices = ", ".join(f"{name!r}: {_choice(taken)}" for name, taken in found.items())
     return (
-        f"\n\n  Every call that was tried with another {name} fails, every one with these runs."
-        f"\n  If it is meant for these alone, say so: sizes={{{name!r}: {_choice(sizes)}}}."
+        f"\n\n  Every call that was tried with another {others} fails."
+        f"\n  If it is meant for these sizes alone, say so: sizes={{{choices}}}."
     )
 
 
@@ -68,31 +71,40 @@ def _is_of_layout(failure: FuzzError) -> bool:
     return True
 
 
-def _failing(subject: Subject, name: str, size: int) -> float | None:
-    """The share of calls of one size that fail; None where no call has that size."""
+def _runs_any(subject: Subject, name: str, size: int) -> bool | None:
+    """True if a call of this size runs, False if several were tried and none does; None where no call has that size."""
     found: list[bool] = []
     narrowed = subject.with_options(dataclasses.replace(subject.options, sizes={**subject.options.sizes, name: size}))
 
     @settings(max_examples=_CALLS, **LOOKING)
     @given(drawn_calls(narrowed.plain))
     def look(call: Call) -> None:
+        if any(found):
+            return
         try:
             run(call, double=False)
         except Exception as error:  # noqa: BLE001  # a user's own code; what it raises is counted
             if is_unmeant(call, error):
                 reject()
-            found.append(True)
-        else:
             found.append(False)
+        else:
+            found.append(True)
 
     try:
         look()
     except (Unsatisfiable, DeclarationError):
         return None
-    return sum(found) / len(found)
+    return any(found)
+
+
+def _is_open(sizes: list[int]) -> bool:
+    """True for all of the tried sizes from one of them on."""
+    return sizes[-1] == _TRIED[-1] and len(sizes) == sizes[-1] - sizes[0] + 1 and len(sizes) > 1
 
 
 def _listed(sizes: list[int]) -> str:
+    if _is_open(sizes):
+        return f"at least {sizes[0]}"
     *first, last = map(str, sizes)
     return f"{', '.join(first)} or {last}" if first else last
 
@@ -100,5 +112,7 @@ def _listed(sizes: list[int]) -> str:
 def _choice(sizes: list[int]) -> str:
     if len(sizes) == 1:
         return str(sizes[0])
+    if _is_open(sizes):
+        return f"range({sizes[0]}, {sizes[0] + len(_TRIED)})"
     is_run = sizes == list(range(sizes[0], sizes[-1] + 1))
     return f"range({sizes[0]}, {sizes[-1] + 1})" if is_run else str(tuple(sizes))

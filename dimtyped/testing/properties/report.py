@@ -42,7 +42,7 @@ class FuzzReport:
         if self.proposed:
             lines.append(f"  Every tensor has `{self.proposed}`: independent=[{self.proposed!r}] tests it.")
         elif not self.tested and "batch" in self.untested:
-            lines.append('  The result has no `batch`: reduction="mean" or separable="batch" tests it.')
+            lines.append('  The result has no such axis as `batch`: reduction="mean" or separable="batch" tests it.')
         lines += [f"  found out: {self.padding}"] if self.padding else []
         lines += [f"  found out: {text}" for text in _found(self.inputs)]
         return "\n".join(lines)
