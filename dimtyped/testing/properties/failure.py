@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -24,11 +22,6 @@ from dimtyped.testing.strategies.calls import Call
 _PLACE = "..."
 _SHOWN = 12  # numbers of a tensor that are printed
 _BLOB = re.compile(r"reproduce_failure\('([^']+)', b'([^']+)'\)")
-_NOT_THE_USERS = (
-    str(Path(__file__).parents[2]),
-    *(str(Path(module.__file__ or "").parent) for module in (hypothesis, torch)),
-    "<dimtyped",
-)
 
 
 class FuzzError(AssertionError):
@@ -117,13 +110,13 @@ def _inconsistent(error: Flaky) -> FuzzError:
 
 
 def raised(failure: FuzzError, line: str, advice: str = "") -> FuzzError:
-    """The failure with its advice and the line that repeats it, its traceback the user's own frames."""
+    """The failure with its advice and the line that repeats it, raised by what the module has raised."""
     (again,) = failure.__notes__
     failure.__notes__ = []
     repeat = f"\n\n  To repeat it: {line.replace(_PLACE, again)}" if again else ""
     failure.args = (f"{failure}{advice}{repeat}",)
-    failure.__suppress_context__ = True
-    return failure.with_traceback(_users_frames(failure.error))
+    failure.__cause__ = failure.error
+    return failure
 
 
 def is_alike(failure: FuzzError, other: FuzzError) -> bool:
@@ -137,21 +130,6 @@ def _kind(error: Exception | None) -> tuple[Any, ...]:
     if isinstance(error, MixedError):
         return type(error), error.axis
     return type(error), re.sub(r"\W*\d+\W*", " ", str(error).partition("\n")[0])
-
-
-def _users_frames(error: Exception | None) -> types.TracebackType | None:
-    """The frames of an error that are neither ours, nor torch's, nor hypothesis'."""
-    frames: list[types.TracebackType] = []
-    at = error.__traceback__ if error is not None else None
-    while at is not None:
-        file = at.tb_frame.f_code.co_filename
-        if not file.startswith(_NOT_THE_USERS):
-            frames.append(at)
-        at = at.tb_next
-    kept: types.TracebackType | None = None
-    for frame in reversed(frames):
-        kept = types.TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return kept
 
 
 def chosen(checks: Mapping[str, Any], repeat: str) -> dict[str, Any]:

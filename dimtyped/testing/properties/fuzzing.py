@@ -191,7 +191,7 @@ def _searched(subject: Subject, plan: _Plan, repeat: str) -> FuzzError | None:
     subject = precise(subject)
     for kind, make in chosen(checks, repeat).items():
         sides = _DISTINCT if kind.endswith(DISTINCT) else Sides()
-        plan.made[kind] = 0
+        plan.made[kind.removesuffix(DISTINCT)] = 0
         failure = search(make(subject, plan, sides), kind, repeat, plan.calls(kind))
         if failure is not None:
             return failure if repeat else _apart(failure, make, kind, subject, plan)
@@ -235,8 +235,8 @@ def _right(subject: Subject, plan: _Plan, sides: Sides) -> Any:
 
     @given(drawn_calls(subject.plain, sides), st.integers(1, 99))
     def check(call: Call, seed: int) -> None:
-        plan.made["right"] = plan.made.get("right", 0) + 1
         tell(call, lambda: _check_right(call, seed, subject, plan))
+        plan.made["right"] += 1
 
     return check
 
@@ -273,8 +273,8 @@ def _compiled(subject: Subject, plan: _Plan, sides: Sides) -> Any:
 
     @given(drawn_calls(subject.plain, sides))
     def check(call: Call) -> None:
-        plan.made["compiled"] = plan.made.get("compiled", 0) + 1
         tell(call, lambda: _check_compiled(call, compiled, plan.backend))
+        plan.made["compiled"] += 1
 
     return check
 
@@ -295,8 +295,8 @@ def _wrong(subject: Subject, plan: _Plan, sides: Sides) -> Any:
     @given(drawn_broken(subject.plain, sides))
     def check(drawn: tuple[Call, Broken]) -> None:
         call, broken = drawn
-        plan.made["broken"] = plan.made.get("broken", 0) + 1
         tell(call, lambda: _check_refusal(call.target.call, broken), broken)
+        plan.made["broken"] += 1
 
     return check
 
