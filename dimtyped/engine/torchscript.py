@@ -13,7 +13,7 @@ from dimtyped.errors import DeclarationError, declaration_error
 
 _jit: Any = torch.jit  # a static checker knows half of what is there
 _CHECKS = r"<string>$|dimtyped\.|jaxtyping\."
-"""Where a comparison of ours is, or of the reference engine: the code of a check has no `__name__`, since TorchDynamo would import that module."""
+"""Where a comparison of ours is, or of the reference engine. A check's code has no `__name__`: TorchDynamo would import it."""
 _HINT = (
     "use torch.export or torch.jit.trace, which take it as it is; TorchScript knows no annotation of a tensor but `Tensor`, "
     "so with checks off it refuses jaxtyping's too"
