@@ -16,7 +16,7 @@ from dimtyped.annotations.beartype_compat import (
     load as load,
     modern as modern,
 )
-from dimtyped.annotations.expressions import evaluate as evaluate, join as join
+from dimtyped.annotations.expressions import broadcast_variadic as broadcast_variadic, evaluate as evaluate
 from dimtyped.annotations.hints import (
     AnythingHint as AnythingHint,
     BeartypeHint as BeartypeHint,

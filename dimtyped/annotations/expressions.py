@@ -1,4 +1,4 @@
-"""Axes that are expressions, and runs of axes: their value in one call."""
+"""Axes that are expressions, and names of several axes: their value in one call."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 
-def join(before: tuple[bool, Any] | None, broadcast: bool, shape: Any) -> tuple[bool, Any] | None:
-    """A run of axes joined to what its `*name` holds, by jaxtyping's rules; None where they do not fit."""
+def broadcast_variadic(before: tuple[bool, Any] | None, broadcast: bool, shape: Any) -> tuple[bool, Any] | None:
+    """The sizes of several axes broadcast with those that their `*name` holds, by jaxtyping's rules; None where they do not fit."""
     if before is None:
         return (broadcast, shape)
     was_broadcast, old = before

@@ -20,7 +20,7 @@ from dimtyped.errors import (
     DimensionNotImplementedError,
     DimensionValueError,
 )
-from dimtyped.names import Claim, Scope, is_scope, owner_text, scope_of, short_text
+from dimtyped.names import Claim, Scope, is_scope, labels_of, owner_text, scope_of, short_text
 from dimtyped.runtime import is_run_by_trace, parent_of, path_of, root_of, user_line
 
 if TYPE_CHECKING:
@@ -197,9 +197,8 @@ def _both_directions(findings: Findings) -> Iterator[tuple[str, str]]:
     ]
     if len(found) == 1:
         ((name, layer),) = found
-        labels: Mapping[str, str] = getattr(layer, "_dim_labels", {})
         role = "proj" if layer.proj_size else "hidden"
-        yield f"2*{labels.get(role, role)}", f"{type(root).__name__}.{name}"
+        yield f"2*{labels_of(layer).get(role, role)}", f"{type(root).__name__}.{name}"
 
 
 def _meanings(findings: Findings) -> Iterator[tuple[torch.nn.Module, Claim]]:

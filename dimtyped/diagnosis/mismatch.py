@@ -28,9 +28,9 @@ from dimtyped.annotations import (
     Signature,
     TupleHint,
     UnionHint,
+    broadcast_variadic,
     evaluate,
     is_bearable,
-    join,
     packed_shape,
 )
 from dimtyped.diagnosis.snapshots import Snapshot, items_of, shape_text, snapshot
@@ -286,7 +286,7 @@ class Findings:
             return
         run = (value.shape or ())[start:stop]
         known = self.runs.get(axis.name)
-        joined = join(known.size if known is not None else None, axis.broadcast, run)
+        joined = broadcast_variadic(known.size if known is not None else None, axis.broadcast, run)
         if joined is None and known is not None:
             index = next((start + i for i, (a, b) in enumerate(zip(run, known.size[1], strict=False)) if a != b), None)
             self.mismatches.append(Mismatch(place, "size", hint, value, f"*{axis.name}", known.size[1], run, index))

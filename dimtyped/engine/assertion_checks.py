@@ -1,7 +1,7 @@
 """The checks of `assert_dims`: one annotation as a function, by either engine.
 
-It is given the value, the names of the call around (see `_sharing`) and the wrapper's frame; it says whether the value
-fits, and then writes the names that it has bound.
+It takes the value, the names of the call around (see `call_names`) and the frame of the wrapper. It returns True if the
+value fits, and then writes the names that it has bound.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _numbers = itertools.count()
 
 
 def key_of(annotation: Any) -> Any:
-    """What an annotation says: jaxtyping makes a new class each time, equal to no other."""
+    """A key that is equal for equal annotations: jaxtyping makes a new class each time, equal to no other."""
     if is_array_annotation(annotation):
         return (annotation.dtype, annotation.array_type, annotation.dim_str, _hashable(annotation.dtypes))
     origin = typing.get_origin(annotation)
@@ -138,7 +138,7 @@ def _paths(axis: Axis) -> list[str]:
 
 
 def parameter(names: Names, frame: types.FrameType | None, name: str) -> Any:
-    """What `{name}` reads: a parameter of the typed call around."""
+    """The value that `{name}` reads: of a parameter of the typed call around."""
     try:
         return _parameters(names, frame)[name]
     except KeyError:
@@ -146,13 +146,13 @@ def parameter(names: Names, frame: types.FrameType | None, name: str) -> Any:
 
 
 def _parameters(names: Names, frame: types.FrameType | None) -> dict[str, Any]:
-    """What the typed call around was given."""
+    """The arguments of the typed call around."""
     checked: CheckedFunction | None = names.get(CHECKED)
     return checked.declaration.paths(tuple(values_in(names, frame).values())) if checked is not None else {}
 
 
 def unevaluable(_: None, error: Exception) -> DeclarationError:
-    """What an axis's expression raised, as a wrong declaration."""
+    """The error for what the expression of an axis raised: a wrong declaration."""
     return evaluation_error("assert_dims", error)
 
 
@@ -193,14 +193,14 @@ class ByReference:
         return True
 
     def _accepts(self, value: Any, known: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
-        from dimtyped.engine.reference import ReferenceCheck  # noqa: PLC0415  # beartype: see _bearable
+        from dimtyped.engine.reference import ReferenceCheck  # noqa: PLC0415  # it imports beartype: see `beartype_compat`
 
-        runs = [_carrier(name, size) for name, size in known.items() if name.startswith("*")]
-        hints = {f"run_{index}": hint for index, (hint, _) in enumerate(runs)} | {"value": self._annotation}
+        variadic = [_carrier(name, size) for name, size in known.items() if name.startswith("*")]
+        hints = {f"variadic_{index}": hint for index, (hint, _) in enumerate(variadic)} | {"value": self._annotation}
         sizes = {name: size for name, size in known.items() if not name.startswith("*")}
         sizes |= {f"{{{path}}}": _read_path(parameters, path) for path in self._placeholders}
         check = ReferenceCheck(_signature_of(hints), sizes)
-        return check.accepts((*(tensor for _, tensor in runs), value), {})
+        return check.accepts((*(tensor for _, tensor in variadic), value), {})
 
     @property
     def _placeholders(self) -> set[str]:
@@ -212,7 +212,7 @@ class ByReference:
 
 
 def _carrier(name: str, size: tuple[bool, Any]) -> tuple[Any, torch.Tensor]:
-    """What tells jaxtyping of a run of axes: an annotation, and a tensor that has it."""
+    """An annotation of several axes and a tensor that has it, which tell jaxtyping of their sizes."""
     is_broadcast, shape = size
     annotation = Shaped[torch.Tensor, f"*{'#' if is_broadcast else ''}{name[1:]}"]
     return annotation, torch.empty(tuple(shape), device="meta")

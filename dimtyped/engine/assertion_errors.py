@@ -1,4 +1,4 @@
-"""What `assert_dims` says of a value that does not fit."""
+"""The errors of `assert_dims`."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _LONGEST = 40  # characters of an expression
 def refuse(
     x: _T, annotation: Any, check: Check, names: Names, frame: types.FrameType, outer: types.FrameType | None
 ) -> _T:
-    """Raises the error for a value that does not fit; gives back one that does after all.
+    """Raises the error for a value that does not fit.
 
-    That is one that torch.fx traces, and one whose module has changed unseen since its names were read.
+    A value that torch.fx traces is returned, and one that fits once the names of a module that changed unseen are read anew.
     """
     if _holds_proxy(x):
         return x
@@ -76,7 +76,7 @@ def _holds_proxy(value: Any) -> bool:
 
 
 def _expression(frame: types.FrameType) -> str:
-    """What the call's first argument reads in the source: `scores`."""
+    """The first argument of the call as it stands in the source: `scores`."""
     positions = inspect.getframeinfo(frame).positions
     if positions is None or positions.lineno is None or positions.end_lineno is None:
         return "x"

@@ -1,7 +1,7 @@
 """`assert_dims`: a check in a function's body that shares the names of the typed call around it.
 
 A check is written once for each annotation, as a parameter's is. It reads the names that the call has bound from the
-dictionary that `_sharing` tells of, and writes those that it binds itself there.
+dictionary that `call_names` describes, and writes those that it binds itself there.
 """
 
 from __future__ import annotations

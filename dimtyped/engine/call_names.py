@@ -1,4 +1,4 @@
-"""How a typed call lends its names to `assert_dims` in its body.
+"""The names that a typed call exports for `assert_dims` in its body.
 
 The wrapper of a function whose code mentions `assert_dims` keeps them in a local variable, a dictionary. It holds the
 size of each name, for a `*name` of several axes what `broadcast_variadic` makes of them, and None where nothing has bound
@@ -14,11 +14,15 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-VARIABLE = "_dt_shared"
-EXPORTER = "_dt_export_names"
-"""The function by which a plain function's wrapper calls it: nothing is in its frame but this and the arguments."""
+from dimtyped.runtime import PREFIX
+
+VARIABLE = f"{PREFIX}shared"
+EXPORTER = f"{PREFIX}export_names"
+"""The function by which the wrapper of a plain function calls it: nothing is in its frame but this and the arguments."""
 CHECKED = ""
+"""The key of the checked function."""
 VALUES = "()"
+"""The key of the arguments, where the variables of the wrapper are not the parameters."""
 _FRAMES = 12  # between a body and its wrapper: other decorators, what drives a generator, a comprehension
 
 wrappers: set[int] = set()
@@ -81,13 +85,13 @@ def names_of_call(declaration: Any) -> dict[str, Any]:
 
 
 def sizes_in(shared: Mapping[str, Any]) -> dict[str, Any]:
-    """What such a variable says of names."""
+    """The sizes by name that such a variable holds."""
     reserved = (CHECKED, VALUES)
     return {name: size for name, size in shared.items() if name not in reserved and size is not AMBIGUOUS}
 
 
 def values_in(shared: Mapping[str, Any], wrapper: types.FrameType | None) -> Mapping[str, Any]:
-    """What the call was given, by its parameters' names."""
+    """The arguments of the call, by the names of its parameters."""
     if VALUES in shared:
         return shared[VALUES]
     values = wrapper.f_locals if wrapper is not None else {}

@@ -1,4 +1,4 @@
-"""What a compiled check is written from, and who writes it."""
+"""The data that a compiled check is written from, and the protocol of what writes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dimtyped.engine.source import SourceWriter
 
 @dataclass(frozen=True, slots=True)
 class CheckPlan:
-    """What a compiled check is written from.
+    """The data that a compiled check is written from.
 
     Args:
         signature: What to check.
@@ -69,7 +69,7 @@ class EngineSource(Protocol):
 
     @property
     def checks_result(self) -> bool:
-        """Whether the result is checked at all."""
+        """True if the result is checked at all."""
         ...
 
     def follow_trace(self) -> None:

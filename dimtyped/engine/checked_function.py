@@ -24,7 +24,7 @@ MARK = "__dimtyped__"
 
 
 class Engine(Protocol):
-    """What checks the calls of a function at run time, where no compiled check can."""
+    """Checks the calls of a function at run time, where no compiled check can."""
 
     def check_arguments(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
         """Raises a DimensionError unless the arguments fit."""
@@ -106,7 +106,7 @@ class CheckedFunction:
     # Of one call ------------------------------------------------------------------------------------------------------
 
     def fallback_call(self, values: tuple[Any, ...]) -> Callable[..., Any] | None:
-        """What to call instead of the function where another form's check decides; None where this check does."""
+        """The function to call where the check of another form decides; None where this check does."""
         other = self.forms.select_fallback(values, self)
         if other is self:
             return None

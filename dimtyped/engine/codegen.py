@@ -21,7 +21,7 @@ from dimtyped.engine.conditions import Conditions
 from dimtyped.engine.known_names import KnownNames, Names
 from dimtyped.engine.name_uses import Uses, bound_names, is_none
 from dimtyped.engine.source import SourceWriter
-from dimtyped.runtime import PREFIX
+from dimtyped.runtime import CHECKED_NAME, PREFIX
 
 
 class CheckCodegen:
@@ -29,7 +29,7 @@ class CheckCodegen:
 
     Args:
         uses: How the tensor annotations use each name; one that only equal axes use needs no variable.
-        broadcast: The `*name`s that broadcast somewhere, which a helper must join.
+        broadcast: The `*name`s that broadcast somewhere, whose sizes a helper must compare.
         keep_all: Whether every name must be at hand later on, though no annotation uses it again. Default: no.
         taken: The parameters' names, which the source must not use for anything else.
     """
@@ -73,10 +73,9 @@ class CheckCodegen:
             error = self.source.fresh("error")
             declaration = f"({self.source.python('NameError')}, {PREFIX}DeclarationError)"
             with self.source.block(f"except {declaration} as {error}:"):
-                self.source.write(f"raise {PREFIX}unevaluable({PREFIX}checked, {error}) from None")
-            with self.source.block(
-                f"except {self.source.python('Exception')}:"
-            ):  # such as a division by a size of 0: then no size fits
+                self.source.write(f"raise {PREFIX}unevaluable({CHECKED_NAME}, {error}) from None")
+            # such as a division by a size of 0: then no size fits
+            with self.source.block(f"except {self.source.python('Exception')}:"):
                 self.source.write(f"{verdict} = False")
             condition = verdict
         elif self.unchecked and isinstance(hint, ArrayHint):

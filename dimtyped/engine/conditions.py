@@ -41,7 +41,7 @@ class Conditions:
     Args:
         source: Where the constants are kept.
         known: Which names need a variable.
-        broadcast: The `*name`s that broadcast somewhere, which a helper must join.
+        broadcast: The `*name`s that broadcast somewhere, whose sizes a helper must compare.
     """
 
     def __init__(self, source: SourceWriter, known: KnownNames, broadcast: frozenset[str]) -> None:
@@ -58,12 +58,7 @@ class Conditions:
             case ArrayHint():
                 return self._tensor_terms(hint, value, names)
             case ClassHint(cls=cls):
-                is_none = cls is type(None)
-                return [
-                    f"{value} is None"
-                    if is_none
-                    else f"{self._source.isinstance}({value}, {self._source.constant(cls, 'class')})"
-                ], []
+                return [self._class_term(cls, value)], []
             case BeartypeHint(annotation=annotation):
                 bearable, wanted = self._source.constant(load(), "bearable"), self._source.constant(annotation, "hint")
                 traced = f"{PREFIX}bearable_traced({value}, {wanted}) if {PREFIX}is_tracing()"
@@ -72,6 +67,11 @@ class Conditions:
                 return self._tuple_terms(items, value, names)
             case _:
                 raise AssertionError(f"{hint} is not flat")
+
+    def _class_term(self, cls: type | tuple[type, ...], value: str) -> str:
+        if cls is type(None):
+            return f"{value} is None"
+        return f"{self._source.isinstance}({value}, {self._source.constant(cls, 'class')})"
 
     def _tuple_terms(self, items: tuple[Hint, ...], value: str, names: Names) -> tuple[list[str], Bindings]:
         terms = [
@@ -111,7 +111,7 @@ class Conditions:
         return terms, bindings
 
     def _at_least(self, count: int, shape: str) -> str:
-        """That a shape has so many axes; that it has one is asked most, and this is the fastest way."""
+        """The condition that a shape has so many axes, in its fastest form."""
         match count:
             case 0:
                 return f"{shape} is not None"
@@ -170,25 +170,25 @@ class Conditions:
         if self._known.needs_variable(axis.name):
             bindings.append((axis.name, source))
 
-    def _variadic_terms(self, axis: Axis, run: str, names: Names, terms: list[str], bindings: Bindings) -> None:
+    def _variadic_terms(self, axis: Axis, sizes: str, names: Names, terms: list[str], bindings: Bindings) -> None:
         if axis.kind is Kind.ANY:
             return
         known = names.variadic.get(axis.name)
         name = f"*{axis.name}"
         if axis.name in self._broadcast:
-            joined = self._source.fresh("joined")
+            both = self._source.fresh("joined")
             before = known.source if known is not None else "None"
-            terms.append(f"({joined} := {PREFIX}join({before}, {axis.broadcast}, {run})) is not None")
-            names.variadic[axis.name] = Known(joined)
-            bindings.append((name, joined))
+            terms.append(f"({both} := {PREFIX}broadcast_variadic({before}, {axis.broadcast}, {sizes})) is not None")
+            names.variadic[axis.name] = Known(both)
+            bindings.append((name, both))
         elif known is None or known.optional:
             if known is not None:
-                terms.append(f"({known.source} is None or {run} == {known.source})")
-            names.variadic[axis.name] = Known(run)
+                terms.append(f"({known.source} is None or {sizes} == {known.source})")
+            names.variadic[axis.name] = Known(sizes)
             if self._known.needs_variable(name):
-                bindings.append((name, run))
+                bindings.append((name, sizes))
         else:
-            terms.append(f"{run} == {known.source}")
+            terms.append(f"{sizes} == {known.source}")
 
     def _expression(self, axis: Axis, names: Names) -> str:
         """`2*hidden` over what is known here; jaxtyping's own rules where a `{...}` is no int."""
@@ -232,7 +232,7 @@ def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
 
 
 def _means_one_shape(axes: tuple[Axis, ...]) -> bool:
-    """Whether two tensors with these axes, in one call, must have equal shapes."""
+    """Returns True if two tensors with these axes, in one call, must have equal shapes."""
     return bool(axes) and all(axis.kind in (Kind.NAME, Kind.SIZE) and not axis.broadcast for axis in axes)
 
 

@@ -1,4 +1,4 @@
-"""What is known of a decorated function before its first call."""
+"""The declaration of a decorated function: all that is known of it before its first call."""
 
 from __future__ import annotations
 
@@ -71,22 +71,22 @@ class Declaration:
 
     @property
     def checks_tensors(self) -> bool:
-        """Whether the signature has an annotation of jaxtyping's at all."""
+        """True if the signature has an annotation of jaxtyping's at all."""
         return not self.signature.expressible or any(arrays_in(hint) for hint in self.signature.hints)
 
     @property
     def reads_scope(self) -> bool:
-        """Whether the names that a module declares count in the annotations."""
+        """True if the names that a module declares count in the annotations."""
         return self.is_method and self.rules.reads_scope
 
     @property
     def is_users(self) -> bool:
-        """Whether the function is a user's, and no layer's."""
+        """True for a user's function, False for a layer's."""
         return self.rules.is_users
 
     @property
     def may_be_method(self) -> bool:
-        """Whether the first argument, so far no module, may be one at another call: `self` of a class that both have."""
+        """True if the first argument, so far no module, may be one at another call: `self` of a class that both have."""
         parameters = self.signature.parameters
         return self.reads_scope and bool(parameters) and isinstance(parameters[0].hint, AnythingHint)
 

@@ -61,12 +61,12 @@ def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
 
 
 def entry_of(function: object) -> CheckedFunction | None:
-    """What `typed` knows of a function that it has decorated."""
+    """The checked function of a wrapper, None for any other function."""
     return getattr(function, MARK, None)
 
 
 def typed_member(member: Any, frame: types.FrameType) -> Any:
-    """What `typed` makes of a member of a class that checks its methods by itself.
+    """Types a member of a class that checks its methods by itself.
 
     Returns:
         The member with its check; the member itself where none of its annotations is jaxtyping's.
@@ -173,7 +173,7 @@ def _decorate_class(cls: type, fixed: Mapping[str, int], frame: types.FrameType)
 
 
 def _is_special(name: str) -> bool:
-    """Whether Python itself calls the method, and often, as it does `__setattr__`."""
+    """True if Python itself calls the method, and often, as it does `__setattr__`."""
     return name.startswith("__") and name.endswith("__") and name not in ("__init__", "__call__")
 
 

@@ -1,4 +1,4 @@
-"""What the source of a check calls, beside the failure path."""
+"""The functions that the source of a check calls, beside those of the failure path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from dimtyped.annotations import evaluate, is_bearable, join, packed_shape
+from dimtyped.annotations import broadcast_variadic, evaluate, is_bearable, packed_shape
 from dimtyped.engine.call_names import AMBIGUOUS
 from dimtyped.errors import DeclarationError
 from dimtyped.runtime import PREFIX, at_trace_time, is_tracing
@@ -29,7 +29,7 @@ def bound(size: Any, name: str, axis: str) -> Any:
 
 
 def evaluation_error(where: str, error: Exception) -> DeclarationError:
-    """What an annotation's expression raised, as a wrong declaration."""
+    """The error for what the expression of an axis raised: a wrong declaration."""
     if isinstance(error, DeclarationError):
         error.where = error.where or where
         return error
@@ -62,5 +62,14 @@ def is_shapeless(value: Any) -> bool:
 
 HELPERS: dict[str, Any] = {f"{PREFIX}is_tracing": is_tracing, f"{PREFIX}AMBIGUOUS": AMBIGUOUS} | {
     f"{PREFIX}{helper.__name__}": helper
-    for helper in (DeclarationError, is_ragged, join, evaluate, unbound, bound, bearable_traced, packed_shape)
+    for helper in (
+        DeclarationError,
+        is_ragged,
+        broadcast_variadic,
+        evaluate,
+        unbound,
+        bound,
+        bearable_traced,
+        packed_shape,
+    )
 }

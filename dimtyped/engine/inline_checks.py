@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import inspect
 
-from dimtyped.annotations import AnythingHint, Hint, Inexpressible, Parameter, Signature, arrays_in, free_names
+from dimtyped.annotations import AnythingHint, Hint, Inexpressible, Parameter, Signature, arrays_in
 from dimtyped.engine import call_text
-from dimtyped.engine.call_names import CHECKED, EXPORTER, VARIABLE
 from dimtyped.engine.check_plan import CheckPlan
 from dimtyped.engine.codegen import CheckCodegen
 from dimtyped.engine.declared_sizes import DeclaredSizes
-from dimtyped.engine.known_names import Known
 from dimtyped.engine.missing import MISSING, is_marked
+from dimtyped.engine.name_exports import NameExports
 from dimtyped.engine.name_uses import count_uses, reads_text
-from dimtyped.names import scope_key_names
 from dimtyped.runtime import CHECKED_NAME, PREFIX
 
 
@@ -38,10 +36,10 @@ class InlineChecks:
         self.source = self._codegen.source
         self._filled = self._codegen.conditions.filled
         self._filled.update((p.name, self._or_default(p)) for p in signature.parameters if is_marked(p))
-        self.call = f"{PREFIX}function({call_text.arguments(signature, self._filled)})"
-        self.exporter: tuple[str, ...] = ()
+        self._exports = NameExports(plan, self._codegen) if plan.exports_names else None
         if signature.attributes:
-            self._codegen.unchecked = call_text.leave(signature.function_kind, self.call)
+            call = f"{PREFIX}function({call_text.arguments(signature, self._filled)})"
+            self._codegen.unchecked = call_text.leave(signature.function_kind, call)
         self._declared = DeclaredSizes(plan, self.source, self._codegen.known.variable, self._leave)
 
     @property
@@ -50,13 +48,25 @@ class InlineChecks:
         return ", ".join(call_text.parameters(self._signature))
 
     @property
+    def call(self) -> str:
+        """The call of the function."""
+        if self._exports is not None and self._exports.by_exporter:
+            return self._exports.call
+        return f"{PREFIX}function({call_text.arguments(self._signature, self._filled)})"
+
+    @property
+    def exporter(self) -> tuple[str, ...]:
+        """The lines of the function that exports names, if there is one."""
+        return self._exports.exporter if self._exports is not None and self._exports.by_exporter else ()
+
+    @property
     def values(self) -> str:
         """The value of each parameter, as a tuple."""
         return call_text.values(self._signature)
 
     @property
     def checks_result(self) -> bool:
-        """Whether the result is annotated."""
+        """Returns True if the result is annotated."""
         return self._signature.checks_result
 
     def follow_trace(self) -> None:
@@ -71,15 +81,15 @@ class InlineChecks:
                 self._check_forms()
         else:
             self._check_forms()
-        if self._plan.exports_names:
-            self._export_names()
+        if self._exports is not None:
+            self._exports.write_export()
 
     def check_result(self, result: str) -> None:
         """Writes the check of the result. Each item of a generator has variables of its own."""
         if call_text.yields(self._signature.function_kind):
             self._codegen.known.stage = "item_"
-        if self._plan.exports_names:
-            self._import_names()
+        if self._exports is not None:
+            self._exports.write_import()
         self._codegen.check(self._signature.result, result, self._failure("return", result))
 
     def _or_default(self, parameter: Parameter) -> str:
@@ -129,7 +139,7 @@ class InlineChecks:
         self._codegen.check(hint, value, self._failure("arguments"))
 
     def _failure(self, stage: str, result: str = "None") -> tuple[str, ...]:
-        """What to do where a value does not fit: raise, or go on where the call is not wrong after all."""
+        """The lines for a value that does not fit: they raise, or go on where the call is not wrong after all."""
         values = f"{self._checked}, {self.values}, {stage!r}, {result}"
         wrong = f"if {PREFIX}is_violation({values}): raise {PREFIX}explain({values})"
         kind = self._signature.function_kind
@@ -141,47 +151,6 @@ class InlineChecks:
     def _leave(self, function: str) -> None:
         call = f"{function}({call_text.arguments(self._signature)})"
         self.source.write(*call_text.leave(self._signature.function_kind, call))
-
-    # Names for `assert_dims`: see `call_names` ------------------------------------------------------------------------
-
-    def _export_names(self) -> None:
-        names, scope_key = self._codegen.known.current, self._plan.scope_key or ""
-        ambiguous = {*scope_key_names(scope_key)} - {*scope_key.split()} - names.sizes.keys()
-        parts = [
-            f"{CHECKED!r}: {CHECKED_NAME}",
-            *(f"{name!r}: {known.source}" for name, known in names.sizes.items()),
-            *(f"'*{name}': {known.source}" for name, known in names.variadic.items()),
-            *(f"{name!r}: {PREFIX}AMBIGUOUS" for name in sorted(ambiguous)),
-        ]
-        self.source.write(f"{VARIABLE} = {{{', '.join(parts)}}}")
-        if self._signature.function_kind.name == "PLAIN":
-            self._call_by_exporter()
-
-    def _call_by_exporter(self) -> None:
-        """Calls the function from a frame with few variables: reading one from outside copies all that there are."""
-        names = [parameter.name for parameter in self._signature.parameters]
-        self.call = f"{EXPORTER}({', '.join((VARIABLE, *(self._filled.get(name, name) for name in names)))})"
-        self.exporter = (
-            "",
-            f"def {EXPORTER}({', '.join((VARIABLE, *names))}):",
-            f"    return {PREFIX}function({call_text.arguments(self._signature)})",
-        )
-
-    def _import_names(self) -> None:
-        """Names that the body bound with `assert_dims` hold for the result too."""
-        names = self._codegen.known.current
-        arrays = arrays_in(self._signature.result)
-        for name in dict.fromkeys(name for array in arrays for name in free_names(array)):
-            known = names.sizes.get(name)
-            if known is None or known.optional:
-                names.sizes[name] = self._shared_name(name)
-        for name in dict.fromkeys(axis.name for a in arrays for axis in a.axes if axis.many and axis.name):
-            names.variadic[name] = self._shared_name(f"*{name}")
-
-    def _shared_name(self, name: str) -> Known:
-        variable = self._codegen.known.variable(name)
-        self.source.write(f"{variable} = {VARIABLE}.get({name!r})")
-        return Known(variable, optional=True)
 
 
 def _codegen_of(plan: CheckPlan) -> CheckCodegen:

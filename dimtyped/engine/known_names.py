@@ -1,4 +1,4 @@
-"""What is known of each name at a point of a check's source."""
+"""The sizes that are known of names at a point of a check's source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dimtyped.runtime import PREFIX
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a name is at a point of the source: an expression for its size, None-able if `optional`."""
+    """A name at a point of the source: an expression for its size, which may be None if `optional`."""
 
     source: str
     optional: bool = False
@@ -22,7 +22,7 @@ class Known:
 
 @dataclass(slots=True)
 class Names:
-    """What is known at a point: sizes by name, several axes by `*name`, and whole shapes by their axes."""
+    """The names that are known at a point: sizes by name, several axes by `*name`, and whole shapes by their axes."""
 
     sizes: dict[str, Known] = field(default_factory=dict[str, Known])
     variadic: dict[str, Known] = field(default_factory=dict[str, Known])
@@ -90,7 +90,7 @@ class KnownNames:
 
     def variable(self, name: str) -> str:
         """The variable that holds a name's size, or the sizes of a `*name`."""
-        return f"{PREFIX}{self.stage}{'run' if name.startswith('*') else 'dim'}_{name.lstrip('*')}"
+        return f"{PREFIX}{self.stage}{'variadic' if name.startswith('*') else 'dim'}_{name.lstrip('*')}"
 
     def needs_variable(self, name: str) -> bool:
         """Returns True if its source is worth a variable, or would not be there any more where it is read."""

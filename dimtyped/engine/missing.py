@@ -20,7 +20,7 @@ MISSING = Missing()
 
 
 def is_marked(parameter: Parameter) -> bool:
-    """Whether the check must know that a call left the argument out: not where the default would pass it."""
+    """True if the check must know that a call left the argument out: not where the default would pass it."""
     return parameter.has_default and not _fits(parameter.hint, parameter.default)
 
 

@@ -1,4 +1,4 @@
-"""How the annotations of a call use each name: which need a variable in the check's source, and which broadcast."""
+"""The uses of each name in the annotations of a call: they tell which names need a variable, and which broadcast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dimtyped.annotations import ArrayHint, Axis, ClassHint, Hint, Kind, TupleHi
 
 @dataclass(slots=True)
 class Use:
-    """How the tensor annotations use one name.
+    """The uses of one name in the tensor annotations.
 
     Attributes:
         axes: The different axes that they have. Equal axes are compared as one shape; those of what may be None do not
@@ -30,7 +30,7 @@ Uses: TypeAlias = Mapping[str, Use]
 
 
 def count_uses(hints: Collection[Hint]) -> tuple[Uses, frozenset[str]]:
-    """How the tensor annotations use each name, and which `*name`s broadcast somewhere."""
+    """The uses of each name in the tensor annotations, and the `*name`s that broadcast somewhere."""
     uses: defaultdict[str, Use] = defaultdict(Use)
     broadcast: set[str] = set()
     for array in (array for hint in hints for array in arrays_in(hint)):

@@ -172,11 +172,11 @@ def install_code(function: types.FunctionType, compiled: Compiled) -> None:
     install(function, compiled.code, names, (compiled.defaults, compiled.keyword_defaults))
 
 
-# What a wrapper's code finds under global names -----------------------------------------------------------------------
+# The globals of a wrapper ---------------------------------------------------------------------------------------------
 
 
 def wrapper_globals(checked: CheckedFunction) -> dict[str, Any]:
-    """The globals of a wrapper: what its code finds under names that begin with `PREFIX`."""
+    """The globals that the code of a wrapper uses, under names that begin with `PREFIX`."""
     declaration = checked.declaration
     return {
         **declaration.rules.extra_globals(declaration.function),
@@ -189,7 +189,7 @@ def wrapper_globals(checked: CheckedFunction) -> dict[str, Any]:
 
 
 def _preparing(checked: CheckedFunction) -> dict[str, Callable[..., Any]]:
-    """What prepares checks of this function, inside a trace too: there all arguments must be constants."""
+    """The functions that prepare checks, inside a trace too: there all their arguments must be constants."""
 
     @at_trace_time
     def prepare(scope_key: str | None, cls: type, replace: bool) -> None:

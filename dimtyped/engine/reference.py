@@ -40,10 +40,11 @@ from dimtyped.annotations import (
     underlying,
 )
 from dimtyped.errors import DeclarationError, with_fields
+from dimtyped.runtime import PREFIX
 
 _SYMBOLIC: dict[Any, Any] = {int: int | torch.SymInt, float: float | torch.SymFloat}
-"""What stands for a plain number where a tracer that runs the code has made it a symbol."""
-_RESULT = "_dt_result"
+"""The hints of plain numbers, with the symbols that a tracer that runs the code makes of them."""
+_RESULT = f"{PREFIX}result"
 _numbers = itertools.count()
 _BLAMED = re.compile(r"typechecking parameter '(\w+)'")
 _WORD_OR_PLACEHOLDER = re.compile(r"\{.*?\}|(?<![\w.])[^\W\d]\w*")
@@ -71,7 +72,7 @@ class ReferenceCheck:
         self._whole = _stand_in(signature, inspect.Signature(with_result, return_annotation=wanted))
 
     def accepts(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
-        """Whether jaxtyping and beartype accept these arguments.
+        """Returns True if jaxtyping and beartype accept these arguments.
 
         Raises:
             DeclarationError: they cannot make sense of an annotation.
@@ -88,7 +89,7 @@ class ReferenceCheck:
         return ""
 
     def accepts_result(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> bool:
-        """Whether they accept this result of these arguments."""
+        """Returns True if they accept this result of these arguments."""
         return self._accepts(self._whole, arguments, {**keywords, _RESULT: result})
 
     def _accepts(self, check: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
@@ -164,7 +165,7 @@ def _validator(fits: Callable[[Any], bool]) -> Any:
 
 
 def _all(items: Any, hint: Any) -> bool:
-    """Whether each item fits. The items of what is no collection, such as an iterator's, would be used up."""
+    """Returns True if each item fits. The items of what is no collection, such as an iterator's, would be used up."""
     is_collection = isinstance(items, collections.abc.Collection)
     return not is_collection or all(is_bearable(item, hint) for item in items)
 

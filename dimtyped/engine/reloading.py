@@ -59,7 +59,7 @@ def has_name(wrapper: types.FunctionType, name: str) -> bool:
 
 
 def _version_of(wrapper: types.FunctionType) -> str:
-    """What the wrapper's globals have at the end of their names: nothing, where the function was defined once."""
+    """The end of the names of the wrapper's globals: nothing, where the function was defined once."""
     found = (_VERSION.search(name) for name in wrapper.__code__.co_names if name.startswith(PREFIX))
     return next((match.group() for match in found if match), "")
 
@@ -71,7 +71,7 @@ def _key_of(function: Any) -> tuple[str, str] | None:
 
 
 def _is_defined_again(wrapper: types.FunctionType, function: Any) -> bool:
-    """Whether the wrapper stands for another definition: of one definition there may be any number of wrappers."""
+    """True if the wrapper stands for another definition: of one definition there may be any number of wrappers."""
     code = getattr(getattr(wrapper, "__wrapped__", None), "__code__", None)
     return code is not getattr(function, "__code__", None)
 

@@ -1,4 +1,4 @@
-"""What differs between a user's function and a typed layer: where names get their sizes, and what errors say.
+"""The rules that differ between a user's function and a typed layer: the sizes of names, and the texts of errors.
 
 `Rules` are those of a user's function; `dimtyped.nn` gives those of its layers.
 """
@@ -19,16 +19,16 @@ from dimtyped.names import ATTRIBUTE, Scope
 
 
 class Rules:
-    """How a function's checks treat names, forms and errors.
+    """The rules of a function's checks: on names, forms and errors.
 
     Attributes:
         annotations: The annotations, in place of the function's. None: the function's own.
         attributes: Names, and the attributes of the first argument that hold their sizes.
         forms: The forms of a call.
         translated: The kinds of exception of the function that `translate` may replace.
-        reads_scope: Whether names that the module of a method declares have its sizes.
-        is_users: Whether the function is a user's: names used once warn, and errors list its calls around them.
-        takes_ragged: Whether the function takes nested tensors, which no annotation describes.
+        reads_scope: True if the names that the module of a method declares have its sizes.
+        is_users: True if the function is a user's: names used once warn, and errors list its running calls.
+        takes_ragged: True if the function takes nested tensors, which no annotation describes.
     """
 
     annotations: Mapping[str, Any] | None = None
@@ -50,7 +50,7 @@ class Rules:
         return signature.where
 
     def labels(self, owner: Any) -> Mapping[str, str]:  # noqa: ARG002  # a layer has labels
-        """What the user calls the names in the annotations, where that differs."""
+        """The user's words for the names in the annotations, where they differ."""
         return {}
 
     def declared(self, signature: Signature, owner: Any) -> dict[str, Binding]:
@@ -67,7 +67,7 @@ class Rules:
         return raised.error
 
     def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:  # noqa: ARG002  # as above
-        """What the wrapper's globals hold beside what its code names."""
+        """Further globals of the wrapper."""
         return {}
 
 

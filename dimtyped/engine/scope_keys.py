@@ -1,4 +1,4 @@
-"""Which names a call's module declares, read so that a trace can follow."""
+"""The names that the module of a call declares, read so that a trace can follow."""
 
 from __future__ import annotations
 

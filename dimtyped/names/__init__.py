@@ -11,6 +11,7 @@ from dimtyped.names.dim import (
     plain as plain,
 )
 from dimtyped.names.expressions import names_in as names_in
+from dimtyped.names.layers import labels_of as labels_of
 from dimtyped.names.scope import (
     ATTRIBUTE as ATTRIBUTE,
     BUILDING as BUILDING,

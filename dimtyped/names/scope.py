@@ -20,6 +20,7 @@ from dimtyped.errors import DeclarationError
 from dimtyped.names.dim import Dim
 from dimtyped.names.expressions import names_in
 from dimtyped.names.holders import hold, holders_of
+from dimtyped.names.layers import declared_sizes, layer_text
 
 ATTRIBUTE = "_dim_scope"
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
@@ -255,7 +256,7 @@ def claims_of(key: str, value: object) -> Iterator[Claim]:
     if isinstance(value, Dim):
         yield Claim(key, value.name, int(value), Rank.STORED)
     elif isinstance(value, torch.nn.Module):
-        names: Mapping[str, int] = getattr(value, "_dim_names", {})
+        names = declared_sizes(value)
         heir: Mapping[str, str] = value.__dict__.get(INHERITED, {})
         further = [(name, int(getattr(value, path))) for path, name in heir.items() if hasattr(value, path)]
         yield from (Claim(key, name, size) for name, size in dict.fromkeys([*names.items(), *further]))
@@ -300,8 +301,7 @@ def agreement_hint(module: torch.nn.Module, name: str) -> str:
 
 def short_text(module: object) -> str:
     """A layer as an error names it: a typed one by what goes in and comes out."""
-    text: Any = getattr(module, "_dim_text", None)
-    return str(text()) if callable(text) else short_repr(module)
+    return layer_text(module) or short_repr(module)
 
 
 def given_text(value: object) -> str:
@@ -318,8 +318,7 @@ def short_repr(module: object) -> str:
     if not isinstance(module, torch.nn.Module):
         return repr(module)
     if next(module.children(), None) is not None:
-        text = getattr(module, "_dim_text", None)
-        return str(text()) if callable(text) else f"{type(module).__name__}(...)"
+        return layer_text(module) or f"{type(module).__name__}(...)"
     return " ".join(repr(module).split())[:120]
 
 

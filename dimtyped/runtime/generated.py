@@ -1,4 +1,4 @@
-"""How code that this package has written, and its own, is known on the stack."""
+"""The names by which generated code, and the package's own, is found on the stack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PREFIX = "_dt_"
 CHECKED_NAME = f"{PREFIX}checked"
 """The global name by which the code of a wrapper finds what is known of its function."""
 ARGUMENTS, KEYWORDS = f"{PREFIX}arguments", f"{PREFIX}keywords"
-"""What the wrapper of a function that the reference engine checks calls its arguments."""
+"""The parameters of a wrapper whose function the reference engine checks."""
 FIRST_CALL = f"{GENERATED}first call of a {{}}>"
 """The file name of the code that a wrapper has until its first call, by the kind of its function."""
 _FIRST_CALL = FIRST_CALL.partition("{")[0]
@@ -26,7 +26,7 @@ def is_wrapper(code: types.CodeType) -> bool:
 
 
 def checked_in(code: types.CodeType, names: Mapping[str, Any]) -> Any:
-    """What is known of the function of a wrapper with this code and these globals.
+    """The checked function of a wrapper with this code and these globals.
 
     A wrapper that was defined again shares its globals with the former one, and has a name of its own there.
     """

@@ -1,4 +1,4 @@
-"""How the checks of a layer differ from those of a user's function."""
+"""The rules of a layer's checks, where they differ from those of a user's function."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dimtyped.annotations import Signature
 from dimtyped.diagnosis import Binding, Mismatch, declared_names
 from dimtyped.engine import CallForms, Raised, Rules
 from dimtyped.errors import DimensionError
+from dimtyped.names import labels_of
 from dimtyped.runtime import layer_path
 
 
@@ -47,8 +48,8 @@ class LayerRules(Rules):
         return signature.where if owner is None else layer_path(owner)
 
     def labels(self, owner: Any) -> Mapping[str, str]:
-        """What the user calls the names of the layer."""
-        return {} if owner is None else owner._dim_labels
+        """The user's words for the names of the layer."""
+        return labels_of(owner)
 
     def declared(self, signature: Signature, owner: Any) -> dict[str, Binding]:
         """The sizes of the layer."""
@@ -63,7 +64,7 @@ class LayerRules(Rules):
         return self.translate_error(raised)
 
     def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:
-        """What the module of torch's `forward` knows.
+        """The globals of the module of torch's `forward`.
 
         TorchScript compiles the source of that `forward`, found through `__wrapped__`, with the wrapper's globals.
         """
