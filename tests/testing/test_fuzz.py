@@ -79,15 +79,15 @@ def test_a_failure_prints_a_few_ids_and_lengths():
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=str)
-def test_a_failure_prints_a_line_that_repeats_it(bug, monkeypatch):
+def test_a_failure_prints_a_line_that_repeats_it(bug):
     model, found = bug.make(bug=True), failure_of(str(bug))
     line = str(found).rpartition("To repeat it: ")[2]
     ran = []
-    monkeypatch.setattr(bug.model, "__call__", lambda self, *args: ran.append(1) or nn.Module.__call__(self, *args))
+    model.register_forward_pre_hook(lambda *_: ran.append(1))  # a copy of the model has it too
     with pytest.raises(AssertionError) as again:
         eval(line, {"fuzz": fuzz, "model": model})
     assert str(again.value) == str(found)
-    assert len(ran) < 30  # that one example, not a search
+    assert 0 < len(ran) < 30  # that one example, not a search
     eval(line, {"fuzz": fuzz, "model": bug.make(bug=False)})
 
 
