@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from dimtyped.annotations import Hint, Signature, annotation_text, arrays_in, free_names, size_at
 from dimtyped.diagnosis.enclosing_calls import EnclosingCall, calls_around
 from dimtyped.diagnosis.mismatch import Binding, Call, Findings
-from dimtyped.diagnosis.snapshots import Snapshot
+from dimtyped.diagnosis.snapshots import Snapshot, array_text
 from dimtyped.diagnosis.text import Report, dtype_text
 from dimtyped.errors import (
     DimensionAssertionError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from dimtyped.diagnosis.fixes import Fix
 
 _T = TypeVar("_T")
+_SHOWN = 5  # values that are shown where the annotations alone do not say what is wrong
 _CALLS = 3  # typed calls around that are looked at
 _KINDS = (
     DimensionError,
@@ -176,10 +178,25 @@ def _likeness(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
 
 def _other_meanings(findings: Findings) -> Iterator[str]:
     """What the wrong size is the size of, where just one name of the module around has it."""
+    if findings.call is not None and not findings.call.signature.attributes:  # a layer's own names say little
+        yield from _products(findings)
     for holder, claim in _meanings(findings):
         yield f"{claim.size} is {claim.name}, declared by {owner_text(holder, claim)}"
     for name, path in _both_directions(findings):
         yield f"{findings.mismatches[0].actual} is {name}: {path} is bidirectional"
+
+
+def _products(findings: Findings) -> Iterator[str]:
+    """The product of two names of the call that the wrong size is, where just one product is."""
+    wrong = findings.mismatches[0]
+    sizes = {name: binding.size for name, binding in findings.bindings.items() if isinstance(binding.size, int)}
+    found = [
+        f"{left}*{right}"
+        for (left, a), (right, b) in itertools.combinations(sizes.items(), 2)
+        if a > 1 and b > 1 and a * b == wrong.actual
+    ]
+    if wrong.kind == "size" and len(found) == 1 and found[0] != wrong.dim:
+        yield f"{wrong.actual} is {found[0]}"
 
 
 def _both_directions(findings: Findings) -> Iterator[tuple[str, str]]:
@@ -212,14 +229,20 @@ def _meanings(findings: Findings) -> Iterator[tuple[torch.nn.Module, Claim]]:
         yield holder, next((claim for claim in claims if not claim.is_parameter), claims[0])
 
 
-def unexplained(where: str, argument: str, annotation: Any = None) -> DimensionError:
+def unexplained(
+    where: str, argument: str, annotation: Any = None, given: Mapping[str, tuple[Any, Any]] = MappingProxyType({})
+) -> DimensionError:
     """The error where the second check finds nothing: only jaxtyping can decide, or the values have changed since.
 
-    `argument` may be `"return"`, or empty where it is not known.
+    `argument` may be `"return"`, or empty where it is not known. `given` are annotations and values, by their places.
     """
     subject = {"return": "the result", "": "an argument"}.get(argument, f"argument `{argument}`")
     wanted = "its annotation" if annotation is None else annotation_text(annotation)
-    error = DimensionError(f"{where}: {subject} does not fit {wanted}")
+    rows = [
+        f"    {place:<8} {annotation_text(hint)}\n    {'got':<{max(8, len(place))}} {array_text(value)}"
+        for place, (hint, value) in itertools.islice(given.items(), _SHOWN)
+    ]
+    error = DimensionError("\n".join((f"{where}: {subject} does not fit {wanted}", *([""] if rows else []), *rows)))
     error.where, error.argument = where, argument
     return error
 

@@ -49,6 +49,14 @@ class Snapshot:
         return self.text
 
 
+def array_text(value: Any) -> str:
+    """A value in a few words; an array of another library, such as NumPy's, by its dtype and shape too."""
+    shape: Any = getattr(value, "shape", None)
+    if isinstance(value, torch.Tensor) or not isinstance(shape, tuple):
+        return str(snapshot(value))
+    return f"{type(value).__name__} of {getattr(value, 'dtype', 'no dtype')} {shape_text(shape)}"  # pyright: ignore[reportUnknownArgumentType]  # any library's
+
+
 def shape_text(shape: tuple[int | str, ...]) -> str:
     """`(32, 10)`, and `()` for a scalar."""
     return f"({', '.join(str(size) for size in shape)}{',' if len(shape) == 1 else ''})"

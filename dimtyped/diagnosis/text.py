@@ -112,6 +112,10 @@ class Report:
                 return _rank_words(mismatch)
             case "expression":
                 return f"the axis `{mismatch.dim}` cannot be worked out: {mismatch.expected}"
+            case "extent" if re.match(r"\d+ to \d+$", str(mismatch.expected)):
+                return f"{mismatch.actual} is none of the {self._axis(mismatch)}, {mismatch.expected}"
+            case "size" if _is_whole_shape(mismatch.hint):
+                return f"its shape is {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"
             case _:
                 return f"{self._axis(mismatch)} is {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"
 
@@ -200,6 +204,11 @@ class Report:
                 names.update(free_names(array))
                 names.update(f"*{axis.name}" for axis in array.axes if axis.many and axis.kind is Kind.NAME)
         return names
+
+
+def _is_whole_shape(hint: Hint) -> bool:
+    """True for an annotation of one `*name`, which stands for all axes."""
+    return isinstance(hint, ArrayHint) and len(hint.axes) == 1 and hint.axes[0].many
 
 
 def dtype_text(dtype: Any) -> str:

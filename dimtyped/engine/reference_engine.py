@@ -83,20 +83,27 @@ class ReferenceEngine:
         values = checked.declaration.values_of(arguments, keywords)
         if is_violation(checked, values, stage, result):
             error = explain(checked, values, stage, result)
-            raise error if error.actual is not None else self._unexplained(arguments, keywords, stage)
+            raise error if error.actual is not None else self._unexplained(arguments, keywords, stage, result)
         other = getattr(checked.fallback_call(values), MARK, None)
         if other is not None:  # a default that holds in one form may be wrong in another: the fast engine retries too
             given = (arguments, keywords) if any(value is MISSING for value in values) else (values, {})
             self._engine_of(other).check_arguments(*given)
 
-    def _unexplained(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str) -> DimensionError:
+    def _unexplained(
+        self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any
+    ) -> DimensionError:
         """The error for what only jaxtyping can decide: it names the parameter."""
         signature = self._checked.signature
+        values = self._checked.declaration.values_of(arguments, keywords)
+        given = {p.name: (p.annotation, value) for p, value in zip(signature.parameters, values, strict=True)}
+        given = {name: it for name, it in given.items() if it[1] is not MISSING and _has_shape(it[1])}
         if stage == "return":
-            return unexplained(signature.where, stage, signature.result.annotation)
+            hint = signature.result.annotation
+            return unexplained(signature.where, stage, hint, {"return": (hint, result), **given})
         name = self._check_with(arguments).blamed(arguments, keywords)
         annotation = next((p.annotation for p in signature.parameters if p.name == name), None)
-        return unexplained(signature.where, name, annotation)
+        first = {name: given[name]} if name in given else {}
+        return unexplained(signature.where, name, annotation, {**first, **given})
 
     def _check_with(self, arguments: tuple[Any, ...]) -> ReferenceCheck:
         """The check with the sizes that are declared for these arguments."""
@@ -119,3 +126,7 @@ class ReferenceEngine:
             reject_ambiguous(self._checked, owner)
             sizes = {**scope_of(owner).names, **sizes}
         return sizes
+
+
+def _has_shape(value: Any) -> bool:
+    return isinstance(getattr(value, "shape", None), tuple)

@@ -21,6 +21,7 @@ _R = TypeVar("_R")
 _PACKAGE = f"{Path(__file__).parent.parent}/"
 _TORCH = f"{Path(torch.__file__).parent}/"
 _MODULES = f"{_TORCH}nn/modules/"
+_WIDTH = 100  # of a line that a message quotes
 _CONTEXTS = contextlib.__file__
 _CONSTRUCTOR = f"{_PACKAGE}nn/module.py", "constructor"
 
@@ -41,8 +42,9 @@ class UserLine(NamedTuple):
     is_last: bool
 
     def __str__(self) -> str:
+        source = self.source if len(self.source) <= _WIDTH else f"{self.source[: _WIDTH - 3]}..."
         is_cell = self.file.startswith("<") or "ipykernel_" in self.file  # typed in, or a notebook's
-        return f"{f'line {self.line}' if is_cell else f'{Path(self.file).name}:{self.line}'}: {self.source}"
+        return f"{f'line {self.line}' if is_cell else f'{Path(self.file).name}:{self.line}'}: {source}"
 
 
 def strip_internal_frames(error: BaseException) -> None:

@@ -286,11 +286,11 @@ ROWS: dict[str, Row] = {
     ),
     "D2": Row(
         "nn.Conv2d(*dims(channels=3, filters=8), 3)(torch.ones(4, 1, 9, 9))",
-        ("(torch.ones(4, 1, 9, 9))", "(torch.ones(4, 1, 9, 9).expand(-1, 3, -1, -1))"),
+        ("channels=3", "channels=1"),
         "DimensionError",
         "channels",
         ("channels is 1, must be 3", "channels = 3  declared by Conv2d(channels=3 -> filters=8)"),
-        "Make this layer with channels=1, or repeat that axis: `input.expand(-1, 3, -1, -1)`",
+        "Make this layer with channels=1.",
     ),
     "D3": Row(
         "nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(30, 5))",
@@ -335,11 +335,11 @@ ROWS: dict[str, Row] = {
     "E3 mask": Row(
         "x, mask = torch.ones(5, 3, 8), torch.zeros(5, 3, dtype=torch.bool)\n"
         "nn.MultiheadAttention(8, 2)(x, x, x, key_padding_mask=mask)",
-        ("(8, 2)", "(8, 2, batch_first=True)"),
+        ("key_padding_mask=mask", "key_padding_mask=mask.T"),
         "DimensionError",
         "batch",
         ("batch is 5, must be 3; source is 3, must be 5", "from `query` (5, 3, 8)"),
-        "Is the batch first in `query`, `key` and `value`? Then make this MultiheadAttention(..., batch_first=True)",
+        "It is transposed: `key_padding_mask.T` fits.",
     ),
     "E4": Row(
         "nn.MultiheadAttention(128, 3)",

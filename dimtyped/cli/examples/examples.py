@@ -39,7 +39,7 @@ Block(128)(torch.ones(32, 128))
 conv = nn.Conv2d(3, 16, 3)
 conv(torch.ones(32, 1, 28, 28))
 """,
-            ("torch.ones(32, 1, 28, 28)", "torch.ones(32, 1, 28, 28).expand(-1, 3, -1, -1)"),
+            ("nn.Conv2d(3, 16, 3)", "nn.Conv2d(1, 16, 3)"),
         ),
         Example(
             "attention-width",

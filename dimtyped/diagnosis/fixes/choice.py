@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from dimtyped.diagnosis.fixes import arguments, layers, packed, recurrent
+from dimtyped.diagnosis.fixes import arguments, layers, packed, recurrent, results
 from dimtyped.diagnosis.fixes.fix import Fix, FixContext
 
 _PROPOSERS: tuple[Callable[[FixContext], Iterator[Fix]], ...] = (  # the surer of its cause, the earlier
     arguments.swapped_kinds,
+    recurrent.outvoted_batch_first,
     arguments.outvoted_place,
+    results.reduced_axis,
+    results.every_pair,
+    results.batch_first,
     recurrent.pair,
     recurrent.one_step,
     recurrent.unbatched_state,
@@ -18,13 +22,14 @@ _PROPOSERS: tuple[Callable[[FixContext], Iterator[Fix]], ...] = (  # the surer o
     layers.sequence_first,
     layers.class_axis,
     layers.one_hot,
+    layers.one_hot_ids,
     layers.channel_axis,
     recurrent.smaller_batch,
     recurrent.both_directions,
     layers.flat_batch,
     layers.concatenation,
     layers.misspelt,
-    layers.repetition,
+    layers.single_feature,
     layers.lookup,
     packed.packing,
     packed.padding,

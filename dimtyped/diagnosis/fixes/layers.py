@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
-from dimtyped.diagnosis.fixes.fix import Fix, FixContext, reshaped, sizes_of
+from dimtyped.diagnosis.fixes.fix import Fix, FixContext, reshaped, sizes_of, subject, wanted_array
+from dimtyped.diagnosis.fixes.tensor import value_at
 from dimtyped.diagnosis.snapshots import Snapshot
 from dimtyped.names import are_twins
 
 _INPUTS = ("input", "query", "key", "value", "src", "tgt", "memory")
 _CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+_USUAL_MARK = 255
+"""What pictures' labels have where there is none."""
 _NOTHING = Snapshot(type(None))
 _CONVOLUTIONS = {
     "Conv1d": 1,
@@ -54,6 +58,8 @@ def sequence_first(trial: FixContext) -> Iterator[Fix]:
     batched = {name: shape for name, shape in shapes.items() if len(shape) == 3}
     if getattr(trial.owner, "batch_first", True) or isinstance(trial.owner, torch.nn.RNNBase) or not batched:
         return
+    if all(place not in _INPUTS for place in trial.places):  # a mask shows its own order, not that of the inputs
+        return
     code = {name: f"{name}.permute(1, 0, 2)" for name in batched}
     moved = {name: reshaped(trial.call.values[name], (b, a, c)) for name, (a, b, c) in batched.items()}
     *first, last = (f"`{name}`" for name in batched)
@@ -69,6 +75,27 @@ def lookup(trial: FixContext) -> Iterator[Fix]:
         made = Snapshot(torch.Tensor, dtype=torch.float32, shape=(*shape, wrong.expected))
         text = f"If these are token ids, look them up first, in an nn.Embedding(vocab, {wrong.expected})."
         yield Fix(text, {}, {wrong.place: made}, is_general=True, is_other_form=True)
+
+
+def one_hot_ids(trial: FixContext) -> Iterator[Fix]:
+    """Ids with a last axis as long as a vocabulary of the module."""
+    for place in trial.places:
+        value, array = value_at(trial, place), wanted_array(trial, place)
+        shape = sizes_of(value) if value is not None else None
+        if value is None or not shape or array is None or array.dtypes is None or torch.int64 not in array.dtypes:
+            continue
+        if torch.float32 in array.dtypes or shape[-1] not in _vocabularies(trial.owner):
+            continue
+        code = f"{subject(place)}.argmax(-1)"
+        made = Snapshot(torch.Tensor, dtype=torch.int64, shape=shape[:-1])
+        yield Fix(f"Is `{place}` one-hot? Ids are wanted: `{code}` fits.", {place: code}, {place: made})
+
+
+def _vocabularies(owner: object) -> set[int]:
+    modules = owner.modules() if isinstance(owner, torch.nn.Module) else ()
+    return {
+        module.num_embeddings for module in modules if isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag)
+    }
 
 
 def channel_axis(trial: FixContext) -> Iterator[Fix]:
@@ -143,16 +170,13 @@ def folded_batch(trial: FixContext) -> Iterator[Fix]:
     yield Fix(text, {}, {wrong.place: changed}, is_general=True)
 
 
-def repetition(trial: FixContext) -> Iterator[Fix]:
-    """One channel for a layer of several."""
+def single_feature(trial: FixContext) -> Iterator[Fix]:
+    """One feature or channel for a layer of several. Repeating it would run, and invent data."""
     wrong, shape = trial.mismatches[0], _shape_of_input(trial)
     if wrong.axis is None or not shape or shape[wrong.axis] != 1:
         return
-    sizes = ", ".join(str(wrong.expected) if index == wrong.axis else "-1" for index in range(len(shape)))
-    code = f"{wrong.place}.expand({sizes})"
     changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
-    text = f"Make this layer with {_size_words(trial)}, or repeat that axis: `{code}`."
-    yield Fix(text, {wrong.place: code}, {wrong.place: changed}, is_general=True)
+    yield Fix(f"Make this layer with {_size_words(trial)}.", {}, {wrong.place: changed}, is_general=True)
 
 
 def _shape_of_input(trial: FixContext) -> tuple[int, ...]:
@@ -182,13 +206,27 @@ def advice(trial: FixContext) -> Fix | None:
     wrong = trial.mismatches[0]
     text = ""
     if isinstance(trial.owner, (*_CLASSIFIERS, torch.nn.MultiMarginLoss)) and wrong.dim == "classes":
-        least = str(wrong.expected).rpartition(" ")[2]
-        text = f"Make the layer before this one give {least} classes; those in `target` count from 0."
+        text = _class_advice(trial)
     elif wrong.dim == "batch" and "training" in str(wrong.expected):
         text = "DataLoader(..., drop_last=True) leaves such a batch out; model.eval() needs no statistics of it."
     elif hasattr(trial.owner, "kernel_size") and str(wrong.expected).startswith("at least"):
         text = "It is smaller than the kernel: give a larger input, a smaller kernel_size or more padding."
     return Fix(text, {}, {}, is_general=True) if text else None
+
+
+def _class_advice(trial: FixContext) -> str:
+    """What to do about classes in a target that the scores do not have."""
+    wrong, target = trial.mismatches[0], trial.call.values["target"].value
+    count, worst = int(str(wrong.expected).rpartition(" ")[2]) + 1, wrong.actual
+    ignored = getattr(trial.owner, "ignore_index", None)
+    outside: Any = target[((target < 0) | (target >= count)) & (target != (worst if ignored is None else ignored))]
+    if ignored is not None and (worst < 0 or worst == _USUAL_MARK) and bool((outside == worst).all()):
+        kind = type(trial.owner).__name__
+        return f"If {worst} marks what is to be left out, make this {kind}(..., ignore_index={worst})."
+    if worst == count and int(target.min()) >= 1:
+        return "Do the classes count from 1? Here they count from 0: `target - 1` fits."
+    least = f"make the layer before this one give {worst + 1} classes" if worst >= 0 else "none may be negative"
+    return f"Classes count from 0: {least}."
 
 
 def misspelt(trial: FixContext) -> Iterator[Fix]:

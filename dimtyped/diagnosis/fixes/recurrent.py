@@ -45,6 +45,12 @@ def batch_first(trial: FixContext) -> Iterator[Fix]:
     yield Fix(text, {"input": "input.permute(1, 0, 2)"}, {"input": changed})
 
 
+def outvoted_batch_first(trial: FixContext) -> Iterator[Fix]:
+    """The same where the calls around agree with the batch of the state."""
+    if trial.outer_calls_disagree and trial.places[0].partition("[")[0] == "hx":
+        yield from batch_first(trial)
+
+
 def one_step(trial: FixContext) -> Iterator[Fix]:
     """One step of a batch, (batch, embed), which reads as one unbatched sequence; the state shows what it is."""
     layer, value = trial.owner, trial.argument("input")

@@ -12,6 +12,7 @@ import torch
 
 from dimtyped.annotations import TORCH_DTYPES, ArrayHint, Axis, Hint, Kind, TupleHint, arrays_in
 from dimtyped.diagnosis.fixes.fix import FixContext, computed, reshaped, sizes_of, subject, wanted_array
+from dimtyped.diagnosis.mismatch import is_within
 from dimtyped.diagnosis.snapshots import Snapshot
 
 _MOST_AXES = 5  # beyond that an order of axes is no longer a guess that a reader can check
@@ -39,11 +40,13 @@ class Change:
         code: How it is written, `{}` for the value: `{}.permute(1, 0, 2)`.
         text: The sentence, `{}` for that code.
         value: What it makes of the value.
+        is_item: True for a part of a list, which fits as it is or not at all.
     """
 
     code: str
     text: str
     value: Snapshot
+    is_item: bool = False
 
 
 def changes_at(trial: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
@@ -55,8 +58,9 @@ def changes_at(trial: FixContext, place: str, value: Snapshot) -> Iterator[Chang
             continue
         for cast in _casts(trial, array, base.value):
             yield _joined(base, cast, _kept(cast.value))
-            if not _makes_indices(base.value, cast.value):
-                yield from (_joined(base, cast, shape) for shape in _reshapes(trial, array, cast.value))
+            if not base.is_item and not _makes_indices(base.value, cast.value):
+                shapes = _reshapes(trial, array, cast.value, is_result=is_within(place, "return"))
+                yield from (_joined(base, cast, shape) for shape in shapes)
 
 
 def axis_changes(trial: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
@@ -111,11 +115,27 @@ def _of_items(value: Snapshot, hint: Hint) -> Iterator[Change]:
         return
     for index, item in items:
         of_layer = " A recurrent layer gives (output, state)." if len(items) == 2 and index == 0 else ""
-        yield Change(f"{{}}[{index}]", f"It is a {kind}, not the tensor in it: `{{}}` fits.{of_layer}", item)
+        text = f"It is a {kind}, not the tensor in it: `{{}}` fits.{of_layer}"
+        yield Change(f"{{}}[{index}]", text, item, is_item=True)
     first = items[0][1] if items else None
     if first is not None and first.shape is not None and len({(i.shape, i.dtype) for _, i in items}) == 1:
         stacked = Snapshot(torch.Tensor, dtype=first.dtype, shape=(len(items), *first.shape))
         yield Change("torch.stack({})", f"It is a {kind} of tensors of one shape: `{{}}` fits.", stacked)
+    yield from _concatenations(kind, [item for _, item in items])
+
+
+def _concatenations(kind: str, items: list[Snapshot]) -> Iterator[Change]:
+    """Tensors that differ along one axis at most, joined along it."""
+    shapes = [sizes_of(item) for item in items]
+    first = shapes[0] if len(shapes) > 1 else None
+    if first is None or len({item.dtype for item in items}) > 1:
+        return
+    for axis in range(len(first)):
+        rests = {shape and (shape[:axis], shape[axis + 1 :]) for shape in shapes}
+        if rests == {(first[:axis], first[axis + 1 :])}:
+            joined = (*first[:axis], sum(shape[axis] for shape in shapes if shape), *first[axis + 1 :])
+            made = Snapshot(torch.Tensor, dtype=items[0].dtype, shape=joined)
+            yield Change(f"torch.cat({{}}, {axis})", f"It is a {kind} of parts: `{{}}` fits.", made, is_item=True)
 
 
 def _of_numbers(value: Snapshot) -> Iterator[Change]:
@@ -200,9 +220,9 @@ def _is_autocast() -> bool:
 # Other axes -----------------------------------------------------------------------------------------------------------
 
 
-def _reshapes(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
+def _reshapes(trial: FixContext, array: ArrayHint, value: Snapshot, *, is_result: bool) -> Iterator[Change]:
     yield from _permutations(value)
-    yield from _squeezes(trial, array, value)
+    yield from _squeezes(trial, array, value, is_result=is_result)
     yield from _joins(trial, array, value)
     yield from _splits(trial, array, value)
     yield from _repeats(trial, array, value)
@@ -229,7 +249,7 @@ def _inversions(order: tuple[int, ...]) -> int:
     return sum(a > b for a, b in itertools.combinations(order, 2))
 
 
-def _squeezes(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
+def _squeezes(trial: FixContext, array: ArrayHint, value: Snapshot, *, is_result: bool = False) -> Iterator[Change]:
     """An axis of size 1 too many, or one missing."""
     shape = sizes_of(value) or ()
     for axis, size in enumerate(shape):
@@ -241,8 +261,11 @@ def _squeezes(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[
             named = array.variadic is None and axis < len(array.axes) and array.axes[axis].kind is Kind.NAME
             name = array.axes[axis].name if named else ""
             text = f"The axis `{name}` is missing" if name else "An axis is missing"
+            text = f"{text}: `{{}}` adds one of size 1."
+            if is_result and named and known_size(trial, array.axes[axis]) == 1:
+                text = f"`{name}` is 1 here: has a squeeze() taken it? Give squeeze() the axis that it is to take."
             longer = (*shape[:axis], 1, *shape[axis:])
-            yield Change(f"{{}}.unsqueeze({axis})", f"{text}: `{{}}` adds one of size 1.", reshaped(value, longer))
+            yield Change(f"{{}}.unsqueeze({axis})", text, reshaped(value, longer))
 
 
 def _wanted_rank(trial: FixContext, array: ArrayHint) -> int:
@@ -259,7 +282,8 @@ def _joins(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Cha
     sizes = _declared_sizes(trial, array)
     for count, start in itertools.product(range(2, len(shape) + 1), reversed(range(len(shape)))):
         stop = start + count
-        if stop > len(shape) or (array.variadic is not None and math.prod(shape[start:stop]) not in sizes):
+        wanted = {known_size(trial, array.axes[start])} if array.variadic is None and start < len(array.axes) else sizes
+        if stop > len(shape) or math.prod(shape[start:stop]) not in wanted:  # else any shape would do
             continue
         flat = (*shape[:start], math.prod(shape[start:stop]), *shape[stop:])
         code = f"{{}}.flatten({start})" if stop == len(shape) else f"{{}}.flatten({start}, {stop - 1})"

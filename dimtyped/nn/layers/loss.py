@@ -186,15 +186,23 @@ _ARE_PROBABILITIES = _TENSORS & of_call("target.is_floating_point()") & of_call(
 
 
 def _other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
-    """A class axis that the layer's weights are not for, or that is too short for a class in the target."""
+    """A class axis that the layer's weights are not for, or classes in the target that are outside of it."""
     axis = 0 if input.dim() == 1 else 1
     wanted = len(layer.weight) if layer.weight is not None else input.shape[axis]
     if input.shape[axis] != wanted:
         yield SizeViolation("input", axis, "classes", wanted)
     elif target.is_cpu and not target.is_floating_point() and target.numel():  # a GPU that has refused says no more
-        needed = int(target.max()) + 1
-        if needed > input.shape[axis]:
-            yield SizeViolation("input", axis, "classes", f"at least {needed}")
+        outside = target[(target < 0) | (target >= wanted)]
+        outside = (
+            outside[outside != getattr(layer, "ignore_index", None)] if hasattr(layer, "ignore_index") else outside
+        )
+        if outside.numel():
+            yield SizeViolation("target", None, "classes", f"0 to {wanted - 1}", _worst(outside))
+
+
+def _worst(outside: Tensor) -> int:
+    """The highest class, or the lowest where all are negative."""
+    return int(outside.max()) if int(outside.max()) >= 0 else int(outside.min())
 
 
 @declares(

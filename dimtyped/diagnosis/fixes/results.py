@@ -1,0 +1,103 @@
+"""Fixes of results, where their axes show which operator in the body has gone another way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from dimtyped.annotations import ArrayHint, Axis, Kind
+from dimtyped.diagnosis.fixes.fix import Fix, FixContext, reshaped, sizes_of, wanted_array
+from dimtyped.diagnosis.fixes.tensor import known_size
+from dimtyped.diagnosis.snapshots import Snapshot
+
+
+def reduced_axis(trial: FixContext) -> Iterator[Fix]:
+    """A sum, mean or norm over another axis of an argument than the one that the result lacks."""
+    result, array = _result(trial), wanted_array(trial, "return")
+    if result is None or array is None or not _is_named(array):
+        return
+    found = {
+        (name, gone, wanted)
+        for name, shape, axes in _arguments(trial)
+        for wanted in range(len(axes))
+        for gone in range(len(axes))
+        if _without(axes, wanted) == tuple(axis.name for axis in array.axes)
+        and _without(shape, gone) == sizes_of(result)
+        and shape[gone] != shape[wanted]
+    }
+    if len(found) == 1:
+        ((name, gone, wanted),) = found
+        text = f"Axis {gone} of `{name}` has been reduced, and axis {wanted} is to be: dim={wanted}."
+        yield _changed_result(trial, result, array, text)
+
+
+def every_pair(trial: FixContext) -> Iterator[Fix]:
+    """A result of (n, n) where (n) is wanted: (n, 1) has met (n)."""
+    result, array = _result(trial), wanted_array(trial, "return")
+    shape = sizes_of(result) if result is not None else None
+    if result is None or array is None or not shape or not _is_named(array) or len(array.axes) != 1:
+        return
+    size = known_size(trial, array.axes[0])
+    if size > 1 and shape == (size, size):
+        text = (
+            f"({size}, {size}) is every one with every other, as ({size}, 1) with ({size},) gives: "
+            "give both the same axes, by squeeze(1) or unsqueeze(1)."
+        )
+        yield _changed_result(trial, result, array, text)
+
+
+def batch_first(trial: FixContext) -> Iterator[Fix]:
+    """A result with as many rows as an argument has steps: a recurrent layer took the batch for the steps."""
+    result, array, module = _result(trial), wanted_array(trial, "return"), trial.owner
+    if result is None or array is None or not _is_named(array) or not isinstance(module, torch.nn.Module):
+        return
+    layers = {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, torch.nn.RNNBase) and not layer.batch_first
+    }
+    wrong = trial.mismatches[0]
+    steps = {
+        axes[0].name == wrong.dim and shape[1] == wrong.actual and shape[0] == wrong.expected
+        for _, shape, axes in _arguments(trial)
+        if len(axes) > 1
+    }
+    if len(layers) == 1 and steps == {True} and len(trial.mismatches) == 1:
+        ((name, layer),) = layers.items()
+        kind = type(layer).__name__
+        text = (
+            f"`{name}` takes the batch second: is it given the batch first? Then make it {kind}(..., batch_first=True)."
+        )
+        yield _changed_result(trial, result, array, text)
+
+
+def _result(trial: FixContext) -> Snapshot | None:
+    """The result, where that alone does not fit."""
+    result: Snapshot | None = trial.call.result
+    return result if trial.places == ["return"] and result is not None and sizes_of(result) is not None else None
+
+
+def _arguments(trial: FixContext) -> Iterator[tuple[str, tuple[int, ...], tuple[Axis, ...]]]:
+    """The tensors given for parameters whose axes all have names."""
+    for parameter in trial.call.signature.parameters:
+        value = trial.argument(parameter.name)
+        shape = sizes_of(value) if value is not None else None
+        hint = parameter.hint
+        if isinstance(hint, ArrayHint) and _is_named(hint) and shape is not None:
+            yield parameter.name, shape, hint.axes
+
+
+def _is_named(array: ArrayHint) -> bool:
+    return all(axis.kind is Kind.NAME and not axis.many for axis in array.axes)
+
+
+def _without(items: tuple[Axis, ...] | tuple[int, ...], index: int) -> tuple[str | int, ...]:
+    """The names or sizes but one."""
+    rest = (*items[:index], *items[index + 1 :])
+    return tuple(item.name if isinstance(item, Axis) else item for item in rest)
+
+
+def _changed_result(trial: FixContext, result: Snapshot, array: ArrayHint, text: str) -> Fix:
+    sizes = tuple(known_size(trial, axis) or 1 for axis in array.axes)
+    return Fix(text, {}, {"return": reshaped(result, sizes)})
