@@ -34,6 +34,7 @@ class Attempts:
         fixed: The names that have one size in all runs.
         free: The names whose size may be any.
         notes: What the reader of the report must know of the sizes.
+        failed: The first runs of which none came to its end, one for each ladder.
     """
 
     def __init__(self, runner: Runner, sizes: Mapping[str, int]):
@@ -42,6 +43,7 @@ class Attempts:
         self.arrays = self.maker.arrays(runner.given, optional=False)
         self.fixed = {**runner.target.declared, **sizes_in(self.maker.parameters, runner.given), **sizes}
         self.notes: list[str] = []
+        self.failed: list[Run] = []
 
     @property
     def free(self) -> list[str]:
@@ -89,25 +91,32 @@ class Attempts:
                 f"{self.runner.target.where}: no sizes up to {max(LADDERS[-1])} make every expression of its annotations "
                 "a size\n  Give some: check(target, sizes={...})."
             )
-        return next((pair for pair in failed if pair[0].refused is not None), failed[0])
+        self.failed = [run for run, _ in failed]
+        return max(failed, key=lambda pair: (pair[0].refused is not None, pair[0].reached))
 
     # sizes that layers ask for
 
-    def _learning(self, run: Run | None, ladder: Iterable[int]) -> Run | None:
+    def with_optional(self, ladder: Iterable[int]) -> Run | None:
+        """A run with the arguments too that a call may leave out."""
+        return self._learning(self.run(ladder, optional=True), ladder, optional=True)
+
+    def _learning(self, run: Run | None, ladder: Iterable[int], *, optional: bool = False) -> Run | None:
         """The run; where a layer refuses the size of a name by its own, one with the size that it takes."""
         for _ in range(_MOST_LEARNED):
             if run is None or run.error is None:
                 break
-            tried = (self._tried(name, size, run, ladder) for name, size in self._lessons(run))
+            lessons = self._lessons(run, optional=optional)
+            tried = (self._tried(name, size, run, ladder, optional=optional) for name, size in lessons)
             further = next((other for other in tried if other is not None), None)
             if further is None:
                 break
             run = further
         return run
 
-    def _lessons(self, run: Run) -> Iterator[tuple[str, int]]:
+    def _lessons(self, run: Run, *, optional: bool) -> Iterator[tuple[str, int]]:
         """Names and the sizes that they may have to have. `batch` has no such size."""
-        asked = [name for name in self.free if name not in self.runner.options.independent]
+        names = names_of(self.maker.arrays(self.runner.given, optional=optional))
+        asked = [name for name in names if name not in (*self.fixed, *self.runner.options.independent)]
         if isinstance(run.error, DimensionError):
             expected, actual = run.error.expected, run.error.actual
             if isinstance(expected, int) and isinstance(actual, int):
@@ -115,9 +124,9 @@ class Attempts:
         elif run.refused is not None:
             yield from ((name, size) for size in run.flow.sizes_of_weights for name in asked)
 
-    def _tried(self, name: str, size: int, before: Run, ladder: Iterable[int]) -> Run | None:
+    def _tried(self, name: str, size: int, before: Run, ladder: Iterable[int], *, optional: bool) -> Run | None:
         """A run with a size that was learned, if it comes further and nothing meets another name by it."""
-        run = self.run(ladder, fixed={name: size}) if size > 0 else None
+        run = self.run(ladder, fixed={name: size}, optional=optional) if size > 0 else None
         if run is None or (run.error is not None and _place(run.refused) == _place(before.refused)):
             return None
         if any(found.kind == "coincidence" and name in found.names for found in run.flow.findings):

@@ -109,18 +109,24 @@ class _Given:
         return _Check(Runner(target, given, self.options, self.mode), sizes)
 
     def check_factory(self, make: Any, arguments: Mapping[str, Any]) -> Report:
-        """The report for the first sizes that the module runs with; where it runs with none, for the last."""
+        """The report for the first sizes that the module runs with; where it runs with none, for those that it ran longest with."""
         known = inspect.signature(make).parameters
         factory = Factory(make, {name: size for name, size in self.sizes.items() if name in known}, arguments)
-        report = Report()
-        for target, made_with in factory.targets(self.mode):
+        reports, raised = list[Report](), list[Exception]()
+        for target, made_with in factory.targets():
             left = {name: size for name, size in self.sizes.items() if name not in made_with}
             checked = self.check_target(target, left)
-            report = self.report_of(checked)
-            report.notes.insert(0, f"made with {sizes_text(made_with)}")
+            try:
+                reports.append(self.report_of(checked))
+            except Exception as error:  # noqa: BLE001 - the module's own: it may not take these sizes
+                raised.append(error)
+                continue
+            reports[-1].notes.insert(0, f"made with {sizes_text(made_with)}")
             if checked.has_run:
-                break
-        return report
+                return reports[-1]
+        if not reports:
+            raise raised[0]
+        return max(reports, key=lambda report: sum(report.followed.values()))
 
 
 class _Check:
@@ -178,6 +184,10 @@ class _Check:
     def _explained(self, run: Run) -> Finding:
         """The finding for what ended the first run: a size written into the code, if with that size it runs."""
         refused = run.refused or _raise_with_note(run, self.target.where)
+        fixed = (self._fixed_to(failed, found) for failed in self.attempts.failed if (found := failed.refused))
+        return next((found for found in fixed if found is not None), refused)
+
+    def _fixed_to(self, run: Run, refused: Finding) -> Finding | None:
         for name, size in self._guesses(run, refused):
             other = self.attempts.run(LADDERS[0], fixed={name: size})
             if other is not None and other.error is None:
@@ -186,7 +196,7 @@ class _Check:
                     f"take the size from the input; if no other is meant: check(..., sizes={{'{name}': {size}}})"
                 )
                 return _as("fixed", refused, text, (name,))
-        return refused
+        return None
 
     def _guesses(self, run: Run, refused: Finding) -> list[tuple[str, int]]:
         """Sizes that could be written into the code: numbers of the expression, and sizes without a name."""
@@ -240,7 +250,7 @@ class _Check:
 
     def _of_optional(self, ladder: int, known: Sequence[Finding]) -> list[Finding]:
         """What the arguments show that a call may leave out."""
-        run = self.attempts.run(LADDERS[ladder], optional=True)
+        run = self.attempts.with_optional(LADDERS[ladder])
         if run is None:
             return []
         found = [finding for finding in run.flow.findings if finding.key not in {other.key for other in known}]

@@ -45,7 +45,14 @@ class _FakeCopy(TorchFunctionMode):
         device = tensor.device if isinstance(tensor, FakeTensor) else torch.device("cpu")
         with self._mode:
             made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+        if isinstance(tensor, torch.nn.Parameter):
+            return torch.nn.Parameter(made, tensor.requires_grad)
         return made.requires_grad_(tensor.requires_grad)
+
+    def fakes_of(self, modules: Iterable[torch.nn.Module]) -> dict[int, Tensor]:
+        """A copy of each fake tensor of some modules: their own `__deepcopy__` asks for an address, which they have none of."""
+        tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+        return {id(tensor): self._fake(tensor) for tensor in tensors if isinstance(tensor, FakeTensor)}
 
 
 def fake_mode() -> FakeTensorMode:
@@ -55,8 +62,10 @@ def fake_mode() -> FakeTensorMode:
 
 def fake_copy(value: Any, mode: FakeTensorMode) -> Any:
     """A deep copy with fake tensors: it takes no memory for them."""
-    with _FakeCopy(mode):
-        return copy.deepcopy(value)
+    copying = _FakeCopy(mode)
+    memo: dict[int, Any] = dict(copying.fakes_of(modules_in(value if isinstance(value, tuple) else [value])))
+    with copying:
+        return copy.deepcopy(value, memo)
 
 
 def real_copy(value: Any) -> Any:

@@ -51,6 +51,11 @@ class Run:
     why_real: str = ""
 
     @property
+    def reached(self) -> int:
+        """How many operators came before its end."""
+        return sum(self.flow.followed.values()) + sum(self.flow.unfollowed.values())
+
+    @property
     def refused(self) -> Finding | None:
         """The finding for what ended it; None where it came to its end, or the model raised for its own reasons."""
         return self.flow.refusal_of(self.error) if self.error is not None else None

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dimtyped.annotations import Signature, arrays_in, read_signature
 from dimtyped.engine import entry_of
@@ -30,7 +29,7 @@ class Target:
         function: The function whose parameters it has.
         owner: The module whose method it is, if it is one.
         signature: Its annotations; None where it has none.
-        remake: Makes the module of real tensors, where `owner` is one of fake tensors.
+        remake: Makes the module of real tensors, where `owner` is on meta.
     """
 
     call: Callable[..., Any]
@@ -162,8 +161,8 @@ class Factory:
         """What errors call it."""
         return getattr(self.make, "__name__", str(self.make))
 
-    def targets(self, mode: FakeTensorMode) -> Iterator[tuple[Target, dict[str, int]]]:
-        """A module of fake tensors for each choice of sizes that it takes, and the sizes.
+    def targets(self) -> Iterator[tuple[Target, dict[str, int]]]:
+        """A module for each choice of sizes that it takes, and the sizes.
 
         Raises:
             DeclarationError: It takes other arguments, or refuses all sizes that were tried.
@@ -171,7 +170,7 @@ class Factory:
         refusals, is_made = list[str](), False
         for sizes in self._choices(self._dims()):
             try:
-                module = self._module(sizes, mode)
+                module = self._module(sizes)
             except (ValueError, TypeError, AssertionError, RuntimeError, ZeroDivisionError) as error:
                 refusals.append(
                     f"with {_sizes_text(sizes)}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
@@ -185,10 +184,14 @@ class Factory:
                 f"  Give its sizes: check({self.name}, sizes={{...}}), or check a module that you made."
             )
 
-    def _module(self, sizes: Mapping[str, int], mode: FakeTensorMode) -> torch.nn.Module:
-        """The module with these sizes, of fake tensors."""
-        with undisturbed(), mode:
-            made = self.make(**self.arguments, **sizes)
+    def _module(self, sizes: Mapping[str, int]) -> torch.nn.Module:
+        """The module with these sizes: on meta, where it can be made there."""
+        with undisturbed():
+            try:
+                with torch.device("meta"):
+                    made = self.make(**self.arguments, **sizes)
+            except Exception:  # noqa: BLE001 - it may read values; if it refuses the sizes, it does so again
+                made = self.make(**self.arguments, **sizes)
         if not isinstance(made, torch.nn.Module):
             raise DeclarationError(
                 f"{self.name} makes {_text(made)}, not a module\n  Give check a module or what makes one."

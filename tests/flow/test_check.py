@@ -304,6 +304,38 @@ def test_sizes_that_layers_ask_for_are_learned(make, note):
     assert report.notes == [f"{note}: a layer takes no other size"]
 
 
+class Stacked(nn.Module):
+    def __init__(self, embed: DimSize, hidden: DimSize):
+        super().__init__()
+        self.lstm = nn.LSTM(embed, hidden, 2, batch_first=True)
+
+    def forward(
+        self, x: Float[Tensor, "batch seq embed"], state: tuple[Float[Tensor, "layers batch hidden"], ...] | None = None
+    ) -> Float[Tensor, "batch seq hidden"]:
+        return self.lstm(x, state)[0]
+
+
+def test_sizes_of_optional_arguments_are_learned_too():
+    report = check(Stacked(3, 4))
+    assert report.ok, str(report)
+    assert report.notes == ["layers=2: a layer takes no other size"]
+
+
+def test_a_class_that_copies_its_layers():
+    class Encoder(nn.Module):
+        def __init__(self, embed: DimSize):
+            super().__init__()
+            layer = nn.TransformerEncoderLayer(embed, 4, 4 * embed, batch_first=True)
+            self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+        def forward(self, x: Float[Tensor, "batch seq embed"]) -> Float[Tensor, "batch seq embed"]:
+            return self.layers(x)
+
+    report = check(Encoder)
+    assert report.ok, str(report)
+    assert report.notes == ["made with embed=24"]
+
+
 class Twice(nn.Module):
     """Two scopes with the same names for other sizes, or for the same ones."""
 
