@@ -19,7 +19,7 @@ from dimtyped.nn.contract import Contract, Inputs, Layer, layer_classes, space_n
 
 _Words: TypeAlias = tuple[str, ...]
 _FAMILIES = (
-    *("linear", "embedding", "embedding_bag", "tied", "recurrent", "recurrent_cells", "recurrent_states"),
+    *("linear", "embedding", "embedding_bag", "tied", "recurrent", "recurrent_cells", "recurrent_state_bridge"),
     *("conv", "pooling", "norm", "attention", "transformer", "shape", "loss", "linear_loss"),
 )
 """The files of the layers, in the order of the table."""

@@ -114,7 +114,7 @@ if _typing.TYPE_CHECKING:  # mypy keeps to the first import of a name, so it mus
     )
     from dimtyped.nn.layers.recurrent import GRU as GRU, LSTM as LSTM, RNN as RNN
     from dimtyped.nn.layers.recurrent_cells import GRUCell as GRUCell, LSTMCell as LSTMCell, RNNCell as RNNCell
-    from dimtyped.nn.layers.recurrent_states import StateBridge as StateBridge
+    from dimtyped.nn.layers.recurrent_state_bridge import StateBridge as StateBridge
     from dimtyped.nn.layers.shape import (
         ChannelShuffle as ChannelShuffle,
         Flatten as Flatten,

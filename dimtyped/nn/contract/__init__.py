@@ -16,23 +16,27 @@ from dimtyped.nn.contract.call_forms import (
     without as without,
 )
 from dimtyped.nn.contract.chaining import check_chain as check_chain
-from dimtyped.nn.contract.layer import (
+from dimtyped.nn.contract.contract import (
     ALL_AXES as ALL_AXES,
-    ROLES as ROLES,
     Contract as Contract,
+)
+from dimtyped.nn.contract.given_names import (
+    ROLES as ROLES,
+    axis_role as axis_role,
+    holds_dim as holds_dim,
+    plain as plain,
+    take_names as take_names,
+)
+from dimtyped.nn.contract.layer import (
     Layer as Layer,
     _layers as _layers,
-    axis_role as axis_role,
     check_arguments as check_arguments,
     check_before as check_before,
     compile_checks as compile_checks,
     declares as declares,
     has_own_forward as has_own_forward,
-    holds_dim as holds_dim,
     layer_classes as layer_classes,
     make_ready as make_ready,
-    plain as plain,
-    take_names as take_names,
     torch_class_of as torch_class_of,
     typed_class_of as typed_class_of,
 )

@@ -28,7 +28,7 @@ FAMILIES = {
     "MaxPool1d MaxPool2d MaxPool3d MaxUnpool1d MaxUnpool2d MaxUnpool3d",
     "recurrent": "GRU LSTM RNN",
     "recurrent_cells": "GRUCell LSTMCell RNNCell",
-    "recurrent_states": "StateBridge",
+    "recurrent_state_bridge": "StateBridge",
     "shape": "ChannelShuffle Flatten PixelShuffle PixelUnshuffle Unflatten Upsample UpsamplingBilinear2d "
     "UpsamplingNearest2d",
     "tied": "TiedDecoder",

@@ -10,19 +10,17 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from dimtyped.annotations import size_at
-from dimtyped.engine import CallForms, Declaration, Form, Predicate, Raised, entry_of, prepare, wrap
-from dimtyped.errors import DimensionError, declaration_error
-from dimtyped.names import Dim, tell_holders
+from dimtyped.engine import CallForms, Declaration, Form, Raised, entry_of, prepare, wrap
+from dimtyped.errors import DimensionError
+from dimtyped.names import tell_holders
 from dimtyped.nn.contract.arguments import (
-    COUNTS,
     check_counts,
     check_lengths,
     check_sizes,
@@ -31,68 +29,19 @@ from dimtyped.nn.contract.arguments import (
 )
 from dimtyped.nn.contract.call_forms import Inputs
 from dimtyped.nn.contract.checkpoint import explain_sizes
+from dimtyped.nn.contract.contract import Contract
 from dimtyped.nn.contract.documentation import LayerDoc
 from dimtyped.nn.contract.families import import_all_families, import_family
+from dimtyped.nn.contract.given_names import ROLES, holds_dim, plain, take_names
 from dimtyped.nn.contract.layer_rules import LayerRules
 from dimtyped.nn.contract.parameters import check_assignment, made_by_torch
-from dimtyped.nn.contract.torch_errors import REFUSALS, Rule, explained
+from dimtyped.nn.contract.torch_errors import REFUSALS, explained
 from dimtyped.nn.tying import TiedParametersMixin, parameter_became_tensor
 from dimtyped.runtime import WithoutInternalFrames, is_tracing, mode, on_change
 
 _L = TypeVar("_L", bound="type[Layer]")
-ROLES = "_dim_roles"
 _layers: list[type[Layer]] = []
 _callbacks: list[Callable[[type[Layer]], None]] = []
-ALL_AXES = range(-64, 0)
-"""What a layer keeps whose output has the shape of its input."""
-
-
-@dataclass(frozen=True)
-class Contract:
-    """A layer in names.
-
-    Args:
-        sizes: Each name, and the attribute that holds its size, or a path from it: `normalized_shape[-1]`.
-        calls: The forms of a call, in order: the annotations of each parameter of `forward`, of what comes out, which torch
-            sees to, and the condition. The last one that is not rare has no condition.
-        parameters: The axes of each parameter: `{"weight": "vocab embed"}`.
-        flow: Which name goes in and which comes out, along `axis`; what `repr` and `Sequential` read.
-        axis: The axis of the features, counted from the end. Default: the last.
-        keeps: The axes, counted from the end, that come out as they go in. Default: what `flow` says.
-        arguments: The constructor arguments that hold a size under another name than its attribute's.
-        multiples: The constructor arguments that must be multiples of another: `{"embed_dim": "num_heads"}`.
-        counts: The least that constructor arguments may be that are ints and no dimension, such as `stride`.
-        words: Those of them that may be a word instead, as in `padding="same"`.
-        error: The kind of DimensionError, where torch raises something that code may catch.
-        rank_error: The kind for too few or too many axes. Default: the same.
-        refuses: What finds the reason of a refusal of torch's that the annotations cannot state.
-        check_after_error: A condition, `ALWAYS` for every call, under which torch itself refuses all that the annotations
-            refuse. What fits then costs nothing: the check runs only in traces and once torch has raised. Not on Apple's
-            GPUs: see `_torch_raises`.
-    """
-
-    sizes: Mapping[str, str] = field(default_factory=dict[str, str])
-    calls: tuple[Form, ...] = ()
-    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
-    flow: tuple[str, str] | None = None
-    axis: int = -1
-    keeps: Collection[int] = ()
-    arguments: Mapping[str, str] = field(default_factory=dict[str, str])
-    multiples: Mapping[str, str] = field(default_factory=dict[str, str])
-    counts: Mapping[str, int | None] = field(default_factory=lambda: COUNTS)
-    words: Collection[str] = ()
-    error: type[DimensionError] = DimensionError
-    rank_error: type[DimensionError] | None = None
-    refuses: Rule | None = None
-    check_after_error: Predicate | None = None
-
-    @property
-    def last_usual(self) -> Form:
-        """The form of a call that meets no condition: the only one of most layers."""
-        return next(form for form in self.calls if form.when is None)
-
-    def __repr__(self) -> str:
-        return f"<Contract of {', '.join(self.sizes) or 'no sizes'}>"  # the whole of it would fill `help(nn.Linear)`
 
 
 class Layer(TiedParametersMixin):
@@ -328,44 +277,6 @@ def reinstall() -> None:
 on_change(reinstall)
 
 
-def take_names(layer: torch.nn.Module, arguments: Mapping[str, Any]) -> None:
-    """Notes on the layer which of its sizes were given as Dims, by the contract's names."""
-    cls: Any = type(layer)
-    roles = {path: role for role, path in cls.contract.sizes.items()} | dict(cls.contract.arguments)
-    given = [(roles[key], value) for key, value in arguments.items() if key in roles]
-    dims = {role: value for key, argument in given for role, value in _dims_in(key, argument)}
-    _must_agree(cls.__name__, dims)
-    layer.__dict__[ROLES] = layer.__dict__.get(ROLES, {}) | {role: dim.name for role, dim in dims.items()}
-
-
-def _must_agree(where: str, dims: Mapping[str, Dim]) -> None:
-    """Refuses one name for two sizes, as in `Linear(Dim("hidden", 4), Dim("hidden", 5))`."""
-    known: dict[str, Dim] = {}
-    for dim in dims.values():
-        other = known.setdefault(dim.name, dim)
-        if other != dim:
-            raise declaration_error(
-                where,
-                f"`{dim.name}` has two sizes: {other} and {dim}",
-                f"give one of them another name, as in dims({dim.name}_2={dim})",
-                dim=dim.name,
-                expected=int(other),
-                actual=int(dim),
-            )
-
-
-def axis_role(role: str, axis: int) -> str:
-    """The name of one size among several that one argument holds, counted from the end: the last has the name itself."""
-    return role if axis == -1 else f"{role}_{-axis}"
-
-
-def _dims_in(role: str, value: Any) -> list[tuple[str, Dim]]:
-    """The Dims of one argument, each with the contract's name for it."""
-    items = value if isinstance(value, list | tuple) else (value,)
-    placed = [(axis_role(role, index - len(items)), item) for index, item in enumerate(items)]
-    return [(name, item) for name, item in placed if isinstance(item, Dim)]
-
-
 def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
     """Torch's constructor, which never sees a Dim: torch keeps plain ints, and the names are noted beside them."""
     torch_init: Any = cls.__init__
@@ -423,18 +334,6 @@ def compile_checks(cls: type[Layer]) -> None:
     for entry in (entry_of(function), *getattr(function, "_dim_entries", ())):
         if entry is not None and entry.call is None:
             prepare(entry, None)
-
-
-def plain(value: Any) -> Any:
-    """A Dim as a plain int, also inside a tuple such as a kernel size."""
-    if isinstance(value, Dim):
-        return int(value)
-    return type(value)([plain(item) for item in value]) if holds_dim(value) else value
-
-
-def holds_dim(value: Any) -> bool:
-    """Whether an argument is a Dim, or holds one."""
-    return isinstance(value, Dim) or (isinstance(value, list | tuple) and any(holds_dim(item) for item in value))
 
 
 def arrow_repr(layer: Layer, text: str) -> str:

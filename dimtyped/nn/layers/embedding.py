@@ -13,8 +13,8 @@ from torch import Tensor
 from dimtyped.engine import Raised
 from dimtyped.names import Dim
 from dimtyped.nn.contract import Layer, check_before, declares, take_names
-from dimtyped.nn.layers.resizing import Resized, resized
-from dimtyped.nn.layers.vocabulary import check_embedding, check_matrix, explain_index, rows_of
+from dimtyped.nn.layers.embedding_resizing import Resized, resized
+from dimtyped.nn.layers.embedding_vocabulary import check_embedding, check_matrix, explain_index, rows_of
 from dimtyped.runtime import mode
 
 

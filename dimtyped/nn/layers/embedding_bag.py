@@ -13,7 +13,7 @@ from dimtyped.engine import Form, Raised
 from dimtyped.errors import DimensionValueError, VocabularyError
 from dimtyped.nn.contract import REFUSALS, Layer, SizeViolation, check_before, declares, explained, has_axes
 from dimtyped.nn.layers.embedding import OutsideError, TokenId, checking_values
-from dimtyped.nn.layers.vocabulary import check_embedding, explain_index
+from dimtyped.nn.layers.embedding_vocabulary import check_embedding, explain_index
 from dimtyped.runtime import mode
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped.annotations import packed_shape
-from dimtyped.engine import Form, Predicate, entry_of, of_call, of_owner
+from dimtyped.engine import Form, entry_of
 from dimtyped.errors import RankError, declaration_error
 from dimtyped.names import Dim, name_of
 from dimtyped.nn.contract import (
@@ -23,46 +23,19 @@ from dimtyped.nn.contract import (
     check_before,
     constructor_errors_explained,
     declares,
-    has_axes,
     made_by_torch,
     make_ready,
     plain,
     take_names,
 )
-from dimtyped.nn.layers.initial_state import PARTS, HasInitialState, State, initial_axes, take_initial
-from dimtyped.nn.layers.recurrent_states import check_state_from
+from dimtyped.nn.layers.recurrent_initial_state import PARTS, HasInitialState, State, initial_axes, take_initial
+from dimtyped.nn.layers.recurrent_inputs import ONE_STATE, PACKED_PAIR, PACKED_STATE, PAIR
+from dimtyped.nn.layers.recurrent_state_bridge import check_state_from
 from dimtyped.runtime import is_tracing, strip_internal_frames
 
-_STATE, _CELL = Shaped[Tensor, "layers batch state"], Shaped[Tensor, "layers batch hidden"]
-_FLAT_STATE, _FLAT_CELL = Shaped[Tensor, "layers state"], Shaped[Tensor, "layers hidden"]
 _SIZES = {"embed": "input_size", "hidden": "hidden_size", "state": "_dim_state", "layers": "_dim_layers"}
 _COUNTS = {**COUNTS, "num_layers": 1}
 _LAYER_NAMES = "_dim_layer_names"
-
-
-def _form(input: str, state: Any, when: Predicate | None) -> Form:
-    inputs = {"input": Shaped[Tensor, f"{input} embed"], "hx": state | None}
-    return Form(inputs, tuple[Shaped[Tensor, f"{input} directions*state"], state], when)
-
-
-def _calls(state: Any, flat_state: Any) -> tuple[Form, ...]:
-    """The forms of a call, given the annotation of the state in each."""
-    is_batched = has_axes("input", 3)
-    return (
-        _form("batch seq", state, is_batched & of_owner("batch_first")),
-        _form("seq batch", state, is_batched),
-        _form("seq", flat_state, has_axes("input", 2)),
-        Form({"input": PackedSequence}, when=of_call("isinstance(input, PackedSequence)")),
-        _form("seq batch", state, None),  # which no call is: it names the axes that are missing
-    )
-
-
-_ONE_STATE = _calls(_STATE, _FLAT_STATE)
-_PAIR = _calls(tuple[_STATE, _CELL], tuple[_FLAT_STATE, _FLAT_CELL])
-
-# A PackedSequence is checked by its data, and its batch beside that, which is no axis of the data.
-_PACKED_STATE = Shaped[Tensor, "layers batch={batch} state"]
-_PACKED_PAIR = tuple[_PACKED_STATE, Shaped[Tensor, "layers batch={batch} hidden"]]
 
 
 def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:  # noqa: ARG001
@@ -81,7 +54,7 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         """Picks the check by the input's form: batched either way round, unbatched, or packed."""
         forms = [form.inputs or {} for form in cls.contract.calls]
         batch_first, seq_first, unbatched = (check_before(cls, torch_forward, Form(form)) for form in forms[:3])
-        state: Any = _PACKED_PAIR if issubclass(cls, torch.nn.LSTM) else _PACKED_STATE
+        state: Any = PACKED_PAIR if issubclass(cls, torch.nn.LSTM) else PACKED_STATE
         of_data = {"input": Shaped[Tensor, "steps embed"], "hx": state | None, "batch": int}
         packed = check_before(cls, _packed, Form(of_data))
         wrong_rank = check_before(cls, torch_forward, Form(forms[4]), error=RankError)
@@ -207,7 +180,7 @@ def _directions(where: str, bidirectional: Any) -> tuple[bool, str | None]:
 @declares(
     sizes=_SIZES,
     counts=_COUNTS,
-    calls=_ONE_STATE,
+    calls=ONE_STATE,
     flow=("embed", "hidden"),
     refuses=_no_steps,
 )
@@ -263,7 +236,7 @@ class RNN(Recurrent, torch.nn.RNN):
 @declares(
     sizes=_SIZES,
     counts=_COUNTS,
-    calls=_ONE_STATE,
+    calls=ONE_STATE,
     flow=("embed", "hidden"),
     refuses=_no_steps,
 )
@@ -323,7 +296,7 @@ class GRU(Recurrent, torch.nn.GRU):
 @declares(
     sizes=_SIZES,
     counts=_COUNTS,
-    calls=_PAIR,
+    calls=PAIR,
     flow=("embed", "hidden"),
     refuses=_no_steps,
 )

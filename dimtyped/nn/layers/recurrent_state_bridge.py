@@ -13,8 +13,8 @@ from dimtyped.engine import Form, of_owner
 from dimtyped.errors import StateError, declaration_error
 from dimtyped.names import given_text
 from dimtyped.nn.contract import Layer, declares, make_ready
-from dimtyped.nn.layers.initial_state import State
 from dimtyped.nn.layers.linear import Linear
+from dimtyped.nn.layers.recurrent_initial_state import State
 
 _H = Shaped[Tensor, "layers *batch hidden"]
 _C = Shaped[Tensor, "layers *batch cell"]
