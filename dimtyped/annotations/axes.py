@@ -25,7 +25,7 @@ _MODIFIERS = "#*_?"
 
 
 class Kind(enum.Enum):
-    """What one axis of an annotation says."""
+    """The kind of one axis in an annotation."""
 
     ANY = "any"
     NAME = "name"
@@ -74,7 +74,7 @@ class ArrayHint:
 
 
 def is_array_annotation(annotation: object) -> TypeGuard[type[jaxtyping.AbstractArray]]:
-    """Whether this is `Float[Tensor, "..."]` or a kin of it."""
+    """True if this is `Float[Tensor, "..."]` or an annotation of another jaxtyping dtype."""
     return isinstance(annotation, type) and issubclass(annotation, jaxtyping.AbstractArray)
 
 

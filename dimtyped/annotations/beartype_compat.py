@@ -1,4 +1,4 @@
-"""beartype's word on a value, beartype imported when it is first asked: importing it takes longer than all of ours."""
+"""beartype's check of a value. beartype is imported at the first use: that takes longer than `import dimtyped`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def load() -> Callable[[Any, Any], bool]:
 
 
 def is_bearable(value: Any, hint: Any) -> bool:
-    """Whether beartype accepts this value for this hint."""
+    """True if beartype accepts this value for this hint."""
     return load()(value, hint)
 
 
 def is_known(hint: Any) -> bool:
-    """Whether beartype can check this hint at all. It knows no `Self`, no `P.args`, no `TypeGuard` inside a hint."""
+    """True if beartype can check this hint. It does not support `Self`, `P.args` or `TypeGuard` inside a hint."""
     from beartype import roar  # noqa: PLC0415  # as above
 
     try:

@@ -135,12 +135,12 @@ def read_hint(annotation: Any, within: tuple[type, ...] = ()) -> Hint:
 
 
 def mentions_tensors(annotation: Any) -> bool:
-    """Whether a jaxtyping annotation stands anywhere in this hint."""
+    """True if this hint contains a jaxtyping annotation anywhere."""
     return _mentions(annotation, ())
 
 
 def underlying(annotation: Any) -> Any:
-    """What a NewType, a `type` alias, an `InitVar` or a bounded TypeVar of tensors stands for; else the annotation."""
+    """The type behind a NewType, a `type` alias, an `InitVar` or a bounded TypeVar of tensors; else the annotation."""
     inner = _alias_of(annotation)
     if annotation is Packed:  # any PackedSequence
         return inner
@@ -164,7 +164,7 @@ def _alias_of(annotation: Any) -> Any:
 
 
 def holds_unpacked(arguments: tuple[Any, ...]) -> bool:
-    """Whether `*tuple[A, ...]` stands among the arguments of a tuple."""
+    """True if the arguments of a tuple contain `*tuple[A, ...]`."""
     return any(getattr(a, "__unpacked__", False) or typing.get_origin(a) is typing.Unpack for a in arguments)
 
 
@@ -215,7 +215,7 @@ def _class_hints(cls: type) -> dict[str, Any]:
 
 
 def _class_hint(cls: type, name: str, annotation: Any) -> Any:
-    """One field, where another one cannot be resolved. What has nothing to do with tensors is no concern of ours."""
+    """The hint of one field, where another one cannot be resolved. Hints without tensors are not checked."""
     alone = type(cls.__name__, (), {"__annotations__": {name: annotation}, "__module__": cls.__module__})
     try:
         return typing.get_type_hints(alone, include_extras=True)[name]
@@ -311,7 +311,7 @@ def _read_composite(annotation: Any, within: tuple[type, ...]) -> Hint:
 
 
 def container_kind(origin: Any, arguments: int) -> str:
-    """How a generic class with so many arguments is checked: by `items`, as a `mapping`, by its class: `opaque`."""
+    """The check for a generic class with so many arguments: `items`, `mapping`, or `opaque`: by its class alone."""
     if not isinstance(origin, type) or origin.__module__ not in _KNOWN_MODULES:
         return ""
     opaque: Any = _OPAQUE

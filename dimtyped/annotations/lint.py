@@ -1,4 +1,4 @@
-"""What is legal in annotations and yet most likely a slip. Looked for once a function, when its check is compiled."""
+"""Warnings for annotations that are legal but probably a typo, once per function, when its check is compiled."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dimtyped.annotations.axes import Axis, Kind
 from dimtyped.annotations.hints import ArrayHint, arrays_in
 from dimtyped.annotations.signature import Signature
 from dimtyped.errors import DimensionWarning
-from dimtyped.names import names_in, twin_of
+from dimtyped.names import names_in, similar_name
 
-_told: set[tuple[str, str, int]] = set()
+_warned: set[tuple[str, str, int]] = set()
 _SHORTEST = 4  # of a name that broadcasts: `#n` by itself is a shorthand
 
 
@@ -30,21 +30,21 @@ def warn_of(signature: Signature, declared: Collection[str]) -> None:
     if code is None or not signature.expressible:
         return
     for text in (*_misspelt(signature, declared), *_lonely(signature, declared)):
-        _tell(f"{signature.where}: {text}", code.co_filename, code.co_firstlineno, function.__module__)
+        _warn(f"{signature.where}: {text}", code.co_filename, code.co_firstlineno, function.__module__)
 
 
-def _tell(text: str, file: str, line: int, module: str) -> None:
-    """Warns, unless it was told of this place before under a filter that tells once.
+def _warn(text: str, file: str, line: int, module: str) -> None:
+    """Warns, unless this place was warned of before under a filter that warns once.
 
-    Python forgets what it told whenever someone enters or leaves `warnings.catch_warnings`, so what it wrote in a registry
-    is kept here: it writes there only what it told, and under "always" nothing.
+    Python forgets its past warnings whenever someone enters or leaves `warnings.catch_warnings`, so the warnings
+    that it recorded in a registry are kept here. It records only those it showed, and none under "always".
     """
-    if (text, file, line) in _told:
+    if (text, file, line) in _warned:
         return
     registry: dict[Any, Any] = {}
     warnings.warn_explicit(text, DimensionWarning, file, line, module, registry)
     if registry.keys() - {"version"}:
-        _told.add((text, file, line))
+        _warned.add((text, file, line))
 
 
 def _misspelt(signature: Signature, declared: Collection[str]) -> Iterator[str]:
@@ -55,10 +55,12 @@ def _misspelt(signature: Signature, declared: Collection[str]) -> Iterator[str]:
         if name not in bound:  # in an expression alone: that is an error by itself
             continue
         others = [other for other in (*declared, *uses) if other != name]
-        twin = twin_of(name, others) if count == 1 and name not in declared else None
-        if twin is not None and (twin in declared or uses[twin] > 1 or _comes_before(twin, name, uses)):
-            source = "which is declared" if twin in declared else f"which the annotations use {_times(uses[twin])}"
-            yield f"`{name}` is used once in the annotations, so any size fits. Did you mean `{twin}`, {source}?"
+        similar = similar_name(name, others) if count == 1 and name not in declared else None
+        if similar is not None and (similar in declared or uses[similar] > 1 or _comes_before(similar, name, uses)):
+            source = (
+                "which is declared" if similar in declared else f"which the annotations use {_times(uses[similar])}"
+            )
+            yield f"`{name}` is used once in the annotations, so any size fits. Did you mean `{similar}`, {source}?"
 
 
 def _lonely(signature: Signature, declared: Collection[str]) -> Iterator[str]:
@@ -72,7 +74,7 @@ def _lonely(signature: Signature, declared: Collection[str]) -> Iterator[str]:
 
 
 def _uses(signature: Signature) -> Counter[str]:
-    """How often each name of single axes stands in the annotations, those in expressions included."""
+    """The number of uses of each name of single axes in the annotations, expressions included."""
     return Counter(name for array in _arrays(signature) for axis in array.axes for name in _names(axis))
 
 
@@ -86,10 +88,10 @@ def _arrays(signature: Signature) -> list[ArrayHint]:
     return [array for hint in signature.hints for array in arrays_in(hint)]
 
 
-def _comes_before(twin: str, name: str, uses: Counter[str]) -> bool:
-    """Of two names used once each, only the later one is told."""
+def _comes_before(similar: str, name: str, uses: Counter[str]) -> bool:
+    """True if the first name is used earlier: of two names used once each, only the later one is reported."""
     names = [*uses]
-    return names.index(twin) < names.index(name)
+    return names.index(similar) < names.index(name)
 
 
 def _times(count: int) -> str:

@@ -30,7 +30,7 @@ class PackedType(type):
 
 
 def is_packed(annotation: object) -> TypeGuard[PackedType]:
-    """Whether this is `Packed[...]`."""
+    """True if this is `Packed[...]`."""
     return isinstance(annotation, PackedType)
 
 

@@ -59,7 +59,7 @@ _YIELDS = {"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable"
 
 
 class FunctionKind(enum.Enum):
-    """How a function is driven, and so when its result can be checked."""
+    """The kind of function, which decides when its result can be checked."""
 
     PLAIN = "plain"
     COROUTINE = "coroutine"
@@ -79,13 +79,13 @@ class Parameter:
 
     @property
     def has_default(self) -> bool:
-        """Whether a call may leave it out."""
+        """True if a call may leave it out."""
         return self.default is not inspect.Parameter.empty
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What `typed` knows of a function.
+    """The signature of a typed function, with its annotations resolved.
 
     `result` is checked where the function returns, `item` for each thing a generator yields.
     `expressible` is False where only the reference engine can decide. `fixed` are the sizes of
@@ -110,7 +110,7 @@ class Signature:
 
     @property
     def checks_result(self) -> bool:
-        """Whether the result is annotated at all."""
+        """True if the result is annotated."""
         return not isinstance(self.result, AnythingHint)
 
 
@@ -168,7 +168,7 @@ def display_name(function: Callable[..., Any]) -> str:
 
 
 def function_kind_of(function: Callable[..., Any]) -> FunctionKind:
-    """How the function is driven."""
+    """The kind of a function."""
     if type(function) is types.FunctionType and not (function.__code__.co_flags & _DRIVEN or function.__dict__):
         return FunctionKind.PLAIN  # as most are; Python marks others in one of these two places
     if inspect.iscoroutinefunction(function):
@@ -183,7 +183,9 @@ def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], fr
     texts = [text for text in annotations.values() if isinstance(text, str)]
     words = {word for text in texts for word in _WORD.findall(text)}
     around = [locals_of(frame) for frame in _frames_around(function, frame)] if words else []
-    if not any(word in here for here in around for word in words):  # what a text means is looked for where it matters
+    if not any(
+        word in here for here in around for word in words
+    ):  # string annotations are resolved where they are needed
         return {}
     known: Mapping[str, Any] = getattr(function, "__globals__", {})
     missing = {name for text in texts for name in _names_in(text) if name not in known and not hasattr(builtins, name)}
@@ -210,7 +212,7 @@ def _names_in(text: str) -> set[str]:
 
 
 def _strings_in(text: str) -> set[str]:
-    """`"Pair"` in `Optional["Pair"]`; the axes of a tensor too, so what such a name stands for must be a type."""
+    """`"Pair"` in `Optional["Pair"]`; the axes of a tensor too, so such a name must refer to a type."""
     return {node.value for node in _parsed(text) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
@@ -226,7 +228,7 @@ def _is_hint(value: object) -> bool:
 
 
 def names_tensors(function: Callable[..., Any], names: Mapping[str, Any]) -> bool:
-    """Whether an annotation of the function is jaxtyping's; a string that cannot be resolved is told by its form."""
+    """True if the function has a jaxtyping annotation; a string that cannot be resolved is judged by its form."""
     try:
         hints = typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
     except Exception:  # noqa: BLE001  # a user's string may raise anything; what counts is what it looks like
@@ -256,7 +258,7 @@ def may_name_tensors(function: Callable[..., Any], names: Mapping[str, Any]) -> 
 
 
 def _holds_text(hint: Any) -> bool:
-    """Whether a string in the annotation is still to be resolved."""
+    """True if a string in the annotation is still unresolved."""
     return isinstance(hint, str | typing.ForwardRef) or any(_holds_text(part) for part in typing.get_args(hint))
 
 
@@ -264,7 +266,7 @@ def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], 
     """The annotations of a function with every string replaced by what it means.
 
     Raises:
-        DeclarationError: a string names nothing, or jaxtyping refuses what it says.
+        DeclarationError: a string names nothing, or jaxtyping rejects it.
     """
     try:
         return typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
@@ -323,10 +325,10 @@ def _read(annotation: Any, parameters: Collection[str], where: str) -> _Read:
 
 
 def _checked_at_the_end(annotation: Any, function: Callable[..., Any], where: str) -> Any:
-    """What each checked result must be: for a generator, each item that it yields."""
+    """The hint of each checked result: for a generator, of each item that it yields."""
     function_kind = function_kind_of(function)
     if function_kind is not function_kind_of(inspect.unwrap(function)):
-        return Any  # a decorator below turned it into something else, and the annotation is of what was below that
+        return Any  # a decorator below replaced the function, and the annotation describes the one below that
     if function_kind in (FunctionKind.PLAIN, FunctionKind.COROUTINE):
         return annotation
     origin = typing.get_origin(annotation)
@@ -354,7 +356,7 @@ def split_placeholders(expression: str, parameters: Collection[str]) -> list[str
     """The paths in an expression's `{...}` parts: `{self.width}-1` gives `["self.width"]`.
 
     Raises:
-        Inexpressible: a part is more than a path from a parameter, so only the reference engine can tell.
+        Inexpressible: a part is more than a path from a parameter, so only the reference engine can check it.
         SyntaxError: it can be no expression, whatever the parts give.
     """
     paths = [path.strip() for path in _PLACEHOLDER.findall(expression)]
@@ -369,7 +371,7 @@ def split_placeholders(expression: str, parameters: Collection[str]) -> list[str
 
 
 def _is_arithmetic(expression: str) -> bool:
-    """Whether an expression is sums, products, comparisons and calls: what we may write into our own source."""
+    """True if an expression is made of sums, products, comparisons and calls: these can go into generated source."""
     return all(isinstance(node, _ARITHMETIC) for node in ast.walk(ast.parse(expression, mode="eval")))
 
 

@@ -16,7 +16,7 @@ from dimtyped.engine.declaration import Declaration
 from dimtyped.engine.explainer import Explainer
 from dimtyped.engine.forms import CallForms, FormChecks
 from dimtyped.errors import DimensionError
-from dimtyped.names import scope_key_names, twin_of
+from dimtyped.names import scope_key_names, similar_name
 from dimtyped.runtime import at_trace_time
 
 MARK = "__dimtyped__"
@@ -130,8 +130,8 @@ class CheckedFunction:
         return self.signature.where
 
     @at_trace_time
-    def twin_of(self, name: str) -> str:
+    def similar_name(self, name: str) -> str:
         """The name that one in the annotations looks like a misspelling of, or an empty string."""
         used = [other for hint in self.signature.hints for other in names_of(hint)]
         declared = [other for scope_key in self.scope_keys for other in scope_key_names(scope_key)]
-        return twin_of(name, (*declared, *self.declaration.fixed, *used)) or ""
+        return similar_name(name, (*declared, *self.declaration.fixed, *used)) or ""

@@ -106,7 +106,7 @@ def unevaluable(checked: CheckedFunction, error: Exception) -> DeclarationError:
     wrong = evaluation_error(where, error)
     if not wrong.dim:
         return wrong
-    twin = checked.twin_of(wrong.dim)
+    twin = checked.similar_name(wrong.dim)
     text = wrong.args[0].partition("\n")[0] + f"\n  Did you mean `{twin}`?" if twin else wrong.args[0]
     told = DeclarationError(f"{where}: {text}")
     told.where, told.argument = where, checked.explainer.parameter_with(str(wrong.actual))

@@ -38,4 +38,4 @@ from dimtyped.names.scope import (
     sizes_text as sizes_text,
     tell_holders as tell_holders,
 )
-from dimtyped.names.spelling import are_twins as are_twins, twin_of as twin_of
+from dimtyped.names.spelling import are_similar as are_similar, similar_name as similar_name

@@ -185,7 +185,7 @@ To a static checker it is ``int``.
 
 
 def is_dim_size(annotation: object) -> bool:
-    """Whether an annotation, no longer a string, is ``DimSize`` or a union with it, such as ``DimSize | None``."""
+    """True if an annotation, no longer a string, is ``DimSize`` or a union with it, such as ``DimSize | None``."""
     if get_origin(annotation) is Annotated:
         return any(isinstance(extra, _DimSizeMarker) for extra in get_args(annotation)[1:])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -220,7 +220,7 @@ def _valid_name(name: object) -> str:
 
 
 def _valid_size(name: str, size: SupportsIndex) -> int:
-    """The size as an int of exactly that type; also from what stands for an int, such as NumPy's."""
+    """The size as an int of exactly that type; other integer types, such as NumPy's, are converted."""
     if isinstance(size, bool):
         raise _wrong_size(name, size, "is a bool", "give the size itself, an int such as 256")
     try:
@@ -253,7 +253,7 @@ def _named(name: str, size: int) -> Dim:
 
 
 def _derived(result: int, left: int, symbol: str, right: int) -> int:
-    """What ``left symbol right`` gives once ``result`` is computed: named if it is a size."""
+    """The result of ``left symbol right``: a Dim with a derived name if it is a size."""
     if result is NotImplemented or result < 0 or isinstance(left, bool) or isinstance(right, bool):
         return result
     return _named(_expression(left, symbol, right), result)

@@ -1,6 +1,6 @@
-"""Which modules read their names from a module: they are told when it changes.
+"""The modules that read their names from another module. They are notified when it changes.
 
-Kept beside the modules, not on them: a copy or a pickle of a module knows of no holder.
+They are stored beside the modules, not on them: a copy or a pickle of a module has no holders.
 """
 
 from __future__ import annotations

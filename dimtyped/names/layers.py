@@ -1,4 +1,4 @@
-"""What typed layers tell of their names: the attributes that this room and those above it read.
+"""The attributes through which typed layers expose their names to this package and those above it.
 
 `dimtyped.nn` gives them to its layers. A layer of torch's own has none, nor has a layer that is still being made.
 """
@@ -22,7 +22,7 @@ def declared_sizes(module: object) -> Mapping[str, int]:
 
 
 def labels_of(module: object) -> Mapping[str, str]:
-    """What the user calls each of a layer's own names."""
+    """The user's name for each of a layer's own names."""
     return getattr(module, _LABELS, {})
 
 

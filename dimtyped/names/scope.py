@@ -1,4 +1,4 @@
-"""Which names a module declares, and who declared them.
+"""The names that a module declares, and the owner of each.
 
 A scope is kept on the module as `module._dim_scope`. Its `scope_key` (the names, a string) and `sizes`
 (a tuple in the same order) are what a compiled check reads; everything else is for changes and errors.
@@ -33,7 +33,7 @@ INHERITED = "_dim_inherited"
 
 
 class Rank(enum.IntEnum):
-    """Whose word counts where a name has more than one owner: layers decide, after `__init__` too."""
+    """Precedence where a name has more than one owner: layers decide, after `__init__` too."""
 
     PARAMETER = 0
     STORED = 1
@@ -42,7 +42,7 @@ class Rank(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One owner's word that a name has a size.
+    """One owner's declaration that a name has a size.
 
     `owner` is a path below the module, `decoder.gru`, or a parameter of a constructor, `hidden=Decoder.__init__`.
     """
@@ -54,7 +54,7 @@ class Claim:
 
     @property
     def is_parameter(self) -> bool:
-        """Whether the owner is a parameter of `__init__` rather than an attribute."""
+        """True if the owner is a parameter of `__init__` rather than an attribute."""
         return self.rank is Rank.PARAMETER
 
 
@@ -79,11 +79,11 @@ class Scope:
 
     @property
     def names(self) -> dict[str, int]:
-        """Each name that means one size here."""
+        """The names that have exactly one size here."""
         return {name: size for name, size in zip(scope_key_names(self.scope_key), self.sizes, strict=True) if size >= 0}
 
     def owners_of(self, name: str) -> tuple[Claim, ...]:
-        """Who declares this name: the module's own, else its children's scopes."""
+        """The claims for this name: the module's own, else those of its children's scopes."""
         own = tuple(claim for claim in self.deciding if claim.name == name)
         return own or tuple(claim for claim in self.inherited if claim.name == name)
 
@@ -93,12 +93,12 @@ class Scope:
         return (*self.owners_of(name), *derived)
 
     def is_ambiguous(self, name: str) -> bool:
-        """Whether this name has two sizes: in children that do not agree, or in a plain torch module."""
+        """True if this name has two sizes: in children that disagree, or in a plain torch module."""
         return _AMBIGUOUS + name in self.scope_key.split()
 
 
 def _deciding(claims: tuple[Claim, ...]) -> Iterator[Claim]:
-    """Of each name, the claims whose word counts: those of layers, else stored sizes, else parameters."""
+    """The claims that decide each name: those of layers, else of stored sizes, else of parameters."""
     highest: dict[str, Rank] = {}
     for claim in claims:
         highest[claim.name] = max(claim.rank, highest.get(claim.name, claim.rank))
@@ -121,13 +121,13 @@ class ParentLink:
 
 
 class _Replaced:
-    """The layers that another is made to stand in for. A copy or a pickle of that one has none."""
+    """The layers that another layer was made to replace. A copy or a pickle of that layer has none."""
 
     def __init__(self, layers: Iterable[torch.nn.Module] = ()) -> None:
         self._layers = tuple(weakref.ref(layer) for layer in layers)
 
     def has(self, layer: object) -> bool:
-        """Whether the layer is one of them."""
+        """True if the layer is one of them."""
         return any(reference() is layer for reference in self._layers) and layer is not None
 
     def __reduce__(self) -> tuple[type[_Replaced], tuple[()]]:
@@ -135,7 +135,7 @@ class _Replaced:
 
 
 def replaces(layer: torch.nn.Module, others: Iterable[torch.nn.Module]) -> None:
-    """Notes that a layer of another size stands in for these: where it is put, their word no longer counts."""
+    """Records that a layer of another size replaces these. Where it is assigned, their claims no longer count."""
     layer.__dict__[_REPLACED] = _Replaced(others)
 
 
@@ -152,7 +152,7 @@ def scope_of(module: torch.nn.Module) -> Scope:
 
 
 def is_scope(module: object) -> bool:
-    """Whether a module has a scope already."""
+    """True if a module already has a scope."""
     return isinstance(module, torch.nn.Module) and ATTRIBUTE in module.__dict__
 
 
@@ -175,7 +175,7 @@ def _settle_anew(module: torch.nn.Module) -> Scope:
 
 
 def _held_claims(module: torch.nn.Module, key: str, value: object) -> Iterator[Claim]:
-    """What an attribute declares. A Dim that a plain torch module keeps is as good as a layer: nobody stored it for it."""
+    """The claims of an attribute. A Dim kept by a plain torch module ranks as a layer: the module itself stored it."""
     if isinstance(value, Dim) and BUILDING not in module.__dict__:
         return iter((Claim(key, value.name, int(value)),))
     return claims_of(key, value)
@@ -188,7 +188,7 @@ def held_scope(module: torch.nn.Module) -> Scope:
 
 
 def settle(module: torch.nn.Module, claims: tuple[Claim, ...]) -> Scope:
-    """Gives the module a scope of these claims and of what the modules below declare; tells those that read from it."""
+    """Gives the module a scope of these claims and of what the modules below declare; notifies its holders."""
     before = held_scope(module)
     scope = module.__dict__[ATTRIBUTE] = Scope(claims, tuple(_inherited(module)))
     if (before.scope_key, before.sizes) != (scope.scope_key, scope.sizes):
@@ -225,7 +225,7 @@ def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ..
 
     Raises:
         DeclarationError: a name would get a second size. Once the module is made, only a further owner of the name is
-            refused: where one takes another's place, the others may follow, and a call looks whether they did.
+            refused: where one replaces another, the others may follow, and the next call checks that they did.
     """
     new = list(claims_of(key, value))
     old = [claim for claim in held_scope(module).claims if _belongs(claim, key)]
@@ -252,7 +252,7 @@ def _replaced(module: torch.nn.Module, value: object, new: list[Claim]) -> list[
 
 
 def claims_of(key: str, value: object) -> Iterator[Claim]:
-    """What an attribute declares: a Dim its name, a typed layer its named sizes, a container its layers'."""
+    """The claims of an attribute: a Dim declares its name, a typed layer its named sizes, a container its layers'."""
     if isinstance(value, Dim):
         yield Claim(key, value.name, int(value), Rank.STORED)
     elif isinstance(value, torch.nn.Module):
@@ -305,7 +305,7 @@ def short_text(module: object) -> str:
 
 
 def given_text(value: object) -> str:
-    """What was given in a layer's place, without the values of a tensor: `'gru' of type str`, `a tensor of shape (3, 4)`."""
+    """Describes an object assigned in place of a layer, without a tensor's values: `'gru' of type str`, `a tensor of shape (3, 4)`."""
     if isinstance(value, torch.Tensor):
         return f"a {type(value).__name__} of shape {tuple(value.shape)}"
     if isinstance(value, type):
@@ -349,7 +349,7 @@ def _without_lapsed(claims: list[Claim], gone: Iterable[Claim]) -> list[Claim]:
 
 
 def _still_has(value: object, size: int) -> bool:
-    """Whether what stands in a layer's place now has this size somewhere, whatever it is called there."""
+    """True if the object now in a layer's place has this size somewhere, under any name."""
     if not isinstance(value, torch.nn.Module):
         return value is not None and isinstance(value, int) and value == size
     numbers = (number for module in value.modules() for number in vars(module).values())
@@ -362,7 +362,7 @@ def is_heir(value: object) -> bool:
 
 
 def _is_plain(value: object, size: int) -> bool:
-    """Whether this is what a stored Dim of this size has become at the end of `__init__`."""
+    """True if this is the plain int that a stored Dim of this size becomes at the end of `__init__`."""
     return type(value) is int and value == size
 
 
@@ -429,7 +429,7 @@ def _inherited(module: torch.nn.Module) -> Iterator[Claim]:
 
 
 def _children(module: torch.nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.nn.Module]]:
-    """What a module holds directly or in containers, with the path from it; the containers themselves left out."""
+    """The modules held directly or in containers, each with its path; the containers themselves are left out."""
     for key, child in module.__dict__.get("_modules", {}).items():
         if isinstance(child, _CONTAINERS):
             yield from _children(child, f"{prefix}{key}.")

@@ -1,6 +1,6 @@
-"""Dims in what other libraries write down: a configuration, a checkpoint's hyperparameters. There a Dim is its size.
+"""Serializes Dims as plain ints in other libraries' output: configurations, a checkpoint's hyperparameters.
 
-Most writers take an int's subclass for an int. Those that ask for the exact type are told of Dim when they are imported.
+Most writers accept a subclass of int. For those that check the exact type, Dim is registered when they are imported.
 """
 
 from __future__ import annotations

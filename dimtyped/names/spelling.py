@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_SHORTEST = 5  # of the longer one: below that, words that differ by a letter are often meant
+_SHORTEST = 5  # of the longer one: shorter words that differ by a letter are often intended
 
 
-def twin_of(name: str, others: Iterable[str]) -> str | None:
+def similar_name(name: str, others: Iterable[str]) -> str | None:
     """The first of the others that the name looks like a misspelling of."""
-    return next((other for other in others if are_twins(name, other)), None)
+    return next((other for other in others if are_similar(name, other)), None)
 
 
-def are_twins(left: str, right: str) -> bool:
-    """Whether one letter inside the word is missing, doubled or swapped with its neighbour.
+def are_similar(left: str, right: str) -> bool:
+    """True if one letter inside the word is missing, doubled or swapped with its neighbour: a likely typo.
 
     The first and the last letter must agree: `nheads` and `heads`, `layer` and `layers`, `seq_q` and `seq_k`,
-    `batch` and `patch` are meant. So must digits, underscores and other words' letters: a replaced one counts as meant.
+    `batch` and `patch` are intended. Digits and underscores must agree too. A replaced letter counts as intended.
     """
     short, long = sorted((left, right), key=len)
     if short == long or len(long) < _SHORTEST or short[0] != long[0] or short[-1] != long[-1]:
@@ -41,5 +41,5 @@ def _is_swapped(left: str, right: str) -> bool:
 
 
 def _is_inside_word(name: str, index: int) -> bool:
-    """Whether the letter has letters on both sides: in `n_q_len` the `q` is a word."""
+    """True if the letter has letters on both sides: in `n_q_len` the `q` is a word."""
     return name[index - 1].isalpha() and name[index + 1].isalpha()

@@ -1,4 +1,4 @@
-"""What runs: Python's call stack, TorchDynamo's traces, and classes made while a program runs."""
+"""Run-time access to Python's call stack, TorchDynamo's traces, and classes made while a program runs."""
 
 from dimtyped.runtime.call_stack import (
     frames as frames,

@@ -1,4 +1,4 @@
-"""What is running: the modules and the typed calls on the stack. Looked at only once a check has failed."""
+"""The modules and the typed calls on the call stack. They are read only after a check has failed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def layer_path(layer: torch.nn.Module, method: str = "forward") -> str:
 
 
 def path_of(module: torch.nn.Module) -> str:
-    """The same; empty for a module that is in no other one."""
+    """The module's path from the outermost running module that holds it; empty if no other one holds it."""
     for root in running_modules():
         if root is module:
             return ""

@@ -1,4 +1,4 @@
-"""Whose code assigns a parameter: the user's or a framework's. A framework is trusted to know what it does."""
+"""Distinguishes a parameter assigned by the user's code from one assigned by a framework, which is trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which engine checks: the environment variable ``DIMTYPED``, read once at import, and :func:`configure`."""
+"""The mode of checking: the environment variable ``DIMTYPED``, read once at import, and :func:`configure`."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _MEANINGS = {
 
 
 def _parse(value: str, owner: str) -> str:
-    chosen = str(value).strip().lower()  # str: None or another type is then refused below, with the rest
+    chosen = str(value).strip().lower()  # str: None or another type is then rejected below, with the rest
     if chosen not in _MEANINGS:
         modes = "".join(f"\n    {name:<10} {meaning}" for name, meaning in _MEANINGS.items())
         error = DeclarationError(f"{owner} is {value!r}, must be one of{modes}")

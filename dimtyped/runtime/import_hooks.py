@@ -1,4 +1,4 @@
-"""What to do once a module of another library has been imported; until then it is not imported."""
+"""Runs a callback when another library's module is imported, without importing it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _WaitingFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What the next finder finds, of a module that is waited for; None for all other modules."""
+        """The next finder's spec for a module that is waited for; None for all other modules."""
         if fullname not in _waiting:
             return None
         others = (finder for finder in sys.meta_path if finder is not self)

@@ -1,7 +1,7 @@
-"""What this package asks of TorchDynamo, and all that it knows of its inside.
+"""All that this package uses of TorchDynamo, its internals included.
 
-`import dimtyped` does not import TorchDynamo: what is needed of it is looked up inside a trace, where it is loaded.
-Where a release lacks a piece, the trace still goes on, with what the comment there says.
+`import dimtyped` does not import TorchDynamo. Its attributes are looked up inside a trace, where it is loaded.
+Where a release lacks an attribute, the trace still goes on; the comment there says with what effect.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def eagerly(function: _F) -> _F:
 
 
 def traced_frame(frame: types.FrameType) -> tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]] | None:
-    """What a frame of TorchDynamo's own traces: the code, its globals, and its locals as fake tensors and constants."""
+    """The code that TorchDynamo's own frame traces, its globals, and its locals as fake tensors and constants."""
     is_dynamo = frame.f_code.co_name == "run" and frame.f_globals.get("__name__", "").startswith("torch._dynamo.")
     translator: Any = frame.f_locals.get("self") if is_dynamo else None
     if not hasattr(translator, "symbolic_locals"):

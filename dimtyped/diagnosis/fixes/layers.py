@@ -10,7 +10,7 @@ import torch
 from dimtyped.diagnosis.fixes.fix import Fix, FixContext, reshaped, sizes_of, subject, wanted_array
 from dimtyped.diagnosis.fixes.tensor import value_at
 from dimtyped.diagnosis.snapshots import Snapshot
-from dimtyped.names import are_twins
+from dimtyped.names import are_similar
 
 _INPUTS = ("input", "query", "key", "value", "src", "tgt", "memory")
 _CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
@@ -233,6 +233,6 @@ def misspelt(trial: FixContext) -> Iterator[Fix]:
     """A name in the annotation that looks like a misspelling of another one."""
     for wrong in trial.mismatches:
         for name in trial.findings.bindings:
-            if wrong.kind == "size" and are_twins(wrong.dim, name):
+            if wrong.kind == "size" and are_similar(wrong.dim, name):
                 text = f"Did you mean `{name}` where the annotation of `{wrong.place}` says `{wrong.dim}`?"
                 yield Fix(text, {}, {}, {(wrong.place, wrong.dim): name})
