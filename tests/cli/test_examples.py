@@ -1,16 +1,22 @@
 """The examples of mistakes: each error's advice, followed, makes the code run."""
 
+import inspect
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
 import dimtyped
+from dimtyped import typed
 from dimtyped.cli import examples as _gallery
+from dimtyped.cli.examples.example import PRELUDE
 from dimtyped.cli.main import main
 from dimtyped.runtime import config as _config
+from dimtyped.testing import independent
+from tests.helpers import fixing
 
 FIELDS = {"type", "message", "where", "argument", "dim", "expected", "actual", "bindings", "hint"}
 LINES = 15
@@ -32,6 +38,46 @@ def test_the_mistake_is_found_and_the_advice_followed_it_is_gone(example):
     assert example.fixed != example.code
     assert example.outcome() is not None
     assert example.mended_outcome() is None
+
+
+@pytest.mark.usefixtures("default_engine")
+@every_example
+def test_the_fix_that_is_proposed_fits_and_keeps_samples_apart(example):
+    with fixing.recorded() as found:
+        example.outcome()
+    (trial, fix) = found[-1] if found else (None, None)
+    if fix is not None and fix.code and not fix.is_general and not _is_of_another_place(fix):
+        given = {name: value.value for name, value in trial.call.values.items()}
+        fixing.call(_called(trial), fixing.fixed(fix, given))
+    for function in _with_a_batch(example):
+        independent(function, max_examples=5)
+
+
+def _is_of_another_place(fix):
+    """True for code that stands in the model, not in the call: of a result, or a layer to add."""
+    return any(place.startswith("return") or "StateBridge" in code for place, code in fix.code.items())
+
+
+def _called(trial):
+    """What made the call: a layer's or a module's own method, or the function, checked."""
+    function = trial.call.signature.function
+    if trial.owner is None:
+        return typed(function)
+    return getattr(type(trial.owner), function.__name__)
+
+
+def _with_a_batch(example):
+    """What the fixed code defines or makes that has a batch in its annotations."""
+    names = {"__name__": example.name}
+    exec(PRELUDE, names)
+    known = set(names)
+    exec(example.fixed, names)
+    for value in (value for name, value in names.items() if name not in known):
+        function = value.forward if isinstance(value, torch.nn.Module) else value
+        annotations = getattr(inspect.unwrap(function), "__annotations__", {}) if callable(function) else {}
+        axes = [str(getattr(hint, "dim_str", "")).split() for hint in annotations.values()]
+        if not isinstance(value, type) and "return" in annotations and axes and all("batch" in axis for axis in axes):
+            yield value
 
 
 @every_example

@@ -116,6 +116,28 @@ loss(torch.ones(32, 10, 5_000), tokens)
             ("torch.ones(32, 10, 5_000)", "torch.ones(32, 10, 5_000).permute(0, 2, 1)"),
         ),
         Example(
+            "mask-order",
+            "A mask in the order of the inputs",
+            """\
+attention = nn.MultiheadAttention(128, 4)
+x, mask = torch.ones(10, 32, 128), torch.zeros(10, 32, dtype=torch.bool)
+attention(x, x, x, key_padding_mask=mask)
+""",
+            ("key_padding_mask=mask", "key_padding_mask=mask.T"),
+        ),
+        Example(
+            "reduced-axis",
+            "A mean over the other axis",
+            """\
+@typed
+def average(scores: Float[Tensor, "batch seq"]) -> Float[Tensor, "batch"]:
+    return scores.mean(0)
+
+average(torch.ones(32, 10))
+""",
+            ("scores.mean(0)", "scores.mean(1)"),
+        ),
+        Example(
             "swapped-arguments",
             "Two arguments swapped",
             """\
@@ -305,6 +327,24 @@ embedding = nn.Embedding(10_000, 128)
 embedding(torch.tensor([[3, 10_000], [4, 5]]))
 """,
             ("nn.Embedding(10_000, 128)", "nn.Embedding(10_001, 128)"),
+        ),
+        Example(
+            "one-hot-ids",
+            "One-hot ids where an embedding looks them up",
+            """\
+encoder = Encoder(1_000, 16, 32)
+encoder(torch.nn.functional.one_hot(tokens, 1_000))
+""",
+            ("one_hot(tokens, 1_000))", "one_hot(tokens, 1_000).argmax(-1))"),
+        ),
+        Example(
+            "class-outside",
+            "A label that is no class, in a target for cross-entropy",
+            """\
+loss = nn.CrossEntropyLoss()
+loss(torch.ones(4, 10), torch.tensor([3, 9, 255, 0]))
+""",
+            ("nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(ignore_index=255)"),
         ),
         Example(
             "other-tokenizer",
