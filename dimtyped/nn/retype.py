@@ -89,7 +89,7 @@ def untype(model: _M) -> _M:
 def retype_layer(layer: torch.nn.Module) -> bool:
     """Makes one layer of exactly a torch class the typed one; says whether it changed."""
     typed = typed_class_of(type(layer))
-    if typed is None or misfit_of(layer) is not None:
+    if typed is None or reason_left_plain(layer) is not None:
         return False
     layer.__class__ = typed
     make_ready(layer, typed)
@@ -97,7 +97,7 @@ def retype_layer(layer: torch.nn.Module) -> bool:
     return True
 
 
-def misfit_of(layer: torch.nn.Module) -> str | None:
+def reason_left_plain(layer: torch.nn.Module) -> str | None:
     """Why a plain layer cannot be typed: a size that it has lost, or a parameter that its declared sizes contradict."""
     typed = typed_class_of(type(layer))
     if typed is None:
@@ -164,7 +164,7 @@ def _names_of_other_sizes(model: torch.nn.Module, dims: list[Dim]) -> dict[torch
 
 
 def _layers_in(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """What a module holds directly, or in containers."""
+    """The modules that a module holds directly, or in containers."""
     for child in module.children():
         yield child
         if isinstance(child, _CONTAINERS):

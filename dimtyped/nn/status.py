@@ -14,7 +14,7 @@ from dimtyped.names import short_text
 from dimtyped.nn.contract import Layer, changed_hint, changed_in_place, changed_text, reason_of, typed_class_of
 from dimtyped.nn.layers.lazy import LazyLayer, is_plain_lazy
 from dimtyped.nn.methods import checked_methods, unchecked_forward, unchecked_methods
-from dimtyped.nn.retype import misfit_of, must_be_module
+from dimtyped.nn.retype import reason_left_plain, must_be_module
 from dimtyped.nn.tying import tie_problem
 from dimtyped.runtime import mode, static_class
 
@@ -147,7 +147,7 @@ def _state_of(module: torch.nn.Module) -> tuple[str, str]:
     if isinstance(module, LazyLayer):
         return "skipped", "its sizes are not known yet; it is typed at its first call"
     if typed_class_of(type(module)) is not None or is_plain_lazy(module):
-        return "skipped", misfit_of(module) or "a plain torch layer; dimtyped.retype(model) types it"
+        return "skipped", reason_left_plain(module) or "a plain torch layer; dimtyped.retype(model) types it"
     return _state_of_other(module)
 
 

@@ -1,4 +1,4 @@
-"""What every typed layer is made of: its declaration, its call forms, its parameters and its errors."""
+"""The base of every typed layer: its declaration, its call forms, its parameters and its errors."""
 
 from dimtyped.nn.contract import torchscript as torchscript  # what TorchScript reads of a layer
 from dimtyped.nn.contract.arguments import (

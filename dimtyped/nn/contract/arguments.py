@@ -1,4 +1,4 @@
-"""What a constructor is given: sizes that cannot work are refused, with their value.
+"""Arguments of a constructor: sizes that cannot work are refused, with their value.
 
 What torch takes stays allowed, NumPy's ints and sizes of 0 among it; a bool is no size, though torch takes it for one.
 """
@@ -118,7 +118,7 @@ def _is_fraction_or_word(value: object) -> bool:
 
 
 def _is_size(value: torch.Tensor) -> bool:
-    """Whether torch takes the tensor for an int."""
+    """True if torch takes the tensor for an int."""
     return value.numel() == 1 and not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
 
 

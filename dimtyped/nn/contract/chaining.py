@@ -1,4 +1,4 @@
-"""Whether the layers of a `Sequential` fit together, as far as their sizes are known."""
+"""Checks that the layers of a `Sequential` fit together, as far as their sizes are known."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check_chain(container: torch.nn.Module) -> None:
 
 
 def is_chain(container: torch.nn.Module) -> bool:
-    """Whether a call runs the layers one after the other: in a `Sequential` without a `forward` of its own."""
+    """True if a call runs the layers one after the other: in a `Sequential` without a `forward` of its own."""
     return getattr(type(container), "forward", None) is torch.nn.Sequential.forward and not _is_changed(container)
 
 
@@ -77,17 +77,17 @@ def _layers_of(modules: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 
 
 def _is_changed(module: torch.nn.Module) -> bool:
-    """Whether a call of this one module does more than its class says."""
+    """True if hooks or a replaced `forward` change a call of this one module."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
 def _has_flow(layer: Layer) -> bool:
-    """Whether the contract tells what goes in and what comes out: not where a subclass has a `forward` of its own."""
+    """True if the contract names what goes in and comes out, and no subclass has a `forward` of its own."""
     return layer._dim_flow is not None and has_own_forward(layer) and not _is_changed(layer)
 
 
 def _keeps(layer: torch.nn.Module | None, axis: int) -> bool:
-    """Whether the size of this axis comes out as it goes in."""
+    """True if the size of this axis comes out as it goes in."""
     if layer is None or _is_changed(layer):
         return False
     if isinstance(layer, Layer):
@@ -96,7 +96,7 @@ def _keeps(layer: torch.nn.Module | None, axis: int) -> bool:
 
 
 def _is_lookup(layer: Layer) -> bool:
-    """Whether what goes in are indices, which have no width."""
+    """True if the input is indices, which have no width."""
     return isinstance(layer, torch.nn.Embedding | torch.nn.EmbeddingBag)
 
 

@@ -35,25 +35,25 @@ def explain_sizes(
 def _inside(
     layer: torch.nn.Module, state_dict: Mapping[str, Any], prefix: str, typed_class_of: TypedClassOf, path: str = ""
 ) -> Iterator[str]:
-    """What differs in the layers that torch has put into this one, which torch loads, and speaks of, after this one."""
+    """The differences in torch's own layers inside this one, which torch loads after this one."""
     for key, child in layer._modules.items():
         if child is None or hasattr(child, "_dim_text"):
             continue
         below = f"{path}{key}."
         typed = next((cls for cls in map(typed_class_of, type(child).__mro__) if cls is not None), None)
-        misfits = _misfits(child, state_dict, prefix + below) if typed is not None and _is_torchs(child) else ()
-        wrong = dict.fromkeys(text for name, saved in misfits for text in _as_typed(child, typed, name, saved))
+        mismatches = _mismatches(child, state_dict, prefix + below) if typed is not None and _is_torchs(child) else ()
+        wrong = dict.fromkeys(text for name, saved in mismatches for text in _as_typed(child, typed, name, saved))
         if wrong:
             yield f"{path}{key}    {'; '.join(wrong)}"
         yield from _inside(child, state_dict, prefix, typed_class_of, below)
 
 
 def _is_torchs(layer: Any) -> bool:
-    """Whether torch alone says what the layer loads."""
+    """True if the layer loads as torch's own does."""
     return type(layer).__module__.startswith("torch.nn.modules.") and not layer._load_state_dict_pre_hooks
 
 
-def _misfits(
+def _mismatches(
     layer: torch.nn.Module, state_dict: Mapping[str, Any], prefix: str
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The parameters of another shape in the checkpoint, and that shape."""
@@ -69,7 +69,7 @@ def _as_typed(layer: Any, typed: Any, name: str, saved: tuple[int, ...]) -> list
 
 
 def _differences(layer: Any, name: str, saved: tuple[int, ...]) -> list[str]:
-    """What differs: `vocab: 32001 in the checkpoint, 32000 in the model`."""
+    """The sizes that differ: `vocab: 32001 in the checkpoint, 32000 in the model`."""
     expected, axes = expected_shape(layer, name), layer._dim_parameter_axes(name)
     if expected is None or len(expected) != len(saved):
         return []

@@ -11,7 +11,7 @@ from dimtyped.nn.contract.arguments import COUNTS
 from dimtyped.nn.contract.torch_errors import Rule
 
 ALL_AXES = range(-64, 0)
-"""What a layer keeps whose output has the shape of its input."""
+"""The axes that a layer keeps whose output has the shape of its input."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ ROLES = "_dim_roles"
 
 
 def take_names(layer: torch.nn.Module, arguments: Mapping[str, Any]) -> None:
-    """Notes on the layer which of its sizes were given as Dims, by the contract's names."""
+    """Stores on the layer the names of its sizes that were given as Dims, by the contract's names."""
     cls: Any = type(layer)
     roles = {path: role for role, path in cls.contract.sizes.items()} | dict(cls.contract.arguments)
     given = [(roles[key], value) for key, value in arguments.items() if key in roles]
@@ -60,5 +60,5 @@ def plain(value: Any) -> Any:
 
 
 def holds_dim(value: Any) -> bool:
-    """Whether an argument is a Dim, or holds one."""
+    """True if an argument is a Dim, or holds one."""
     return isinstance(value, Dim) or (isinstance(value, list | tuple) and any(holds_dim(item) for item in value))

@@ -1,4 +1,4 @@
-"""What every typed layer is made of: a declaration, and the torch class under it.
+"""A typed layer: a declaration, and the torch class under it.
 
 A layer's file declares its sizes, what goes in and comes out, and its parameters, by name. From that come
 the check around torch's own `forward`, the check of each assigned parameter, the text of its `repr` and
@@ -86,7 +86,7 @@ class Layer(TiedParametersMixin):
         explain_sizes(self, state_dict, prefix, error_msgs, typed_class_of)
 
     def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What a call does while torch.jit traces: torch's own `forward`, for each comparison of ours would be warned of."""
+        """Runs torch's own `forward` while torch.jit traces, because tracing our comparisons emits a TracerWarning each."""
         owner = next((cls for cls in type(self).__mro__ if "forward" in vars(cls)), None)
         if owner not in _layers or "forward" in self.__dict__:
             return super()._slow_forward(*args, **kwargs)
@@ -103,7 +103,7 @@ class Layer(TiedParametersMixin):
 
     @classmethod
     def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
-        """What the layer itself asks of its constructor's arguments."""
+        """Checks the constructor's arguments for what is special to the layer."""
 
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,7 +123,7 @@ class Layer(TiedParametersMixin):
 
     @property
     def _dim_labels(self) -> dict[str, str]:
-        """What errors call each of the contract's names: the Dim's name where one was given."""
+        """The label in errors of each of the contract's names: the Dim's name where one was given."""
         names: Mapping[str, str] = self.__dict__.get(ROLES, {})
         return {role: names.get(role, role) for role in self._dim_sizes}
 
@@ -133,7 +133,7 @@ class Layer(TiedParametersMixin):
 
     @property
     def _dim_flow(self) -> tuple[str, str] | None:
-        """Which name goes in and which comes out, for the layer before and the layer after."""
+        """The names that go in and come out, for the layer before and the layer after."""
         return self.contract.flow
 
     def _dim_text(self) -> str:
@@ -141,7 +141,7 @@ class Layer(TiedParametersMixin):
         return f"{type(self).__name__}({self._dim_arrow()})"
 
     def _dim_arrow(self) -> str:
-        """What goes in and what comes out: `embed=128 -> hidden=256`."""
+        """The sizes that go in and come out: `embed=128 -> hidden=256`."""
         labels, sizes = self._dim_labels, self._dim_sizes
         separator = " -> " if self.contract.flow else ", "
         shown = [role for role in dict.fromkeys(self.contract.flow or sizes) if role in sizes]
@@ -232,7 +232,7 @@ def check_before(
 
 
 def _torch_raises() -> bool:
-    """Whether torch raises where it refuses: kernels of Apple's Metal end the process instead (pytorch/pytorch#84591)."""
+    """True if torch raises where it refuses: kernels of Apple's Metal end the process instead (pytorch/pytorch#84591)."""
     return not torch.backends.mps.is_available()
 
 
@@ -263,7 +263,7 @@ def torch_class_of(cls: type[torch.nn.Module]) -> type[torch.nn.Module] | None:
 
 
 def has_own_forward(layer: Layer) -> bool:
-    """Whether a call of the layer is what its contract says: no subclass by others has a `forward` of its own."""
+    """True if no subclass by others has a `forward` of its own, so that the contract describes a call."""
     definer = next(base for base in type(layer).__mro__ if "forward" in vars(base))
     return definer in _layers or definer.__module__.startswith(("torch.nn.modules.", "dimtyped.nn."))
 

@@ -220,7 +220,7 @@ def _first_difference(labels: list[str], shape: tuple[int, ...], other: tuple[in
 
 
 def _bindings(labels: list[str], sizes: tuple[int, ...]) -> dict[str, int]:
-    """What is declared of each axis that has a name."""
+    """The declared size of each axis that has a name."""
     return {label: size for label, size in zip(labels, sizes, strict=False) if not label.isdigit()}
 
 

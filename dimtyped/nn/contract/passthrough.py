@@ -37,5 +37,5 @@ def reason_of(cls: type[torch.nn.Module]) -> tuple[str, str] | None:
 
 
 def keeps_shape(cls: type[torch.nn.Module]) -> bool:
-    """Whether what comes out of a module of exactly this class has the shape of what goes in."""
+    """True if the output of a module of exactly this class has the shape of its input."""
     return reason_of(cls) == ("free", _KEEPS)

@@ -11,7 +11,7 @@ _NAMES = ("depth", "height", "width")
 
 
 def space_names(axes: int, prefix: str = "") -> tuple[str, ...]:
-    """What so many spatial axes are called: one is a length."""
+    """The names of so many spatial axes; a single one is a length."""
     names = ("length",) if axes == 1 else _NAMES[-axes:]
     return tuple(prefix + name for name in names)
 

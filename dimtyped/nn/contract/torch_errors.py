@@ -1,4 +1,4 @@
-"""What torch itself refuses, said by name: sizes that no annotation can state, and arguments of a constructor.
+"""Torch's own errors, explained by name: sizes that no annotation can state, and arguments of a constructor.
 
 Nothing here runs before torch has raised.
 """
@@ -17,7 +17,7 @@ from dimtyped.nn.contract.dtypes import refused_dtype
 from dimtyped.nn.contract.parameters import changed_hint, changed_in_place, changed_text
 
 REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
-"""What torch's layers raise for a tensor that does not fit."""
+"""The exceptions that torch's layers raise for a tensor that does not fit."""
 
 
 class SizeViolation(NamedTuple):
@@ -50,12 +50,14 @@ def explained(raised: Raised) -> Exception:
     changed = changed_in_place(layer)
     if changed is not None:
         return _changed(rules.where(signature, layer), layer, changed, error)
-    misfits = list(layer.contract.refuses(*values)) if layer.contract.refuses is not None else []
-    if not misfits:
+    violations = list(layer.contract.refuses(*values)) if layer.contract.refuses is not None else []
+    if not violations:
         return error
     findings = find_mismatches(signature, rules.declared(signature, layer), given, None, {}, layer)
     hints = {parameter.name: parameter.hint for parameter in signature.parameters}
-    findings.mismatches[:] = [_mismatch(misfit, hints[misfit.argument], given[misfit.argument]) for misfit in misfits]
+    findings.mismatches[:] = [
+        _mismatch(violation, hints[violation.argument], given[violation.argument]) for violation in violations
+    ]
     return build_error(findings, rules.where(signature, layer), rules.labels(layer), kind_of(error))
 
 
@@ -69,16 +71,16 @@ def _changed(
     return with_fields(kind_of(error)(text), where=where, argument=name, expected=expected, actual=actual, hint=hint)
 
 
-def _mismatch(misfit: SizeViolation, hint: Hint, value: Snapshot) -> Mismatch:
-    if misfit.actual is not None:
-        return Mismatch(misfit.argument, "extent", hint, value, misfit.name, misfit.expected, misfit.actual)
+def _mismatch(violation: SizeViolation, hint: Hint, value: Snapshot) -> Mismatch:
+    if violation.actual is not None:
+        return Mismatch(violation.argument, "extent", hint, value, violation.name, violation.expected, violation.actual)
     shape = (len(value.items),) if value.items is not None else value.shape or ()  # a list of lengths has one axis
     shown = next((array for array in arrays_in(hint) if len(array.axes) == len(shape)), hint)
-    if misfit.axis is None:
-        return Mismatch(misfit.argument, "rank", shown, value, expected=misfit.expected, actual=len(shape))
-    index = misfit.axis % len(shape)
+    if violation.axis is None:
+        return Mismatch(violation.argument, "rank", shown, value, expected=violation.expected, actual=len(shape))
+    index = violation.axis % len(shape)
     place = index if value.is_tensor else None
-    return Mismatch(misfit.argument, "extent", shown, value, misfit.name, misfit.expected, shape[index], place)
+    return Mismatch(violation.argument, "extent", shown, value, violation.name, violation.expected, shape[index], place)
 
 
 def divisibility_error(

@@ -1,4 +1,4 @@
-"""What attention and transformer layers take: sequences in three layouts, and the masks that fit them."""
+"""The inputs of attention and transformer layers: sequences in three layouts, and the masks that fit them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sequence(layout: str, length: str, width: str = "embed") -> Any:
 
 @functools.cache
 def mask(layout: str, rows: str, columns: str) -> Any:
-    """Which positions see which: one mask for all heads, or one for each."""
+    """The positions that see each other: one mask for all heads, or one for each."""
     heads = "heads" if layout == UNBATCHED else "batch*heads"
     kind: Any = BoolOrFloat
     one, each = kind[Tensor, f"{rows} {columns}"], kind[Tensor, f"{heads} {rows} {columns}"]
@@ -39,7 +39,7 @@ def mask(layout: str, rows: str, columns: str) -> Any:
 
 @functools.cache
 def padding(layout: str, length: str) -> Any:
-    """Which positions are padding."""
+    """The positions that are padding."""
     kind: Any = BoolOrFloat
     return Optional[kind[Tensor, length if layout == UNBATCHED else f"batch {length}"]]  # noqa: UP045  # as above
 

@@ -69,7 +69,7 @@ class _Container(torch.nn.Module):
 
 
 class _Listed(_Container):
-    """What `Sequential` and `ModuleList` share: their layers are numbered."""
+    """The part that `Sequential` and `ModuleList` share: their layers are numbered."""
 
     def _dim_set_slice(self, index: slice, modules: Iterable[torch.nn.Module]) -> None:
         layers = list(self._modules.values())
@@ -196,7 +196,7 @@ class Sequential(_Listed, torch.nn.Sequential):
 
 
 def _is_slicing() -> bool:
-    """Whether torch's `__getitem__` makes a Sequential of a part of another to look at: maybe of every second one."""
+    """True if torch's `__getitem__` makes a Sequential of a part of another to look at: maybe of every second one."""
     frame: types.FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_name in _OF_CONSTRUCTION:
         frame = frame.f_back

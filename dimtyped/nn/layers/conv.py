@@ -17,7 +17,7 @@ _MULTIPLES = {"in_channels": "groups", "out_channels": "groups"}
 
 
 class _Convolution(Layer):
-    """What the convolutions share: the shape of the weight, for any number of spatial axes."""
+    """The part that the convolutions share: the shape of the weight, for any number of spatial axes."""
 
     def _dim_parameter_axes(self, name: str) -> str | None:
         layer: Any = self

@@ -94,7 +94,7 @@ class Embedding(Layer, torch.nn.Embedding):
 
         Args:
             embeddings: The matrix, `(vocab, embed)`.
-            freeze: Whether the rows stay as they are. Default: True.
+            freeze: If True, the rows do not train. Default: True.
             *args: As torch's.
             vocabulary: What the rows are for: the words, or a mapping of them to ids, or how many there are; a Dim
                 gives the rows its name. Default: not checked.

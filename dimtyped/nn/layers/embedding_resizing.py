@@ -14,7 +14,7 @@ from dimtyped.nn.tying import tie_of
 
 
 class Resized(NamedTuple):
-    """What `Embedding.resized` gives.
+    """The result of `Embedding.resized`.
 
     Attributes:
         embedding: The new embedding.

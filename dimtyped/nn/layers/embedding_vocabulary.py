@@ -1,4 +1,4 @@
-"""Vocabularies and the rows of a matrix: whether every entry has one, and what is outside."""
+"""Vocabularies and the rows of a matrix: entries without a row, and ids outside the vocabulary."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _check_rows(shape: tuple[int, ...], vocabulary: Any) -> None:
 
 
 def _entries(vocabulary: Any) -> int:
-    """How many entries a vocabulary has: a size, or a mapping, a sequence or a tokenizer of them."""
+    """The number of entries of a vocabulary: a size, or a mapping, a sequence or a tokenizer of them."""
     if hasattr(vocabulary, "__index__"):
         check_sizes(_WHERE, ["vocabulary"], {"vocabulary": vocabulary})
         return int(vocabulary)
@@ -173,7 +173,7 @@ def _check_weight(where: str, sizes: Mapping[str, Any], weight: Any) -> None:
 
 
 def rows_of(layer: Any) -> int:
-    """How many ids there are: a weight that was changed by hand, through `weight.data`, has the last word."""
+    """The number of ids: a weight that was changed by hand, through `weight.data`, has the last word."""
     declared, rows = int(layer.num_embeddings), int(layer.weight.shape[0])
     return rows if declared == rows or changed_in_place(layer) is not None else max(declared, rows)
 
@@ -237,7 +237,7 @@ def _vocabulary_hint(low: int, high: int, size: int, vocab: str) -> str:
 
 
 def _are_positions(ids: Tensor) -> bool:
-    """Whether every row counts up from 0, as the places in a sequence do and hardly any tokens."""
+    """True if every row counts up from 0, as the places in a sequence do and hardly any tokens."""
     count = ids.shape[-1] if ids.dim() else 0
     return count >= _FEWEST_PLACES and bool((ids == torch.arange(count, device=ids.device)).all())
 

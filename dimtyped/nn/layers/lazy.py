@@ -109,7 +109,7 @@ def _torch_class_of(cls: type[LazyLayer]) -> type[torch.nn.Module]:
 
 
 def is_plain_lazy(layer: torch.nn.Module) -> bool:
-    """Whether a layer is of exactly a lazy class of torch's."""
+    """True if a layer is of exactly a lazy class of torch's."""
     return type(layer) in _typed
 
 

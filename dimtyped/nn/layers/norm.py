@@ -43,7 +43,7 @@ _ANY, _ANY_SIZE = Shaped[Tensor, "batch channels ..."], Shaped[Tensor, "batch _ 
 
 
 class _OfChannels(Layer):
-    """What BatchNorm and InstanceNorm share."""
+    """The part that BatchNorm and InstanceNorm share."""
 
     @property
     def _dim_flow(self) -> tuple[str, str] | None:
@@ -189,7 +189,7 @@ _FEATURES = Shaped[Tensor, "... features"]
 
 
 class _OfFeatures(Layer):
-    """What LayerNorm and RMSNorm share: one axis, or several, counted from the end."""
+    """The part that LayerNorm and RMSNorm share: one axis, or several, counted from the end."""
 
     @property
     def _dim_sizes(self) -> dict[str, int]:

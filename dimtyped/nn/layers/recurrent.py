@@ -45,7 +45,7 @@ def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | No
 
 
 class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
-    """What RNN, LSTM and GRU share: four forms of input, and a state that must fit the input's batch."""
+    """The part that RNN, LSTM and GRU share: four forms of input, and a state that must fit the input's batch."""
 
     _dim_hooks = {"check_forward_args": _check_dtype}  # noqa: RUF012  # a ClassVar in the base
 
@@ -90,7 +90,7 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
 
     @property
     def _dim_layers(self) -> int:
-        """How many states there are: one a layer and direction."""
+        """The number of states: one for each layer and direction."""
         return self.num_layers * (2 if self.bidirectional else 1)
 
     @property

@@ -14,7 +14,7 @@ from dimtyped.runtime import dynamic_class
 
 State = Tensor | tuple[Tensor, Tensor]
 PARTS: tuple[str, str] = ("initial_h", "initial_c")
-"""What a given initial state is registered as: a Parameter as a parameter, another tensor as a buffer."""
+"""The names that a given initial state is registered under: a Parameter as a parameter, another tensor as a buffer."""
 
 
 class HasInitialState(torch.nn.Module):
@@ -119,7 +119,7 @@ def _expanded(layer: Any, part: str, width: int, batch: int | None, like: dict[s
 
 
 def _batch_of(layer: Any, values: Any) -> int | None:
-    """How many sequences a call has; None where it has no batch."""
+    """The number of sequences in a call; None where it has no batch."""
     if isinstance(values, PackedSequence):
         return int(values.batch_sizes[0])
     if not isinstance(values, Tensor) or values.dim() < 3:

@@ -1,4 +1,4 @@
-"""What recurrent layers take and give: the forms of a call, and the state in each."""
+"""The inputs and outputs of recurrent layers: the forms of a call, and the state in each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recurrent states between layers: whether a decoder can take an encoder's, and the learned fix where it cannot."""
+"""Recurrent states between layers: a check that a decoder can take an encoder's, and a learned bridge where it cannot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAPPED = Shaped[Tensor, "target_layers *batch target_hidden"]
 
 @dataclass(frozen=True)
 class _Form:
-    """What the state of a recurrent layer is like; `cell` is the width of c, 0 where there is none."""
+    """The sizes of a recurrent layer's state; `cell` is the width of c, 0 where there is none."""
 
     layers: int
     directions: int
@@ -89,7 +89,7 @@ def _form(layer: torch.nn.RNNBase) -> _Form:
 
 
 def _differences(target: torch.nn.RNNBase, source: torch.nn.RNNBase) -> list[tuple[str, Any, Any]]:
-    """What differs: its name, the source's, the target's."""
+    """The sizes that differ: the name, the source's, the target's."""
     theirs, ours = _form(source), _form(target)
     rows: list[tuple[str, Any, Any]] = [
         ("layers", theirs.layers, ours.layers),

@@ -17,7 +17,7 @@ _RANKS = {"linear": (3,), "bilinear": (4,), "bicubic": (4,), "trilinear": (5,)}
 
 
 def _needed(*axes: int) -> int:
-    """How many axes a tensor must have to have each of these."""
+    """The least number of axes of a tensor that has each of these."""
     return max(axis + 1 if axis >= 0 else -axis for axis in axes)
 
 

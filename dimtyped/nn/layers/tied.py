@@ -49,8 +49,8 @@ class TiedDecoder(Layer, _TiedOutput):
     Args:
         embedding: The embedding to share the weight of. A plain `torch.nn.Embedding` becomes a typed one in place.
         hidden: The width of what comes in. Default: the embedding's width.
-        bias: Whether to learn a bias for each entry. Default: True.
-        project: Whether to put a bias-free `Linear(hidden, embed)` before it. Default: False.
+        bias: If True, learns a bias for each entry. Default: True.
+        project: If True, puts a bias-free `Linear(hidden, embed)` before it. Default: False.
 
     Raises:
         TyingError: `embedding` is no embedding, or hidden is not its width and `project` is False.

@@ -96,7 +96,7 @@ def _transformer_inputs(layout: str) -> Inputs:
 
 
 class _OfAttention(Layer):
-    """What the layers and the stacks share: their sizes are those of a self-attention in them."""
+    """The part that the layers and the stacks share: their sizes are those of a self-attention in them."""
 
     @property
     def _dim_attention(self) -> torch.nn.MultiheadAttention | None:
@@ -115,7 +115,7 @@ def _attention_of(layer: torch.nn.Module) -> torch.nn.MultiheadAttention | None:
 
 
 class _Stack(_OfAttention):
-    """What the stacks share: their first layer stands for all, which are copies of one."""
+    """The part that the stacks share: their first layer stands for all, which are copies of one."""
 
     @property
     def _dim_attention(self) -> torch.nn.MultiheadAttention | None:
@@ -239,7 +239,7 @@ class Transformer(Layer, torch.nn.Transformer):
 
     @property
     def _dim_is_whole(self) -> bool:
-        """Whether both stacks are torch's or ours."""
+        """True if both stacks are torch's or ours."""
         parts = self._modules
         return isinstance(parts["encoder"], torch.nn.TransformerEncoder) and isinstance(
             parts["decoder"], torch.nn.TransformerDecoder

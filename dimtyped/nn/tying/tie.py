@@ -31,7 +31,7 @@ class Tie:
 
     def __init__(self) -> None:
         self.loading: Any = None
-        """What `loading` keeps of the checkpoint being loaded."""
+        """The keys of the checkpoint being loaded; kept by `loading`."""
         self._key = 0
         self._slots: list[tuple[weakref.ref[torch.nn.Module], str]] = []
 
