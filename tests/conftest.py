@@ -5,7 +5,9 @@
 
 import os
 import sys
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a test worker, set before torch is imported
@@ -16,3 +18,14 @@ settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("thorough", max_examples=100_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+_WITHOUT_ENGINE = tuple(
+    Path(__file__).parent / place for place in ("test_rooms.py", "flow", "ecosystem", "cli", "nn/tying/test_loading.py")
+)
+"""Tests in which no engine takes part, so that one run of them is enough."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(item.path == place or place in item.path.parents for place in _WITHOUT_ENGINE):
+            item.add_marker(pytest.mark.any_engine)
