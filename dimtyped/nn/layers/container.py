@@ -153,9 +153,12 @@ class Sequential(_Listed, torch.nn.Sequential):
         ...
     """
 
-    @WithoutInternalFrames()
     def __init__(self, *args: Any) -> None:
-        self._dim_change(lambda: super(Sequential, self).__init__(*args))
+        if is_tracing():
+            super().__init__(*args)
+            return
+        with WithoutInternalFrames():
+            self._dim_change(lambda: super(Sequential, self).__init__(*args))
 
     def _dim_changed(self) -> None:
         if not _is_slicing():
