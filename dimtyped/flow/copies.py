@@ -63,19 +63,47 @@ def fake_mode() -> FakeTensorMode:
 def fake_copy(value: Any, mode: FakeTensorMode) -> Any:
     """A deep copy with fake tensors: it takes no memory for them."""
     copying = _FakeCopy(mode)
-    memo: dict[int, Any] = dict(copying.fakes_of(modules_in(value if isinstance(value, tuple) else [value])))
+    modules = modules_in(value if isinstance(value, tuple) else [value])
     with copying:
-        return copy.deepcopy(value, memo)
+        return _deep_copy(value, copying.fakes_of(modules))
 
 
 def real_copy(value: Any) -> Any:
     """A deep copy; what is on meta gets numbers, on the CPU."""
-    made = copy.deepcopy(value)
-    for module in modules_in([made]):
+    made = _deep_copy(value, {})
+    for module in modules_in(made if isinstance(made, tuple) else [made]):
         if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
             module.to_empty(device="cpu")
             for tensor in (*module.parameters(), *module.buffers()):
                 tensor.detach().zero_()
+    return made
+
+
+def _deep_copy(value: Any, memo: Mapping[int, Any]) -> Any:
+    """A deep copy that shares what cannot be copied: a lock, an open file."""
+    members = [m for module in modules_in(value if isinstance(value, tuple) else [value]) for m in module.modules()]
+    held = [each for member in members for each in vars(member).values()]
+    generators = {id(each): _copied_generator(each) for each in held if isinstance(each, torch.Generator)}
+    try:
+        return copy.deepcopy(value, {**memo, **generators})
+    except Exception:  # noqa: BLE001 - an object of the user's may refuse in any way
+        shared = {id(each): each for each in held if not _can_be_copied(each)}
+        return copy.deepcopy(value, {**memo, **generators, **shared})
+
+
+def _can_be_copied(value: object) -> bool:
+    if isinstance(value, (Tensor, torch.nn.Module, dict)):
+        return True
+    try:
+        copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - an object of the user's may refuse in any way
+        return False
+    return True
+
+
+def _copied_generator(generator: torch.Generator) -> torch.Generator:
+    made = torch.Generator(generator.device)
+    made.set_state(generator.get_state())
     return made
 
 

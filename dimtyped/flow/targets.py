@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from dimtyped.annotations import Signature, arrays_in, read_signature
 from dimtyped.engine import entry_of
@@ -18,6 +19,8 @@ from dimtyped.flow.sizes import LADDERS
 from dimtyped.names import is_dim_size, scope_of
 
 _COUNTS = ("heads", "layers", "groups", "depth", "blocks", "experts", "stages", "num", "n", "count", "directions")
+
+_COMPILED = "_orig_mod"  # where torch.compile keeps the module
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,10 @@ def target_of(thing: Any) -> Target:
     Raises:
         DeclarationError: It is none of them, or an annotation cannot be resolved.
     """
+    if isinstance(thing, torch.nn.Module) and isinstance(thing._modules.get(_COMPILED), torch.nn.Module):
+        return target_of(thing._modules[_COMPILED])
     if isinstance(thing, torch.nn.Module):
+        _reject_lazy(thing)
         held: Any = thing.__dict__.get("forward", type(thing).forward)
         return _target(thing, getattr(held, "__func__", held), thing)
     if isinstance(thing, types.MethodType) and isinstance(thing.__self__, torch.nn.Module):
@@ -108,6 +114,14 @@ def target_of(thing: Any) -> Target:
         f"check takes a module, a function, or what makes a module, not {_text(thing)}\n"
         "  Write check(model), check(typed_function) or check(ModelClass)."
     )
+
+
+def _reject_lazy(module: torch.nn.Module) -> None:
+    for path, member in module.named_modules():
+        held = (*member._parameters.values(), *member._buffers.values())
+        if any(is_lazy(tensor) for tensor in held if tensor is not None):
+            name = f"{type(module).__name__}{f'.{path}' if path else ''}"
+            raise DeclarationError(f"{name} has no sizes yet\n  Call it once: its first input says what they are.")
 
 
 def _target(call: Any, function: Any, owner: torch.nn.Module | None) -> Target:

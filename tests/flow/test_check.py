@@ -3,6 +3,7 @@
 import copy
 import inspect
 import random
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -453,6 +454,29 @@ def test_a_model_on_meta():
     assert all(parameter.is_meta for parameter in model.parameters())
 
 
+class Uncopyable(nn.Module):
+    def __init__(self, dim: DimSize):
+        super().__init__()
+        self.lock, self.generator = threading.Lock(), torch.Generator()
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        with self.lock:
+            return self.out(x) + torch.rand(x.shape, generator=self.generator)
+
+
+def test_what_cannot_be_copied_is_shared_and_a_generator_is_not_drawn_from():
+    model = Uncopyable(4)
+    before = model.generator.get_state()
+    assert check(model).ok
+    assert torch.equal(model.generator.get_state(), before)
+
+
+def test_a_compiled_module_is_checked_as_it_was_before():
+    report = check(torch.compile(Gpt(10, 4, 2, 1, transposed=False), backend="eager"))
+    assert [found.kind for found in report.findings] == ["scramble"]
+
+
 def test_python_that_reads_values():
     @typed
     def chosen(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
@@ -556,6 +580,11 @@ def test_an_input_that_cannot_be_made():
     with pytest.raises(DeclarationError, match=r"no input can be made for `function`.*\n.*check\(target, function="):
         check(apply)
     assert check(apply, function=torch.relu).ok
+
+
+def test_a_lazy_layer_without_sizes():
+    with pytest.raises(DeclarationError, match=r"Sequential\.0 has no sizes yet"):
+        check(torch.nn.Sequential(torch.nn.LazyLinear(3)), torch.ones(2, 2))
 
 
 def test_what_the_target_raises_itself_stays_what_it_is():
