@@ -11,7 +11,7 @@ from typing import Any
 
 
 def register() -> None:
-    """Tells hypothesis whom to ask about an annotation of jaxtyping's; it asks only once jaxtyping is imported."""
+    """Registers our strategies for jaxtyping's annotations with hypothesis, once jaxtyping is imported."""
     from hypothesis.strategies._internal import types  # noqa: PLC0415  # hypothesis is being imported now
 
     resolvers: dict[str, Any] | None = getattr(types, "_global_extra_lookup", None)

@@ -23,14 +23,14 @@ QUIET: dict[str, Any] = {
     "suppress_health_check": list(HealthCheck),
     "phases": (Phase.explicit, Phase.generate, Phase.shrink),
 }
-"""Settings of our own searches: the same calls each time, and our own text alone."""
+"""Settings of fuzz's searches: the same calls each time, and no text from hypothesis."""
 LOOKING: dict[str, Any] = {**QUIET, "phases": (Phase.generate,)}
-"""The same for calls that are only looked at: no failure is shrunk."""
+"""Settings for calls that are only collected: no failure is shrunk."""
 
 
 @contextmanager
 def deterministic(*, double: bool, seed: int = 0) -> Generator[None]:
-    """The same random numbers at each run, and new floats in double precision."""
+    """Seeds the random numbers, and makes new floats in double precision where that is asked."""
     before = torch.get_default_dtype()
     with _seeded(seed), torch.no_grad():
         torch.set_default_dtype(torch.float64 if double else before)
@@ -78,7 +78,7 @@ def run(call: Call, *, double: bool, seed: int = 0) -> Any:
 
 
 def fresh(call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Copies of a call's arguments, each contiguous: what a layout breaks is no matter of mixing."""
+    """Copies of a call's arguments, each contiguous: memory layouts are not part of this check."""
     return mapped(call.args, _copied), mapped(call.kwargs, _copied)
 
 

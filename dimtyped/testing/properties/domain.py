@@ -1,4 +1,4 @@
-"""Calls that fit the annotations and that a model is not meant for: no annotation can say that an image is too small."""
+"""Calls that fit the annotations but lie outside a model's domain, as an image smaller than the kernel."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TORCH_SAYS = re.compile(
 _UNSORTED = "must be sorted in decreasing order"
 
 
-def is_unmeant(call: Call, error: Exception) -> bool:
+def is_out_of_domain(call: Call, error: Exception) -> bool:
     """True for an image that is too small, and for lengths that are not sorted where a model wants them to be."""
     return is_too_small(call, error) or (isinstance(error, RuntimeError) and _UNSORTED in str(error))
 
@@ -50,7 +50,7 @@ def explained_where_none_fits(subject: Subject) -> Generator[None]:
     """Says why no call was found that a model takes, where hypothesis only says that there was none.
 
     Raises:
-        DeclarationError: with the smallest call that was refused, and how.
+        DeclarationError: with the smallest call that was rejected, and its error.
     """
     try:
         yield
@@ -76,12 +76,12 @@ def _none_fits(subject: Subject) -> DeclarationError:
 
 
 def _refusal(call: Call) -> Exception | None:
-    """The error of a call that a layer does not take, or that a model is not meant for."""
+    """The error of a call that a layer rejects, or that is outside the model's domain."""
     refused = refusal_of(call)
     if refused is not None:
         return refused
     try:
         run(call, double=False)
-    except Exception as error:  # noqa: BLE001  # a user's own code; what it raises is looked at, not swallowed
-        return error if is_unmeant(call, error) else None
+    except Exception as error:  # noqa: BLE001  # a user's own code; its error is examined, not swallowed
+        return error if is_out_of_domain(call, error) else None
     return None

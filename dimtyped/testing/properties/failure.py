@@ -14,7 +14,7 @@ from hypothesis.errors import DidNotReproduce, Flaky, UnsatisfiedAssumption
 from dimtyped.diagnosis import snapshot
 from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.testing.properties.deterministic import QUIET
-from dimtyped.testing.properties.domain import is_unmeant
+from dimtyped.testing.properties.domain import is_out_of_domain
 from dimtyped.testing.properties.mixing import MixedError
 from dimtyped.testing.strategies.broken_calls import Broken
 from dimtyped.testing.strategies.calls import Call
@@ -37,10 +37,10 @@ class FuzzError(AssertionError):
     call: Call | None = None
 
 
-def tell(call: Call, action: Callable[[], None], broken: Broken | None = None) -> None:
-    """Runs a check of a call. What it raises gets our text, with the inputs in it.
+def reraise(call: Call, action: Callable[[], None], broken: Broken | None = None) -> None:
+    """Runs a check of a call. Its errors are raised as a FuzzError that shows the inputs.
 
-    Gives up on a call that the model is not meant for.
+    A call outside the model's domain is rejected: hypothesis draws another.
 
     Raises:
         FuzzError: the check fails.
@@ -50,12 +50,12 @@ def tell(call: Call, action: Callable[[], None], broken: Broken | None = None) -
     except UnsatisfiedAssumption:
         raise
     except Exception as error:  # noqa: BLE001  # whatever a user's module raises
-        failure = None if is_unmeant(call, error) else failure_of(call, error, broken)
+        failure = None if is_out_of_domain(call, error) else failure_of(call, error, broken)
     else:
         return
     if failure is None:
         reject()
-    raise failure  # not while `error` is handled: hypothesis tells failures apart by that, and it may come from elsewhere
+    raise failure  # not while `error` is handled: hypothesis groups failures by their context, which may differ between runs
 
 
 def failure_of(call: Call, error: Exception, broken: Broken | None = None) -> FuzzError:
@@ -99,9 +99,9 @@ def search(check: Any, kind: str, repeat: str, max_examples: int) -> FuzzError |
 def _inconsistent(error: Flaky) -> FuzzError:
     """The failure of a module that does not fail again with the same inputs."""
     causes = [cause for cause in getattr(error, "exceptions", ()) if isinstance(cause, FuzzError)]
-    told = str(causes[0]) if causes else str(error)
+    text = str(causes[0]) if causes else str(error)
     failure = FuzzError(
-        f"{told}\n\n  The same call, made again, does not fail so: what it does depends on the calls before it."
+        f"{text}\n\n  The same call, made again, does not fail so: what it does depends on the calls before it."
     )
     failure.__notes__ = [""]
     if causes:

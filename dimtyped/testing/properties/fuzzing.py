@@ -18,7 +18,7 @@ from dimtyped.runtime import mode
 from dimtyped.testing.properties.deterministic import deterministic, differs, fresh, one_thread, result_leaves, run
 from dimtyped.testing.properties.domain import explained_where_none_fits
 from dimtyped.testing.properties.evidence import Evidence
-from dimtyped.testing.properties.failure import DISTINCT, FuzzError, chosen, is_alike, line_of, raised, search, tell
+from dimtyped.testing.properties.failure import DISTINCT, FuzzError, chosen, is_alike, line_of, raised, reraise, search
 from dimtyped.testing.properties.independence import Asked, check_call, has_name, padding_of, precise, reject_untold
 from dimtyped.testing.properties.learning import learn, taught
 from dimtyped.testing.properties.mixing import axis_padded
@@ -148,7 +148,7 @@ def fuzz(
 
 
 def _axes(targets: list[Target], reduction: str | None) -> tuple[str, ...]:
-    """`batch`, where it can be told if it mixes."""
+    """`batch`, where mixing along it can be checked."""
     has_it = any(has_name(_DEFAULT, target.arrays) for target in targets)
     gives_it = any(has_name(_DEFAULT, arrays_in(target.signature.result)) for target in targets)
     return (_DEFAULT,) if has_it and (gives_it or reduction) else ()
@@ -203,7 +203,7 @@ def _searched(subject: Subject, plan: _Plan, repeat: str) -> FuzzError | None:
 
 
 def _apart(failure: FuzzError, make: Any, kind: str, subject: Subject, plan: _Plan) -> FuzzError:
-    """The same failure where no two names have one size, and none is 1: there its error says most."""
+    """The same kind of failure with distinct sizes, none of them 1, where one is found: its error is clearer."""
     check = make(subject, plan, _DISTINCT)
     with explained_where_none_fits(subject):
         try:
@@ -214,10 +214,10 @@ def _apart(failure: FuzzError, make: Any, kind: str, subject: Subject, plan: _Pl
 
 
 def _reject_unenforced(targets: list[Target]) -> None:
-    """Refuses to test broken calls where nothing enforces the annotations.
+    """Rejects a test of broken calls where the annotations are not enforced.
 
     Raises:
-        DeclarationError: nothing does.
+        DeclarationError: a target's annotations are not enforced.
     """
     for target in targets:
         if not target.is_enforced:
@@ -231,11 +231,11 @@ def _reject_unenforced(targets: list[Target]) -> None:
 
 
 def _right(subject: Subject, plan: _Plan, sides: Sides) -> Any:
-    """Right calls: as a user makes them, and again in double precision, where samples must keep apart."""
+    """The check of right calls: as a user makes them, and again in double precision, where samples must keep apart."""
 
     @given(drawn_calls(subject.plain, sides), st.integers(1, 99))
     def check(call: Call, seed: int) -> None:
-        tell(call, lambda: _check_right(call, seed, subject, plan))
+        reraise(call, lambda: _check_right(call, seed, subject, plan))
         plan.made["right"] += 1
 
     return check
@@ -268,12 +268,12 @@ def _check_precisely(call: Call, seed: int, plan: _Plan, *, double: bool) -> Non
 
 
 def _compiled(subject: Subject, plan: _Plan, sides: Sides) -> Any:
-    """The same calls compiled: the same results."""
+    """The check that compiled calls give the same results."""
     compiled: Any = torch.compile(subject.copy, backend=plan.backend, dynamic=True)
 
     @given(drawn_calls(subject.plain, sides))
     def check(call: Call) -> None:
-        tell(call, lambda: _check_compiled(call, compiled, plan.backend))
+        reraise(call, lambda: _check_compiled(call, compiled, plan.backend))
         plan.made["compiled"] += 1
 
     return check
@@ -290,12 +290,12 @@ def _check_compiled(call: Call, compiled: Any, backend: str) -> None:
 
 
 def _wrong(subject: Subject, plan: _Plan, sides: Sides) -> Any:
-    """Broken calls: each refused, by name."""
+    """The check that each broken call raises an error that names the dimension."""
 
     @given(drawn_broken(subject.plain, sides))
     def check(drawn: tuple[Call, Broken]) -> None:
         call, broken = drawn
-        tell(call, lambda: _check_refusal(call.target.call, broken), broken)
+        reraise(call, lambda: _check_refusal(call.target.call, broken), broken)
         plan.made["broken"] += 1
 
     return check

@@ -12,9 +12,9 @@ from hypothesis.errors import UnsatisfiedAssumption
 from dimtyped.annotations import ArrayHint, Kind, arrays_in
 from dimtyped.errors import DeclarationError
 from dimtyped.testing.properties.deterministic import QUIET, one_thread, run
-from dimtyped.testing.properties.domain import explained_where_none_fits, is_unmeant
+from dimtyped.testing.properties.domain import explained_where_none_fits, is_out_of_domain
 from dimtyped.testing.properties.learning import learn, taught
-from dimtyped.testing.properties.mixing import IndependenceCheck, looks_like_padding, no_axis, tells_padding
+from dimtyped.testing.properties.mixing import IndependenceCheck, can_be_padding, looks_like_padding, no_axis
 from dimtyped.testing.properties.one_traceback import with_one_traceback
 from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls
@@ -28,7 +28,7 @@ REDUCTIONS = ("mean", "sum")
 
 @dataclass(frozen=True)
 class Asked:
-    """The properties to be tested: samples that keep apart, and how that is told."""
+    """The properties to be tested: the axes whose samples keep apart, and how that is checked."""
 
     axes: tuple[str, ...] = ()
     causal: str | None = None
@@ -130,7 +130,7 @@ def independent(
             except UnsatisfiedAssumption:
                 raise
             except Exception as error:
-                if is_unmeant(call, error):
+                if is_out_of_domain(call, error):
                     reject()
                 learn(call, error, subject)
                 raise
@@ -165,7 +165,7 @@ def precise(subject: Subject) -> Subject:
         except UnsatisfiedAssumption:
             raise
         except Exception as error:  # noqa: BLE001  # a user's own code; what fails in single precision too is found there
-            if is_unmeant(call, error):
+            if is_out_of_domain(call, error):
                 reject()
             return
         ran.append(True)
@@ -188,7 +188,7 @@ def reject_untold(targets: list[Target], asked: Asked) -> None:
     for axis in (*reduced, *((asked.separable,) if asked.separable else ())):
         if not any(has_name(axis, target.arrays) for target in targets):
             raise no_axis(targets[0], axis, "parameter")
-    if asked.padding is not None and not any(tells_padding(target, asked.padding) for target in targets):
+    if asked.padding is not None and not any(can_be_padding(target, asked.padding) for target in targets):
         raise DeclarationError(
             f"padding={asked.padding!r}: {targets[0].name} has no such lengths or mask\n"
             '  Name a parameter such as lengths: Int[Tensor, "batch"], or mask: Bool[Tensor, "batch seq"].'
@@ -221,10 +221,10 @@ def _count(name: str, array: ArrayHint) -> int:
 
 
 def check_call(call: Call, seed: int, asked: Asked, *, double: bool) -> IndependenceCheck | None:
-    """The same for one call of a copy; None where its samples cannot be told apart.
+    """Checks that the samples of one call keep apart; None for nested tensors of uneven lengths.
 
     Raises:
-        MixedError: samples meet.
+        MixedError: samples mix.
     """
     if holds_uneven((call.args, call.kwargs)):
         return None

@@ -1,4 +1,4 @@
-"""Learns from refused calls which inputs a model takes: the size of a name, the range of its integers."""
+"""Learns from failed calls which inputs a model takes: the size of a name, the range of its integers."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from dimtyped.testing.strategies.values import MOST_PLAIN, fill_of
 
 _T = TypeVar("_T")
 _LESSONS = 20  # restarts of a search
-_LOOKS = 6  # calls in which the range of an integer is looked for
-_FAR = 64  # as far as it is looked for
+_LOOKS = 6  # calls in which the range of an integer is searched for
+_FAR = 64  # the end of that search
 _APART = Sides(2, 7, distinct=True)
 _INDEX = re.compile(r"out of (bounds|range)|Class values must be|index .*(is|are) invalid")
 
 
 class Lesson(BaseException):
-    """Ends a search: its inputs are to be made otherwise. Not an Exception, which hypothesis would take for a failure."""
+    """Ends a search, to begin again with other options. Not an Exception, which hypothesis would report as a failure."""
 
     def __init__(self, options: InputOptions) -> None:
         super().__init__()
@@ -53,18 +53,18 @@ def taught(subject: Subject, search: Callable[[Subject], _T]) -> tuple[_T, Subje
 
 
 def learn(call: Call, error: Exception, subject: Subject) -> None:
-    """Ends the search where the refusal of a call tells how inputs are to be made; gives up on a call that half tells.
+    """Ends the search where a call's error shows which inputs the model takes; rejects a call whose error is ambiguous.
 
-    A typed layer that gets the very tensor of a parameter says, by its declared size, what a free name of that is.
-    An index that is out of range says that the integers of a parameter must be smaller, where smaller ones are taken.
+    A typed layer that receives a parameter's tensor itself gives, by its declared size, the size of a free name.
+    An index out of range shows that a parameter's integers must be smaller, if the call runs with smaller ones.
 
     Raises:
-        Lesson: it tells.
+        Lesson: the error shows a size or a range.
     """
     if isinstance(error, DimensionError) and isinstance(error.expected, int) and error.argument != "return":
-        names = _names_refused(call, error)
+        names = _names_rejected(call, error)
         if len(names) > 1:
-            reject()  # of two names of one size it cannot be told which is refused; in another call it can
+            reject()  # two names have the same size here, so either may be wrong; another call tells them apart
         if names:
             raise Lesson(_with(subject.options, sizes={names.pop(): error.expected}))
     if _is_index_error(error):
@@ -83,10 +83,10 @@ def _with(options: InputOptions, **more: dict[str, Any]) -> InputOptions:
 # Sizes ----------------------------------------------------------------------------------------------------------------
 
 
-def _names_refused(call: Call, error: DimensionError) -> set[str]:
-    """The free names of the axes that a typed layer refuses by its declared size, in a tensor of the caller's own."""
+def _names_rejected(call: Call, error: DimensionError) -> set[str]:
+    """The free names of the axes that do not fit a typed layer's declared size, in a tensor of the call itself."""
     again = Call(call.target, *fresh(call))
-    layer, tensors = _refusing_layer(again)
+    layer, tensors = _rejecting_layer(again)
     if layer is None or not _declares(layer, error):
         return set()
     known = {*call.target.sizes, *call.target.given, *ONLY_COUNTED}
@@ -100,24 +100,24 @@ def _names_refused(call: Call, error: DimensionError) -> set[str]:
 
 
 def _declares(layer: Layer, error: DimensionError) -> bool:
-    """True if the size that is wanted is one that the layer itself has."""
+    """True if the expected size is one that the layer itself declares."""
     labels = layer._dim_labels
     return any(labels.get(name, name) == error.dim and size == error.expected for name, size in sizes_of(layer).items())
 
 
-def _refusing_layer(call: Call) -> tuple[Layer | None, list[Tensor]]:
+def _rejecting_layer(call: Call) -> tuple[Layer | None, list[Tensor]]:
     """The typed layer in which a call fails, and the tensors that it was given."""
     begun: list[tuple[Layer, list[Tensor]]] = []
     with _watched(call, begun):
         try:
             _run_as_it_is(call)
-        except Exception:  # noqa: BLE001  # the failure that is looked into
+        except Exception:  # noqa: BLE001  # the failure that is examined
             return begun[-1] if begun else (None, [])
     return None, []
 
 
 def _run_as_it_is(call: Call) -> Any:
-    """The call with its very arguments, not copies."""
+    """Runs the call with its own arguments, not copies."""
     with torch.no_grad():
         return call.target.call(*call.args, **call.kwargs)
 
@@ -164,7 +164,7 @@ def _is_index_error(error: Exception) -> bool:
 
 
 def _culprits(call: Call) -> list[str]:
-    """The parameters whose integers may be drawn too large: the call is taken where all are 0, and not with their highest."""
+    """The parameters whose integers may be drawn too large: the call runs where all are 0, and fails with their highest."""
     bound = call.target.bound(call.args, call.kwargs)
     indices = [p.name for p in call.target.parameters if p.name in bound and _may_index(call, p, bound[p.name])]
     zeros = dict.fromkeys(indices, 0)
@@ -182,13 +182,13 @@ def _highest(call: Call, name: str) -> int:
 
 def _may_index(call: Call, parameter: Parameter, value: Any) -> bool:
     """True for a plain integer and for tensors of them; not for lengths, and not where the user has said their range."""
-    hint, told = parameter.hint, call.target.holds.get(parameter.name)
+    hint, given = parameter.hint, call.target.holds.get(parameter.name)
     if isinstance(hint, ClassHint):
-        return isinstance(value, int) and not isinstance(value, bool) and not (told and isinstance(told.below, str))
+        return isinstance(value, int) and not isinstance(value, bool) and not (given and isinstance(given.below, str))
     arrays = [leaf.hint for leaf in call.leaves if leaf.path[0] == parameter.name]
-    is_told = told is not None and isinstance(told.below, str)
+    is_given = given is not None and isinstance(given.below, str)
     is_padded = is_lengths(parameter.name) and any(padded_axis(call.target, parameter.name, hint) for hint in arrays)
-    return not is_told and not is_padded and any(_is_index(tensor) for tensor in _tensors_in(value))
+    return not is_given and not is_padded and any(_is_index(tensor) for tensor in _tensors_in(value))
 
 
 def _is_index(tensor: Tensor) -> bool:
@@ -196,10 +196,10 @@ def _is_index(tensor: Tensor) -> bool:
 
 
 def _is_out_of_range(call: Call, numbers: dict[str, int]) -> bool:
-    """True if the call raises that an index is, with these numbers in its parameters."""
+    """True if the call raises an error of an index out of range, with these numbers in its parameters."""
     try:
         run(_with_numbers(call, numbers), double=False)
-    except Exception as error:  # noqa: BLE001  # a user's own code; what it raises is looked at, not swallowed
+    except Exception as error:  # noqa: BLE001  # a user's own code; its error is examined, not swallowed
         return _is_index_error(error)
     return False
 
@@ -217,16 +217,16 @@ def _filled_with(number: int) -> Callable[[Tensor], Tensor]:
 
 def _bound(subject: Subject, name: str) -> str | int | None:
     """The bound of the integers of a parameter: a name, where it has that size in several calls, or a number."""
-    looked = list(_looked(subject, name))
-    if not looked:
+    bounds = list(_bounds_in_calls(subject, name))
+    if not bounds:
         return None
-    names = set.intersection(*({n for n, size in sizes.items() if size == bound} for bound, sizes in looked))
+    names = set.intersection(*({n for n, size in sizes.items() if size == bound} for bound, sizes in bounds))
     free = names - set(subject.plain[0].sizes)
-    return min(free or names, default=min(bound for bound, _ in looked))
+    return min(free or names, default=min(bound for bound, _ in bounds))
 
 
-def _looked(subject: Subject, name: str) -> Iterator[tuple[int, dict[str, int]]]:
-    """Several calls, with the least number that is too large there."""
+def _bounds_in_calls(subject: Subject, name: str) -> Iterator[tuple[int, dict[str, int]]]:
+    """The least number that is too large in each of several calls, with the call's sizes."""
     calls: list[Call] = []
 
     @settings(max_examples=_LOOKS, **LOOKING)
@@ -245,7 +245,7 @@ def _looked(subject: Subject, name: str) -> Iterator[tuple[int, dict[str, int]]]
 
 
 def _least_too_large(call: Call, name: str, others: dict[str, int]) -> int | None:
-    """By halving: what is above a number that is too large is so too."""
+    """The least number that is out of range, by bisection; None if there is none, or if 0 already is."""
     low, high = 0, _FAR
     if not _is_out_of_range(call, {**others, name: high}) or _is_out_of_range(call, others):
         return None

@@ -39,8 +39,8 @@ class _Begun(NamedTuple):
     inputs: list[Tensor]
 
 
-def blame(before: Call, after: Call, agrees: Agrees, *, double: bool) -> str:
-    """The place where two runs first differ in another way than they may; empty where that cannot be told."""
+def localize(before: Call, after: Call, agrees: Agrees, *, double: bool) -> str:
+    """The place where two runs first differ in another way than they may; empty where it cannot be found."""
     first, second = _recorded(before, double=double), _recorded(after, double=double)
     if [record.path for record in first] != [record.path for record in second]:
         return ""

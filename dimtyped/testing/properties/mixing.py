@@ -17,8 +17,8 @@ from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
 from dimtyped.testing.properties.deterministic import differs, result_leaves, run
-from dimtyped.testing.properties.domain import is_unmeant
-from dimtyped.testing.properties.localize import blame, sizes_within
+from dimtyped.testing.properties.domain import is_out_of_domain
+from dimtyped.testing.properties.localize import localize, sizes_within
 from dimtyped.testing.strategies.calls import Call, as_call
 from dimtyped.testing.strategies.leaves import Leaf, replaced
 from dimtyped.testing.strategies.lengths import is_lengths, padded_axis
@@ -26,9 +26,9 @@ from dimtyped.testing.strategies.sizes import Sizes
 from dimtyped.testing.strategies.target import Target
 from dimtyped.testing.strategies.values import fill_of
 
-_BLAMES = 4  # calls in which it is looked for where samples begin to mix
+_LOCALIZED = 4  # calls in which the first place where samples mix is searched for
 _UNUSUAL = (5, 7, 11, 13, 17, 19, 23)
-"""Sizes in which an axis is told from all others, and from any product of them."""
+"""Sizes that distinguish an axis from all others, and from any product of them."""
 
 
 class MixedError(AssertionError):
@@ -80,7 +80,7 @@ class IndependenceCheck:
         if size == 1 or self._is_in_expression(axis):
             return
         moved = as_call(self.call.target, self._moved(axis))
-        result = self._run_if_meant(moved)
+        result = self._run_in_domain(moved)
         for leaf, wrong in _pairs([_rolled(leaf, axis) for leaf in self.base], result):
             place = leaf.along(axis)
             indices = sorted(_indices(wrong, place)) if place is not None else []
@@ -90,7 +90,7 @@ class IndependenceCheck:
                 text = (
                     f"{axis} {before} moved to place {after} gives another result there: its place along {axis} matters"
                 )
-                raise self._error(axis, before, after, text, self._blame_of_moved(axis))
+                raise self._error(axis, before, after, text, self._localize_moved(axis))
 
     def check_padding(self, parameter: str) -> None:
         """Raises where what lies past the lengths changes anything before. A call that does not give them has no padding."""
@@ -101,7 +101,7 @@ class IndependenceCheck:
         for leaf, wrong in _pairs(self.base, self._run(changed)):
             differing = padding.at_real(leaf, wrong)
             if bool(differing.any()):
-                raise self._past_lengths(padding, leaf, differing, self._blame_of_padding(parameter, padding))
+                raise self._past_lengths(padding, leaf, differing, self._localize_padding(parameter, padding))
 
     def check_padded(self, parameter: str) -> None:
         """Raises where a sequence that is padded behind gives another result than the same sequence alone."""
@@ -195,12 +195,12 @@ class IndependenceCheck:
     def _run(self, call: Call) -> list[Leaf]:
         return result_leaves(call, run(call, double=self.double))
 
-    def _run_if_meant(self, call: Call) -> list[Leaf]:
-        """The result; none where the model is not meant for the call, as for lengths that are no longer sorted."""
+    def _run_in_domain(self, call: Call) -> list[Leaf]:
+        """The result; empty where the call is outside the model's domain, such as lengths that are no longer sorted."""
         try:
             return self._run(call)
         except Exception as error:
-            if is_unmeant(call, error):
+            if is_out_of_domain(call, error):
                 return []
             raise
 
@@ -233,7 +233,7 @@ class IndependenceCheck:
         return self._changed(lambda leaf, other: _put(leaf, other, axis, indices), only)
 
     def _with_values(self, axis: str, indices: set[int]) -> Call:
-        """The same, masks and lengths as they are: with them changes how many numbers a mean is over."""
+        """The call with other numbers at some indices, except in masks and lengths: those change a mean's divisor."""
 
         def change(leaf: Leaf, other: Tensor) -> Tensor:
             counts = leaf.tensor.dtype is torch.bool or is_lengths(str(leaf.path[0]))
@@ -263,7 +263,7 @@ class IndependenceCheck:
             wrong = self._affected_by(leaf, axis, index) - allowed(index)
             how += f" of `{leaf}`"
         text = f"{how} changes {axis} {min(wrong)} of the result"
-        found = self._blame_of_change(axis, index, leaf, is_causal=len(allowed(0)) > 1)
+        found = self._localize_change(axis, index, leaf, is_causal=len(allowed(0)) > 1)
         raise self._error(axis, index, min(wrong), text, found)
 
     def _wrong_alone(
@@ -310,8 +310,8 @@ class IndependenceCheck:
 
     # Where it begins --------------------------------------------------------------------------------------------------
 
-    def _blame_of_change(self, axis: str, index: int, leaf: Leaf | None, *, is_causal: bool) -> str:
-        """The place where a change of one sample first reaches others; empty where that cannot be told."""
+    def _localize_change(self, axis: str, index: int, leaf: Leaf | None, *, is_causal: bool) -> str:
+        """The place where a change of one sample first reaches others; empty where it cannot be found."""
         for other in self._resized((axis,)):
             size = other._size(axis)
             same = next((found for found in other.call.leaves if leaf is not None and found.path == leaf.path), None)
@@ -320,28 +320,28 @@ class IndependenceCheck:
                 changed = other._with_others(axis, {at}, same)
                 if other._affected(axis, changed) - allowed:
                     agrees = functools.partial(_keeps_to, size=size, allowed=allowed)
-                    return blame(other.call, changed, agrees, double=self.double)
+                    return localize(other.call, changed, agrees, double=self.double)
         return ""
 
-    def _blame_of_moved(self, axis: str) -> str:
-        """The same for moved samples."""
+    def _localize_moved(self, axis: str) -> str:
+        """The place where moved samples first give another result; empty where it cannot be found."""
         for other in self._resized((axis,)):
             moved = as_call(other.call.target, other._moved(axis))
             pairs = _pairs([_rolled(leaf, axis) for leaf in other.base], other._run(moved))
             if any(bool(wrong.any()) for _, wrong in pairs):
                 agrees = functools.partial(_has_moved, size=other._size(axis))
-                return blame(other.call, moved, agrees, double=self.double)
+                return localize(other.call, moved, agrees, double=self.double)
         return ""
 
-    def _blame_of_padding(self, parameter: str, padding: Padding) -> str:
-        """The same for what lies past the lengths."""
+    def _localize_padding(self, parameter: str, padding: Padding) -> str:
+        """The place where values past the lengths first change a result; empty where it cannot be found."""
         tried = itertools.chain(self._resized((padding.batch, padding.axis)), self._resized((padding.axis,)))
         for other in tried:
             wide = Padding.of(other.call, parameter)
             changed = other._changed(wide.put)
             pairs = _pairs(other.base, other._run(changed))
             if any(bool(wide.at_real(leaf, wrong).any()) for leaf, wrong in pairs):
-                return blame(other.call, changed, wide.has_kept, double=self.double)
+                return localize(other.call, changed, wide.has_kept, double=self.double)
         return ""
 
     def _resized(self, axes: tuple[str, ...]) -> Iterator[IndependenceCheck]:
@@ -349,9 +349,9 @@ class IndependenceCheck:
         taken = sizes_within(self.call, double=self.double)
         free = [size for size in _UNUSUAL if not any(other and other % size == 0 for other in taken)]
         sizes = Sizes({**self.call.sizes, **dict(zip(axes, free, strict=False))})
-        for seed in range(self.seed, self.seed + _BLAMES) if len(free) >= len(axes) else ():
+        for seed in range(self.seed, self.seed + _LOCALIZED) if len(free) >= len(axes) else ():
             call = self._at_sizes(axes, sizes, seed)
-            found = IndependenceCheck(call, self.double, seed + _BLAMES) if call is not None else None
+            found = IndependenceCheck(call, self.double, seed + _LOCALIZED) if call is not None else None
             if found is not None and found._runs():
                 yield found
 
@@ -370,7 +370,7 @@ class IndependenceCheck:
     def _runs(self) -> bool:
         try:
             self.base  # noqa: B018  # it is kept
-        except Exception:  # noqa: BLE001  # a user's own code, which may not take these sizes; then nothing is told
+        except Exception:  # noqa: BLE001  # a user's own code, which may not take these sizes; then no place is reported
             return False
         return True
 
@@ -442,7 +442,7 @@ class Padding:
         return tensor if columns is None else tensor.narrow(columns, 0, min(count, tensor.shape[columns]))
 
     def within(self, places: Tensor) -> Padding:
-        """The same with these places as what may be changed, in place of the padding."""
+        """A copy that treats these places as the padding."""
         return dataclasses.replace(self, real=~places)
 
     @property
@@ -529,7 +529,7 @@ def _has_moved(left: Tensor, right: Tensor, size: int) -> bool:
 
 
 def _split(tensor: Tensor, size: int) -> Iterator[tuple[Tensor, int]]:
-    """The tensor with an axis of this size, and where that is: as it is, or made of an axis that is a multiple of it."""
+    """Views of the tensor with an axis of this size, and that axis; one that is a multiple of the size is split."""
     for place, length in enumerate(tensor.shape):
         if length == size:
             yield tensor, place
@@ -558,8 +558,8 @@ def _some(size: int, seed: int) -> set[int]:
     return found if 0 < len(found) < size else {0}
 
 
-def tells_padding(target: Target, parameter: str) -> bool:
-    """True if a parameter, where it is given, is the lengths of padded sequences, or a mask of them."""
+def can_be_padding(target: Target, parameter: str) -> bool:
+    """True if a parameter is the lengths of padded sequences, or a mask of them."""
     hint = next((p.hint for p in target.parameters if p.name == parameter), None)
     options = hint.options if isinstance(hint, UnionHint) else (hint,)
     arrays = [option for option in options if isinstance(option, ArrayHint)]
@@ -567,9 +567,9 @@ def tells_padding(target: Target, parameter: str) -> bool:
 
 
 def looks_like_padding(target: Target, parameter: str) -> bool:
-    """The same for one that nobody has called padding: a mask, or integers that are called lengths."""
+    """True if a parameter that the user has not declared as padding is a mask, or integers that are named lengths."""
     arrays = [array for p in target.parameters if p.name == parameter for array in arrays_in(p.hint)]
-    return tells_padding(target, parameter) and (is_lengths(parameter) or all(map(_is_mask, arrays)))
+    return can_be_padding(target, parameter) and (is_lengths(parameter) or all(map(_is_mask, arrays)))
 
 
 def _is_padding(target: Target, parameter: str, array: ArrayHint) -> bool:

@@ -1,4 +1,4 @@
-"""Finds the sizes that a model takes: told where every call of one size fails, and every call of another runs."""
+"""Finds the sizes that a model needs: every call of one size fails, and calls of another run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hypothesis.errors import Unsatisfiable
 
 from dimtyped.errors import DeclarationError
 from dimtyped.testing.properties.deterministic import LOOKING, run
-from dimtyped.testing.properties.domain import ONLY_COUNTED, is_unmeant
+from dimtyped.testing.properties.domain import ONLY_COUNTED, is_out_of_domain
 from dimtyped.testing.properties.failure import FuzzError
 from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls
 
 _TRIED = range(1, 7)
-_CALLS = 12  # of one size, before no call of it is believed to run
+_CALLS = 12  # of one size: if all of them fail, the model does not take that size
 _LAYOUT = (
     "\n\n  The layout in memory is what fails: with contiguous tensors the same call runs."
     "\n  Use `reshape` in place of `view`, or make the tensor `contiguous()`."
@@ -23,12 +23,12 @@ _LAYOUT = (
 
 
 def needed(subject: Subject, failure: FuzzError) -> dict[str, list[int]]:
-    """Names with the sizes that the model takes of each: every call of another one fails. Empty if this one is not of such."""
+    """The sizes that the model takes of each name whose other sizes all fail. Empty if they do not explain this failure."""
     error = failure.error
     if error is None or isinstance(error, AssertionError) or getattr(error, "argument", "") == "return":
         return {}
     found: dict[str, list[int]] = {}
-    is_told = False
+    is_explained = False
     for name in failure.sizes:
         if name not in (*ONLY_COUNTED, *subject.options.sizes):
             runs = {size: _runs_any(subject, name, size) for size in _TRIED}
@@ -36,12 +36,12 @@ def needed(subject: Subject, failure: FuzzError) -> dict[str, list[int]]:
             refused = [size for size, some in runs.items() if some is False]
             if taken and refused:
                 found[name] = taken
-                is_told = is_told or failure.sizes[name] in refused
-    return found if is_told else {}
+                is_explained = is_explained or failure.sizes[name] in refused
+    return found if is_explained else {}
 
 
 def advice(failure: FuzzError, subject: Subject) -> str:
-    """The advice for a model that is right to raise, which the failure's first line then says too; empty if there is none."""
+    """The advice for a model that is right to raise, or empty. The failure's first line then names the needed sizes."""
     if subject.options.layouts and _is_of_layout(failure):
         return _LAYOUT
     found = needed(subject, failure)
@@ -83,8 +83,8 @@ def _runs_any(subject: Subject, name: str, size: int) -> bool | None:
             return
         try:
             run(call, double=False)
-        except Exception as error:  # noqa: BLE001  # a user's own code; what it raises is counted
-            if is_unmeant(call, error):
+        except Exception as error:  # noqa: BLE001  # a user's own code; its failures are counted
+            if is_out_of_domain(call, error):
                 reject()
             found.append(False)
         else:

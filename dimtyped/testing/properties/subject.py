@@ -1,4 +1,4 @@
-"""The subject of a test: the ways of calling the user's module, resolved once, and the same of copies that are run."""
+"""The subject of a test: the ways of calling the user's module, resolved once, and those of the copies that are run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Subject:
     """A function or module, and copies of it in eval mode.
 
     Args:
-        options: What is said of the inputs, by the user or by earlier calls.
-        own: Every way of calling the user's own, which is never called.
-        plain: The same of a copy.
-        precise: The same of a copy in double precision; of the plain copy where it does not run in that.
+        options: Options of the inputs, from the user or learned from earlier calls.
+        own: Every way of calling the user's own module, which is never called.
+        plain: Every way of calling a copy.
+        precise: Every way of calling a copy in double precision, or the plain copy where it does not run in that.
         is_double: Whether the precise copy is in double precision.
     """
 
@@ -64,23 +64,23 @@ class Subject:
         return self.plain[0].call
 
     def with_options(self, options: InputOptions) -> Subject:
-        """The same with more said of the inputs."""
+        """The subject with other options of its inputs."""
         own, plain, precise = (with_options(each, options) for each in (self.own, self.plain, self.precise))
         return Subject(options, own, plain, precise, self.is_double)
 
     def in_double(self) -> Subject:
-        """The same with a copy in double precision, where its annotations admit that."""
+        """The subject with a copy in double precision, where its annotations allow that."""
         if self.is_double or not modules_of(self.thing) or not all(_admits_double(target) for target in self.own):
             return self
         precise = with_options(_copied(self.thing, self.own, double=True), self.options)
         return dataclasses.replace(self, precise=precise, is_double=True)
 
     def without_double(self) -> Subject:
-        """The same without it."""
+        """The subject without the copy in double precision."""
         return dataclasses.replace(self, precise=self.plain, is_double=False)
 
     def precisely(self, call: Call) -> Call:
-        """The same call of the precise copy."""
+        """A call of the precise copy with the same arguments."""
         if not self.is_double:
             return call
         target = next(precise for plain, precise in zip(self.plain, self.precise, strict=True) if plain is call.target)

@@ -59,9 +59,9 @@ def broken_calls(
     min_side: int = 1,
     max_side: int = 6,
 ) -> st.SearchStrategy[Broken]:
-    """Calls that are wrong in exactly one way, and certainly refused: `(args, kwargs, argument, dim, kind)`.
+    """Calls that are wrong in exactly one way, which a check always finds: `(args, kwargs, argument, dim, kind)`.
 
-    A size is broken only where something says what it must be: a declaration, a number, an expression, or a tensor
+    A size is broken only where something fixes it: a declaration, a number, an expression, or a tensor
     before it that binds the name. So the argument named is the one that does not fit what comes before it.
 
     Args: as `calls`.
@@ -82,7 +82,7 @@ def broken_calls(
 
 
 def drawn_broken(targets: Sequence[Target], sides: Sides | None = None) -> st.SearchStrategy[tuple[Call, Broken]]:
-    """The same with the right call that each was made of."""
+    """Broken calls, each with the right call that it was made from."""
     made = drawn_calls(targets, sides)
 
     @st.composite

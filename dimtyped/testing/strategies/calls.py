@@ -107,7 +107,7 @@ def calls(
 def drawn_calls(
     targets: Sequence[Target], sides: Sides | None = None, *, takes: bool = True
 ) -> st.SearchStrategy[Call]:
-    """The same with what each call was made for; of a layer only those that torch `takes`, unless that is False."""
+    """Calls with their targets and sizes. Those of a layer that torch rejects are left out, unless `takes` is False."""
     return st.one_of([_calls_of(target, sides or Sides(), takes=takes) for target in targets])
 
 
@@ -183,9 +183,9 @@ def _is_needed(parameter: Parameter) -> bool:
 
 
 def refusal_of(call: Call) -> Exception | None:
-    """The error with which torch refuses a call of a layer, as of an image smaller than the kernel, which no annotation states.
+    """Torch's error for a call of a layer, as for an image smaller than the kernel, which no annotation can state.
 
-    Layers in a row are asked all together: what the first takes, another may not. What torch warns of, it takes.
+    A Sequential is run as a whole: a later layer may reject what the first takes. Torch's warnings are not errors.
     """
     layer, called = call.target.owner, call.target.call
     if not isinstance(called, torch.nn.Module) or not has_forms(layer):
@@ -202,7 +202,7 @@ def refusal_of(call: Call) -> Exception | None:
 
 
 def _torch_forward(layer: torch.nn.Module) -> Any:
-    """Torch's own `forward`, without our check: what that refuses and torch takes is to be found."""
+    """Torch's own `forward`, without our check: a call that only our check rejects must still be drawn."""
     return inspect.unwrap(type(layer).forward)
 
 

@@ -21,7 +21,7 @@ _FEW = 2  # an axis that is not the layer's, where a form is tried
 
 
 def has_forms(module: torch.nn.Module) -> bool:
-    """True if this is a layer of ours, called as its contract says."""
+    """True if this is a typed layer, called as its contract says."""
     return isinstance(module, Layer) and has_own_forward(module)
 
 
@@ -69,7 +69,7 @@ def _first_of(forms: list[Form], layer: Layer, forward: Any, example: Form) -> F
 
 
 def _result(layer: Layer, form: Form) -> _Annotations:
-    """What comes out of a form; nothing where the layer was told to give something else."""
+    """The annotation of a form's result; empty where the layer's options change the result."""
     if getattr(layer, "reduction", "") == "none" or form.output is None:
         return {}
     return {"return": tuple[form.output, form.output] if getattr(layer, "return_indices", False) else form.output}

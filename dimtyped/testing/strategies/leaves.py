@@ -32,7 +32,7 @@ Path = tuple[Any, ...]
 class Leaf:
     """One tensor at a path below a parameter or the result; `is_sure` where no other option of a union has tensors.
 
-    A PackedSequence of sequences of one length is here as the padded tensor that it stands for.
+    A PackedSequence of sequences of one length appears here as its padded tensor.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Leaf:
 
     @property
     def axes(self) -> list[tuple[Axis, int]]:
-        """Each axis that stands for one, with its index in the shape, in the order of checking."""
+        """Each axis of the annotation that is a single axis, with its index in the shape, in the order of checking."""
         return placed(self.hint.axes, self.tensor.dim())
 
     def along(self, name: str) -> int | None:
@@ -77,7 +77,7 @@ def leaves_of(hint: Hint, value: Any, path: Path, *, is_sure: bool = True) -> It
 
 
 def fits(hint: Hint, value: Any) -> bool:
-    """True if a value fits a hint by itself, whatever else the call gives."""
+    """True if a value fits a hint by itself, regardless of the call's other values."""
     findings = Findings()
     findings.check(hint, snapshot(value), "")
     return not findings.mismatches

@@ -1,4 +1,4 @@
-"""Packed sequences: drawn, looked at as the padded tensors that they stand for, and packed again."""
+"""Packed sequences: drawn, read as padded tensors, and packed again."""
 
 from __future__ import annotations
 

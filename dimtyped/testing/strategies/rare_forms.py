@@ -1,4 +1,4 @@
-"""What a call of some layers needs beyond their contract, which leaves it to torch: how many axes, and which numbers."""
+"""Requirements of some layers' calls that their contract leaves to torch: the number of axes, and ranges of values."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _RANKS = {"linear": (1,), "bilinear": (2,), "bicubic": (2,), "trilinear": (3,)}
 
 
 def rare_forms(layer: torch.nn.Module) -> list[Annotations]:
-    """The annotations of each form of the call; none where the contract says them all."""
+    """The annotations of each form of the call; empty where the contract declares all of them."""
     made = next((forms for cls, forms in _FORMS.items() if isinstance(layer, cls)), None)
     return list(made(layer)) if made is not None else []
 
 
-def held_by(layer: torch.nn.Module) -> Mapping[str, ValueConstraint]:
-    """What the numbers in its arguments must be."""
+def value_constraints(layer: torch.nn.Module) -> Mapping[str, ValueConstraint]:
+    """The constraints on the values of the layer's arguments."""
     return next((holds(layer) for cls, holds in _HOLDS.items() if isinstance(layer, cls)), {})
 
 
-def as_one(layer: torch.nn.Module) -> bool:
-    """Whether the contract has one name, `*shape`, for all the axes that are named one by one here."""
+def has_one_shape(layer: torch.nn.Module) -> bool:
+    """True if the contract has one name, `*shape`, for all the axes that are named one by one here."""
     return isinstance(layer, torch.nn.modules.pooling._MaxUnpoolNd | torch.nn.MultiLabelMarginLoss)
 
 
 def has_more_forms(layer: torch.nn.Module) -> bool:
-    """Whether it takes calls that are not made here: an unbatched CTCLoss, whose contract checks one argument alone."""
+    """True if it takes calls that are not made here: an unbatched CTCLoss, whose contract checks one argument only."""
     return isinstance(layer, torch.nn.CTCLoss)
 
 
@@ -45,9 +45,9 @@ def unchecked_by(layer: torch.nn.Module) -> frozenset[str]:
 
 
 def _upsampled(layer: torch.nn.Upsample) -> Iterator[Annotations]:
-    told = layer.size if layer.size is not None else layer.scale_factor
+    given = layer.size if layer.size is not None else layer.scale_factor
     for axes in _RANKS.get(layer.mode, (1, 2, 3)):
-        if not isinstance(told, tuple | list) or len(told) == axes:
+        if not isinstance(given, tuple | list) or len(given) == axes:
             yield {"input": batched_space(axes), "return": Shaped[Tensor, "batch channels" + axes * " _"]}
 
 
@@ -85,12 +85,12 @@ def _adapted(_: Any) -> Iterator[Annotations]:
 
 
 def _axes(layer: Any) -> int:
-    """How many spatial axes a layer has: the digit in its class's name."""
+    """The number of spatial axes of a layer: the digit in its class's name."""
     return next(axes for axes in (1, 2, 3) if isinstance(layer, getattr(torch.nn, f"MaxUnpool{axes}d")))
 
 
 def _places(layer: Any) -> Mapping[str, ValueConstraint]:
-    """Each place of a plane once: of two values at one place torch's threads leave now this, now that one."""
+    """Each place of a plane once: with two values at one place, torch's result depends on the order of its threads."""
     return {"indices": ValueConstraint(torch.int64, once=_axes(layer))}
 
 

@@ -16,8 +16,8 @@ from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
 
 _TRIES = 20
-_FAR = 64  # how far beyond `max_side` a side is looked for where an expression needs it
-_SEARCHED = 5_000  # how many combinations of sizes are looked at before an annotation is believed to have one
+_FAR = 64  # how far beyond `max_side` a side is searched for where an expression needs it
+_SEARCHED = 5_000  # combinations of sizes that are tried before an annotation is taken to have a solution
 Choice = int | Sequence[int]
 """The size of a name that a user gives: one, or those that it may have, as `(2, 4)` or `range(3, 9)`."""
 

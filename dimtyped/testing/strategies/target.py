@@ -23,7 +23,7 @@ from dimtyped.nn.layers.recurrent_state_bridge import StateBridge
 from dimtyped.runtime import mode
 from dimtyped.testing.strategies.fill import ValueConstraint
 from dimtyped.testing.strategies.layers import forms_of, has_forms, sizes_of
-from dimtyped.testing.strategies.rare_forms import as_one, has_more_forms, held_by, unchecked_by
+from dimtyped.testing.strategies.rare_forms import has_more_forms, has_one_shape, unchecked_by, value_constraints
 from dimtyped.testing.strategies.sizes import Choice, check_fixed, fixed_twice
 from dimtyped.testing.strategies.tensors import VOCABULARY, present
 
@@ -37,24 +37,24 @@ class Target:
     """One way of calling a function or a module.
 
     Args:
-        call: What is called.
+        call: The function or module that is called.
         signature: Its annotations, its `self` among the parameters where it is a method.
         owner: The module whose method it is, if it is one.
         sizes: The names that have a size before the call.
         device: Where tensors are made.
         dtype: The dtype of floats.
         ids: Integers stay below this.
-        is_enforced: Whether a call that does not fit is refused by us.
-        labels: What errors call the names of a layer. Default: what the annotations do.
+        is_enforced: Whether dimtyped checks its calls.
+        labels: The names that errors use for a layer's names. Default: those of the annotations.
         is_only_form: Whether there is no other way of calling it. Default: True.
         given: The sizes that inputs are to have, by other names: one, or several to choose from. Default: none.
         lengths: How many items a list may have, by parameter. Default: a few.
         layouts: Whether tensors are drawn in every memory layout. Default: contiguous.
         likely: Parameters that most calls are to give. Default: none, what may be left out is so half of the time.
-        bound_first: What a `functools.partial` gives before the call's own arguments. Default: nothing.
-        bound_by_name: What it gives by name. Default: nothing.
-        holds: What the numbers of a parameter must be, where its annotation does not say. Default: nothing.
-        unchecked: Parameters for which inputs are made, and which nothing checks. Default: none.
+        bound_first: The positional arguments that a `functools.partial` binds. Default: nothing.
+        bound_by_name: The keyword arguments that it binds. Default: nothing.
+        holds: The constraints on the values of parameters, beyond their annotations. Default: none.
+        unchecked: Parameters for which inputs are made, but which are not checked. Default: none.
     """
 
     call: Callable[..., Any]
@@ -195,7 +195,7 @@ def _of_sequence(sequence: torch.nn.Sequential, first: Target) -> Target:
 
 
 def _of_partial(partial: functools.partial[Any], inner: Target) -> Target:
-    """The same function with some of its arguments given already."""
+    """The target of a `functools.partial`: some of the arguments are bound."""
     device, dtype = _place(modules_of(partial))
     return dataclasses.replace(
         inner,
@@ -264,7 +264,7 @@ def _tables(modules: list[torch.nn.Module]) -> list[int]:
 
 
 def _layer_targets(thing: Any, layer: torch.nn.Module) -> list[Target]:
-    """A layer of ours in each of the forms that it is called in."""
+    """The targets of a typed layer, one for each of its call forms."""
     forms = forms_of(layer)
     device, dtype = _place([layer])
     return [
@@ -279,7 +279,7 @@ def _layer_targets(thing: Any, layer: torch.nn.Module) -> list[Target]:
             is_enforced=isinstance(layer, Layer) and mode() != "off",
             labels=_labels(layer, signature),
             is_only_form=len(forms) == 1 and not has_more_forms(layer),
-            holds=held_by(layer),
+            holds=value_constraints(layer),
             unchecked=unchecked_by(layer),
         )
         for signature in forms
@@ -288,7 +288,7 @@ def _layer_targets(thing: Any, layer: torch.nn.Module) -> list[Target]:
 
 def _labels(layer: torch.nn.Module, signature: Signature) -> Mapping[str, str]:
     """The names in the layer's errors, by those of one of its forms."""
-    if as_one(layer):
+    if has_one_shape(layer):
         arrays = [array for parameter in signature.parameters for array in arrays_in(parameter.hint)]
         return {axis.name: "*shape" for array in arrays for axis in array.axes}
     labels = layer._dim_labels if isinstance(layer, Layer) else {}
@@ -296,7 +296,7 @@ def _labels(layer: torch.nn.Module, signature: Signature) -> Mapping[str, str]:
 
 
 def _reject_unready(thing: Any) -> None:
-    """Refuses what cannot be called yet, or ever."""
+    """Raises for a module that cannot be called, or not yet."""
     name = type(thing).__name__
     if (
         isinstance(thing, torch.nn.Module)

@@ -196,7 +196,7 @@ def plain_values(target: Target, sizes: Sizes, parameter: Parameter, hint: Hint)
 
 
 def _reject_module(target: Target, parameter: Parameter, cls: type) -> None:
-    """Refuses to make a module or an optimizer: which sizes it has, only its user knows."""
+    """Raises for a parameter that takes a module or an optimizer: its sizes are unknown, so none can be made."""
     if issubclass(cls, torch.nn.Module | torch.optim.Optimizer):
         name, function = parameter.name, target.signature.where.rpartition(".")[2]
         raise DeclarationError(
