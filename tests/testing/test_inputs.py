@@ -239,6 +239,19 @@ def test_tensors_are_contiguous_unless_layouts_are_asked_for():
     find(calls(Flat(), layouts=True), lambda call: not call[0][0].is_contiguous())
 
 
+def test_a_failure_is_told_where_no_sizes_differ_too():
+    @typed
+    def only(x: Float[Tensor, "n 3-n n//n"]) -> Float[Tensor, "n"]:
+        return x[:, 0, 0] - x.mean()
+
+    @typed
+    def single(x: Float[Tensor, "n 2-n"]) -> Float[Tensor, "n"]:
+        return x.sum()
+
+    assert "fails for n=2: axis `n` mixes" in failure(only, independent=["n"])
+    assert "fails for n=1: DimensionError" in failure(single)
+
+
 # What is called -------------------------------------------------------------------------------------------------------
 
 

@@ -121,6 +121,30 @@ class Across(nn.Module):
         return self.norm(x.T).T if self.bug else self.norm(x)
 
 
+class Fixed(nn.Module):
+    """A number that is no weight: what is not trained stays as it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.ones = torch.nn.Parameter(torch.ones(4), requires_grad=False)
+
+    def forward(self, x: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 4"]:
+        return x / (self.ones == 1).float()
+
+
+def test_what_is_not_trained_is_not_drawn():
+    fuzz(Fixed(), finite=True, max_examples=20)
+
+
+def test_the_user_s_own_module_stays_as_it_is():
+    model = Adapted(4).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fuzz(model, grad=True, max_examples=9)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
 def test_a_fresh_norm_is_not_blind_to_place():
     independent(Across(nn.BatchNorm1d(4), bug=False), sizes={"batch": 4})
     assert "its place along batch matters" in failure(

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from hypothesis import given, strategies as st
-from hypothesis.errors import UnsatisfiedAssumption
+from hypothesis.errors import Unsatisfiable, UnsatisfiedAssumption
 
 from dimtyped.annotations import annotation_text, arrays_in
 from dimtyped.diagnosis import dtype_text, snapshot
@@ -204,12 +204,11 @@ def _searched(subject: Subject, plan: _Plan, repeat: str) -> FuzzError | None:
 
 def _apart(failure: FuzzError, make: Any, kind: str, subject: Subject, plan: _Plan) -> FuzzError:
     """The same kind of failure with distinct sizes, none of them 1, where one is found: its error is clearer."""
-    check = make(subject, plan, _DISTINCT)
-    with explained_where_none_fits(subject):
-        try:
-            found = search(check, kind + DISTINCT, "", min(plan.calls(kind), _DISTINCT_CALLS))
-        except DeclarationError:
-            return failure
+    try:
+        check = make(subject, plan, _DISTINCT)
+        found = search(check, kind + DISTINCT, "", min(plan.calls(kind), _DISTINCT_CALLS))
+    except (Unsatisfiable, DeclarationError):  # there are no such sizes
+        return failure
     return found if found is not None and is_alike(found, failure) else failure
 
 

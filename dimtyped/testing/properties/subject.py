@@ -136,9 +136,14 @@ def _prepare(module: torch.nn.Module, *, double: bool) -> None:
 
 
 def _vary(parameter: torch.Tensor, generator: torch.Generator) -> None:
-    """Moves a parameter that is one number everywhere, as fresh norms and gates are."""
+    """Moves a trained parameter that is one number everywhere, as fresh norms and gates are."""
     data = parameter.detach()
-    if not data.is_floating_point() or not data.numel() or type(data) is not torch.Tensor:
+    if (
+        not parameter.requires_grad
+        or not data.is_floating_point()
+        or not data.numel()
+        or type(data) is not torch.Tensor
+    ):
         return
     first = data.reshape(-1)[0]
     if bool((data == first).all()) and (data.numel() > 1 or not bool(first)):
