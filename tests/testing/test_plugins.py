@@ -198,6 +198,12 @@ def test_a_model_is_fuzzed_from_the_command_line(installed, tmp_path):
     assert "Write pkg.module:factory, where factory() makes a model." in done.stdout
 
 
+def test_a_report_of_what_was_tested_is_shown_on_request(installed, tmp_path):
+    done = pytest_run(installed, tmp_path, "", "--dimtyped-fuzz=models:right", "-rA")
+    assert "100 right, 33 broken calls" in done.stdout
+    assert "kept apart: batch" in done.stdout
+
+
 WARNS = """
     import pytest
     import torch
@@ -242,7 +248,7 @@ def test_warnings_are_not_summed_up_in_a_run_that_does_not_ask(installed, tmp_pa
 def test_the_options_reach_the_workers_of_xdist(installed, tmp_path):
     (tmp_path / "models.py").write_text(MODEL)
     (tmp_path / "test_it.py").write_text(
-        "from dimtyped import _config\ndef test_it():\n    assert _config.mode() == 'reference'\n"
+        "from dimtyped.runtime import config\ndef test_it():\n    assert config.mode() == 'reference'\n"
     )
     options = ("-pno:cacheprovider", "-pno:torchtyping", "-n1", "--dimtyped=reference", "--dimtyped-fuzz=models:right")
     done = installed("-m", "pytest", *options)
