@@ -11,7 +11,8 @@ from dimtyped.nn.contract import Layer
 
 def typed_classes() -> dict[str, type[torch.nn.Module]]:
     """Every layer class of `dimtyped.nn` that can be called as it is made."""
-    public = {name: cls for name, cls in vars(nn).items() if isinstance(cls, type) and issubclass(cls, Layer)}
+    listed = {**{name: getattr(nn, name) for name in dir(nn)}, **vars(nn)}  # a family is imported when it is asked for
+    public = {name: cls for name, cls in listed.items() if isinstance(cls, type) and issubclass(cls, Layer)}
     return {name: cls for name, cls in public.items() if not name.startswith("Lazy")}
 
 

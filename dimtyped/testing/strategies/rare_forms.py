@@ -13,7 +13,6 @@ from dimtyped.nn.contract import batched_space, space_names
 from dimtyped.testing.strategies.fill import ValueConstraint
 
 Annotations = Mapping[str, Any]
-_SCALAR = Shaped[Tensor, ""]
 _INDICES = ValueConstraint(torch.int64)
 _RANKS = {"linear": (1,), "bilinear": (2,), "bicubic": (2,), "trilinear": (3,)}
 
@@ -78,12 +77,6 @@ def _aligned(_: Any) -> Iterator[Annotations]:
     }
 
 
-def _adapted(_: Any) -> Iterator[Annotations]:
-    for batch in ("batch", ""):
-        result = tuple[Shaped[Tensor, batch], _SCALAR]
-        yield {"input_": Shaped[Tensor, f"{batch} in_features"], "target_": Shaped[Tensor, batch], "return": result}
-
-
 def _axes(layer: Any) -> int:
     """The number of spatial axes of a layer: the digit in its class's name."""
     return next(axes for axes in (1, 2, 3) if isinstance(layer, getattr(torch.nn, f"MaxUnpool{axes}d")))
@@ -100,7 +93,6 @@ _FORMS: dict[type[torch.nn.Module], Callable[[Any], Iterator[Annotations]]] = {
     torch.nn.GaussianNLLLoss: _deviating,
     torch.nn.MultiLabelMarginLoss: _many_labels,
     torch.nn.CTCLoss: _aligned,
-    torch.nn.AdaptiveLogSoftmaxWithLoss: _adapted,
 }
 
 _HOLDS: dict[type[torch.nn.Module], Callable[[Any], Mapping[str, ValueConstraint]]] = {
