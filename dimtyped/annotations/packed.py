@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped.annotations.axes import annotation_text, is_array_annotation, read_array
-from dimtyped.errors import DeclarationError
+from dimtyped.errors import DeclarationError, DimensionError, with_fields
 
 _T = TypeVar("_T")
 
@@ -39,13 +39,34 @@ def packed_shape(sequence: PackedSequence) -> tuple[Any, ...]:
 
     The batch is None where only the values of `batch_sizes` tell it, and these are not there: for sequences that were
     sorted by hand, inside a trace and among fake tensors.
+
+    Raises:
+        DimensionError: the data has not as many rows as `batch_sizes` counts.
     """
     order, counts = sequence.sorted_indices, sequence.batch_sizes
-    if order is not None:
-        return (order.shape[0], len(counts), *sequence.data.shape[1:])
-    if torch.compiler.is_compiling() or type(counts) is not torch.Tensor or counts.is_meta:
+    is_readable = not (torch.compiler.is_compiling() or type(counts) is not torch.Tensor or counts.is_meta)
+    if order is None and not is_readable:
         return (None, len(counts), *sequence.data.shape[1:])
-    return (int(counts[0]), len(counts), *sequence.data.shape[1:])
+    if is_readable:
+        _check_rows(sequence.data.shape[0], counts)
+    return (order.shape[0] if order is not None else int(counts[0]), len(counts), *sequence.data.shape[1:])
+
+
+def _check_rows(rows: int, counts: torch.Tensor) -> None:
+    counted = int(counts.sum())
+    if rows != counted:
+        hint = "pack with lengths of at most the padded length, by dimtyped.nn.utils.rnn.pack_padded_sequence, which checks them"
+        raise with_fields(
+            DimensionError(
+                f"PackedSequence: its data has {rows} rows, its batch_sizes add up to {counted}\n  {hint[0].upper()}{hint[1:]}."
+            ),
+            where="PackedSequence",
+            argument="data",
+            dim="batch_sizes.sum()",
+            expected=counted,
+            actual=rows,
+            hint=hint,
+        )
 
 
 @functools.lru_cache(maxsize=1024)
