@@ -98,7 +98,7 @@ def _is_other(form: Form, shown: Form) -> bool:
 
 
 def _shown_form(contract: Contract) -> Form:
-    """Of the forms of a call, the one with the batch first; the only one, mostly."""
+    """The call form with the batch first; most layers have only one form."""
     whens = ((form, form.when) for form in contract.calls if not form.rare and form.inputs)
     first = [
         form for form, when in whens if when is not None and any(path.endswith("batch_first") for path in when.paths)
@@ -114,19 +114,19 @@ def _argument(name: str, annotation: Any, others: list[Inputs]) -> str:
         pairs = []
     known = {shape: 0 for option in options if option not in pairs for shape in _shapes(option)}
     usual = _shapes(hint)
-    told = [each for shape in usual for each in (shape, _without_batch(shape))]
-    more = [_shape_text(shape, ()) for shape in known if not any(_is_like(shape, other) for other in told)]
+    listed = [each for shape in usual for each in (shape, _without_batch(shape))]
+    more = [_shape_text(shape, ()) for shape in known if not any(_is_like(shape, other) for other in listed)]
     text = [] if _is_none(hint) else [_text(hint, known)]
     texts = dict.fromkeys([*text, *more, *(_text(pair, ()) for pair in pairs)])
     return f"{name}{'?' if _is_optional(hint) else ''} {' or '.join(texts)}"
 
 
-def _is_like(shape: _Words, told: _Words) -> bool:
-    """Whether a shape is one that is told already: in another order of the axes, or with an axis that may have any size, or 1."""
-    if len(shape) != len(told):
+def _is_like(shape: _Words, shown: _Words) -> bool:
+    """True if a shape differs from a shown one only in the order of its axes, or in axes of any size or of size 1."""
+    if len(shape) != len(shown):
         return False
-    is_special = all(word in ("_", "1", other) for word, other in zip(shape, told, strict=True))
-    return is_special or sorted(shape) == sorted(told)
+    is_special = all(word in ("_", "1", other) for word, other in zip(shape, shown, strict=True))
+    return is_special or sorted(shape) == sorted(shown)
 
 
 def _gives(cls: type[Layer]) -> str:
@@ -134,9 +134,9 @@ def _gives(cls: type[Layer]) -> str:
     if shown.output is None:
         return ""
     hint = read_hint(shown.output)
-    told = [each for shape in _shapes(hint) for each in (shape, _without_batch(shape))]
+    listed = [each for shape in _shapes(hint) for each in (shape, _without_batch(shape))]
     others = [read_hint(form.output) for form in cls.contract.calls if form.rare and form.output is not None]
-    more = [other for other in others if not all(any(_is_like(s, t) for t in told) for s in _shapes(other))]
+    more = [other for other in others if not all(any(_is_like(s, t) for t in listed) for s in _shapes(other))]
     is_batched_or_not = any("[batch]" in text for text in _takes(cls)) and not isinstance(hint, UnionHint) and not more
     known = [_without_batch(shape) for shape in _shapes(hint)] if is_batched_or_not else ()
     return " or ".join(dict.fromkeys([_text(hint, known), *(_text(other, ()) for other in more)]))
@@ -171,7 +171,7 @@ def _text(hint: Hint, known: Collection[_Words]) -> str:
             kept = [option for option in options if not _is_none(option)]
             all_known = [*known, *(shape for option in kept for shape in _shapes(option))]
             texts = list(dict.fromkeys(_text(option, all_known) for option in kept))
-            return " or ".join(text for text in texts if not _is_told(text, texts))
+            return " or ".join(text for text in texts if not _is_covered(text, texts))
         case TupleHint(items=items):
             return f"({', '.join(_text(item, known) + ('?' if _is_optional(item) else '') for item in items)})"
         case ItemsHint(cls=cls, item=item):
@@ -182,8 +182,8 @@ def _text(hint: Hint, known: Collection[_Words]) -> str:
             return str(getattr(named, "__name__", named))
 
 
-def _is_told(text: str, texts: list[str]) -> bool:
-    """Whether another text says the same with a batch that may be missing."""
+def _is_covered(text: str, texts: list[str]) -> bool:
+    """True if another text is the same with an optional batch."""
     return any(other != text and other.replace("[batch], ", "").replace("[batch]", "") == text for other in texts)
 
 

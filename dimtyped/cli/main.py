@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; without one, prints which there are.
+    """Runs a command; without one, lists the commands.
 
     Args:
         arguments: The words after `python -m dimtyped`. Default: those given to Python.
@@ -32,30 +32,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def add_demo(parser: argparse.ArgumentParser) -> None:
-    """What `demo` takes."""
+    """Adds the arguments of `demo`."""
     parser.add_argument("--steps", type=_positive, default=400, metavar="N", help="batches to train on (default: 400)")
     parser.add_argument("--text", type=Path, metavar="FILE", help="a UTF-8 text (default: Python's language reference)")
     parser.set_defaults(run=run_demo)
 
 
 def run_demo(chosen: argparse.Namespace) -> int:
-    """Runs the demo; 2 where its extra is missing or its text is of no use."""
+    """Runs the demo; 2 where its extra is missing or its text cannot be used."""
     try:
         from dimtyped.cli.demo.show import demo  # noqa: PLC0415  # needs rich, which only this command has use for
         from dimtyped.cli.demo.text import TextError  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "rich":
             raise
-        return _refuse("demo", "rich is not installed; the demo's extra has it: pip install 'dimtyped[demo]'")
+        return _fail("demo", "rich is not installed; the demo's extra has it: pip install 'dimtyped[demo]'")
     try:
         demo(chosen.text, chosen.steps)
     except TextError as error:
-        return _refuse("demo", f"--text: {error}")
+        return _fail("demo", f"--text: {error}")
     return 0
 
 
 def add_errors(parser: argparse.ArgumentParser) -> None:
-    """What `errors` takes."""
+    """Adds the arguments of `errors`."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="the one mistake to show (default: all)")
     parser.set_defaults(run=run_errors)
 
@@ -67,20 +67,20 @@ def run_errors(chosen: argparse.Namespace) -> int:
 
     configure("on")
     if mode() == "off":
-        return _refuse("errors", "JAXTYPING_DISABLE switches every check off, so no mistake is found")
+        return _fail("errors", "JAXTYPING_DISABLE switches every check off, so no mistake is found")
     if chosen.name is None:
         print(*examples.everything(), sep="\n")
     else:
         try:
             example = examples.find(chosen.name)
         except KeyError as error:
-            return _refuse("errors", error.args[0])
+            return _fail("errors", error.args[0])
         print(examples.shown(example), end="")
     return 0
 
 
 def add_layers(parser: argparse.ArgumentParser) -> None:
-    """What `layers` takes."""
+    """Adds the arguments of `layers`."""
     parser.set_defaults(run=run_layers)
 
 
@@ -98,7 +98,7 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _refuse(command: str, reason: str) -> int:
+def _fail(command: str, reason: str) -> int:
     print(f"python -m dimtyped {command}: error: {reason}", file=sys.stderr)
     return 2
 

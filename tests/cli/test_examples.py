@@ -37,7 +37,7 @@ def mode_as_before():
 def test_the_mistake_is_found_and_the_advice_followed_it_is_gone(example):
     assert example.fixed != example.code
     assert example.outcome() is not None
-    assert example.mended_outcome() is None
+    assert example.fixed_outcome() is None
 
 
 @pytest.mark.usefixtures("default_engine")

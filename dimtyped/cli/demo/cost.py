@@ -1,4 +1,4 @@
-"""What the checks cost: the time of a training step with them, and of the same model without."""
+"""The cost of the checks: the time of a training step with them, and of the same model without."""
 
 import copy
 import inspect
@@ -21,14 +21,14 @@ CLOCK = time.process_time if IS_FINE else time.perf_counter  # the processor's t
 
 @dataclass(frozen=True)
 class Cost:
-    """What was measured, in pairs: a training step with the checks and one without, right after each other.
+    """Times measured in pairs: a training step with the checks and one without, right after each other.
 
     Attributes:
         checked: The median step with the checks, in milliseconds.
         unchecked: The median step without.
         added: The median pair's ratio less one: 0.01 is one per cent.
-        low: The same of the lower quartile.
-        high: The same of the upper quartile.
+        low: The lower quartile of these ratios, less one.
+        high: The upper quartile of these ratios, less one.
     """
 
     checked: float

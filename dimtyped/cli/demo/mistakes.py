@@ -27,7 +27,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where the code stopped, and with what."""
+    """The error that stopped the code, and its place."""
 
     line: int
     kind: str
@@ -60,12 +60,12 @@ logits, state = decoder(tokens, state, keys, real)""",
 
 
 def outcome(mistake: Mistake, model: Seq2Seq, layers: Any, source: Tensor, tokens: Tensor) -> Outcome | None:
-    """What the mistake's code raises; None if it runs to its end.
+    """The error that the mistake's code raises; None if it runs to its end.
 
     Args:
         mistake: The mistake.
         model: The trained model, checked or not.
-        layers: What `nn` is: `dimtyped.nn` or `torch.nn`.
+        layers: The module named `nn`: `dimtyped.nn` or `torch.nn`.
         source: A batch for the encoder.
         tokens: A batch for the decoder.
     """

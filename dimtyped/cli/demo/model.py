@@ -23,7 +23,7 @@ class Encoder(nn.Module):
 
 
 class Attention(nn.Module):
-    """How much of each key a decoder's state asks for (Luong, Pham and Manning, 2015: the "general" score)."""
+    """The attention weights of a decoder's state over the keys (Luong, Pham and Manning, 2015: the "general" score)."""
 
     def __init__(self, hidden: DimSize) -> None:
         super().__init__()

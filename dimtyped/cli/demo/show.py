@@ -1,4 +1,4 @@
-"""What the demo shows, with rich: training, a sample, three mistakes, and what the checks cost."""
+"""The demo's output, with rich: training, a sample, three mistakes, and the cost of the checks."""
 
 import io
 import sys

@@ -74,7 +74,7 @@ def split(text: str) -> Corpus:
 
 
 def without_vowels(phrase: str) -> str:
-    """What the encoder reads: `the next line` is `th nxt ln`. A phrase of vowels alone stays."""
+    """The encoder's input: `the next line` becomes `th nxt ln`. A phrase of vowels alone stays."""
     return "".join(letter for letter in phrase if not _is_vowel(letter)).strip() or phrase
 
 

@@ -1,4 +1,4 @@
-"""How the demo's model is trained: phrases as token ids, one batch after the other."""
+"""The training of the demo's model: phrases as token ids, one batch after the other."""
 
 from collections.abc import Iterator
 
@@ -33,11 +33,11 @@ class Task:
         return self.sources(chosen), self._tokens(chosen)
 
     def sources(self, phrases: list[str]) -> Tensor:
-        """What the encoder reads of these phrases."""
+        """The encoder's input for these phrases."""
         return self._tokens([without_vowels(phrase) for phrase in phrases])
 
     def restore(self, model: Seq2Seq, phrases: list[str]) -> list[str]:
-        """What the model makes of these phrases without their vowels."""
+        """The phrases that the model restores from these without their vowels."""
         written = model.write(self.sources(phrases), EDGE, LONGEST)
         return [self._text([int(number) for number in row]) for row in written]
 

@@ -40,7 +40,7 @@ class Decoder(nn.Module):
 
 tokens = torch.zeros(32, 10, dtype=torch.long)
 """
-"""What the code of every example finds already there."""
+"""Runs before the code of every example."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Example:
     """One mistake.
 
     Args:
-        name: What `python -m dimtyped errors NAME` shows it by.
+        name: The NAME that `python -m dimtyped errors NAME` shows it by.
         title: The mistake in words.
         code: The lines that make it.
-        fix: A part of these lines, and what stands there once the error's advice is followed.
+        fix: A part of these lines, and its replacement according to the error's advice.
     """
 
     name: str
@@ -65,15 +65,15 @@ class Example:
         return self.code.replace(*self.fix)
 
     def outcome(self) -> Exception | Warning | None:
-        """What the code raises, or warns of."""
+        """The error that the code raises, or its first warning."""
         return _outcome(self.code, self.name)
 
-    def mended_outcome(self) -> Exception | Warning | None:
-        """The same of the fixed code: nothing."""
+    def fixed_outcome(self) -> Exception | Warning | None:
+        """The error or warning of the fixed code: None if the fix is right."""
         return _outcome(self.fixed, self.name)
 
     def text(self) -> str:
-        """What a user sees."""
+        """The error text as a user sees it."""
         found = self.outcome()
         return f"{_public_name(found)}: {found}"
 
@@ -91,6 +91,6 @@ def _outcome(code: str, name: str) -> Exception | Warning | None:
 
 
 def _public_name(found: Exception | Warning | None) -> str:
-    """The class that a user catches: our own kinds of it are no names to remember."""
+    """The class that a user catches: its internal subclasses are not shown."""
     public = (cls for cls in type(found).__mro__ if cls.__module__ in ("dimtyped", "builtins"))
     return next(public, type(found)).__qualname__

@@ -50,11 +50,11 @@ class FindingExample:
         return self.code[: self.code.index(self.fix[0]) + len(self.fix[0])].count("\n") + 1
 
     def report(self) -> Report:
-        """What is found."""
+        """The report of the wrong program."""
         return _report(self.code, self.name)
 
     def fixed_report(self) -> Report:
-        """What is found in the right program: nothing."""
+        """The report of the right program, which has no findings."""
         return _report(self.fixed, f"{self.name}-fixed")
 
 
