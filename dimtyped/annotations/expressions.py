@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from dimtyped.errors import DeclarationError, with_fields
+
 
 def broadcast_variadic(before: tuple[bool, Any] | None, broadcast: bool, shape: Any) -> tuple[bool, Any] | None:
     """The sizes of several axes broadcast with those that their `*name` holds, by jaxtyping's rules; None where they do not fit."""
@@ -38,8 +40,26 @@ def evaluate(expression: str, values: tuple[Any, ...], sizes: Mapping[str, Any])
     parts = expression.split("{")
     text = parts[0] + "".join(f"{_plain(next(texts))}{part.partition('}')[2]}" for part in parts[1:])
     known = {name: size for name, size in sizes.items() if size is not None}
-    return eval(text, known)  # the annotation's own text, as jaxtyping evaluates it
+    size = eval(text, known)  # the annotation's own text, as jaxtyping evaluates it
+    if isinstance(size, tuple | list):
+        raise _several_sizes(expression, tuple(size))  # pyright: ignore[reportUnknownArgumentType]  # a user's own
+    return size
+
+
+def _several_sizes(axis: str, sizes: tuple[Any, ...]) -> DeclarationError:
+    """The error for an axis that is several sizes, and so fits none."""
+    path = axis.strip("{}")
+    each = " ".join(f"{{{path}[{index}]}}" for index in range(len(sizes)))
+    hint = f"write one axis for each, `{each}`, or bind several by a name, `*shape`"
+    return with_fields(
+        DeclarationError(f"the axis `{axis}` is {sizes}, and an axis is one size\n  {hint[0].upper()}{hint[1:]}."),
+        expected="one size",
+        actual=sizes,
+        hint=hint,
+    )
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, torch.Size):
+        return tuple(value)
     return int(value) if isinstance(value, torch.SymInt) else value

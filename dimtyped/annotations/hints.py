@@ -100,11 +100,16 @@ class MappingHint:
 
 @dataclass(frozen=True, slots=True)
 class RecordHint:
-    """A NamedTuple or dataclass with tensors among its annotated fields."""
+    """A NamedTuple, dataclass or TypedDict with tensors among its annotated fields."""
 
     annotation: Any
     cls: type
     fields: tuple[tuple[str, Hint], ...]
+
+    @property
+    def has_keys(self) -> bool:
+        """True for a TypedDict: its values are mappings, and a key that is left out counts as None."""
+        return self.cls is collections.abc.Mapping
 
 
 Hint: TypeAlias = (
@@ -191,7 +196,9 @@ def arrays_in(hint: Hint) -> tuple[ArrayHint, ...]:
 
 
 def record_fields(cls: Any) -> dict[str, Any]:
-    """The annotated fields of a NamedTuple or dataclass, resolved; empty for every other class."""
+    """The annotated fields of a NamedTuple, dataclass or TypedDict, resolved; empty for every other class."""
+    if typing.is_typeddict(cls):
+        return _keys_of(cls)
     if not isinstance(cls, type):
         return {}
     is_named_tuple = issubclass(cls, tuple) and hasattr(cls, "_fields")
@@ -201,6 +208,18 @@ def record_fields(cls: Any) -> dict[str, Any]:
     names = record._fields if is_named_tuple else [field.name for field in dataclasses.fields(record)]
     hints = _class_hints(cls)
     return {name: hints[name] for name in names if name in hints}
+
+
+def _keys_of(cls: Any) -> dict[str, Any]:
+    """The hints of a TypedDict's keys, or None for one that may be left out."""
+    found: dict[str, Any] = {}
+    for name, hint in _class_hints(cls).items():
+        origin = typing.get_origin(hint)
+        is_marked = origin in (typing.Required, typing.NotRequired)
+        inner = typing.get_args(hint)[0] if is_marked else hint
+        is_required = origin is typing.Required or (origin is not typing.NotRequired and name in cls.__required_keys__)
+        found[name] = inner if is_required else typing.Optional[inner]  # noqa: UP045  # it may be a string
+    return found
 
 
 def _class_hints(cls: type) -> dict[str, Any]:
@@ -330,7 +349,9 @@ def _read_record(annotation: Any, within: tuple[type, ...]) -> Hint:
     if annotation in within:  # a record that holds its own kind: there it is checked by its class
         return ClassHint(annotation, annotation)
     hints = {name: read_hint(hint, (*within, annotation)) for name, hint in fields.items()}
-    return RecordHint(annotation, annotation, tuple(hints.items()))
+    return RecordHint(
+        annotation, collections.abc.Mapping if typing.is_typeddict(annotation) else annotation, tuple(hints.items())
+    )
 
 
 def _read_tuple(annotation: Any, arguments: tuple[Any, ...], within: tuple[type, ...]) -> Hint:

@@ -316,6 +316,12 @@ def _read(annotation: Any, parameters: Collection[str], where: str) -> _Read:
     try:
         hint = read_hint(annotation)
         for axis in (axis for array in arrays_in(hint) for axis in array.axes if axis.kind is Kind.EXPRESSION):
+            if starred := re.search(r"\{\s*\*([^}]*)\}", axis.name):
+                raise _declaration_error(
+                    where,
+                    f"the axis `{axis.name}` is several sizes, and an axis is one size",
+                    f"write one axis for each, `{{{starred[1]}[0]}} {{{starred[1]}[1]}}`, or bind several by a name, `*shape`",
+                )
             split_placeholders(axis.name, parameters)
     except Inexpressible:
         return _Read(AnythingHint(annotation), expressible=False)
@@ -346,9 +352,9 @@ def _checked_at_the_end(annotation: Any, function: Callable[..., Any], where: st
     return Any
 
 
-def _declaration_error(where: str, problem: str) -> DeclarationError:
-    error = DeclarationError(f"{where}: {problem}")
-    error.where = where
+def _declaration_error(where: str, problem: str, hint: str = "") -> DeclarationError:
+    error = DeclarationError(f"{where}: {problem}" + (f"\n  {hint[0].upper()}{hint[1:]}." if hint else ""))
+    error.where, error.hint = where, hint
     return error
 
 

@@ -34,6 +34,7 @@ from dimtyped.annotations import (
     packed_shape,
 )
 from dimtyped.diagnosis.snapshots import Snapshot, items_of, shape_text, snapshot
+from dimtyped.errors import DeclarationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,10 @@ class Findings:
             return
         items = dict(items_of(value))
         names: tuple[str, ...] = getattr(hint.cls, "_fields", ())
+        if hint.has_keys:
+            for name, inner in hint.fields:
+                self.check(inner, items.get(name, snapshot(None)), f"{place}[{name!r}]")
+            return
         for name, inner in hint.fields:
             part = items.get(names.index(name) if name in names else name)
             if part is not None:
@@ -260,6 +265,8 @@ class Findings:
         except NameError:  # an expression before its names: where nothing else is wrong, the engine has said so
             self.undecided.append(axis.text)
             return
+        except DeclarationError:
+            raise
         except Exception as error:  # noqa: BLE001
             why = f"{type(error).__name__}: {error}"
             self.mismatches.append(Mismatch(place, "expression", hint, value, axis_name(axis), why, size, index))

@@ -55,8 +55,8 @@ class CheckCodegen:
                 self._check_items(hint, value, fail)
             case MappingHint():
                 self._check_mapping(hint, value, fail)
-            case RecordHint(cls=cls, fields=fields):
-                self._check_record(cls, fields, value, fail)
+            case RecordHint():
+                self._check_record(hint, value, fail)
             case _:
                 self._check_flat(hint, value, fail)
 
@@ -181,13 +181,14 @@ class CheckCodegen:
             with self.source.block(f"if {misfit}:"):
                 self.source.write(*fail)
 
-    def _check_record(self, cls: type, fields: tuple[tuple[str, Hint], ...], value: str, fail: tuple[str, ...]) -> None:
-        with self.source.block(f"if not {self.source.isinstance}({value}, {self.source.constant(cls, 'class')}):"):
+    def _check_record(self, record: RecordHint, value: str, fail: tuple[str, ...]) -> None:
+        cls = self.source.constant(record.cls, "class")
+        with self.source.block(f"if not {self.source.isinstance}({value}, {cls}):"):
             self.source.write(*fail)
-        for name, hint in fields:
+        for name, hint in record.fields:
             if not isinstance(hint, AnythingHint):
                 part = self.source.fresh("field")
-                self.source.write(f"{part} = {value}.{name}")
+                self.source.write(f"{part} = {value}.get({name!r})" if record.has_keys else f"{part} = {value}.{name}")
                 self.check(hint, part, fail)
 
 

@@ -154,8 +154,10 @@ def _filled_record(annotation: Any, sizes: Mapping[str, int], within: tuple[Any,
     fields = {name: filled(hint, sizes, around) for name, hint in record_fields(annotation).items()}
     if not fields:
         return annotation
-    fits = _validator(lambda record: all(is_bearable(getattr(record, name), hint) for name, hint in fields.items()))
-    return Annotated[annotation, fits]
+    has_keys = typing.is_typeddict(annotation)
+    part: Any = collections.abc.Mapping.get if has_keys else getattr
+    fits = _validator(lambda record: all(is_bearable(part(record, name), hint) for name, hint in fields.items()))
+    return Annotated[collections.abc.Mapping[str, Any] if has_keys else annotation, fits]
 
 
 def _validator(fits: Callable[[Any], bool]) -> Any:

@@ -1,0 +1,38 @@
+"""An axis that is several sizes fits none: the declaration is wrong, and the error says what to write."""
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dimtyped import DeclarationError, nn, typed
+
+
+@pytest.mark.parametrize("shape", [(3, 4), [3, 4], torch.Size([3, 4])], ids=lambda shape: type(shape).__name__)
+def test_a_tuple_that_is_read(shape):
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shape = shape
+
+        def forward(self, x: Float[Tensor, "batch {self.shape}"]): ...
+
+    with pytest.raises(DeclarationError, match=r"the axis `\{self.shape\}` is .*, and an axis is one size") as caught:
+        Reader()(torch.ones(2, 3))
+    assert caught.value.hint.startswith("write one axis for each, `{self.shape[0]} {self.shape[1]}`")
+
+
+def test_one_axis_for_each_fits():
+    @typed
+    def f(shape: tuple[int, int], x: Float[Tensor, "batch {shape[0]} {shape[1]}"]): ...
+
+    f((3, 4), torch.ones(2, 3, 4))
+
+
+def test_a_star_in_braces():
+    @typed
+    def f(size: tuple[int, int], x: Float[Tensor, "batch {*size}"]): ...
+
+    with pytest.raises(DeclarationError, match="is several sizes, and an axis is one size") as caught:
+        f((3, 4), torch.ones(2, 3, 4))
+    assert "`{size[0]} {size[1]}`" in caught.value.hint
