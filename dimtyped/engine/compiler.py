@@ -12,7 +12,7 @@ import types
 from dataclasses import dataclass
 from typing import Any
 
-from dimtyped.annotations import FunctionKind, Signature
+from dimtyped.annotations import FunctionKind, Signature, arrays_in
 from dimtyped.engine import call_text
 from dimtyped.engine.call_names import EXPORTER
 from dimtyped.engine.check_plan import CheckPlan, EngineSource
@@ -92,7 +92,10 @@ def _wrapper_text(engine: EngineSource, signature: Signature, translated: tuple[
     is_async = kind in (FunctionKind.COROUTINE, FunctionKind.ASYNC_GENERATOR)
     head = f"{'async ' if is_async else ''}def {call_text.function_name(signature.function)}({engine.parameters}):"
     lines = engine.source.lines
-    return "\n".join((head, *lines[:before], *call_text.stripped(lines[before:]), *engine.exporter, ""))
+    # a trace breaks at a packed sequence's numbers: it must go on after that, which it cannot inside `try`
+    has_packed = any(array.packed for hint in signature.hints for array in arrays_in(hint))
+    body = lines[before:] if has_packed else call_text.stripped(lines[before:])
+    return "\n".join((head, *lines[:before], *body, *engine.exporter, ""))
 
 
 def _call_once(engine: EngineSource, awaited: str) -> None:

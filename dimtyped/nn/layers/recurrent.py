@@ -60,19 +60,19 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         wrong_rank = check_before(cls, torch_forward, Form(forms[4]), error=RankError)
 
         def forward(self: Any, input: Any, hx: Any = None) -> Any:  # torch's name
+            if isinstance(hx, list):  # torch takes an LSTM's (h, c) in a list too
+                hx = tuple(hx)
+            if isinstance(input, PackedSequence):  # outside of `try`, in which TorchDynamo cannot break a graph
+                batch = packed_shape(input)[0]
+                if batch is not None:  # else in a trace, which torch's own forward then leaves
+                    packed(self, input.data, hx, batch)
+                return torch_forward(self, input, hx)
             try:
-                if isinstance(hx, list):  # torch takes an LSTM's (h, c) in a list too
-                    hx = tuple(hx)
                 if isinstance(input, Tensor):
                     rank = input.dim()
                     if rank == 3:
                         return batch_first(self, input, hx) if self.batch_first else seq_first(self, input, hx)
                     return unbatched(self, input, hx) if rank == 2 else wrong_rank(self, input, hx)
-                if isinstance(input, PackedSequence):
-                    batch = packed_shape(input)[0]
-                    if batch is not None:  # else in a trace, which torch's own forward then leaves
-                        packed(self, input.data, hx, batch)
-                    return torch_forward(self, input, hx)
                 return seq_first(self, input, hx)
             except BaseException as error:
                 if not is_tracing():
