@@ -263,6 +263,18 @@ def test_nested_tensors_and_masks_of_padding():
     assert "what lies past `pad` changes the result" in failure(Encoded(bug=True), padding="pad")
 
 
+class Counted(nn.Module):
+    """Takes a mask of padding for lengths, which is right where padding is behind."""
+
+    def forward(self, x: Float[Tensor, "batch seq n"], real: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch n"]:
+        return x[torch.arange(len(x)), real.sum(1) - 1]
+
+
+def test_a_mask_of_padding_is_padding_behind():
+    fuzz(Counted(), padding="real", max_examples=30)
+    independent(Counted(), padding="real")
+
+
 def test_a_name_that_a_result_has_twice_is_not_tested_unasked():
     @typed
     def similar(a: Float[Tensor, "batch d"], b: Float[Tensor, "batch d"]) -> Float[Tensor, "batch batch"]:

@@ -87,7 +87,7 @@ def draw_value(world: World, parameter: Parameter, hint: Hint) -> Any:
                 return draw_packed(draw, shape, fill, world.target.device)
             made = draw_tensor(draw, hint, shape, fill, world.target.device, layouts=world.target.layouts)
             is_padding = parameter.name in world.target.likely and made.dtype is torch.bool and made.dim() > 0
-            return _with_a_real_place(made, is_real="pad" not in parameter.name) if is_padding else made
+            return _padded_behind(made, is_real="pad" not in parameter.name) if is_padding else made
         case UnionHint(options=options):
             return draw_value(world, parameter, _drawn_option(world, parameter, options))
         case TupleHint(items=items):
@@ -104,11 +104,11 @@ def draw_value(world: World, parameter: Parameter, hint: Hint) -> Any:
             return draw(plain_values(world.target, world.sizes, parameter, hint))
 
 
-def _with_a_real_place(mask: Tensor, *, is_real: bool) -> Tensor:
-    """The mask of padded sequences, the first place real in one that is all padding: no sequence is empty."""
-    is_empty = (mask != is_real).all(-1)
-    first = torch.where(is_empty, torch.full_like(is_empty, is_real), mask.select(-1, 0))
-    return torch.cat([first.unsqueeze(-1), mask.narrow(-1, 1, mask.shape[-1] - 1)], -1) if mask.shape[-1] else mask
+def _padded_behind(mask: Tensor, *, is_real: bool) -> Tensor:
+    """The mask with as many real places in each sequence, at least one, all of them in front: the usual padding."""
+    counts = (mask == is_real).sum(-1, keepdim=True).clamp(min=1)
+    places = torch.arange(mask.shape[-1], device=mask.device).expand(mask.shape)
+    return (places < counts) == is_real
 
 
 def _drawn_option(world: World, parameter: Parameter, options: tuple[Hint, ...]) -> Hint:
