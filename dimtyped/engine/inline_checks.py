@@ -15,6 +15,7 @@ from dimtyped.engine.declared_sizes import DeclaredSizes
 from dimtyped.engine.missing import MISSING, is_marked
 from dimtyped.engine.name_exports import NameExports
 from dimtyped.engine.name_uses import count_uses, reads_text
+from dimtyped.engine.source import SourceWriter
 from dimtyped.runtime import CHECKED_NAME, PREFIX
 
 
@@ -35,7 +36,7 @@ class InlineChecks:
         self._codegen = _codegen_of(plan)
         self.source = self._codegen.source
         self._filled = self._codegen.conditions.filled
-        self._filled.update((p.name, self._or_default(p)) for p in signature.parameters if is_marked(p))
+        self._filled.update((p.name, _or_default(self.source, p)) for p in signature.parameters if is_marked(p))
         self._exports = NameExports(plan, self._codegen) if plan.exports_names else None
         if signature.attributes:
             call = f"{PREFIX}function({call_text.arguments(signature, self._filled)})"
@@ -92,11 +93,6 @@ class InlineChecks:
             self._exports.write_import()
         self._codegen.check(self._signature.result, result, self._failure("return", result))
 
-    def _or_default(self, parameter: Parameter) -> str:
-        missing = self.source.constant(MISSING, "missing")
-        default = self.source.constant(parameter.default, "default")
-        return f"({default} if {parameter.name} is {missing} else {parameter.name})"
-
     # Arguments --------------------------------------------------------------------------------------------------------
 
     def _check_forms(self) -> None:
@@ -151,6 +147,13 @@ class InlineChecks:
     def _leave(self, function: str) -> None:
         call = f"{function}({call_text.arguments(self._signature)})"
         self.source.write(*call_text.leave(self._signature.function_kind, call))
+
+
+def _or_default(source: SourceWriter, parameter: Parameter) -> str:
+    """The value of a parameter, or its default where the call left it out."""
+    missing = source.constant(MISSING, "missing")
+    default = source.constant(parameter.default, "default")
+    return f"({default} if {parameter.name} is {missing} else {parameter.name})"
 
 
 def _codegen_of(plan: CheckPlan) -> CheckCodegen:
