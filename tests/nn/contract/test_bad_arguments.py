@@ -66,6 +66,7 @@ def _torch_takes(kind: str, name: str, value: Any) -> bool:
     return True
 
 
+@pytest.mark.filterwarnings("ignore:.*is counted from the end:dimtyped.DimensionWarning")  # which is right, and told
 @lazily
 @every_argument
 @pytest.mark.parametrize("value", [-3, 2.5, "2", True, np.float64(2.0)], ids=repr)
@@ -255,6 +256,7 @@ def test_padding_outside_the_vocabulary(padding: Any) -> None:
     assert (info.value.argument, info.value.expected, info.value.actual) == ("padding_idx", "-10 to 9", padding)
 
 
+@pytest.mark.filterwarnings("ignore:.*is counted from the end:dimtyped.DimensionWarning")  # which is right, and told
 def test_padding_by_any_int_in_the_vocabulary() -> None:
     for padding, index in ((0, 0), (-1, 9), (np.int64(3), 3), (None, None)):
         assert nn.Embedding(10, 4, padding_idx=padding).padding_idx == index
