@@ -1,27 +1,27 @@
-"""Names through operators: which dimensions the axes of each tensor of a run are.
+"""Follows names through operators: the dimension of each axis of each tensor in a run.
 
-`Flow` is a context. Within it each call of a torch function is followed by a rule, which gives the axes of its result and says
-what it takes as equals::
+`Flow` is a context. Within it a rule follows each call of a torch function. It gives the axes of the result, and states
+which axes the call treats as equal::
 
     batch, seq = axis_of(Dimension(4, "batch", "from `tokens`")), axis_of(Dimension(8, "seq"))
     with Flow(independent={"batch"}) as flow:
         flow.name_tensor(tokens, (batch, seq))
         logits = model(tokens)
     flow.axes_of(logits)  # (batch, seq, vocab)
-    flow.findings  # what is wrong, each with its place in the user's code
-    flow.followed, flow.unfollowed  # how often each operator was called that has a rule, or none
+    flow.findings  # the mistakes, each with its place in the user's code
+    flow.followed, flow.unfollowed  # the number of calls of each operator with a rule, and without one
 
 - A `Dimension` is compared by identity. `Dimension(size, name, origin)` is a named one, without a name it is anonymous: it agrees
-  with everything. `a.join(b)` makes two of them one, with both names.
+  with any other. `a.join(b)` makes two of them one, with both names.
 - An `Axis` is a product of pieces of dimensions. `axis_of(dimension)` is a whole one, `anonymous(size)` one without a name,
-  `product([layers, directions])` a merged one, `split(axis, sizes)` takes one apart. `compare(a, b)` tells if two are the same.
+  `product([layers, directions])` a merged one, `split(axis, sizes)` takes one apart. `compare(a, b)` gives a verdict: the same, different or unknown.
   `axis.dimension` is the one dimension that an axis is, whole, or None. An axis of size 1 has no factors, so it has no name.
-- `flow.name_tensor(tensor, axes)` names a tensor, a parameter too: then what a layer makes has the names of its weight.
-  `flow.axes_of(tensor)` gives its axes, anonymous ones where nobody named it. Tensors are held weakly.
-- `constant(tensor.shape, "`positions`")` are the axes of a buffer without names; parameters that nobody named have such axes.
+- `flow.name_tensor(tensor, axes)` names a tensor, also a parameter: then the results of a layer have the names of its weight.
+  `flow.axes_of(tensor)` gives its axes, anonymous ones where it has no names. Tensors are held weakly.
+- `constant(tensor.shape, "`positions`")` are the axes of a buffer without names; unnamed parameters have such axes.
 - `flow.report(Problem(kind, text, axes), frame)` adds a finding of your own.
 - `flow.refused` is the last error that an operator raised, with the finding that explains it.
-- `check` and `watch` are what users call: they take names from annotations and declarations, and give a `Report`.
+- Users call `check` and `watch`, which take names from annotations and declarations, and give a `Report`.
 - `with flow.paused():` nothing is followed, and torch takes the same paths as without it.
 """
 

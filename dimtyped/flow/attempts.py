@@ -1,4 +1,4 @@
-"""The sizes that a target is run with: chosen, tried, and learned from what its layers refuse."""
+"""The sizes that a target is run with: chosen, tried, and learned from the errors of its layers."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -33,8 +33,8 @@ class Attempts:
     Attributes:
         fixed: The names that have one size in all runs.
         free: The names whose size may be any.
-        notes: What the reader of the report must know of the sizes.
-        failed: The first runs of which none came to its end, one for each ladder.
+        notes: Notes on the sizes, for the report.
+        failed: The first runs if all of them failed, one for each ladder.
     """
 
     def __init__(self, runner: Runner, sizes: Mapping[str, int]):
@@ -101,7 +101,7 @@ class Attempts:
         return self._learning(self.run(ladder, optional=True), ladder, optional=True)
 
     def _learning(self, run: Run | None, ladder: Iterable[int], *, optional: bool = False) -> Run | None:
-        """The run; where a layer refuses the size of a name by its own, one with the size that it takes."""
+        """The run. Where a layer's declared size contradicts the size of a name, a new run with the layer's size."""
         for _ in range(_MOST_LEARNED):
             if run is None or run.error is None:
                 break

@@ -1,4 +1,4 @@
-"""The algebra of axes: which dimensions of a run an axis is made of.
+"""The algebra of axes: the dimensions that an axis is made of.
 
 An axis is a product of factors, outermost first. A factor is a piece of a dimension: `size` indices that are `stride` apart.
 A whole dimension is one factor of stride 1. Everything here is pure: it knows sizes and dimensions, and no tensor.
@@ -47,7 +47,7 @@ class Dimension:
 
     @property
     def root(self) -> "Dimension":
-        """The dimension that stands for this one and for all that were joined with it."""
+        """The representative of this dimension and of all that were joined with it."""
         found = self
         while found._joined is not None:
             found = found._joined
@@ -111,7 +111,7 @@ class Factor(NamedTuple):
 
 
 class One(Enum):
-    """Where an axis of size 1 comes from; it has no factor that could tell."""
+    """The origin of an axis of size 1, which has no factors."""
 
     ANY = "a size that is 1 in this run"
     INSERTED = "unsqueeze or an index of None"
@@ -223,7 +223,7 @@ def split(axis: Axis, sizes: Sequence[int]) -> Axes:
 
 
 class Cut(NamedTuple):
-    """Where a reshape cuts across axes: the factors that it takes apart unevenly, and the axes that come of it."""
+    """A cut of a reshape across axes: the factors that it splits unevenly, and the range of resulting axes."""
 
     factors: tuple[Factor, ...]
     first: int
@@ -231,14 +231,14 @@ class Cut(NamedTuple):
 
 
 class Reshaped(NamedTuple):
-    """What comes of a reshape: the new axes, and where it cuts across the old ones."""
+    """The result of a reshape: the new axes, and its cuts across the old ones."""
 
     axes: Axes
     cuts: tuple[Cut, ...]
 
 
 class _Reshaping:
-    """One reshape under way: the factors that are left, outermost first, and the axes made of them so far."""
+    """A reshape in progress: the factors that are left, outermost first, and the axes made of them so far."""
 
     def __init__(self, axes: Iterable[Axis], sizes: Sequence[int]):
         self.left = [factor for axis in axes for factor in axis.factors][::-1]
@@ -356,7 +356,7 @@ class Cutting(Dimension):
 
 
 class Verdict(Enum):
-    """What is known of two axes of one size that are taken as equals."""
+    """The verdict on two axes of one size that a call treats as equal."""
 
     SAME = "the same dimensions"
     UNSURE = "nothing is known"
@@ -385,7 +385,7 @@ def same(first: Axis, second: Axis) -> bool:
 
 
 def compare(first: Axis, second: Axis) -> Verdict:
-    """Tells if two axes of one size, taken as equals, are the same.
+    """Compares two axes of one size that a call treats as equal.
 
     They clash if they are two whole dimensions, or if a dimension lies at another place in the one than in the other.
     An axis with an anonymous factor agrees with everything. A piece of a dimension may have a name of its own that
@@ -415,7 +415,7 @@ def compare(first: Axis, second: Axis) -> Verdict:
 
 
 def better(first: Axis, second: Axis) -> Axis:
-    """The one of two axes of one size that tells more: names rather than none, pieces rather than another dimension."""
+    """The more specific of two axes of one size: names rather than none, pieces rather than another dimension."""
     if first.is_named != second.is_named:
         return first if first.is_named else second
     if first.has_name != second.has_name:

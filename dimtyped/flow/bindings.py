@@ -27,12 +27,12 @@ _MINGLING = ("coincidence", "scramble", "outer", "annotation")
 
 
 class Binding:
-    """What the names of one call mean.
+    """The dimensions that the names of one call are bound to.
 
     Args:
-        flow: What knows the axes of tensors, and what is told of new ones.
+        flow: Gives the axes of tensors, and names new ones.
         where: The function, as errors name it.
-        scope: What tells its names from those of other functions.
+        scope: Distinguishes its names from those of other functions.
         declared: The names that have a dimension before the call.
         shared: The dimensions of independent names, by name and size: `batch` is one dimension in all calls of a run.
     """
@@ -119,8 +119,8 @@ class Binding:
         clashes: list[tuple[Axis, Axis]],
         frame: FrameType | None,
     ) -> None:
-        """Reports what flows in place of what the annotation says; at a return, unless that follows from a finding."""
-        if what == "return" and self._is_told():
+        """Reports axes that differ from the annotation; at a return, only if no earlier finding explains them."""
+        if what == "return" and self._is_explained():
             return
         order = reordered(axes, wanted) if len(wanted) == len(axes) else ""
         words = " and ".join(f"{axis} where it says {expected}" for expected, axis in clashes)
@@ -131,12 +131,12 @@ class Binding:
         fix = f"{order[1:]} fits" if order else ""
         self._flow.report(Problem("annotation", text, met, fix), frame)
 
-    def _is_told(self) -> bool:
-        """True if something was found since the call began that may have changed the names of its result."""
+    def _is_explained(self) -> bool:
+        """True if a finding since the call began may have changed the names of its result."""
         return _count(self._flow) > self._found_before
 
     def _match_run(self, array: ArrayHint, axes: Axes) -> None:
-        """Keeps what a `*name` stands for, and names it again where it is met once more."""
+        """Binds a `*name` to the axes that it covers, at its first use."""
         place = array.variadic
         if place is None or array.axes[place].kind is not Kind.NAME:
             return
@@ -145,12 +145,12 @@ class Binding:
 
 
 def _count(flow: Flow) -> int:
-    """How often it was found that names meet or are mingled."""
+    """The number of findings in which names meet or are mixed."""
     return sum(found.times for found in flow.findings if found.kind in _MINGLING)
 
 
 def _spread(written: Sequence[Written], rank: int) -> list[tuple[int, Written]] | None:
-    """Each word with the place of its axis; None if they do not fit. What stands for any number of axes is left out."""
+    """Each word with the place of its axis; None if they do not fit. A variadic word is left out."""
     many = next((place for place, word in enumerate(written) if word.many), None)
     if many is None:
         return list(enumerate(written)) if len(written) == rank else None
@@ -189,7 +189,7 @@ def _of_each(pairs: Iterable[tuple[Hint, Any]]) -> Iterator[tuple[ArrayHint, Ten
 
 
 def _of_union(options: Sequence[Hint], value: Any) -> Iterator[tuple[ArrayHint, Tensor]]:
-    """The pairs of the one option that fits; of several nobody knows which was meant."""
+    """The pairs of the only option that fits; none if several fit."""
     fitting = [pairs for option in options if (pairs := [pair for pair in _pairs(option, value) if _fits(*pair)])]
     if len(fitting) == 1:
         yield from fitting[0]

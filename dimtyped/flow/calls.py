@@ -15,11 +15,11 @@ Rule = Callable[["Call"], Outcome]
 
 
 class NoRule(Exception):  # noqa: N818 - no error of a user's: a rule that does not hold for this call
-    """Raised by a rule that cannot tell: the result is anonymous and the call counts as not followed."""
+    """Raised by a rule that does not cover a call: the result is anonymous and the call counts as not followed."""
 
 
 class Problem:
-    """What a rule found wrong with a call."""
+    """A mistake that a rule found in a call."""
 
     __slots__ = ("axes", "fix", "kind", "names", "text")
 
@@ -33,7 +33,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class LastStep:
-    """A note on the output of a bidirectional layer, in which the last step means something else for each direction.
+    """A note on the output of a bidirectional layer, in which each direction has another last step.
 
     Args:
         time: The index of its axis of time.
@@ -73,9 +73,9 @@ class Call:
         before: Axes that the arguments had before the call, by `id`, where the call may have changed them.
 
     Attributes:
-        problems: What the rule found wrong.
+        problems: The mistakes that the rule found.
         mixed: The axes of the arguments along which the call carries values.
-        moved: Axes along which values only change places, as in `flip`; no finding comes of them.
+        moved: Axes along which values only change places, as in `flip`; they are not reported.
         notes: The notes on the results, by `id`.
     """
 
@@ -206,7 +206,7 @@ class Call:
                 self.report("selection", f"{one.dimension.origin} of {one.size} rows meets {other}", other)
 
     def meet_if_sizes_agree(self, first: Axis, second: Axis) -> Axis:
-        """The same as `meet` where the sizes agree, the larger axis where one of them is 1 or less."""
+        """Calls `meet` where the sizes agree; returns the larger axis where one of them is 1 or less."""
         if first.size == second.size:
             return self.meet(first, second)
         return first if first.size > second.size else second

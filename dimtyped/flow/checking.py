@@ -1,4 +1,4 @@
-"""`check`: a target runs before its first batch, on tensors without numbers, and what is wrong is told by name."""
+"""`check` runs a target before its first batch, on fake tensors, and reports mistakes by name."""
 
 import ast
 import inspect
@@ -34,7 +34,7 @@ def check(
     skip: Sequence[str] = (),
     **kwargs: Any,
 ) -> Report:
-    """Runs a module or a typed function before its first batch, and says by name what is wrong with its shapes.
+    """Runs a module or a typed function before its first batch, and reports by name the mistakes in its shapes.
 
     It runs on fake tensors, which have shapes and no numbers: a model of any size, on any device, takes seconds. Python that
     reads values runs on real tensors, on a copy. Nothing of the target is changed.
@@ -46,17 +46,17 @@ def check(
         sizes: Sizes of names, where the target takes no others. Default: none.
         arguments: What a class or factory takes besides its `DimSize` parameters. Default: none.
         independent: Names along which nothing may carry values. Default: `batch`.
-        fuzz: Also look for what only values show, with `dimtyped.testing`. Default: False.
-        skip: Packages whose code is passed over when the place of a finding is looked for. Default: torch, einops and the
+        fuzz: Also search for mistakes that only values show, with `dimtyped.testing`. Default: False.
+        skip: Packages that are skipped in the search for a finding's place in the user's code. Default: torch, einops and the
             standard library.
         **kwargs: More inputs, by name.
 
     Returns:
-        What was found.
+        The report of the run.
 
     Raises:
         DeclarationError: The target cannot be run as it was given: it is no target, or inputs are missing or do not fit.
-        Exception: What the target raises for reasons of its own.
+        Exception: An error of the target that is not about shapes.
 
     Example:
         >>> from dimtyped import check, typed
@@ -81,7 +81,7 @@ def check(
 
 @dataclass(frozen=True)
 class _Given:
-    """What check was given besides its target."""
+    """The arguments of check besides its target."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -147,7 +147,7 @@ class _Check:
         self._reject_missing()
 
     def _reject_missing(self) -> None:
-        """Refuses a target that gives no input and says of none what it is."""
+        """Raises for a target whose inputs are neither given nor annotated."""
         if self.runner.given or (not self.attempts.maker.parameters and self.target.signature is not None):
             return
         if not is_annotated(self.target):
@@ -236,7 +236,7 @@ class _Check:
         return []
 
     def _degenerate(self, first: Run, run: Run, name: str) -> list[Finding]:
-        """What a `squeeze` takes away where a size is 1, if the run then fails or its result has fewer axes."""
+        """The finding for a `squeeze` of an axis of size 1, if the run then fails or its result has fewer axes."""
         same = run.error is None and [len(axes) for axes in run.results] == [len(axes) for axes in first.results]
         more = [place for place, gone in run.flow.squeezed.items() if gone > first.flow.squeezed.get(place, gone)]
         if same or not more:
@@ -249,7 +249,7 @@ class _Check:
         return [Finding("degenerate", text, place.where, *line, (name,), fix)]
 
     def _of_optional(self, ladder: int, known: Sequence[Finding]) -> list[Finding]:
-        """What the arguments show that a call may leave out."""
+        """The findings of a run with all optional arguments."""
         run = self.attempts.with_optional(LADDERS[ladder])
         if run is None:
             return []
@@ -289,7 +289,7 @@ def _raise_with_note(run: Run, where: str) -> NoReturn:
 
 
 def _short(refused: Finding) -> str:
-    """What was refused, without the explanation of a DimensionError."""
+    """The error's message, without the explanation of a DimensionError."""
     return "\n".join(refused.message.splitlines()[:2]).rstrip()
 
 

@@ -1,4 +1,4 @@
-"""What was found: data that a report shows."""
+"""The findings that a report shows, as data."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,23 +20,23 @@ KINDS = {
 
 @dataclass(slots=True)
 class Finding:
-    """One bug, told once however often its line runs.
+    """One bug, reported once regardless of how often its line runs.
 
     Args:
         kind: One of `KINDS`.
-        message: What is wrong, in one line.
+        message: The mistake, in one line.
         where: The function: `Decoder.attend`.
         file: The user's file.
         line: The line, counted from 1.
         column: The first column of the expression, counted from 0.
         end_column: The column after its last.
         source: The text of the expression.
-        names: The names that it is about.
-        fix: What to write instead, if that is known.
+        names: The names that it concerns.
+        fix: The code to write instead, if it is known.
         operator: The operator's name.
         operands: The operands, each with its axes: `float32 (batch=4, seq=8)`.
         origins: Where each name comes from.
-        times: How often it was met.
+        times: The number of times it occurred.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Finding:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What makes two findings one: the kind, the place and the names."""
+        """The key by which findings count as one: the kind, the place and the names."""
         return (self.kind, self.file, self.line, self.column, self.end_column, self.names)
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def finding(kind: str, problem: str, place: Place, names: tuple[str, ...] = (), 
         kind: One of `KINDS`.
         problem: What is wrong, without the place.
         place: Where.
-        names: The names that it is about.
+        names: The names that it concerns.
         fix: What to write instead.
     """
     expression = f"`{place.source}` in {place.where}: " if place.source else ""

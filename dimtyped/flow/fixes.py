@@ -1,4 +1,4 @@
-"""What to write instead of an expression that is wrong, tried on the sizes and on the names of its operands."""
+"""Suggests a replacement for a wrong expression, tried on the sizes and the names of its operands."""
 
 import ast
 import itertools

@@ -31,7 +31,7 @@ def _is_real(tensor: Tensor) -> bool:
 
 
 def source_of(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """What such a layer reads."""
+    """The input tensor of a fused layer's call: its `query` or `src`."""
     name = "query" if isinstance(module, nn.MultiheadAttention) else "src"
     found = args[0] if args else kwargs.get(name)
     return found if isinstance(found, Tensor) else None
@@ -49,7 +49,7 @@ class FusedLayers:
     """Calls `before` when a layer that may be fused begins, and `after` when it ends, with an error too.
 
     Args:
-        before: Called with the module; its answer tells if `after` is to be called.
+        before: Called with the module; it returns True if `after` is to be called.
         after: Called with the module, its arguments and its result.
     """
 

@@ -63,7 +63,7 @@ class Maker:
             optional: Make also those whose default is None.
 
         Raises:
-            DeclarationError: A parameter that has no default says nothing of what it takes.
+            DeclarationError: A parameter without a default has no annotation from which a value can be made.
         """
         made = {p.name: self._value(p, p.hint, sizes) for p in self._made(given, optional=optional)}
         return {p.name: made.get(p.name, given.get(p.name)) for p in self.parameters if p.name in {*made, *given}}

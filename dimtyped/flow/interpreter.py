@@ -33,7 +33,7 @@ class Flow(TorchFunctionMode):
     Args:
         independent: Names along which nothing may carry values.
         skip: Packages besides torch, the standard library and dimtyped whose frames are not the user's code.
-        strict: Raise what a rule raises; otherwise its call counts as not followed. For the rules' own tests.
+        strict: Raise the errors of rules; otherwise their calls count as not followed. For the rules' own tests.
         record: Called with each call that a rule was found for, once its axes are known.
 
     Attributes:
@@ -337,7 +337,7 @@ def _tensors(value: object) -> Iterator[Tensor]:
 
 
 def _matched(outcome: Outcome, results: Sequence[Tensor]) -> list[Axes | None] | None:
-    """The axes of each result; a rule that gives one tuple of axes means each result that it fits."""
+    """The axes of each result; one tuple of axes applies to each result that it fits."""
     if outcome is None:
         return None
     each = outcome if isinstance(outcome, list) else [outcome] * len(results)
@@ -350,7 +350,7 @@ def _matched(outcome: Outcome, results: Sequence[Tensor]) -> list[Axes | None] |
 
 
 def _without_mixed(call: Call, results: list[Axes | None], independent: frozenset[str]) -> list[Axes | None]:
-    """Reports an independent dimension along which values are carried; what is left of it means nothing any more."""
+    """Reports an independent dimension along which values are carried; its axes become anonymous."""
     left = {dimension for axes in results for axis in axes or () for dimension in axis.dimensions}
     for axis in call.mixed:
         for dimension in axis.dimensions:

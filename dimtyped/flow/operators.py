@@ -1,4 +1,4 @@
-"""Which rule a function of torch's has: `Tensor.add_`, `torch.add` and `aten.add.Tensor` are one operator."""
+"""Maps torch's functions to the names of rules: `Tensor.add_`, `torch.add` and `aten.add.Tensor` are one operator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

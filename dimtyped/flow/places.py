@@ -1,4 +1,4 @@
-"""Where in the user's code an operator was called: the deepest frame that is neither torch's, nor a library's, nor ours."""
+"""The place in the user's code where an operator was called: the deepest frame that is neither torch's, nor a library's, nor ours."""
 
 import itertools
 import linecache

@@ -1,4 +1,4 @@
-"""What check and watch give: the findings, and how much of the run was followed."""
+"""The report of check and watch: the findings, and how much of the run was followed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _MOST_ORIGINS = 6
 
 
 class CheckError(AssertionError):
-    """What `Report.raise_if_any` raises: the findings of a check."""
+    """The error that `Report.raise_if_any` raises, with the findings of a check."""
 
     __module__ = "dimtyped"
 
 
 @dataclasses.dataclass
 class Report:
-    """What a run showed.
+    """The report of a run.
 
     Args:
-        target: What ran, as errors name it.
+        target: The name of the target, as in errors.
         findings: Each bug once, the first one first.
-        followed: How often each operator was called whose names were followed.
-        unfollowed: How often each operator was called that nothing is known of.
-        notes: What the report's reader must know: how the target ran, and what was left out.
+        followed: The number of followed calls of each operator.
+        unfollowed: The number of calls of each operator that were not followed.
+        notes: Remarks for the reader: how the target ran, and what was left out.
         sizes: The sizes that the inputs of the first run had.
 
     Example:

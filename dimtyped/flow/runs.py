@@ -24,7 +24,7 @@ _LOGGER = "torch._subclasses.fake_tensor"
 
 @dataclass(frozen=True)
 class Options:
-    """What a Flow is made with."""
+    """Options of a Flow."""
 
     independent: tuple[str, ...] = ("batch",)
     skip: tuple[str, ...] = ()
@@ -32,15 +32,15 @@ class Options:
 
 @dataclass
 class Run:
-    """What came of one run.
+    """The outcome of one run.
 
     Args:
-        flow: What followed it.
+        flow: The Flow that followed it.
         sizes: The sizes of the names that the inputs were made with.
         results: The axes of each tensor of the result.
-        error: What ended it, if anything did.
+        error: The error that ended it, if any.
         is_real: It ran on real tensors.
-        why_real: What the run on fake tensors raised.
+        why_real: The error of the run on fake tensors.
     """
 
     flow: TracedFlow
@@ -52,12 +52,12 @@ class Run:
 
     @property
     def reached(self) -> int:
-        """How many operators came before its end."""
+        """The number of operators that were called before its end."""
         return sum(self.flow.followed.values()) + sum(self.flow.unfollowed.values())
 
     @property
     def refused(self) -> Finding | None:
-        """The finding for what ended it; None where it came to its end, or the model raised for its own reasons."""
+        """The finding for the error that ended it; None if it completed, or if the error is not about shapes."""
         return self.flow.refusal_of(self.error) if self.error is not None else None
 
 
@@ -79,13 +79,13 @@ class Runner:
         self._needs_values = False
 
     def run(self, sizes: Mapping[str, int], *, optional: bool = False) -> Run:
-        """Runs on fake tensors; where these raise what says nothing of shapes, once more on real ones."""
+        """Runs on fake tensors; after an error that is not about shapes, once more on real ones."""
         run = self._run(sizes, optional=optional, is_real=self._needs_values)
         is_settled = run.error is None or run.refused is not None or run.is_real
         return run if is_settled else self._on_real(run, optional=optional)
 
     def confirmed(self, run: Run) -> Run:
-        """A run that torch refused, on real tensors: these may do what fake ones cannot."""
+        """Repeats a run in which torch raised on real tensors, which support more than fake ones."""
         is_torchs = run.error is not None and not isinstance(run.error, DimensionError)
         return self._on_real(run) if is_torchs and not run.is_real else run
 

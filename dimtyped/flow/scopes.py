@@ -17,13 +17,13 @@ Lookup = Callable[[str], Axis | None]
 
 
 class Scopes:
-    """Which dimension a name means in each module of a run.
+    """The dimension of each name in each module of a run.
 
-    A name that a module declares is a dimension of this module's. It is the same as its parent's of that name where no
-    other name has its size; where a call shows that two scopes call one dimension differently, the two are joined.
+    A name that a module declares is a dimension of that module. It is its parent's dimension of that name where no
+    other name has its size; where a call shows that two scopes name one dimension differently, the two are joined.
 
     Args:
-        flow: What is told of the parameters' names.
+        flow: Records the parameters' names.
     """
 
     def __init__(self, flow: Flow):
@@ -70,7 +70,7 @@ class Scopes:
             child = _child(module, claim.owner)
             found = self._held.get(id(child), (None, {}))[1].get(claim.name)
             if found is None or scope.names.get(claim.name) != found.size:
-                continue  # they do not agree, or the module itself means another size by the name
+                continue  # they do not agree, or the module itself has another size for the name
             known = made.setdefault(claim.name, found)
             if known is not found and _stands_alone(claim.name, made) and known.may_be(found):
                 known.join(found)
@@ -117,7 +117,7 @@ def _axis(node: ast.expr, lookup: Lookup) -> Axis | None:
 
 
 def _fitting(words: list[str], tensor: Tensor, lookup: Lookup, roles: Mapping[str, str]) -> list[Axis]:
-    """An axis for each dimension of a parameter; anonymous where nothing of its size is known."""
+    """An axis for each dimension of a parameter; anonymous where no dimension has its size."""
     sizes = tuple(tensor.shape)
     each = words if len(words) == len(sizes) else [""] * len(sizes)
     return [_axis_for(word, size, lookup, roles) for word, size in zip(each, sizes, strict=True)]

@@ -81,7 +81,7 @@ def size_of(axis: Axis, sizes: Mapping[str, int], values: Mapping[str, Any]) -> 
 
 
 def shapes_of(array: ArrayHint, sizes: Mapping[str, int], values: Mapping[str, Any]) -> tuple[int, ...]:
-    """A shape that fits an annotation; `...` and `*name` stand for no axis where others are there, else for one."""
+    """A shape that fits an annotation; `...` and `*name` cover no axis where the annotation has others, else one."""
     return tuple(_sides(array, sizes, values))
 
 

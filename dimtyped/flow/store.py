@@ -1,4 +1,4 @@
-"""What is known of tensors, held by identity and weakly."""
+"""Facts about tensors, held by identity and weakly."""
 
 import weakref
 from typing import Generic, TypeVar

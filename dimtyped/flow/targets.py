@@ -1,4 +1,4 @@
-"""What check runs: a module, a function or a method, or what makes a module."""
+"""The targets of check: a module, a function or a method, or a class or factory that makes a module."""
 
 import inspect
 import types
@@ -25,7 +25,7 @@ _COMPILED = "_orig_mod"  # where torch.compile keeps the module
 
 @dataclass(frozen=True)
 class Target:
-    """What is called.
+    """A callable that check runs.
 
     Args:
         call: The module, function or method.
@@ -43,7 +43,7 @@ class Target:
 
     @property
     def where(self) -> str:
-        """What errors call it."""
+        """Its name in errors."""
         if isinstance(self.call, torch.nn.Module):
             return f"{type(self.call).__name__}.forward"
         return (
@@ -58,7 +58,7 @@ class Target:
 
     @property
     def maker(self) -> Maker:
-        """What makes its arguments."""
+        """The Maker of its arguments."""
         parameters = self.signature.parameters if self.signature is not None else ()
         if self.owner is not None:
             parameters = parameters[1:]
@@ -83,7 +83,7 @@ class Target:
         return self._call_of(owner), given
 
     def made_real(self, arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The same on real tensors."""
+        """A copy of the call and of its arguments on real tensors."""
         if self.remake is None:
             return self.copied(real_copy, arguments)
         return self._call_of(self.remake()), real_copy(dict(arguments))
@@ -158,7 +158,7 @@ def makes_module(thing: Any, arguments: Mapping[str, Any] | None) -> bool:
 
 @dataclass(frozen=True)
 class Factory:
-    """What makes a module.
+    """A class or function that makes a module.
 
     Args:
         make: The class or function.
@@ -172,14 +172,14 @@ class Factory:
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """Its name in errors."""
         return getattr(self.make, "__name__", str(self.make))
 
     def targets(self) -> Iterator[tuple[Target, dict[str, int]]]:
         """A module for each choice of sizes that it takes, and the sizes.
 
         Raises:
-            DeclarationError: It takes other arguments, or refuses all sizes that were tried.
+            DeclarationError: It takes other arguments, or raises for all sizes that were tried.
         """
         refusals, is_made = list[str](), False
         for sizes in self._choices(self._dims()):
@@ -204,7 +204,7 @@ class Factory:
             try:
                 with torch.device("meta"):
                     made = self.make(**self.arguments, **sizes)
-            except Exception:  # noqa: BLE001 - it may read values; if it refuses the sizes, it does so again
+            except Exception:  # noqa: BLE001 - it may read values; if the sizes are wrong, it raises again
                 made = self.make(**self.arguments, **sizes)
         if not isinstance(made, torch.nn.Module):
             raise DeclarationError(

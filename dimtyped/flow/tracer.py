@@ -1,7 +1,7 @@
 """The annotated calls of a run: where one begins, its arguments are named; where it returns, its result is compared.
 
-Python's own profile hook tells of them, while nothing runs inside an operator: so what is typed, or is annotated and a
-module's `forward`, needs no code of ours in its way, and costs nothing where no run is followed.
+Python's profile hook reports them, except inside an operator. So typed functions and annotated `forward` methods need
+no wrapper for it, and cost nothing where no run is followed.
 """
 
 import inspect
@@ -110,10 +110,10 @@ class TracedFlow(Flow):
             self.squeezed[place] = max(gone, self.squeezed.get(place, 0))
 
     def _see(self, frame: FrameType, event: str, value: Any) -> None:
-        """What Python calls where a function begins or ends; a mistake of ours in here must not end the user's run."""
+        """The profile hook, called where a function begins or ends. Its own errors must not end the user's run."""
         try:
             self._seen(frame, event, value)
-        except Exception as error:  # noqa: BLE001 - it is kept, and the report tells it
+        except Exception as error:  # noqa: BLE001 - it is kept, and the report shows it
             self.troubles.append(
                 f"the names of {frame.f_code.co_qualname} were not read: {type(error).__name__}: {error}"
             )
@@ -156,12 +156,12 @@ class TracedFlow(Flow):
 
 
 def _is_of_fake_tensors(error: BaseException) -> bool:
-    """True for what only a fake tensor refuses: values that it does not have."""
+    """True for an error that only fake tensors raise: they have no values."""
     return type(error).__module__.startswith(("torch._subclasses", "torch.fx"))
 
 
 def _first_lines(error: BaseException) -> str:
-    """What torch said, without the frames that it may list."""
+    """The first lines of torch's message, without the frames that it may list."""
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 

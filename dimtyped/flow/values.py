@@ -1,4 +1,4 @@
-"""What only values show: `dimtyped.testing` calls the target, and its failure becomes a finding."""
+"""Finds mistakes that only values show: `dimtyped.testing` calls the target, and its failure becomes a finding."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ def findings_of_values(
         thing: A module, function or method on real tensors.
         sizes: Sizes of names that it does not declare.
         independent: Names along which nothing may carry values; left out where parameters and result have no such axis.
-        skip: Packages whose code is passed over when the place is looked for.
+        skip: Packages that are skipped in the search for the place.
     """
     testing: Any = importlib.import_module("dimtyped.testing")  # a room above, an extra: it needs hypothesis
     axes = None if tuple(independent) == ("batch",) else list(independent)

@@ -1,4 +1,4 @@
-"""`watch`: whatever runs inside the block is followed, on the user's own tensors."""
+"""`watch` follows everything that runs inside its block, on the user's own tensors."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -11,15 +11,15 @@ from dimtyped.flow.tracer import TracedFlow
 
 @contextmanager
 def watch(*, independent: Sequence[str] = ("batch",), skip: Sequence[str] = ()) -> Generator[Report]:
-    """Follows the names of axes through whatever runs inside the block: a loss, a whole training step.
+    """Follows the names of axes through everything that runs inside the block: a loss, a whole training step.
 
-    Names come from the annotated functions, methods and modules that are called in it. Results are what they are without it;
+    Names come from the annotated functions, methods and modules that are called in it. Results do not change;
     compiled functions run eagerly meanwhile, so that their operators are seen. An exception leaves the block as it is, and
     the report holds the finding that explains it.
 
     Args:
         independent: Names along which nothing may carry values. Default: `batch`.
-        skip: Packages whose code is passed over when the place of a finding is looked for. Default: torch, einops and the
+        skip: Packages that are skipped in the search for a finding's place in the user's code. Default: torch, einops and the
             standard library.
 
     Yields:

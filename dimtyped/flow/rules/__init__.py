@@ -1,9 +1,9 @@
-"""The rules: what each operator makes of axes, in one table by kind of operator.
+"""The rules: the axes of each operator's result, in one table by kind of operator.
 
 A rule takes a `Call` and returns the axes of the result: a tuple of axes for one tensor (or for each of several of one shape),
-a list with an entry for each tensor of the result otherwise, None in it for a tensor without names. It says with `call.meet`,
-`call.broadcast` and `call.contract` what is taken as equals, with `call.mixes` along which axes values are carried, and raises
-`NoRule` where it cannot tell.
+a list with an entry for each tensor of the result otherwise, None in it for a tensor without names. It states with `call.meet`,
+`call.broadcast` and `call.contract` which axes are treated as equal, with `call.mixes` along which axes values are carried, and raises
+`NoRule` for a call that it does not cover.
 """
 
 from dimtyped.flow.rules import (  # pyright: ignore[reportUnusedImport] - loading a kind of operator adds its rows

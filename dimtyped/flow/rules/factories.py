@@ -39,7 +39,7 @@ SILENT.update(_SILENT.split())
 @rule("triu_indices", "hann_window", "hamming_window", "bartlett_window", "blackman_window", "kaiser_window", "vander")
 @rule("sparse_coo_tensor")
 def new(call: Call) -> Outcome:
-    """Numbers say nothing of where they come from; a tensor that is taken as it is keeps its axes."""
+    """A new tensor has anonymous axes; an existing one that is passed through keeps its axes."""
     if not isinstance(call.result, Tensor):
         raise NoRule
     source = call.arg(0, "data", "obj")

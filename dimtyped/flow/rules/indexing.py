@@ -61,13 +61,13 @@ def aten_index(call: Call) -> Outcome:
 
 @dataclass(slots=True)
 class _Indexing:
-    """An index under way.
+    """An index expression in progress.
 
     Args:
         call: The call.
-        axes: The axes of what is indexed.
-        at: How many of them are used up.
-        made: The axes made so far; None stands for those of index tensors.
+        axes: The axes of the indexed tensor.
+        at: The number of axes that are used up.
+        made: The axes made so far; None marks those of index tensors.
         tensors: The axes of the index tensors.
     """
 
@@ -115,7 +115,7 @@ class _Indexing:
         self.at += 1
 
     def result(self, sizes: Sequence[int] | None) -> Axes:
-        """The axes; those of index tensors stand where those are, or first if others are between them."""
+        """The axes of the result; those of index tensors are at the place of those, or first if others are between them."""
         made = [*self.made, *self.axes[self.at :]]
         if not self.tensors:
             return tuple(axis for axis in made if axis is not None)
@@ -164,7 +164,7 @@ def _shape(item: Any) -> Sequence[int]:
 
 
 def _items(index: Any, rank: int) -> Iterator[Any]:
-    """The items of an index; an ellipsis stands for the slices that are missing."""
+    """The items of an index; an ellipsis is replaced by the missing slices."""
     items = index if isinstance(index, tuple) else (index,)
     used = sum(item.dim() if _is_mask(item) else 1 for item in items if item is not None and item is not ...)
     for item in items:

@@ -26,7 +26,7 @@ def _left(call: Call, axes: Axes) -> Axes:
 )
 @rule("poisson_nll_loss", "soft_margin_loss", "hinge_embedding_loss", "gaussian_nll_loss")
 def pointwise_loss(call: Call) -> Outcome:
-    """Item by item; nobody means to compare each with each."""
+    """Losses item by item: broadcasting one operand is reported, since comparing each with each is hardly intended."""
     first, second = call.first(), call.axes(call.tensor(1, "target"))
     _report_pairs(call, first, second)
     both = call.broadcast(*map(call.axes, call.tensors)) if not call.problems else call.broadcast(first)

@@ -1,4 +1,4 @@
-"""Linear algebra: leading axes are a batch, the last two are a matrix whose axes say nothing of the result's."""
+"""Linear algebra: leading axes are a batch, the last two are a matrix whose axes do not appear in the result."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ _OF_TWO = (
 
 @rule(*_OF_ONE.split())
 def of_a_matrix(call: Call) -> Outcome:
-    """What is computed of each matrix of a batch."""
+    """Functions of each matrix of a batch."""
     axes = call.first()
     for other in call.tensors[1:]:
         call.moves(*call.axes(other))
@@ -46,7 +46,7 @@ def of_a_matrix(call: Call) -> Outcome:
 
 @rule(*_OF_TWO.split())
 def of_two_matrices(call: Call) -> Outcome:
-    """What is computed of a matrix and of what goes with it; a vector may stand for a matrix."""
+    """Functions of two matrices of each batch; the second may be a vector."""
     first, *others = map(call.axes, call.tensors)
     batch = first[:-2]
     call.mixes(*first[-2:])

@@ -120,7 +120,7 @@ def cell(call: Call) -> Outcome:
 
 @rule("_pack_padded_sequence")
 def pack(call: Call) -> Outcome:
-    """(batch, time, *) gives (steps, *); the steps know what they are made of."""
+    """(batch, time, *) gives (steps, *); the note on the steps keeps both axes."""
     axes = call.first()
     batch, time = (axes[0], axes[1]) if call.arg(2, "batch_first") else (axes[1], axes[0])
     data, batch_sizes = call.tensors_out

@@ -124,7 +124,7 @@ def quantile(call: Call) -> Outcome:
 
 @rule("sum_to_size")
 def sum_to_size(call: Call) -> Outcome:
-    """What was broadcast is summed."""
+    """Sums over the axes that were broadcast."""
     axes, sizes = call.first(), call.shape
     missing = len(axes) - len(sizes)
     call.mixes(*axes[:missing])

@@ -375,7 +375,7 @@ def diag(call: Call) -> Outcome:
 
 @rule("flip", "fliplr", "flipud", "rot90", "__reversed__")
 def flip(call: Call) -> Outcome:
-    """The same axes, in another order of their indices."""
+    """Keeps the axes; their indices are in another order."""
     axes = call.first()
     if call.name == "rot90":
         call.moves(*axes)
@@ -390,7 +390,7 @@ def flip(call: Call) -> Outcome:
 
 @rule("roll")
 def roll(call: Call) -> Outcome:
-    """The same axes; values go round along some of them."""
+    """Keeps the axes; values are rotated along some of them."""
     axes, dims = call.first(), call.arg(2, "dims")
     rolled = range(len(axes)) if dims in (None, (), []) else dims_of(dims, len(axes))
     call.mixes(*(axes[dim] for dim in rolled))
