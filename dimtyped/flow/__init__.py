@@ -14,7 +14,8 @@ which axes the call treats as equal::
 - A `Dimension` is compared by identity. `Dimension(size, name, origin)` is a named one, without a name it is anonymous: it agrees
   with any other. `a.join(b)` makes two of them one, with both names.
 - An `Axis` is a product of pieces of dimensions. `axis_of(dimension)` is a whole one, `anonymous(size)` one without a name,
-  `product([layers, directions])` a merged one, `split(axis, sizes)` takes one apart. `compare(a, b)` gives a verdict: the same, different or unknown.
+  `product([layers, directions])` a merged one, `split(axis, sizes)` takes one apart. `compare(a, b)` gives a verdict:
+  the same, different or unknown.
   `axis.dimension` is the one dimension that an axis is, whole, or None. An axis of size 1 has no factors, so it has no name.
 - `flow.name_tensor(tensor, axes)` names a tensor, also a parameter: then the results of a layer have the names of its weight.
   `flow.axes_of(tensor)` gives its axes, anonymous ones where it has no names. Tensors are held weakly.
