@@ -1,7 +1,7 @@
-"""Tools that know torch's layers by their exact type, and so do not see a typed one, which is a subclass.
+"""Support for tools that look up torch's layers by exact type, and so miss a typed one, which is a subclass.
 
-A table of types gets the typed classes too, once the tool is imported. A quantiser, which replaces layers and whose
-conversions ask for the exact type again, is given torch's own layers: those that it works on lose their checks.
+Once such a tool is imported, its tables of types get the typed classes too. A quantiser replaces layers, and its
+conversions compare exact types again, so it is given torch's own layers: those that it works on lose their checks.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def _enter(table: MutableMapping[type, Any] | list[type], *, of_functions: bool 
     """Enters each typed class where torch's class is, now and as further ones are declared.
 
     Args:
-        table: What the tool looks a layer's type up in.
-        of_functions: Whether to give the functions in it the layer as one of torch's, since they ask for its type again.
+        table: The tool's table of layer types.
+        of_functions: Whether its functions get the layer viewed as torch's class, since they compare its type again.
     """
 
     def enter(typed: type[torch.nn.Module]) -> None:
@@ -33,12 +33,12 @@ def _enter(table: MutableMapping[type, Any] | list[type], *, of_functions: bool 
         if isinstance(table, list):
             table.append(typed)
         else:
-            table[typed] = _seeing(plain, table[plain]) if of_functions else table[plain]
+            table[typed] = _on_plain_layer(plain, table[plain]) if of_functions else table[plain]
 
     each_layer_class(enter)
 
 
-def _seeing(plain: type[torch.nn.Module], function: Callable[..., Any]) -> Callable[..., Any]:
+def _on_plain_layer(plain: type[torch.nn.Module], function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def on_plain_layer(layer: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         with viewed_as(layer, plain):
@@ -47,7 +47,7 @@ def _seeing(plain: type[torch.nn.Module], function: Callable[..., Any]) -> Calla
     return on_plain_layer
 
 
-def _entering(*paths: str, of_functions: bool = False) -> Callable[[types.ModuleType], None]:
+def _register_in(*paths: str, of_functions: bool = False) -> Callable[[types.ModuleType], None]:
     """Enters the typed classes in the tables at these paths in a module, as far as this release has them."""
 
     def enter_all(module: types.ModuleType) -> None:
@@ -66,7 +66,7 @@ def _untyped(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def _with_plain_layers(*names: str, by: Callable[[Any], Any] = _untyped) -> Callable[[types.ModuleType], None]:
-    """Has these functions of a module, whose first argument is a model to change, work on torch's own layers."""
+    """Wraps these functions of a module, which change a model, so that they work on torch's own layers."""
 
     def wrap_all(module: types.ModuleType) -> None:
         for name in names:
@@ -84,31 +84,31 @@ def _given_plain(function: Callable[..., Any], by: Callable[[Any], Any]) -> Call
     return on_plain_layers
 
 
-def _with_plain_twins(model: torch.nn.Module) -> torch.nn.Module:
-    """Puts torch's own layers, with the same parameters, in place of the typed ones, which another model holds too."""
-    twins: dict[torch.nn.Module, torch.nn.Module] = {}
+def _with_plain_copies(model: torch.nn.Module) -> torch.nn.Module:
+    """Replaces typed layers by copies of torch's classes with the same parameters: another model holds the originals."""
+    copies: dict[torch.nn.Module, torch.nn.Module] = {}
     for module in [*model.modules()]:
         for name, child in module._modules.items():
             if child is not None and torch_class_of(type(child)) is not None:
-                module._modules[name] = twins.setdefault(child, _plain_twin(child))
+                module._modules[name] = copies.setdefault(child, _plain_copy(child))
     return model
 
 
-def _plain_twin(layer: torch.nn.Module) -> torch.nn.Module:
-    twin = copy.copy(layer)
+def _plain_copy(layer: torch.nn.Module) -> torch.nn.Module:
+    plain = copy.copy(layer)
     for name, value in vars(layer).items():
-        if isinstance(value, dict):  # parameters, children, hooks: what it gets from now on is its own
-            twin.__dict__[name] = value.copy()
-    return _untyped(twin)
+        if isinstance(value, dict):  # parameters, children, hooks: later changes are not shared
+            plain.__dict__[name] = value.copy()
+    return _untyped(plain)
 
 
 when_imported("torch.ao.quantization.quantize", _with_plain_layers("propagate_qconfig_"))
 when_imported("torch.ao.quantization.fuse_modules", _with_plain_layers("_fuse_modules_helper"))
-when_imported("torch.ao.quantization.quantize_fx", _with_plain_layers("_fuse_fx", by=_with_plain_twins))
+when_imported("torch.ao.quantization.quantize_fx", _with_plain_layers("_fuse_fx", by=_with_plain_copies))
 when_imported("transformers.integrations.bitsandbytes", _with_plain_layers("replace_with_bnb_linear"))
 when_imported(
     "opacus",
-    _entering(
+    _register_in(
         "grad_sample.grad_sample_module.GradSampleHooks.GRAD_SAMPLERS",
         "grad_sample.grad_sample_module_fast_gradient_clipping.GradSampleHooksFastGradientClipping.NORM_SAMPLERS",
         of_functions=True,
@@ -116,11 +116,11 @@ when_imported(
 )
 when_imported(
     "opacus",
-    _entering(
+    _register_in(
         "validators.module_validator.ModuleValidator.VALIDATORS",
         "validators.module_validator.ModuleValidator.FIXERS",
     ),
 )
-when_imported("captum.attr._core.deep_lift", _entering("SUPPORTED_NON_LINEAR"))
-when_imported("captum.attr._core.lrp", _entering("SUPPORTED_LAYERS_WITH_RULES", "SUPPORTED_NON_LINEAR_LAYERS"))
-when_imported("captum._utils.sample_gradient", _entering("SUPPORTED_MODULES"))
+when_imported("captum.attr._core.deep_lift", _register_in("SUPPORTED_NON_LINEAR"))
+when_imported("captum.attr._core.lrp", _register_in("SUPPORTED_LAYERS_WITH_RULES", "SUPPORTED_NON_LINEAR_LAYERS"))
+when_imported("captum._utils.sample_gradient", _register_in("SUPPORTED_MODULES"))

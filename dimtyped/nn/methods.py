@@ -1,4 +1,4 @@
-"""The methods of a module's class: which are checked, which are annotated and not checked, and why."""
+"""The methods of a module's class: those that are checked, and those annotated but not checked, with the reason."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _enforce_members(cls: Any, base: type, frame: types.FrameType, seen: set[str
 
 
 def checked_functions(cls: Any) -> tuple[CheckedFunction, ...]:
-    """The checked functions that a class can reach, looked for once; those that turn out to check nothing are let go."""
+    """The checked functions of a class and its bases, collected once. Checks without tensors are removed."""
     if _ENTRIES not in vars(cls):
         members = [(base, name, member) for base in cls.__mro__ for name, member in list(vars(base).items())]
         setattr(cls, _ENTRIES, tuple(entry for found in members for entry in _kept(*found)))
@@ -54,7 +54,7 @@ def checked_functions(cls: Any) -> tuple[CheckedFunction, ...]:
 
 
 def reads_names(module: torch.nn.Module) -> bool:
-    """True for a module by another whose class has methods that `typed` checks: it is a scope of names too."""
+    """True for a module of another class with methods that `typed` checks: it is also a scope of names."""
     if type(module).__module__.startswith(_NOT_BY_USERS):
         return False
     members = [member for base in type(module).__mro__ if _is_by_user(base) for member in list(vars(base).values())]
@@ -71,7 +71,7 @@ def _kept(base: type, name: str, member: Any) -> list[CheckedFunction]:
 
 
 def _is_idle(wrapper: Any, entry: CheckedFunction) -> bool:
-    """True where a method was given a check in case its annotations, strings then, would turn out to be jaxtyping's."""
+    """True for a method whose check turned out to be unneeded: its string annotations have no tensors."""
     if not entry.declaration.only_if_tensors or entry.declaration.code_objects:
         return False
     return hasattr(wrapper, "__no_type_check__") or not may_name_tensors(
@@ -87,14 +87,14 @@ def checked_methods(module: torch.nn.Module) -> list[str]:
 
 def unchecked_methods(module: torch.nn.Module) -> Iterator[tuple[str, str]]:
     """The methods of a module, `forward` aside, that are annotated and not checked, each with the reason."""
-    is_told = bool(unchecked_forward(module))
+    is_reported = bool(unchecked_forward(module))
     for name, member in _methods(type(module)):
         if name == "forward" or not any(map(is_annotated, _functions_of(member))):
             continue
         if name in module.__dict__ and not isinstance(member, functools.cached_property):
             yield name, "it was replaced on the instance"
         elif not any(map(is_checked, _functions_of(member))):
-            yield name, "" if is_told and _is_bare(member) else _reason(member)
+            yield name, "" if is_reported and _is_bare(member) else _reason(member)
 
 
 def unchecked_forward(module: torch.nn.Module) -> str:
@@ -164,7 +164,7 @@ def _methods(cls: type) -> Iterator[tuple[str, Any]]:
 
 
 def _functions_of(member: Any) -> tuple[Any, ...]:
-    """The functions that a member of a class is made of; none where it is no method."""
+    """The functions behind a member of a class; empty where it is not a method."""
     if isinstance(member, type):
         return ()
     if isinstance(member, _WRAPPING):

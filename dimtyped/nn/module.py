@@ -88,7 +88,7 @@ class Module(TiedParametersMixin):
             setattr(cls, "__post_init__", _naming_fields(vars(cls)["__post_init__"]))  # noqa: B010  # torch's has none
 
     def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What a call does while torch.jit traces; it warns of no comparison in a check, whatever the filters are."""
+        """The call while torch.jit traces. The TracerWarnings that the checks would cause are ignored."""
         with warnings.catch_warnings():
             ignore_tracer_warnings()
             return super()._slow_forward(*args, **kwargs)
@@ -131,7 +131,7 @@ class Module(TiedParametersMixin):
 
 
 def _matters(module: Module, name: str, value: Any) -> bool:
-    """Whether this assignment may change what names mean. A model may assign in every `forward`, so it is quick."""
+    """True if this assignment may change the names. A model may assign in every `forward`, so this is fast."""
     if isinstance(value, _DECLARING):
         return True
     attributes = module.__dict__
@@ -141,7 +141,7 @@ def _matters(module: Module, name: str, value: Any) -> bool:
 
 
 def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
-    """Keeps the claims of a change that has been made, and the way up from a container."""
+    """Stores the claims of a change that has been made, and links a container to its scope."""
     if claims is not None or isinstance(value, torch.nn.Module) or value is None:
         read_from(module, value)
         _make_scopes(value)
@@ -152,14 +152,14 @@ def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
 
 
 def _make_scopes(value: Any) -> None:
-    """Reads the names of what a module gets that is by another and has checked methods: not at its first call only."""
+    """Makes the scopes of assigned modules of other classes with checked methods now, not at their first call."""
     for child in value.modules() if isinstance(value, torch.nn.Module) else ():
         if not isinstance(child, Module) and not is_scope(child) and reads_names(child):
             scope_of(child)
 
 
 def link(parent: torch.nn.Module, key: str, value: Any) -> None:
-    """Tells a container which scope holds it, so that what it gets later is declared there."""
+    """Links a container to the scope that holds it, so that layers added later are declared there."""
     if isinstance(value, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict):
         value.__dict__[_PARENT] = ParentLink(parent, key)
         for child_key, child in value._modules.items():
@@ -173,7 +173,7 @@ def parent_of(container: torch.nn.Module) -> tuple[torch.nn.Module | None, str]:
 
 
 def check_container(container: torch.nn.Module) -> None:
-    """Declares what a container holds now in the scope that holds it.
+    """Declares a container's current layers in the scope that holds it.
 
     Raises:
         DeclarationError: a name would get a second size there.
@@ -190,7 +190,7 @@ def check_container(container: torch.nn.Module) -> None:
 def _annotations(function: Any) -> Mapping[str, Any]:
     try:
         return function.__annotations__
-    except NameError:  # from Python 3.14 on they are evaluated here, and may name what comes later
+    except NameError:  # from Python 3.14 on they are evaluated here, and may name something defined later
         return {}
 
 
@@ -223,7 +223,7 @@ def _naming(init: Callable[..., None], frame: Any) -> Callable[..., None]:
 
 
 def _naming_fields(post_init: Callable[..., None]) -> Callable[..., None]:
-    """The same for a dataclass: when its `__post_init__` begins, its `DimSize` fields hold the ints given."""
+    """`__post_init__` of a dataclass whose `DimSize` fields become Dims before it runs."""
 
     @functools.wraps(post_init)
     def constructor(self: Any, *args: Any) -> None:
@@ -238,7 +238,7 @@ def _naming_fields(post_init: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def _building(module: Any) -> Generator[None]:
-    """While a module is made, by however many constructors: afterwards it is finished."""
+    """A context for the constructors of a module: when the outermost one ends, the module is finished."""
     outermost = not module.__dict__.get(BUILDING, False)
     if outermost:
         module.__dict__[BUILDING] = True
@@ -261,10 +261,10 @@ def _dim_parameters(init: Any, names: dict[str, Any]) -> list[str]:
 
 
 def _dim_hint(hint: Any, init: Any, names: dict[str, Any]) -> Any:
-    """What one annotation of a constructor means. Others may name what only a type checker imports.
+    """The resolved annotation of a constructor's parameter. Only those with `DimSize` have to be resolvable.
 
     Raises:
-        DeclarationError: it says `DimSize` and cannot be resolved.
+        DeclarationError: it contains `DimSize` and cannot be resolved.
     """
     if not isinstance(hint, str):
         return hint
@@ -283,7 +283,7 @@ def _dim_hint(hint: Any, init: Any, names: dict[str, Any]) -> Any:
 
 
 def _bound(signature: inspect.Signature, module: Any, args: Any, kwargs: Any) -> inspect.BoundArguments | None:
-    """The arguments by name, defaults included; None where they do not fit, which Python itself says best."""
+    """The arguments by name, defaults included; None where they do not fit: then Python itself raises."""
     try:
         bound = signature.bind(module, *args, **kwargs)
     except TypeError:
@@ -300,7 +300,7 @@ def _declared(module: torch.nn.Module, where: str, values: dict[str, Any]) -> di
     clashing = {name for name, size in sizes if any(other == name and value != size for other, value in sizes)}
     named: dict[str, Dim] = {}
     for name, dim in dims.items():
-        # a name from outside gives way to a parameter's own: an MLP's `embed` may be its caller's `hidden`, and its
+        # a parameter's own name replaces one from outside: an MLP's `embed` may be its caller's `hidden`, and its
         # `hidden` the caller's `4*hidden`
         named[name] = Dim(name, int(dim)) if dim.name in clashing or not dim.name.isidentifier() else dim
         declare_parameter(module, name, where, named[name])
@@ -325,4 +325,4 @@ def _prepare(entry: CheckedFunction, module: torch.nn.Module) -> None:
     try:
         prepare(entry, module)
     except DeclarationError:
-        return  # it may name what is defined later: the first call says so if it still cannot be resolved
+        return  # it may name something defined later; if it still cannot be resolved, the first call raises

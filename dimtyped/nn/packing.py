@@ -73,7 +73,7 @@ def _check(input: Tensor, lengths: Any, batch_first: bool) -> None:
 
 
 def _values(lengths: Any) -> tuple[int, int | None] | None:
-    """How many lengths there are, and the largest where this process can tell; None where torch says what is wrong."""
+    """The number of lengths, and the largest if this process knows it; None for lengths that torch itself rejects."""
     if isinstance(lengths, Tensor):
         if lengths.dim() != 1:
             return None

@@ -1,4 +1,4 @@
-"""What `dimtyped.nn` takes from `torch.nn` as it is, by name: for static checkers, which must not take the rest from there."""
+"""The names that `dimtyped.nn` re-exports from `torch.nn` unchanged, so that static checkers take only these from there."""
 
 from torch.nn import (
     CELU as CELU,

@@ -98,7 +98,7 @@ def retype_layer(layer: torch.nn.Module) -> bool:
 
 
 def reason_left_plain(layer: torch.nn.Module) -> str | None:
-    """Why a plain layer cannot be typed: a size that it has lost, or a parameter that its declared sizes contradict."""
+    """The reason why a plain layer cannot be typed: a lost size, or a parameter that contradicts its sizes."""
     typed = typed_class_of(type(layer))
     if typed is None:
         return None
@@ -178,10 +178,10 @@ def _read_scopes_again(model: torch.nn.Module) -> None:
 
 
 def must_be_module(function: str, model: object) -> None:
-    """Refuses what is no module.
+    """Raises for an object that is not a module.
 
     Raises:
-        DeclarationError: it is something else.
+        DeclarationError: it is not a module.
     """
     if not isinstance(model, torch.nn.Module):
         raise declaration_error(

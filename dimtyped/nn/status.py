@@ -1,4 +1,4 @@
-"""What of a model is checked, what is not and why: nothing is silently unchecked."""
+"""The table of a model's modules: checked, or not checked and why. Nothing is silently unchecked."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Row:
     def text(self) -> str:
         """The state with the methods, where there are others than `forward`, and the reason."""
         listed = ", ".join(self.methods) if self.methods != ("forward",) else ""
-        told = "; ".join(filter(None, (listed, self.why)))
-        return f"{self.state}: {told}" if told else self.state
+        details = "; ".join(filter(None, (listed, self.why)))
+        return f"{self.state}: {details}" if details else self.state
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Status:
 
     @property
     def totals(self) -> dict[str, int]:
-        """How many modules are in each state."""
+        """The number of modules in each state."""
         return dict(Counter(row.state for row in self.rows))
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ def status(model: torch.nn.Module) -> Status:
         model: Any module.
 
     Returns:
-        The same as data: `rows` and `totals`.
+        The table as data: `rows` and `totals`.
 
     Raises:
         DeclarationError: `model` is no module.
@@ -92,7 +92,7 @@ def status(model: torch.nn.Module) -> Status:
     """
     must_be_module("status", model)
     found = Status(tuple(_rows(model)))
-    print(found)  # noqa: T201  # what the function is for
+    print(found)  # noqa: T201  # printing is its purpose
     return found
 
 
@@ -108,7 +108,7 @@ def _rows(model: torch.nn.Module) -> Iterator[Row]:
 
 
 def _checked_methods(module: torch.nn.Module) -> tuple[str, ...]:
-    """The methods that are checked; of one of our layers, whose contract says all, those that a user added."""
+    """The methods that are checked; for a typed layer, only those that a user added."""
     if isinstance(module, torch.jit.ScriptModule):
         return ()
     is_users = not isinstance(module, Layer) and "forward" not in module.__dict__ and _is_checked(module)
@@ -116,7 +116,7 @@ def _checked_methods(module: torch.nn.Module) -> tuple[str, ...]:
 
 
 def _changed_text(module: torch.nn.Module) -> str:
-    """A parameter that was given data of other sizes than the layer declares and checks."""
+    """Describes a parameter whose data has other sizes than the layer declares and checks; empty if there is none."""
     changed = changed_in_place(module) if isinstance(module, Layer) else None
     if changed is None:
         return ""
@@ -177,7 +177,7 @@ def _state_of_other(module: torch.nn.Module) -> tuple[str, str]:
 
 
 def _reason_of_container(module: torch.nn.Module) -> tuple[str, str] | None:
-    """A container of ours, or by another, that calls its layers as torch's does."""
+    """The state of a container that calls its layers as torch's does, and the reason; None for other modules."""
     base = next(
         (base for base in (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict) if isinstance(module, base)),
         None,

@@ -90,7 +90,7 @@ class _MirrorFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The file of ours, else torch's module of that name; None for all other modules."""
+        """The spec of dimtyped's own file, else of torch's module of that name; None for all other modules."""
         if not fullname.startswith(_OURS):
             return None
         own = PathFinder.find_spec(fullname, path, target)

@@ -1,6 +1,6 @@
 """`torch.nn.modules` under the name `dimtyped.nn.modules`, typed where there is a typed layer.
 
-The stubs beside this file tell the same to static checkers of its modules; at run time there is no file for those.
+The stubs beside this file describe its modules to static checkers; at run time there are no files for those.
 """
 
 import typing as _typing
