@@ -34,6 +34,7 @@ from dimtyped.annotations.hints import (
     mentions_tensors as mentions_tensors,
     read_hint as read_hint,
     record_fields as record_fields,
+    unchecked_classes as unchecked_classes,
     underlying as underlying,
 )
 from dimtyped.annotations.lint import warn_of as warn_of

@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -208,6 +209,18 @@ def record_fields(cls: Any) -> dict[str, Any]:
     names = record._fields if is_named_tuple else [field.name for field in dataclasses.fields(record)]
     hints = _class_hints(cls)
     return {name: hints[name] for name in names if name in hints}
+
+
+def unchecked_classes(annotation: Any) -> Iterator[type]:
+    """The plain classes in an annotation whose annotated tensors are not checked, only that a value is of the class."""
+    is_plain = isinstance(annotation, type) and not record_fields(annotation)
+    own = (
+        inspect.get_annotations(annotation).values() if is_plain and not issubclass(annotation, torch.nn.Module) else ()
+    )
+    if any(is_array_annotation(hint) for hint in own):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from unchecked_classes(inner)
 
 
 def _keys_of(cls: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils.parametrize import is_parametrized
 
+from dimtyped.annotations import unchecked_classes
 from dimtyped.engine import entry_of
 from dimtyped.names import short_text
 from dimtyped.nn.contract import Layer, changed_hint, changed_in_place, changed_text, reason_of, typed_class_of
@@ -128,7 +129,18 @@ def _unchecked_text(module: torch.nn.Module) -> str:
     if isinstance(module, torch.jit.ScriptModule):
         return ""
     reasons = [f"{name} ({why})" if why else name for name, why in unchecked_methods(module)]
+    reasons += [f"what {name} annotates (make it a dataclass)" for name in _plain_classes(module)]
     return f"not checked: {', '.join(reasons)}" if reasons else ""
+
+
+def _plain_classes(module: torch.nn.Module) -> list[str]:
+    """The classes in the annotations of a user's `forward` whose own annotated tensors are not looked at."""
+    entry = entry_of(static_class(type(module)).forward) if not isinstance(module, Layer) else None
+    if entry is None or mode() == "off":
+        return []
+    signature = entry.signature
+    annotations = (*(parameter.annotation for parameter in signature.parameters), signature.result.annotation)
+    return sorted({cls.__name__ for annotation in annotations for cls in unchecked_classes(annotation)})
 
 
 def _state_of(module: torch.nn.Module) -> tuple[str, str]:

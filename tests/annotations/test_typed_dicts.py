@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dimtyped import DimensionError, nn, typed
+from dimtyped import DimensionError, nn, status, typed
 
 
 class Output(TypedDict):
@@ -86,3 +86,19 @@ def test_compiled():
 
     made = torch.compile(Model(), backend="eager", fullgraph=True)(LOGITS)
     assert torch.equal(made["logits"], LOGITS * 2)
+
+
+def test_status_names_a_plain_class_whose_annotations_are_not_checked(capsys):
+    class Plain:
+        logits: Float[Tensor, "batch classes"]
+
+    class Model(nn.Module):
+        def forward(self, x: Float[Tensor, "batch classes"]) -> Plain:
+            return Plain()
+
+    class Keyed(nn.Module):
+        def forward(self, x: Float[Tensor, "batch classes"]) -> Output:
+            return {"logits": x, "note": ""}
+
+    assert "not checked: what Plain annotates (make it a dataclass)" in str(status(Model()))
+    assert "not checked" not in str(status(Keyed()))
