@@ -1,6 +1,6 @@
-"""Arguments of a constructor: sizes that cannot work are refused, with their value.
+"""Checks a constructor's arguments: sizes that cannot work raise an error that shows their value.
 
-What torch takes stays allowed, NumPy's ints and sizes of 0 among it; a bool is no size, though torch takes it for one.
+Values that torch accepts stay allowed, such as NumPy's ints and sizes of 0. A bool is not a size, though torch accepts it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def named_arguments(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[s
 
 
 def check_sizes(where: str, names: Iterable[str], arguments: Mapping[str, Any]) -> None:
-    """Refuses what is no size: a bool, a float, a string, a negative number; also inside a tuple.
+    """Rejects values that are not sizes: a bool, a float, a string, a negative number; also inside a tuple.
 
     Raises:
         DeclarationError: it names the argument and shows the value.
@@ -66,7 +66,7 @@ def check_sizes(where: str, names: Iterable[str], arguments: Mapping[str, Any]) 
 def check_counts(
     where: str, least: Mapping[str, int | None], arguments: Mapping[str, Any], words: Collection[str] = ()
 ) -> None:
-    """Refuses what is no int, or less than it may be; also inside a tuple. Some arguments may be a word instead.
+    """Rejects values that are not ints, or below their minimum; also inside a tuple. Some arguments may be a word.
 
     Raises:
         DeclarationError: it names the argument and shows the value.
@@ -85,7 +85,7 @@ def check_counts(
 
 
 def check_lengths(where: str, axes: int, arguments: Mapping[str, Any], *, is_weight: bool) -> None:
-    """Refuses a window of other than one entry for each spatial axis; but for the kernel of a weight, one stands for all.
+    """Rejects a window without one entry for each spatial axis; one entry may apply to all, except in a weight's kernel.
 
     Raises:
         DeclarationError: it names the argument and shows the value.
@@ -118,7 +118,7 @@ def _is_fraction_or_word(value: object) -> bool:
 
 
 def _is_size(value: torch.Tensor) -> bool:
-    """True if torch takes the tensor for an int."""
+    """True if torch accepts the tensor as an int."""
     return value.numel() == 1 and not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
 
 
@@ -129,12 +129,12 @@ def constructor_errors_explained(
     multiples: Mapping[str, str] | None = None,
     sizes: Collection[str] = (),
 ) -> Generator[None]:
-    """While torch's constructor runs: what it refuses is a DeclarationError that shows the values it speaks of.
+    """A context for torch's constructor: its errors become a DeclarationError that shows the arguments they mention.
 
-    Only what torch itself raises for its arguments; what goes wrong elsewhere, such as a lack of memory, passes.
+    Only errors that torch itself raises for its arguments; others, such as a lack of memory, pass unchanged.
 
     Raises:
-        DeclarationError: torch refused.
+        DeclarationError: torch rejected an argument.
     """
     try:
         yield
@@ -153,7 +153,7 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _no_int(where: str, sizes: Collection[str], arguments: Mapping[str, Any]) -> DeclarationError | None:
-    """The error for what torch refused as a size: None where one is needed, or a list."""
+    """The error for a value that torch rejected as a size, such as None or a list; None if there is none."""
     for name in sizes:
         value = arguments.get(name, 0)
         if not hasattr(value, "__index__"):

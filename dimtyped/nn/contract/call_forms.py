@@ -30,5 +30,5 @@ def is_none(parameter: str) -> Predicate:
 
 
 def without(inputs: Inputs, *parameters: str) -> Inputs:
-    """The same form with some parameters left to torch."""
+    """The form without checks of some parameters, which are left to torch."""
     return {name: hint for name, hint in inputs.items() if name not in parameters}

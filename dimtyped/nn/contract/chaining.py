@@ -44,7 +44,7 @@ class Link(NamedTuple):
 
 
 def check_chain(container: torch.nn.Module) -> None:
-    """Refuses neighbours whose sizes do not chain, through what keeps the size, up to what is not known.
+    """Rejects neighbours whose sizes do not chain. Layers that keep the size are skipped; unknown ones end the comparison.
 
     Raises:
         DeclarationError: two sizes differ.

@@ -11,7 +11,7 @@ from dimtyped.nn.contract.arguments import COUNTS
 from dimtyped.nn.contract.torch_errors import Rule
 
 ALL_AXES = range(-64, 0)
-"""The axes that a layer keeps whose output has the shape of its input."""
+"""The `keeps` of a layer whose output has the shape of its input."""
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,22 @@ class Contract:
 
     Args:
         sizes: Each name, and the attribute that holds its size, or a path from it: `normalized_shape[-1]`.
-        calls: The forms of a call, in order: the annotations of each parameter of `forward`, of what comes out, which torch
-            sees to, and the condition. The last one that is not rare has no condition.
+        calls: The call forms, in order: the annotations of each parameter of `forward` and of the output, the parameters
+            left to torch, and the condition. The last one that is not rare has no condition.
         parameters: The axes of each parameter: `{"weight": "vocab embed"}`.
-        flow: Which name goes in and which comes out, along `axis`; what `repr` and `Sequential` read.
+        flow: The names of the input's and the output's size along `axis`; `repr` and `Sequential` read them.
         axis: The axis of the features, counted from the end. Default: the last.
-        keeps: The axes, counted from the end, that come out as they go in. Default: what `flow` says.
+        keeps: The axes, counted from the end, whose sizes do not change. Default: as `flow` says.
         arguments: The constructor arguments that hold a size under another name than its attribute's.
         multiples: The constructor arguments that must be multiples of another: `{"embed_dim": "num_heads"}`.
-        counts: The least that constructor arguments may be that are ints and no dimension, such as `stride`.
+        counts: The minimum of constructor arguments that are ints but no dimension, such as `stride`.
         words: Those of them that may be a word instead, as in `padding="same"`.
-        error: The kind of DimensionError, where torch raises something that code may catch.
-        rank_error: The kind for too few or too many axes. Default: the same.
-        refuses: What finds the reason of a refusal of torch's that the annotations cannot state.
-        check_after_error: A condition, `ALWAYS` for every call, under which torch itself refuses all that the annotations
-            refuse. What fits then costs nothing: the check runs only in traces and once torch has raised. Not on Apple's
-            GPUs: see `_torch_raises`.
+        error: The subclass of DimensionError, where torch raises an error that code may catch.
+        rank_error: The subclass for too few or too many axes. Default: `error`.
+        refuses: Finds the reason of a torch error that the annotations cannot state.
+        check_after_error: A condition, `ALWAYS` for every call, under which torch itself raises for every call that does not
+            fit the annotations. A right call then costs nothing: the check runs only in traces and after torch has raised.
+            Not on Apple's GPUs: see `_torch_raises`.
     """
 
     sizes: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -55,7 +55,7 @@ class Contract:
 
     @property
     def last_usual(self) -> Form:
-        """The form of a call that meets no condition: the only one of most layers."""
+        """The call form without a condition: most layers have only this one."""
         return next(form for form in self.calls if form.when is None)
 
     def __repr__(self) -> str:

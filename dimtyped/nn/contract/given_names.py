@@ -25,7 +25,7 @@ def take_names(layer: torch.nn.Module, arguments: Mapping[str, Any]) -> None:
 
 
 def _must_agree(where: str, dims: Mapping[str, Dim]) -> None:
-    """Refuses one name for two sizes, as in `Linear(Dim("hidden", 4), Dim("hidden", 5))`."""
+    """Rejects one name for two sizes, as in `Linear(Dim("hidden", 4), Dim("hidden", 5))`."""
     known: dict[str, Dim] = {}
     for dim in dims.values():
         other = known.setdefault(dim.name, dim)

@@ -49,10 +49,10 @@ class Layer(TiedParametersMixin):
 
     contract: ClassVar[Contract]
     _dim_hooks: ClassVar[Mapping[str, Callable[..., Any]]] = {}
-    """Torch's own argument checks that ours stand in for: the method's name, and what replaces it."""
+    """Torch's own argument checks that ours replace: the method's name, and its replacement."""
 
     if TYPE_CHECKING:
-        __call__: Callable[..., Tensor]  # torch's says Any; the few layers that give something else say so
+        __call__: Callable[..., Tensor]  # torch declares Any; the few layers with another result declare it
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, torch.nn.Parameter):
@@ -65,7 +65,7 @@ class Layer(TiedParametersMixin):
             parameter_became_tensor(self, name)
 
     def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
-        """As torch's; refuses a shape that is not the declared one."""
+        """Registers a parameter as torch does; raises if its shape is not the declared one."""
         if param is not None:
             check_assignment(self, name, param)
         super().register_parameter(name, param)
@@ -196,7 +196,9 @@ def install(cls: type[Layer]) -> None:
     if mode() != "off":
         cls.forward = cls._dim_checked(cls.forward)
         for name, hook in cls._dim_hooks.items():
-            made = types.FunctionType(hook.__code__, hook.__globals__, name)  # TorchScript compiles what it stands for
+            made = types.FunctionType(
+                hook.__code__, hook.__globals__, name
+            )  # TorchScript compiles the wrapped function
             setattr(cls, name, functools.update_wrapper(made, getattr(cls, name)))
 
 
@@ -232,7 +234,7 @@ def check_before(
 
 
 def _torch_raises() -> bool:
-    """True if torch raises where it refuses: kernels of Apple's Metal end the process instead (pytorch/pytorch#84591)."""
+    """True if torch raises for wrong shapes: kernels of Apple's Metal end the process instead (pytorch/pytorch#84591)."""
     return not torch.backends.mps.is_available()
 
 
@@ -250,13 +252,13 @@ def each_layer_class(callback: Callable[[type[Layer]], None]) -> None:
 
 
 def typed_class_of(cls: type[torch.nn.Module]) -> type[Layer] | None:
-    """The typed class that stands for exactly this torch class, if there is one; imports its family."""
+    """The typed class of exactly this torch class, if there is one; imports its family."""
     import_family(cls.__name__)
     return next((typed for typed in _layers if typed.__name__ == cls.__name__ and cls in typed.__bases__), None)
 
 
 def torch_class_of(cls: type[torch.nn.Module]) -> type[torch.nn.Module] | None:
-    """The torch class that a typed layer class stands for, if it is exactly one."""
+    """The torch class of a typed layer class, if it has exactly one."""
     if cls not in _layers:
         return None
     return next((base for base in cls.__bases__ if base.__name__ == cls.__name__), None)
@@ -307,7 +309,7 @@ def _parameters_of(torch_init: Callable[..., None]) -> tuple[str, ...]:
 
 
 def check_arguments(cls: Any, arguments: Mapping[str, Any]) -> None:
-    """Refuses arguments that cannot work, before torch's constructor has drawn a weight."""
+    """Rejects arguments that cannot work, before torch's constructor has drawn a weight."""
     contract = cls.contract
     check_sizes(cls.__name__, (*contract.sizes.values(), *contract.arguments), arguments)
     check_counts(cls.__name__, contract.counts, arguments, contract.words)
@@ -319,8 +321,8 @@ def check_arguments(cls: Any, arguments: Mapping[str, Any]) -> None:
 def make_ready(layer: torch.nn.Module, cls: type[Layer]) -> None:
     """The last step of making a layer of class `cls`, or of one below it, in whatever way.
 
-    torch.fx, TorchDynamo and quantisers know torch's own layers by the name of their module, read from the layer. So a
-    layer of exactly our class has torch's there; its class has ours, which pickling needs.
+    torch.fx, TorchDynamo and quantisers recognize torch's own layers by the `__module__` of the layer. So a layer of
+    exactly our class has torch's `__module__`; its class keeps ours, which pickling needs.
     """
     plain_class = torch_class_of(type(layer))
     if plain_class is not None:

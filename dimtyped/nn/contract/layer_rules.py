@@ -25,10 +25,10 @@ class LayerRules(Rules):
         attributes: Names, and the attributes of the layer that hold their sizes.
         annotations: The annotations, in place of torch's.
         forms: The forms of a call.
-        translated: The kinds of torch's exceptions that may mean a wrong argument.
-        translate_error: What makes our error of one of these; gives it back where it means something else.
+        translated: The types of torch's exceptions that a wrong argument may cause.
+        translate_error: Converts one of these to a DimensionError; returns it unchanged where it has another cause.
         error: The exception to raise; a kind of DimensionError.
-        rank_error: The one for too few or too many axes. Default: the same.
+        rank_error: The exception for too few or too many axes. Default: `error`.
     """
 
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])

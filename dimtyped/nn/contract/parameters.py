@@ -23,9 +23,9 @@ _MAKING = "_dim_making"
 
 
 def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> None:
-    """Refuses a parameter whose shape is not the declared one.
+    """Rejects a parameter whose shape is not the declared one.
 
-    Frameworks may: FSDP registers flat views, quantisers packed ones. They know what they do.
+    Frameworks may assign one: FSDP registers flat views, quantisers packed tensors.
 
     Raises:
         TyingError: the shapes differ.
@@ -43,10 +43,10 @@ def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> No
 
 
 def _check_names(layer: Any, name: str, parameter: torch.nn.Parameter, held: torch.Tensor | None) -> None:
-    """Refuses a square parameter of another layer's whose two named sizes are this layer's the other way round.
+    """Rejects another layer's square parameter whose two named sizes are this layer's in reverse order.
 
     Raises:
-        TyingError: they are.
+        TyingError: the names are reversed.
     """
     if parameter is held or parameter.dim() != 2 or parameter.shape[0] != parameter.shape[1]:
         return

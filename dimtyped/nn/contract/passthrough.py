@@ -32,7 +32,7 @@ _REASONS = {
 
 
 def reason_of(cls: type[torch.nn.Module]) -> tuple[str, str] | None:
-    """The state of a module of exactly this class of torch's, and why; None where it is of another."""
+    """The state of a module of exactly this torch class, and the reason; None for other classes."""
     return _REASONS.get(cls.__name__) if cls.__module__.startswith("torch.nn.") else None
 
 

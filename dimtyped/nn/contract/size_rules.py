@@ -1,6 +1,6 @@
-"""Sizes that torch refuses for what no annotation can state: too few values to normalise, uneven groups, no values at all.
+"""Size limits of torch that no annotation can state: too few values to normalise, uneven groups, no values.
 
-Each is a rule of a contract (`refuses=`), looked at only once torch has raised.
+Each is a rule of a contract (`refuses=`), and runs only after torch has raised.
 """
 
 from __future__ import annotations

@@ -22,5 +22,5 @@ def space(axes: int, channels: str = "channels", prefix: str = "") -> Any:
 
 
 def batched_space(axes: int, channels: str = "channels", prefix: str = "") -> Any:
-    """The same where the batch must be there."""
+    """Channels and spatial axes, with a batch."""
     return Shaped[Tensor, " ".join(("batch", channels, *space_names(axes, prefix)))]

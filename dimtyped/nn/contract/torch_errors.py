@@ -17,13 +17,13 @@ from dimtyped.nn.contract.dtypes import refused_dtype
 from dimtyped.nn.contract.parameters import changed_hint, changed_in_place, changed_text
 
 REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
-"""The exceptions that torch's layers raise for a tensor that does not fit."""
+"""The exceptions that torch's layers raise for a tensor of a wrong shape."""
 
 
 class SizeViolation(NamedTuple):
-    """One size that torch refuses: of which argument, at which axis, by what name, and what it must be.
+    """One size that torch rejects: its argument, axis, name and expected size.
 
-    Without an axis it is the number of axes. `actual` is told where it is a value, and no size, that does not fit.
+    Without an axis it is the number of axes. `actual` is given where a value, not a size, is wrong.
     """
 
     argument: str
@@ -34,11 +34,11 @@ class SizeViolation(NamedTuple):
 
 
 Rule = Callable[..., Iterator[SizeViolation]]
-"""Looks for what does not fit in a call that torch has refused; takes what `forward` does."""
+"""Finds the wrong sizes in a call for which torch has raised; takes the arguments of `forward`."""
 
 
 def explained(raised: Raised) -> Exception:
-    """Our error for torch's, where the layer's rule finds what is wrong."""
+    """The DimensionError for torch's error, where the layer's rule finds the wrong size; else torch's error."""
     rules, signature, _, values, error = raised
     layer = values[0]
     if isinstance(error, DimensionError):

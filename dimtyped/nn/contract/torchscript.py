@@ -12,7 +12,7 @@ from dimtyped.runtime import viewed_as
 
 
 def _install() -> None:
-    recursive: Any = sys.modules["torch.jit._recursive"]  # torch imports it, and tells no checker so
+    recursive: Any = sys.modules["torch.jit._recursive"]  # torch imports it, but its stubs do not declare it
     create = recursive.create_script_module
 
     @functools.wraps(create)

@@ -59,7 +59,7 @@ def _break(module: torch.nn.Module, name: str, tie: Tie, why: str) -> None:
 
 
 def reject_partial_sharding(module: torch.nn.Module, name: str) -> None:
-    """Refuses `fully_shard` of a part of a tie: FSDP2 would keep two parameters, and gather them at different times.
+    """Rejects `fully_shard` of a part of a tie: FSDP2 would keep two parameters, and gather them at different times.
 
     Raises:
         TyingError: a layer with the same parameter is not in the call.

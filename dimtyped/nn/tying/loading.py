@@ -1,4 +1,4 @@
-"""A checkpoint of a tied parameter, which has one key for each of its names: the keys agree, or the load is refused."""
+"""A checkpoint of a tied parameter, which has one key for each of its names: the keys must agree, or the load raises."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class TiedLoad:
                 self._ties.append(_meet(tie, prefix + name, parameter, state_dict, error_msgs))
 
     def finish(self, missing_keys: list[str]) -> None:
-        """Takes out the missing keys of a tie of which another key is there, which a strict load would refuse.
+        """Removes the missing keys of a tie that has another key in the checkpoint: a strict load would raise for them.
 
-        Of a load that is not strict torch returns them, and what saves a tie once, as safetensors does, relies on that.
+        A load that is not strict returns them; libraries that save a tie once, such as safetensors, rely on that.
         """
         filled = {key for keys in self._ties if keys.found for key in keys.missing}
         if not filled.isdisjoint(missing_keys) and _is_strict():
@@ -44,7 +44,7 @@ class TiedLoad:
 
 
 def _is_strict() -> bool:
-    """The `strict` of the running `load_state_dict`; torch tells the modules inside that each load is strict."""
+    """The `strict` of the running `load_state_dict`; torch passes `strict=True` to the modules inside."""
     loads = enclosing_frames(torch.nn.Module.load_state_dict.__code__)
     return bool(loads) and bool(loads[0].f_locals["strict"])
 
@@ -68,7 +68,7 @@ def _meet(tie: Tie, key: str, parameter: torch.Tensor, state_dict: Mapping[str, 
 
 
 def _disagreement(saved: Any, loaded: torch.Tensor) -> str:
-    """What is wrong with two tensors that must be the same; empty where nothing is."""
+    """The difference between two tensors that must be equal; empty if there is none."""
     try:
         return "" if _agree(saved, loaded) else "differ in the checkpoint"
     except NotImplementedError:  # a library's tensor that compares with nothing
@@ -82,7 +82,7 @@ def _agree(saved: Any, loaded: torch.Tensor) -> bool:
     if saved is loaded or _kind(saved) is not _kind(loaded):
         return True  # a quantised tensor, assigned in place of a float, ends the tie
     saved, loaded = _local(saved), _local(loaded)
-    if hasattr(saved, "__tensor_flatten__"):  # a subclass: what it is made of
+    if hasattr(saved, "__tensor_flatten__"):  # a subclass: the tensors that it is made of
         parts: list[str] = saved.__tensor_flatten__()[0]
         return all(_agree(getattr(saved, part), getattr(loaded, part)) for part in parts)
     if saved.shape != loaded.shape or saved.layout != loaded.layout:

@@ -1,9 +1,9 @@
 """A tie: one parameter under several names.
 
-Torch registers a parameter once for each name. What replaces it (`Module._apply`, `load_state_dict(assign=True)`, FSDP2,
-`parallelize_module`) does so name by name, which breaks the tie. So each module with `TiedParametersMixin` reports here
-what it registers, and when a framework replaces the parameter under one name, the other names get the new one too.
-Nothing here refers to a parameter, not even weakly: `torch.utils.swap_tensors` refuses a tensor with a weak reference.
+Torch registers a parameter once for each name. Functions that replace it (`Module._apply`, `load_state_dict(assign=True)`, FSDP2,
+`parallelize_module`) do so name by name, which breaks the tie. So each module with `TiedParametersMixin` reports here
+the parameters that it registers, and when a framework replaces the parameter under one name, the other names get the new one too.
+Nothing here refers to a parameter, not even weakly: `torch.utils.swap_tensors` raises for a tensor with a weak reference.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Tie:
         return id(parameter) == self._key
 
     def siblings(self, module: torch.nn.Module) -> list[Slot]:
-        """The slots on other modules that still hold the parameter, whatever this module holds."""
+        """The slots on other modules that still hold the parameter, regardless of this module's own."""
         return [
             (other, name)
             for other, name in self.slots()
@@ -106,7 +106,7 @@ class Tie:
 
 
 def adopt(module: torch.nn.Module) -> None:
-    """Registers the parameters of a module that no constructor of ours has made: a copied, unpickled or retyped one."""
+    """Registers the parameters of a module not made by our constructors: a copied, unpickled or retyped one."""
     for name, parameter in module._parameters.items():
         parameter_changed(module, name, None, parameter)
 
@@ -148,8 +148,8 @@ def parameter_changed(
 ) -> None:
     """Updates the ties after a slot got another parameter, or none.
 
-    A framework that replaces a parameter means all its slots, unless the new one is tied to something else already, or is
-    a quantised one in place of a float. A user means this one slot, and the layers that are declared to have its weight.
+    A framework's new parameter goes into all slots, unless it is already tied to something else, or is a quantised one
+    in place of a float. A user's goes into this slot, and into the layers that are declared to share its weight.
     """
     if after is before:
         return
