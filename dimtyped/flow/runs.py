@@ -100,6 +100,7 @@ class Runner:
     def _run(self, sizes: Mapping[str, int], *, optional: bool, is_real: bool) -> Run:
         flow = TracedFlow(independent=self.options.independent, skip=self.options.skip)
         target, maker = self.target, self.target.maker
+        flow.expect(target.function, target.signature)
         with undisturbed(target.modules):
             call, given = target.made_real(self.given) if is_real else target.copied(self._faked, self.given)
             with nullcontext() if is_real else self._mode:

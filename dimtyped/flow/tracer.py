@@ -49,6 +49,12 @@ class TracedFlow(Flow):
         self._previous: Any = None
         self._returned: tuple[str, CodeType, int] | None = None
 
+    def expect(self, function: Callable[..., Any], signature: Signature | None) -> None:
+        """Takes names from a function's annotations also where nothing enforces them."""
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        if code is not None and signature is not None and not code.co_flags & _LATER:
+            self._signatures[code] = signature
+
     def refusal_of(self, error: BaseException) -> Finding | None:
         """The finding for an exception that ended the run; None if the user's code raised it for its own reasons."""
         chain: list[BaseException] = []

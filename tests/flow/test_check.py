@@ -99,6 +99,13 @@ def test_a_typed_function():
     assert check(gram).ok
 
 
+def test_a_function_that_is_annotated_and_not_typed():
+    def norm(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        return x.softmax(0)
+
+    assert [found.kind for found in check(norm).findings] == ["mixing"]
+
+
 def test_a_method():
     model = Seq2Seq(50, 16, 24)
     assert check(model.write, start=1, length=4).ok
