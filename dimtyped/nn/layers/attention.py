@@ -39,7 +39,7 @@ def _inputs(layout: str) -> Inputs:
 
 
 def _self_inputs(layout: str) -> Inputs:
-    """Query, key and value are one tensor: it is looked at once."""
+    """The inputs of self-attention: query, key and value are one tensor, which is checked once."""
     return {
         "query": sequence(layout, "source"),
         "key_padding_mask": padding(layout, "source"),
@@ -93,7 +93,7 @@ class MultiheadAttention(Layer, torch.nn.MultiheadAttention):
     """
 
     if TYPE_CHECKING:
-        __call__: Callable[..., tuple[Tensor, Tensor | None]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
+        __call__: Callable[..., tuple[Tensor, Tensor | None]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most layers return a single tensor
 
     @property
     def _dim_labels(self) -> dict[str, str]:

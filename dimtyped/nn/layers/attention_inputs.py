@@ -13,16 +13,16 @@ from dimtyped.engine import Form, Predicate
 from dimtyped.nn.contract import Inputs, has_axes, without
 
 BATCH_FIRST, SEQUENCE_FIRST, UNBATCHED = "batch {} {}", "{} batch {}", "{} {}"
-"""The layouts: where the length and the width stand."""
+"""The layouts: the axes of a sequence in order, without and with a batch."""
 
 
 class BoolOrFloat(AbstractDtype):
-    """The dtypes of a mask: what it hides, or what is added to the scores."""
+    """The dtypes of a mask: bool hides positions, a float is added to the scores."""
 
     dtypes = ("bool", *Float.dtypes)  # pyright: ignore[reportAttributeAccessIssue]  # to pyright it is Annotated
 
 
-@functools.cache  # an annotation is a class of its own, and the layers have many in common
+@functools.cache  # each annotation is a new class, and the layers have many in common
 def sequence(layout: str, length: str, width: str = "embed") -> Any:
     """A sequence of vectors."""
     return Shaped[Tensor, layout.format(length, width)]
@@ -30,7 +30,7 @@ def sequence(layout: str, length: str, width: str = "embed") -> Any:
 
 @functools.cache
 def mask(layout: str, rows: str, columns: str) -> Any:
-    """The positions that see each other: one mask for all heads, or one for each."""
+    """An attention mask of two lengths: one for all heads, or one for each."""
     heads = "heads" if layout == UNBATCHED else "batch*heads"
     kind: Any = BoolOrFloat
     one, each = kind[Tensor, f"{rows} {columns}"], kind[Tensor, f"{heads} {rows} {columns}"]
@@ -39,7 +39,7 @@ def mask(layout: str, rows: str, columns: str) -> Any:
 
 @functools.cache
 def padding(layout: str, length: str) -> Any:
-    """The positions that are padding."""
+    """A mask of the positions that are padding."""
     kind: Any = BoolOrFloat
     return Optional[kind[Tensor, length if layout == UNBATCHED else f"batch {length}"]]  # noqa: UP045  # as above
 
@@ -52,14 +52,14 @@ def rare_forms(
     output: Callable[[str], Any],
     *masks: str,
 ) -> tuple[Form, ...]:
-    """The forms of a call without batch, and of one that says it is causal: its masks torch drops, whatever their shape.
+    """The call forms without batch, and those of a causal call, whose masks torch drops without a check of their shape.
 
     Args:
         first: The first parameter.
         batch_first: The condition of the batch coming first.
         causal: The condition of a causal call.
         inputs: The annotations in a layout.
-        output: The annotation of what comes out in a layout.
+        output: The annotation of the output in a layout.
         *masks: The masks that are dropped.
     """
     unbatched = has_axes(first, 2)

@@ -1,6 +1,6 @@
 """Containers: transparent to names, and `Sequential`, whose layers' sizes must chain.
 
-A change is looked at as a whole, once it is made, and taken back if it is refused.
+A change is checked as a whole after it is made, and undone if the check fails.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _OF_CONSTRUCTION = ("_dim_changed", "_dim_change", "__init__")
 
 
 class _Container(torch.nn.Module):
-    """Looks at a container after each change, and takes the change back if it is refused."""
+    """Checks a container after each change, and undoes the change if the check fails."""
 
     def _dim_changed(self) -> None:
         check_container(self)
 
     def _dim_change(self, change: Callable[[], _T]) -> _T:
-        """Makes a change; one that is part of another is looked at with that one. A trace only makes it."""
+        """Makes a change and checks it. A change inside another is checked with that one; in a trace there is no check."""
         if is_tracing() or _CHANGING in self.__dict__:
             return change()
         before, is_done = dict(self.__dict__.get("_modules", {})), False
@@ -48,14 +48,14 @@ class _Container(torch.nn.Module):
         return result
 
     def _dim_inherit(self, before: Mapping[str, torch.nn.Module | None]) -> None:
-        """Lets a new layer have the names of the one whose place it takes, where that one is gone."""
+        """Gives a new layer the names of the one that it replaces, unless the container still holds that one."""
         kept, held = {id(layer) for layer in before.values()}, {id(layer) for layer in self._modules.values()}
         for key, layer in self._modules.items():
             if id(layer) not in kept and id(before.get(key)) not in held:
                 inherit_names(before.get(key), layer)
 
     def add_module(self, name: str, module: torch.nn.Module | None) -> None:
-        """As torch's; refuses what does not fit."""
+        """Adds a child as torch does; raises if it does not fit."""
         self._dim_change(lambda: super(_Container, self).add_module(name, module))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -137,9 +137,9 @@ class ModuleDict(_Container, torch.nn.ModuleDict):
 class Sequential(_Listed, torch.nn.Sequential):
     """`torch.nn.Sequential` whose layers' sizes must chain, as far as they are known.
 
-    Activations, dropout and normalisations hand on the size before them, inner Sequentials are looked into. What is not
-    known, such as a `Flatten`, a module of your own or a layer with hooks, ends the comparison. A subclass with a
-    `forward` of its own is not looked at.
+    Activations, dropout and normalisations keep the size before them, inner Sequentials are included. A module of unknown
+    sizes, such as a `Flatten`, a module of your own or a layer with hooks, ends the comparison. A subclass with a
+    `forward` of its own is not checked.
 
     Raises:
         DeclarationError: a layer takes another size than the one before it gives; at construction, and at every later
@@ -199,7 +199,7 @@ class Sequential(_Listed, torch.nn.Sequential):
 
 
 def _is_slicing() -> bool:
-    """True if torch's `__getitem__` makes a Sequential of a part of another to look at: maybe of every second one."""
+    """True if torch's `__getitem__` makes a slice of a Sequential: its layers, such as every second one, need not chain."""
     frame: types.FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_name in _OF_CONSTRUCTION:
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""Convolutions: the channels by name, and the least sizes that a kernel needs. The batch axis may be missing."""
+"""Convolutions: the channels by name, and the minimum sizes that a kernel needs. The batch axis may be missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dimtyped.nn.contract import COUNTS, Layer, SizeViolation, declares, space, 
 
 _SIZES = {"in_channels": "in_channels", "out_channels": "out_channels"}
 _FLOW = ("in_channels", "out_channels")
-_TRANSPOSED_COUNTS = {**COUNTS, "dilation": 0}  # which torch runs
+_TRANSPOSED_COUNTS = {**COUNTS, "dilation": 0}  # torch accepts it
 _MULTIPLES = {"in_channels": "groups", "out_channels": "groups"}
 
 
@@ -32,7 +32,7 @@ class _Convolution(Layer):
 
 
 def _too_small(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
-    """The axes that are too short for the kernel, or for their padding."""
+    """Violations by axes that are too short for the kernel, or for their padding."""
     count = len(layer.kernel_size)
     pads = layer._reversed_padding_repeated_twice
     for index, name in enumerate(space_names(count)):
@@ -46,7 +46,7 @@ def _too_small(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's na
 
 
 def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[SizeViolation]:  # torch's name
-    """The axes from which nothing would be left once the padding is cut off, and the wanted sizes that no padding makes."""
+    """Violations by axes of which the padding would leave nothing, and by an `output_size` that no padding gives."""
     count = len(layer.kernel_size)
     for index, name in enumerate(space_names(count)):
         stride, kept = layer.stride[index], layer.dilation[index] * (layer.kernel_size[index] - 1) + 1

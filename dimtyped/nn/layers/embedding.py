@@ -1,4 +1,4 @@
-"""Embeddings: token ids to vectors, and what to say of an id outside the vocabulary."""
+"""Embeddings: token ids to vectors, and the error for an id outside the vocabulary."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class TokenId(AbstractDtype):
     dtypes = ("int32", "int64")
 
 
-TokenId.__name__ = "Int"  # what errors call it
+TokenId.__name__ = "Int"  # its name in errors
 
 
 class OutsideError(IndexError):
-    """Ids outside the vocabulary, found before the kernel ran."""
+    """The error for ids outside the vocabulary that are found before the kernel runs."""
 
 
 def checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Torch's `forward`, the ids looked at first where they can be."""
+    """Torch's `forward` after a check of the ids, where they can be read."""
 
     def forward(self: Any, input: Tensor, *rest: Any) -> Tensor:  # torch's name
         bounds = _bounds(input)
@@ -44,7 +44,7 @@ def checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _bounds(ids: Any) -> tuple[int, int] | None:
-    """The smallest id and the largest; None where there are none to read.
+    """The smallest and the largest id; None where there are no ids to read.
 
     So it is inside a trace, while a CUDA graph is captured, under vmap, on the meta device, in fake and ragged tensors.
     """

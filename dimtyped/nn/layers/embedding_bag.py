@@ -18,16 +18,16 @@ from dimtyped.runtime import mode
 
 
 class BagId(AbstractDtype):
-    """The dtypes that torch takes beside offsets: it widens the narrower of the two."""
+    """The dtypes of ids that torch accepts with offsets: it widens the narrower of the two."""
 
     dtypes = ("int8", "int16", "int32", "int64", "uint8")
 
 
-BagId.__name__ = "Int"  # what errors call it
+BagId.__name__ = "Int"  # its name in errors
 
 
 def _no_bag(layer: Any, input: Any, offsets: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
-    """Bags of no ids, and no last offset where one is to be included."""
+    """Violations by bags without ids, and by a missing last offset where `include_last_offset` is set."""
     if input.dim() == 2 and input.shape[1] == 0:
         yield SizeViolation("input", 1, "tokens", "at least 1")
     if layer.include_last_offset and isinstance(offsets, Tensor) and len(offsets) == 0:

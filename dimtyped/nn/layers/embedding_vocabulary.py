@@ -24,10 +24,10 @@ _WHERE = "Embedding.from_pretrained"
 
 
 def check_matrix(matrix: Tensor, vocabulary: Any, embed: int | None) -> None:
-    """Refuses a matrix that cannot be the rows of this vocabulary at this width.
+    """Rejects a matrix that does not have the rows of this vocabulary, or not this width.
 
     Raises:
-        DeclarationError: it has not two axes, fewer rows than the vocabulary has entries, or another width.
+        DeclarationError: it does not have two axes, has fewer rows than the vocabulary has entries, or another width.
 
     Warns:
         UserWarning: some rows belong to no entry.
@@ -122,10 +122,10 @@ def _too_few_rows(shape: tuple[int, ...], entries: int, name: str) -> Declaratio
 
 
 def check_embedding(where: str, arguments: Mapping[str, Any]) -> None:
-    """Refuses a padding index that is no row, and a given weight that has not the declared rows and width.
+    """Rejects a padding index that is not a row, and a given weight without the declared rows and width.
 
     Raises:
-        DeclarationError: the index is no int, or outside the vocabulary; of the weight it names the dimension.
+        DeclarationError: the index is not an int, or outside the vocabulary; or a dimension of the weight is wrong.
     """
     sizes = {"vocab": arguments.get("num_embeddings"), "embed": arguments.get("embedding_dim")}
     _check_padding(where, sizes["vocab"], arguments.get("padding_idx"))
@@ -143,13 +143,13 @@ def _check_padding(where: str, vocab: Any, padding: Any) -> None:
         fault = f"is outside the vocabulary, {name}={size}"
     else:
         if padding < 0:
-            _tell_negative_padding(where, int(padding), size)
+            _warn_negative_padding(where, int(padding), size)
         return
     raise wrong_argument(where, "padding_idx", padding, fault, f"give one of {wanted}, or None", wanted)
 
 
-def _tell_negative_padding(where: str, padding: int, size: int) -> None:
-    """Warns of a padding index counted from the end: it was most likely meant for no padding."""
+def _warn_negative_padding(where: str, padding: int, size: int) -> None:
+    """Warns of a padding index counted from the end, which most likely was intended as no padding."""
     row = size + padding
     warn_user(
         f"{where}: padding_idx={padding} is counted from the end: row {row} of {size} is zero and never trains. "
@@ -159,7 +159,7 @@ def _tell_negative_padding(where: str, padding: int, size: int) -> None:
 
 def _check_weight(where: str, sizes: Mapping[str, Any], weight: Any) -> None:
     if not isinstance(weight, Tensor) or weight.dim() != len(sizes):
-        return  # torch says what it takes
+        return  # torch raises for it
     for (role, declared), actual in zip(sizes.items(), weight.shape, strict=True):
         if hasattr(declared, "__index__") and actual != declared:
             name = declared.name if isinstance(declared, Dim) else role
@@ -173,13 +173,13 @@ def _check_weight(where: str, sizes: Mapping[str, Any], weight: Any) -> None:
 
 
 def rows_of(layer: Any) -> int:
-    """The number of ids: a weight that was changed by hand, through `weight.data`, has the last word."""
+    """The number of ids: the rows of the weight, which may have been changed through `weight.data`."""
     declared, rows = int(layer.num_embeddings), int(layer.weight.shape[0])
     return rows if declared == rows or changed_in_place(layer) is not None else max(declared, rows)
 
 
 def explain_index(layer: Any, ids: Tensor, error: Exception) -> Exception:
-    """Torch's IndexError with which ids, where and how many."""
+    """Torch's IndexError, extended by the wrong ids, their places and their number."""
     size = rows_of(layer)
     outside = (ids < 0) | (ids >= size)
     if not bool(outside.any()):
@@ -237,7 +237,7 @@ def _vocabulary_hint(low: int, high: int, size: int, vocab: str) -> str:
 
 
 def _are_positions(ids: Tensor) -> bool:
-    """True if every row counts up from 0, as the places in a sequence do and hardly any tokens."""
+    """True if every row counts up from 0, as positions in a sequence do, and tokens hardly ever."""
     count = ids.shape[-1] if ids.dim() else 0
     return count >= _FEWEST_PLACES and bool((ids == torch.arange(count, device=ids.device)).all())
 

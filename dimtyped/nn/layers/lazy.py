@@ -1,4 +1,4 @@
-"""Lazy layers: torch's own until the first call tells their sizes, and typed from then on."""
+"""Lazy layers: torch's own until the first call gives their sizes, and typed from then on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from dimtyped.nn.layers.norm import (
 
 _L = TypeVar("_L", bound="type[LazyLayer]")
 _typed: dict[type[torch.nn.Module], type[LazyLayer]] = {}
-"""Of each lazy class of torch's, the one that becomes typed."""
+"""Maps each lazy class of torch to the one that becomes typed."""
 
 
 class LazyLayer(torch.nn.Module):
@@ -50,10 +50,10 @@ class LazyLayer(torch.nn.Module):
 
     @classmethod
     def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
-        """Nothing but the sizes is known here."""
+        """Only the sizes are known here."""
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
-        """As torch's; where a checkpoint has brought the parameters, their shape tells the size that torch leaves at 0."""
+        """Initializes as torch does; parameters loaded from a checkpoint give the size that torch leaves at 0."""
         layer: Any = self
         super().initialize_parameters(*args, **kwargs)  # type: ignore[misc]  # torch's LazyModuleMixin has it
         for attribute in ("in_channels", "num_features"):
@@ -74,7 +74,7 @@ def _becomes(typed: type[Layer]) -> Callable[[_L], _L]:
 
     def decorate(cls: _L) -> _L:
         cls.contract = typed.contract
-        cls.cls_to_become = typed  # type: ignore[attr-defined]  # what torch's LazyModuleMixin reads
+        cls.cls_to_become = typed  # type: ignore[attr-defined]  # torch's LazyModuleMixin reads it
         cls.__init__ = _taking_dims(cls, typed)
         _typed[_torch_class_of(cls)] = cls
         return cls
@@ -97,7 +97,7 @@ def _taking_dims(cls: type[LazyLayer], typed: type[Layer]) -> Callable[..., None
             kwargs = {key: plain(value) for key, value in kwargs.items()}
         with constructor_errors_explained(cls.__name__, given):
             torch_init(self, *args, **kwargs)
-        if type(self) is cls:  # what torch.fx and quantisers know torch's layers by
+        if type(self) is cls:  # torch.fx and quantisers recognize torch's layers by it
             self.__dict__["__module__"] = _torch_class_of(cls).__module__
         compile_checks(typed)
 
@@ -109,7 +109,7 @@ def _torch_class_of(cls: type[LazyLayer]) -> type[torch.nn.Module]:
 
 
 def is_plain_lazy(layer: torch.nn.Module) -> bool:
-    """True if a layer is of exactly a lazy class of torch's."""
+    """True if a layer's class is exactly a lazy class of torch."""
     return type(layer) in _typed
 
 
@@ -123,7 +123,7 @@ def retype_lazy(layer: torch.nn.Module) -> None:
 
 
 def untype_lazy(layer: torch.nn.Module) -> None:
-    """The way back; leaves any other layer alone."""
+    """Makes a lazy layer torch's own again; leaves any other alone."""
     cls: Any = type(layer)
     if cls in _typed.values():
         layer.__class__ = _torch_class_of(cls)

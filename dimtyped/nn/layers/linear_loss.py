@@ -1,4 +1,4 @@
-"""The loss that holds the last linear layer: from hidden states to the cross-entropy of their classes. New in torch 2.13."""
+"""The loss with a linear layer inside: from hidden states to the cross-entropy of their classes. New in torch 2.13."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ARE_PROBABILITIES = is_tensor("target") & of_call("target.is_floating_point()")
 
 
 def _other_places(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
-    """A target whose last axes are not `out_features`, which only a batch can have."""
+    """Violations by a target whose last axes are not `out_features`; only a batch can have those."""
     wanted = tuple(layer.out_features)
     if input.dim() == 1 and wanted:
         yield SizeViolation("input", None, "", 2)

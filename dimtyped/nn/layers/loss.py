@@ -1,8 +1,8 @@
-"""Losses. What torch documents as one shape must be one: no silent broadcasting of (batch, 1) against (batch).
+"""Losses. Tensors that torch documents with one shape must have it: (batch, 1) does not silently broadcast to (batch).
 
-Where torch warns of any broadcasting between the prediction and the target, only a scalar may stand for every element.
-Where it lets it pass, one of the two may still broadcast to the other, as a rate for all counts does; what neither asked
-for, a result larger than both, is refused.
+Where torch warns of any broadcasting between the prediction and the target, only a scalar may broadcast.
+Where it does not warn, one of the two may broadcast to the other, as a rate for all counts does; a result larger than
+both is rejected.
 """
 
 from __future__ import annotations
@@ -101,12 +101,12 @@ class BCEWithLogitsLoss(Layer, torch.nn.BCEWithLogitsLoss):
 
 @declares(calls=_one_broadcasts())
 class KLDivLoss(Layer, torch.nn.KLDivLoss):
-    """`torch.nn.KLDivLoss` of two tensors of which one broadcasts to the other."""
+    """`torch.nn.KLDivLoss` of two tensors; one may broadcast to the other."""
 
 
 @declares(calls=_one_broadcasts("log_input"))
 class PoissonNLLLoss(Layer, torch.nn.PoissonNLLLoss):
-    """`torch.nn.PoissonNLLLoss` of two tensors of which one broadcasts to the other."""
+    """`torch.nn.PoissonNLLLoss` of two tensors; one may broadcast to the other."""
 
 
 def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[SizeViolation]:  # noqa: ARG001  # torch's names
@@ -130,7 +130,7 @@ def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[
     refuses=_other_variances,
 )
 class GaussianNLLLoss(Layer, torch.nn.GaussianNLLLoss):
-    """`torch.nn.GaussianNLLLoss` of a prediction and a target of which one broadcasts to the other.
+    """`torch.nn.GaussianNLLLoss` of a prediction and a target; one may broadcast to the other.
 
     Shape:
         var: a number, or the input's shape; one axis may have size 1, or the last one be missing.
@@ -144,12 +144,12 @@ class SoftMarginLoss(Layer, torch.nn.SoftMarginLoss):
 
 @declares(calls=_one_broadcasts())
 class HingeEmbeddingLoss(Layer, torch.nn.HingeEmbeddingLoss):
-    """`torch.nn.HingeEmbeddingLoss` of two tensors of which one broadcasts to the other."""
+    """`torch.nn.HingeEmbeddingLoss` of two tensors; one may broadcast to the other."""
 
 
 @declares(calls=_one_broadcasts())
 class MultiLabelSoftMarginLoss(Layer, torch.nn.MultiLabelSoftMarginLoss):
-    """`torch.nn.MultiLabelSoftMarginLoss` of two tensors of which one broadcasts to the other."""
+    """`torch.nn.MultiLabelSoftMarginLoss` of two tensors; one may broadcast to the other."""
 
 
 @declares(
@@ -186,12 +186,14 @@ _ARE_PROBABILITIES = _TENSORS & of_call("target.is_floating_point()") & of_call(
 
 
 def _other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
-    """A class axis that the layer's weights are not for, or classes in the target that are outside of it."""
+    """Violations by a class axis that differs from the layer's weights, or by target classes outside of it."""
     axis = 0 if input.dim() == 1 else 1
     wanted = len(layer.weight) if layer.weight is not None else input.shape[axis]
     if input.shape[axis] != wanted:
         yield SizeViolation("input", axis, "classes", wanted)
-    elif target.is_cpu and not target.is_floating_point() and target.numel():  # a GPU that has refused says no more
+    elif (
+        target.is_cpu and not target.is_floating_point() and target.numel()
+    ):  # after an error on a GPU its values cannot be read
         outside = target[(target < 0) | (target >= wanted)]
         outside = (
             outside[outside != getattr(layer, "ignore_index", None)] if hasattr(layer, "ignore_index") else outside

@@ -1,4 +1,4 @@
-"""Normalisations. What comes out has the shape of what goes in."""
+"""Normalisations. The output has the shape of the input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OF_CHANNELS = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), 
 
 
 def _forms(sized: Any, any_size: Any) -> tuple[Form, Form]:
-    """Without parameters and statistics torch uses no size: any number of channels is normalised."""
+    """The call forms. Without parameters and statistics torch normalises any number of channels, so it is not checked."""
     uses_size = of_owner("affine") | of_owner("track_running_stats")
     return Form({"input": sized}, sized), Form({"input": any_size}, any_size, ~uses_size, rare=True)
 
@@ -106,7 +106,7 @@ class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
 
     @classmethod
     def convert_sync_batchnorm(cls, module: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
-        """As torch's; what comes of a typed BatchNorm is typed, and keeps its names."""
+        """Converts as torch does; a typed BatchNorm becomes a typed SyncBatchNorm with its names."""
         converted: torch.nn.Module = super().convert_sync_batchnorm(module, process_group)
         if type(converted) is torch.nn.SyncBatchNorm and isinstance(module, Layer):
             converted.__class__ = cls
@@ -209,7 +209,7 @@ class _OfFeatures(Layer):
 
 
 def _other_axes(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
-    """Axes before the last that are not those of `normalized_shape`."""
+    """Violations by axes before the last that differ from `normalized_shape`."""
     wanted = layer.normalized_shape
     argument = "x" if isinstance(layer, torch.nn.RMSNorm) else "input"
     if input.dim() < len(wanted):

@@ -30,10 +30,10 @@ def _each(value: Any, count: int) -> tuple[Any, ...]:
 
 
 def _too_small(count: int) -> Any:
-    """The axes that are too short for the window."""
+    """A rule for axes that are too short for the window."""
 
     def rule(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
-        # of this one torch asks the whole window, whatever the padding
+        # for this one torch requires the whole window, regardless of the padding
         padding = 0 if isinstance(layer, torch.nn.AvgPool3d) else getattr(layer, "padding", 0)
         windows, pads = _each(layer.kernel_size, count), _each(padding, count)
         dilations = _each(getattr(layer, "dilation", 1), count)
@@ -53,7 +53,7 @@ def _pool(axes: int) -> dict[str, Any]:
 
 
 def _adaptive(axes: int, refuses: Rule | None = None) -> dict[str, Any]:
-    """The contract of a pool that is told the size of what comes out."""
+    """The contract of a pool with a given output size."""
     return {
         "calls": (Form({"input": space(axes)}, space(axes, prefix="out_")),),
         "axis": -axes - 1,
@@ -64,10 +64,10 @@ def _adaptive(axes: int, refuses: Rule | None = None) -> dict[str, Any]:
 
 
 def _adaptive_mean(axes: int) -> dict[str, Any]:
-    """The same of a mean. One value for each channel torch makes of the last axes, whatever stands before them."""
+    """The contract of an adaptive mean. For output size 1 torch accepts any number of axes before the spatial ones."""
     one = of_owner("output_size", "{} == 1") & of_call(f"input.dim() >= {axes}")
     ones = of_owner("output_size", f"{{}} in ({(1,) * axes}, {[1] * axes})")
-    to_one = one | (ones & of_call(f"input.dim() > {axes}"))  # of several ones torch wants one axis more
+    to_one = one | (ones & of_call(f"input.dim() > {axes}"))  # torch requires one more axis if several sizes are given
     declared = _adaptive(axes)
     rare = Form(UNCHECKED, when=is_tensor("input") & to_one, rare=True)
     return {**declared, "calls": (*declared["calls"], rare)}
@@ -186,7 +186,7 @@ class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
 
 _SAME = {"input": Shaped[Tensor, "*shape"], "indices": Int64[Tensor, "*shape"]}
 _UNPOOLED = dict.fromkeys(("kernel_size", "stride", "padding"))
-"""They only tell the size that comes out where a call tells none."""
+"""These only set the output size where a call gives none."""
 
 
 @declares(

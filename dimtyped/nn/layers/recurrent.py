@@ -1,4 +1,4 @@
-"""Recurrent layers. The state is `(layers*directions, batch, hidden)` whatever `batch_first` says."""
+"""Recurrent layers. The state is `(layers*directions, batch, hidden)` regardless of `batch_first`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _LAYER_NAMES = "_dim_layer_names"
 
 
 def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:  # noqa: ARG001
-    """Stands for torch's `check_forward_args`: the shapes are checked already, the dtype is left to torch's words."""
+    """Replaces torch's `check_forward_args`: the shapes are already checked, and torch raises for a wrong dtype."""
     if input.dtype != self._flat_weights[0].dtype:
         torch.nn.RNNBase.check_input(self, input, batch_sizes)
 
@@ -60,7 +60,7 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         wrong_rank = check_before(cls, torch_forward, Form(forms[4]), error=RankError)
 
         def forward(self: Any, input: Any, hx: Any = None) -> Any:  # torch's name
-            if isinstance(hx, list):  # torch takes an LSTM's (h, c) in a list too
+            if isinstance(hx, list):  # torch also accepts an LSTM's (h, c) in a list
                 hx = tuple(hx)
             if isinstance(input, PackedSequence):  # outside of `try`, in which TorchDynamo cannot break a graph
                 batch = packed_shape(input)[0]
@@ -85,7 +85,7 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
 
     @property
     def _dim_state(self) -> int:
-        """The width of the state that a step hands on: `proj_size` where there is one."""
+        """The width of the state between steps: `proj_size` where there is one."""
         return self.proj_size or self.hidden_size
 
     @property
@@ -129,14 +129,14 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
 
 
 def _no_steps(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
-    """A sequence of no steps."""
+    """Violations by a sequence without steps."""
     axis = 1 if layer.batch_first and input.dim() == 3 else 0
     if input.shape[axis] == 0:
         yield SizeViolation("input", axis, "seq", "at least 1")
 
 
 def _packed(self: Any, input: Tensor, hx: Any, batch: int) -> None:  # torch's name
-    """Stands for torch's `forward` in the check of a PackedSequence, whose batch is no axis of its data."""
+    """Replaces torch's `forward` in the check of a PackedSequence, whose batch is not an axis of its data."""
 
 
 def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial: Any, **arguments: Any) -> None:
@@ -197,7 +197,7 @@ class RNN(Recurrent, torch.nn.RNN):
     """
 
     if TYPE_CHECKING:
-        __call__: Callable[..., tuple[Any, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
+        __call__: Callable[..., tuple[Any, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most layers return a single tensor
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ class GRU(Recurrent, torch.nn.GRU):
     """
 
     if TYPE_CHECKING:
-        __call__: Callable[..., tuple[Any, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
+        __call__: Callable[..., tuple[Any, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most layers return a single tensor
 
     def __init__(
         self,
@@ -313,7 +313,7 @@ class LSTM(Recurrent, torch.nn.LSTM):
     """
 
     if TYPE_CHECKING:
-        __call__: Callable[..., tuple[Any, tuple[Tensor, Tensor]]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most give a tensor alone
+        __call__: Callable[..., tuple[Any, tuple[Tensor, Tensor]]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most layers return a single tensor
 
     def __init__(
         self,

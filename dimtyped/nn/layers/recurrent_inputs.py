@@ -21,20 +21,20 @@ def _form(input: str, state: Any, when: Predicate | None) -> Form:
 
 
 def _calls(state: Any, flat_state: Any) -> tuple[Form, ...]:
-    """The forms of a call, given the annotation of the state in each."""
+    """The call forms, given the annotation of the state in each."""
     is_batched = has_axes("input", 3)
     return (
         _form("batch seq", state, is_batched & of_owner("batch_first")),
         _form("seq batch", state, is_batched),
         _form("seq", flat_state, has_axes("input", 2)),
         Form({"input": PackedSequence}, when=of_call("isinstance(input, PackedSequence)")),
-        _form("seq batch", state, None),  # which no call is: it names the axes that are missing
+        _form("seq batch", state, None),  # no valid call has this form: it names the missing axes
     )
 
 
 ONE_STATE = _calls(_STATE, _FLAT_STATE)
 PAIR = _calls(tuple[_STATE, _CELL], tuple[_FLAT_STATE, _FLAT_CELL])
 
-# A PackedSequence is checked by its data, and its batch beside that, which is no axis of the data.
+# A PackedSequence is checked by its data; its batch, which is not an axis of the data, is checked separately.
 PACKED_STATE = Shaped[Tensor, "layers batch={batch} state"]
 PACKED_PAIR = tuple[PACKED_STATE, Shaped[Tensor, "layers batch={batch} hidden"]]

@@ -40,7 +40,7 @@ class _Form:
 
 
 def check_state_from(target: torch.nn.RNNBase, source: Any) -> None:
-    """Refuses a source whose final state the target cannot start from.
+    """Rejects a source whose final state the target cannot start from.
 
     Raises:
         StateError: layers, directions, width or kind differ; all that differ are named.
@@ -66,10 +66,10 @@ def check_state_from(target: torch.nn.RNNBase, source: Any) -> None:
 
 
 def must_be_recurrent(argument: str, layer: object) -> None:
-    """Refuses what has no recurrent state.
+    """Rejects modules without a recurrent state.
 
     Raises:
-        StateError: it is no RNN, GRU or LSTM.
+        StateError: it is not an RNN, GRU or LSTM.
     """
     if not isinstance(layer, torch.nn.RNNBase):
         raise declaration_error(

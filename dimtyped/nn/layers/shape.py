@@ -1,4 +1,4 @@
-"""Layers that only move elements: what they need of a shape is checked by torch, and said by name."""
+"""Layers that only move elements: torch checks their shapes, and its errors are explained by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RANKS = {"linear": (3,), "bilinear": (4,), "bicubic": (4,), "trilinear": (5,)}
 
 
 def _needed(*axes: int) -> int:
-    """The least number of axes of a tensor that has each of these."""
+    """The minimum number of axes of a tensor that has each of these."""
     return max(axis + 1 if axis >= 0 else -axis for axis in axes)
 
 

@@ -22,7 +22,7 @@ _L = TypeVar("_L", bound=torch.nn.Module)
 
 
 class _TiedOutput(torch.nn.Linear):
-    """The layer without its checks: what runs when they are off."""
+    """The layer without its checks, used when they are off."""
 
     projection: torch.nn.Module | None
 
@@ -72,7 +72,7 @@ class TiedDecoder(Layer, _TiedOutput):
     def __init__(
         self, embedding: torch.nn.Embedding, hidden: int | None = None, *, bias: bool = True, project: bool = False
     ) -> None:
-        torch.nn.Module.__init__(self)  # a Linear's would draw a weight
+        torch.nn.Module.__init__(self)  # the constructor of Linear would draw a weight
         if not isinstance(embedding, torch.nn.Embedding):
             raise declaration_error(
                 "TiedDecoder",
@@ -102,7 +102,7 @@ class TiedDecoder(Layer, _TiedOutput):
         compile_checks(type(self))
 
     def reset_parameters(self) -> None:
-        """Draws the bias as `torch.nn.Linear` does; the weight is the embedding's to draw."""
+        """Draws the bias as `torch.nn.Linear` does; the embedding draws the weight."""
         if self.bias is not None:
             bound = 1 / math.sqrt(self.embedding_dim) if self.embedding_dim else 0
             torch.nn.init.uniform_(self.bias, -bound, bound)
@@ -145,10 +145,10 @@ def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
                 expected="a layer with a weight",
                 actual=type(module).__name__,
             )
-    theirs, ours = tuple(embedding.weight.shape), tuple(getattr(layer, "weight").shape)  # noqa: B009
-    if theirs != ours:
+    given, own = tuple(embedding.weight.shape), tuple(getattr(layer, "weight").shape)  # noqa: B009
+    if given != own:
         with viewed_as(layer, typed_class_of(type(layer))), viewed_as(embedding, typed_class_of(type(embedding))):
-            raise tying_error(layer, embedding, ours, theirs)
+            raise tying_error(layer, embedding, own, given)
     for module in (layer, embedding):
         retype_layer(module)
         keep_ties(module)

@@ -1,7 +1,7 @@
 """The transformer, its stacks and its layers: sequences of one width, and the masks that must fit them.
 
-What a layer is made of stays torch's own, so that torch's fused paths are taken as before: the check of the whole covers
-it. Where that was replaced by something of others, its sizes are not known, and torch alone decides.
+The submodules of a layer stay torch's own, so that torch's fused paths are taken as before: the check of the whole covers
+them. Where a submodule was replaced by another class, its sizes are not known, and only torch checks them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dimtyped.errors import DimensionAssertionError
 from dimtyped.nn.contract import ROLES, UNCHECKED, Inputs, Layer, declares, is_none, make_ready, typed_class_of
 from dimtyped.nn.layers.attention_inputs import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rare_forms, sequence
 
-# as `_dim_attention` finds it, without a call of Python code, which is 2 % of a small layer's
+# the same as `_dim_attention`, without a call of Python code, which would cost 2 % of a small layer's call
 _ATTENTION = "_modules.get('self_attn')"
 _SIZES = {"embed": f"{_ATTENTION}.embed_dim", "heads": f"{_ATTENTION}.num_heads"}
 _STACK_SIZES = {"embed": "_dim_attention.embed_dim", "heads": "_dim_attention.num_heads"}
 _ARGUMENTS = {"d_model": "embed", "nhead": "heads", "dim_feedforward": "feedforward"}
-# Torch's own attention refuses; one of others may not, and the fused path takes any `src` that is empty. A plain tensor alone
-# is asked for that: in an export a length may be unknown.
+# Torch's own attention raises; another one may not, and the fused path accepts any empty `src`. Only a plain tensor is
+# tested for that: in an export a length may be unknown.
 _TORCH_REFUSES = (
     is_none("src_mask")
     & is_none("src_key_padding_mask")
@@ -43,7 +43,7 @@ def _forms(
     drops_mask: Predicate,
     *masks: str,
 ) -> tuple[Form, ...]:
-    """The forms of a call of a layer or a stack, whose first parameter is the first of its inputs."""
+    """The call forms of a layer or a stack, whose first parameter is the first of its inputs."""
     has_attention = of_owner(attention, "isinstance({}, MultiheadAttention)")
     batch_comes_first = of_owner(f"{attention}.batch_first")
     first = next(iter(inputs(BATCH_FIRST)))
@@ -96,11 +96,11 @@ def _transformer_inputs(layout: str) -> Inputs:
 
 
 class _OfAttention(Layer):
-    """The part that the layers and the stacks share: their sizes are those of a self-attention in them."""
+    """The base of the layers and the stacks: their sizes are those of their self-attention."""
 
     @property
     def _dim_attention(self) -> torch.nn.MultiheadAttention | None:
-        found = self._modules.get("self_attn")  # read at each call: as in `_attention_of`, one call the less
+        found = self._modules.get("self_attn")  # read at each call: inlined from `_attention_of` to save a call
         return found if isinstance(found, torch.nn.MultiheadAttention) else None
 
     @property
@@ -115,7 +115,7 @@ def _attention_of(layer: torch.nn.Module) -> torch.nn.MultiheadAttention | None:
 
 
 class _Stack(_OfAttention):
-    """The part that the stacks share: their first layer stands for all, which are copies of one."""
+    """The base of the stacks. Their layers are copies, so the sizes are read from the first one."""
 
     @property
     def _dim_attention(self) -> torch.nn.MultiheadAttention | None:
@@ -160,7 +160,7 @@ class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):
     error=DimensionAssertionError,
 )
 class TransformerDecoderLayer(_OfAttention, torch.nn.TransformerDecoderLayer):
-    """`torch.nn.TransformerDecoderLayer`, checked by name: a target, and the memory that it looks at.
+    """`torch.nn.TransformerDecoderLayer`, checked by name: a target, and the memory that it attends to.
 
     Shape:
         tgt: `(target, batch, embed)`, with `batch_first` `(batch, target, embed)`, or without batch.
@@ -228,7 +228,7 @@ class Transformer(Layer, torch.nn.Transformer):
     """
 
     def _reset_parameters(self) -> None:
-        super()._reset_parameters()  # torch's constructor calls it once the parts are there
+        super()._reset_parameters()  # torch's constructor calls it when the parts exist
         parts: list[Any] = [part for part in self.modules() if isinstance(part, _PARTS)]
         for part in parts:
             typed = typed_class_of(type(part))
