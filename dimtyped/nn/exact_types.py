@@ -65,6 +65,10 @@ def _untyped(model: torch.nn.Module) -> torch.nn.Module:
     return untype(model)
 
 
+def _untyped_copy(model: torch.nn.Module) -> torch.nn.Module:
+    return _untyped(copy.deepcopy(model))
+
+
 def _with_plain_layers(*names: str, by: Callable[[Any], Any] = _untyped) -> Callable[[types.ModuleType], None]:
     """Wraps these functions of a module, which change a model, so that they work on torch's own layers."""
 
@@ -105,6 +109,7 @@ def _plain_copy(layer: torch.nn.Module) -> torch.nn.Module:
 when_imported("torch.ao.quantization.quantize", _with_plain_layers("propagate_qconfig_"))
 when_imported("torch.ao.quantization.fuse_modules", _with_plain_layers("_fuse_modules_helper"))
 when_imported("torch.ao.quantization.quantize_fx", _with_plain_layers("_fuse_fx", by=_with_plain_copies))
+when_imported("torch.fx.experimental.optimization", _with_plain_layers("fuse", by=_untyped_copy))
 when_imported("transformers.integrations.bitsandbytes", _with_plain_layers("replace_with_bnb_linear"))
 when_imported(
     "opacus",
@@ -124,3 +129,5 @@ when_imported(
 when_imported("captum.attr._core.deep_lift", _register_in("SUPPORTED_NON_LINEAR"))
 when_imported("captum.attr._core.lrp", _register_in("SUPPORTED_LAYERS_WITH_RULES", "SUPPORTED_NON_LINEAR_LAYERS"))
 when_imported("captum._utils.sample_gradient", _register_in("SUPPORTED_MODULES"))
+when_imported("thop.profile", _register_in("register_hooks"))
+when_imported("ptflops.pytorch_ops", _register_in("MODULES_MAPPING"))

@@ -127,3 +127,24 @@ def test_flop_counters_count_the_same():
         analysis = fvcore.FlopCountAnalysis(model, _images()).unsupported_ops_warnings(enabled=False)
         counts.append((counter.get_total_flops(), analysis.total()))
     assert counts[0] == counts[1]
+
+
+def test_thop_counts_the_same():
+    thop = pytest.importorskip("thop", reason=EXTRA)
+    counts = [
+        thop.profile(_network(layers, layers.BatchNorm2d(4)), (_images(),), verbose=False) for layers in (torch.nn, nn)
+    ]
+    assert counts[0] == counts[1]
+    assert counts[0][0] > 0
+
+
+def test_ptflops_counts_the_same():
+    ptflops = pytest.importorskip("ptflops", reason=EXTRA)
+    counts = [
+        ptflops.get_model_complexity_info(
+            _network(layers), (3, 4, 4), as_strings=False, backend="pytorch", print_per_layer_stat=False
+        )
+        for layers in (torch.nn, nn)
+    ]
+    assert counts[0] == counts[1]
+    assert counts[0][0] > 0

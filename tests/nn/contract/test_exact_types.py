@@ -147,6 +147,17 @@ def test_the_model_itself_keeps_its_typed_layers(make, quantise):
         model.eval()(inputs[..., :-1]) if make is _perceptron else model.conv(inputs[:, :-1])
 
 
+@pytest.mark.parametrize("first", [lambda model: model, dimtyped.untype], ids=["typed", "untyped first"])
+def test_experimental_fusion(first):
+    from torch.fx.experimental.optimization import fuse
+
+    model, twin = first(_network(nn)).eval(), _network(torch.nn).eval()
+    fused, expected = fuse(model), fuse(twin)
+    assert [type(layer) for layer in fused.children()] == [type(layer) for layer in expected.children()]
+    torch.testing.assert_close(fused(IMAGES), expected(IMAGES), rtol=0, atol=0)
+    assert isinstance(model.norm, torch.nn.BatchNorm2d)
+
+
 def test_in_place():
     model, twin = _perceptron(nn), _perceptron(torch.nn)
     for each in (model, twin):
