@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
+_WITH_KWARGS: dict[int, bool] = torch_module._global_forward_hooks_with_kwargs  # torch gives it no public name
 FUSED = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
 
 
@@ -74,6 +76,7 @@ class FusedLayers:
         """Ends it."""
         for handle in self._handles:
             handle.remove()
+            _WITH_KWARGS.pop(handle.id, None)  # which torch leaves there, and so believes that there are hooks still
         self._handles = []
 
     def _begin(self, module: nn.Module, _: Any) -> None:

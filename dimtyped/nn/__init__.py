@@ -14,7 +14,7 @@ from torch.nn import (
     parameter as parameter,
 )
 
-from dimtyped.nn import exact_types as _exact_types  # noqa: F401  # waits for the tools that it knows
+from dimtyped.nn import exact_types as exact_types  # waits for the tools that it knows
 from dimtyped.nn.contract.families import MODULES as _MODULES
 from dimtyped.nn.submodules import load as _load  # makes `import dimtyped.nn.functional` and its like work
 from dimtyped.runtime import on_demand as _on_demand

@@ -201,6 +201,7 @@ def test_fused_transformer_layers_give_the_same_results(gradients):
         assert run.text(other).startswith("(batch=3, seq=5, ")
     assert run.flow.findings == []
     assert not nn.modules.module._global_forward_hooks
+    assert not nn.modules.module._has_any_global_hook()
 
 
 def test_a_fused_layer_that_mixes_the_batch_is_found():
