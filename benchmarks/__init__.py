@@ -1,1 +1,1 @@
-"""What checking costs, on the CPU and on a GPU, beside every peer: `python -m benchmarks`."""
+"""The cost of checking, on the CPU and on a GPU, beside every peer: `python -m benchmarks`."""

@@ -182,7 +182,7 @@ def _question(name: str) -> types.ModuleType:
 
 
 def devices(question: str) -> tuple[str, ...]:
-    """Where the question is asked."""
+    """The devices that the question runs on."""
     return getattr(_question(question), "DEVICES", ("cpu", "cuda"))
 
 

@@ -1,8 +1,8 @@
-"""What got slower between two results files, beyond its spread.
+"""Finds rows that got slower between two results files, beyond their spread.
 
-Only dimtyped's own rows count: what it adds to its baseline where there is one, else its time. Both are related to how
-much the others' times in the same question drifted between the runs. Between two machines times say nothing, so there
-only the ratios are compared.
+Only dimtyped's own rows count: the time added to the baseline where there is one, else the time itself. Both are related to how
+much the others' times in the same question drifted between the runs. Times of two machines cannot be compared, so between
+those only the ratios are.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Change:
 
     @property
     def is_worse(self) -> bool:
-        """Whether it is to be looked at."""
+        """True if the verdict on the change is `slower` or `worse`."""
         return self.verdict in ("slower", "worse")
 
 
@@ -48,7 +48,7 @@ def compare(old: Results, new: Results) -> tuple[list[Change], int]:
 
 
 def unmatched(old: Results, new: Results) -> dict[str, int]:
-    """How many of dimtyped's rows in `old` have no counterpart in `new`, by question."""
+    """The number of dimtyped's rows in `old` without a counterpart in `new`, by question."""
     kept = {before.key for before, _ in _pairs(old, new)}
     return dict(Counter(row.question for row in old.rows() if row.candidate.startswith(_OURS) and row.key not in kept))
 
@@ -63,7 +63,7 @@ def _pairs(old: Results, new: Results) -> Iterator[tuple[Row, Row]]:
 
 
 def _drifts(old: Results, new: Results) -> dict[str, float]:
-    """How many times as long the others' calls took in the new file, by question."""
+    """The ratio of the new to the old times of all other libraries' calls, by question."""
     found: dict[str, list[float]] = {}
     for before, row in _pairs(old, new):
         if row.figure and before.figure and not row.candidate.startswith(_OURS):

@@ -1,4 +1,4 @@
-"""What README's table says of results files: each line reads its rows, and judges them by what was to be reached."""
+"""The lines of README's table: each reads its rows from results files, and compares them with its target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROUNDS_TO_ONE = 1.005
 
 @dataclass(frozen=True)
 class Found:
-    """What a line's rows say. `holds` is None where nothing was promised."""
+    """The outcome of a line's rows. `holds` is None where there is no target."""
 
     text: str
     holds: bool | None = None
@@ -50,7 +50,7 @@ class Line:
 
 
 def _unmeasured(results: Results, row: Row) -> Found:
-    """What is said of a row that has no figure. That ours cannot run where the untyped can is a miss."""
+    """The outcome of a row without a figure. It is a miss if dimtyped cannot run where the untyped code can."""
     untyped = results.find(row.question, row.case, "untyped")
     is_ours = row.candidate.startswith(OURS) and (untyped is None or untyped.status == MEASURED)
     text = f"{row.candidate}: {row.status}{f', {row.note}' if row.note else ''}"
@@ -58,7 +58,7 @@ def _unmeasured(results: Results, row: Row) -> Found:
 
 
 def _over(results: Results, case: str, candidate: str) -> Spread | None:
-    """What a check adds."""
+    """The time that a check adds."""
     row = results.find("check", case, candidate)
     return row.over if row else None
 
@@ -128,7 +128,7 @@ def _ratios(
 ) -> Callable[[Results], Found | None]:
     """The lowest and the highest ratio of the cases that match.
 
-    Each holds that is at most `most`, or whose median cannot be told from another untyped model's.
+    A case holds if it is at most `most`, or if its median does not differ significantly from another untyped model's.
     """
 
     def read(results: Results) -> Found | None:
@@ -188,15 +188,15 @@ def _figure(question: str, case: str, most: float | None, beside: str = "") -> C
 
 
 def _parts(*names: str) -> Callable[[Results], str]:
-    """What the parts cost by themselves that no check can do without."""
+    """The cost of the parts that every check needs, measured by themselves."""
 
-    def tell(results: Results) -> str:
+    def read(results: Results) -> str:
         rows = {name: results.find("parts", parts.PARTS, name) for name in names}
         costs = {name: row.over.median for name, row in rows.items() if row and row.over}
-        told = ", ".join(f"{name} {quantity(cost, 'us')}" for name, cost in costs.items())
-        return f"read by themselves and from warm caches, {told} (`parts`)" if told else ""
+        listed = ", ".join(f"{name} {quantity(cost, 'us')}" for name, cost in costs.items())
+        return f"read by themselves and from warm caches, {listed} (`parts`)" if listed else ""
 
-    return tell
+    return read
 
 
 def _import(results: Results) -> Found | None:
@@ -281,7 +281,7 @@ LINES = (
             f"+{case.reach}%",
             "layers",
             _ratio("layers", str(case), 1 + case.reach / 100),
-            why="" if case.is_late else _parts(parts.TYPE, parts.SHAPE, parts.ATTRIBUTE),
+            why="" if case.checks_after_error else _parts(parts.TYPE, parts.SHAPE, parts.ATTRIBUTE),
         )
         for case in layers.PROMISED
     ),

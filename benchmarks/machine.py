@@ -1,4 +1,4 @@
-"""Which machine this is, in words a reader understands, and what else a figure depends on."""
+"""Describes the machine, its versions and its settings, on which the figures depend."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def versions() -> dict[str, str]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    found["torch"] = torch.__version__  # which tells a CPU's build from a GPU's, as its package's number may not
+    found["torch"] = torch.__version__  # which distinguishes a CPU's build from a GPU's; the package's version may not
     return found
 
 
 def installed(*modules: str) -> bool:
-    """Whether each of these modules can be imported."""
+    """The modules, each with True if it can be imported."""
     return all(importlib.util.find_spec(module) is not None for module in modules)
 
 

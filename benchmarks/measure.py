@@ -23,7 +23,7 @@ _WARM_UPS = 2
 
 
 def nothing() -> None:
-    """What most candidates do before a repeat."""
+    """Does nothing: the setup of most candidates before a repeat."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Absent:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a candidate is looked at: many short repeats tell more than few long ones, where a machine is unsteady.
+    """The effort spent on a candidate. Many short repeats are better than few long ones on an unsteady machine.
 
     Args:
-        repeats: How many blocks of calls each candidate gets at least.
-        seconds: What a block takes at least.
+        repeats: The minimum number of blocks of calls of each candidate.
+        seconds: The minimum time of a block.
         budget: The seconds that a candidate's blocks may take together, where that is more repeats. Default: none.
     """
 
@@ -90,7 +90,7 @@ class Run:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the timed work runs on a GPU."""
+        """True if the timed work runs on a GPU."""
         return self.device.type == "cuda"
 
     def compare(
@@ -160,7 +160,7 @@ def sample(candidates: Sequence[Candidate], effort: Effort, clock: str) -> dict[
 
 
 class _Block:
-    """A candidate's calls, so many that a clock can tell."""
+    """A block of a candidate's calls, long enough for the clock's resolution."""
 
     def __init__(self, candidate: Candidate, seconds: float, clock: str) -> None:
         self.candidate = candidate
@@ -191,7 +191,7 @@ class _Block:
         self._time(1)
 
     def _loops_for(self, seconds: float) -> tuple[int, float]:
-        """How many calls make a block of so many seconds, and what it will take."""
+        """The number of calls in a block of so many seconds, and the time that the block will take."""
         loops = 1
         while (taken := max(self._time(loops).values())) < seconds / 10 and loops < _MOST_LOOPS:
             loops *= 10
@@ -220,7 +220,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def _failure_of(candidate: Candidate) -> Absent | None:
-    """Why a candidate cannot run at all, if it cannot."""
+    """The reason why a candidate cannot run; None if it can."""
     try:
         candidate.enter()
         candidate.call(*candidate.arguments)

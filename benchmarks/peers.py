@@ -43,7 +43,7 @@ class Subject:
         return tuple(torch.zeros([self.sizes[name] for name in axes.split()]) for axes in self.inputs)
 
     def wrong_tensors(self) -> tuple[torch.Tensor, ...]:
-        """Arguments of which the last lacks an axis."""
+        """Arguments for a call that must fail: the last tensor lacks an axis."""
         return (*self.tensors()[:-1], torch.zeros([self.sizes[name] for name in self.inputs[-1].split()[1:]]))
 
     @property
@@ -85,7 +85,7 @@ class Peer:
             return self.decorate(self.define(subject))
 
     def candidate(self, subject: Subject, *, must_check: bool = True) -> Candidate | Absent:
-        """The check as something to time, if it is there and tells a wrong call from a right one."""
+        """The check as a candidate, if it is installed, accepts a right call and rejects a wrong one."""
         if not installed(*self.needs):
             return Absent(self.label, "not installed")
         try:
@@ -258,7 +258,7 @@ ALL = (UNTYPED, OFF, ASSERTS, DIMTYPED, REFERENCE, *OTHERS)
 
 
 def candidates(peers: typing.Iterable[Peer], subject: Subject) -> list[Candidate | Absent]:
-    """What to time for these peers."""
+    """The candidates of these peers."""
     return [peer.candidate(subject, must_check=peer not in (UNTYPED, OFF)) for peer in peers]
 
 

@@ -92,7 +92,7 @@ def summary(cpu: Path | None = None, cuda: Path | None = None) -> str:
         cuda: Those of a run on a GPU. Default: none yet.
 
     Raises:
-        ValueError: a file is no results file, or another device's.
+        ValueError: a file is not a results file, or is of another device.
     """
     on_cpu, on_gpu = Source.of(cpu, "cpu"), Source.of(cuda, "cuda")
     lines = {line.what: line for line in costs.LINES}
@@ -128,7 +128,7 @@ def section(cpu: Path | None = None, cuda: Path | None = None) -> str:
         cuda: Those of a run on a GPU. Default: none yet.
 
     Raises:
-        ValueError: a file is no results file, or another device's.
+        ValueError: a file is not a results file, or is of another device.
     """
     on_cpu, on_gpu = Source.of(cpu, "cpu"), Source.of(cuda, "cuda")
     parts = [
@@ -228,7 +228,7 @@ def _reason(line: costs.Line, results: Results) -> str:
 
 
 def _details(results: Results) -> Iterator[str]:
-    """What the lines above sum up: each layer's call, and the check of each kind of signature."""
+    """The rows that the lines above sum up: each layer's call, and the check of each kind of signature."""
     layers = ["| layer (`layers`) | torch's | typed | |", "| --- | --- | --- | --- |"]
     layers += [
         f"| `{case}` | {spread_text(theirs.figure, theirs.unit)} | {spread_text(ours.figure, ours.unit)} | {costs.percent(ours)} |"

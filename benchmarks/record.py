@@ -1,4 +1,4 @@
-"""What a run found, as rows, and the JSON file that keeps them."""
+"""The results of a run as rows, and the JSON file that stores them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Spread:
 
     @property
     def margin(self) -> float:
-        """How far the median itself is uncertain: the notch of a box plot, 95 % (McGill, Tukey and Larsen, 1978)."""
+        """The uncertainty of the median: the notch of a box plot, 95 % (McGill, Tukey and Larsen, 1978)."""
         return 1.57 * (self.high - self.low) / math.sqrt(self.repeats)
 
 
@@ -63,7 +63,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What tells this row from the others."""
+        """The values that identify this row."""
         return (self.question, self.case, self.candidate, self.clock)
 
     def to_json(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _answer_text(answer: Answer) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Five digits are more than any clock here can tell."""
+    """The value to five digits, more than any clock here resolves."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     return float(f"{value:.5g}") if type(value) is float else value

@@ -1,4 +1,4 @@
-"""What a reader sees in the terminal: figures with their units, and one table a question."""
+"""Prints results in the terminal: figures with their units, and one table for each question."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def spread_text(spread: Spread | None, unit: str) -> str:
 
 
 def ratio_text(ratio: Spread | None) -> str:
-    """How many times the baseline's time."""
+    """The time as a multiple of the baseline's."""
     if ratio is None:
         return ""
     digits = 3 if ratio.median < 2 else 1 if ratio.median < 10 else 0
@@ -82,7 +82,7 @@ def _cells(row: Row) -> tuple[str, str, str]:
 
 
 def show_changes(console: Console, changes: list[Change], compared: int) -> None:
-    """What a comparison found, the slower first."""
+    """Prints the changes that a comparison found, the slower first."""
     for change in sorted(changes, key=lambda change: not change.is_worse):
         style = "red" if change.is_worse else "green"
         place = f"{change.question}: {change.case}: {change.candidate}"

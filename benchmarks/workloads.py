@@ -47,7 +47,7 @@ class Workload:
         return torch.randint(self.sizes["vocab"], (batch, length), generator=generator).to(device)
 
     def inputs(self, batch: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-        """What the model's `forward` takes."""
+        """The arguments of the model's `forward`."""
         tokens = self.tokens(batch, self.length, device)
         return (tokens, tokens) if self.name == "seq2seq" else (tokens,)
 
@@ -155,12 +155,12 @@ def workloads(run: Run) -> tuple[Workload, ...]:
 def versus(
     make: Callable[[torch.nn.Module], Callable[[], Any]], workload: Workload, run: Run, *, control: bool = False
 ) -> Iterator[Candidate | Absent]:
-    """The same work with the untyped and with the typed model.
+    """Candidates of one work: with the untyped and with the typed model.
 
     Args:
         make: Makes the work of a model.
         workload: The model.
-        run: Where it runs.
+        run: The run, with its device.
         control: Whether a second untyped model is timed too. Default: False.
     """
     switch_to("on")

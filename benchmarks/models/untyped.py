@@ -1,4 +1,4 @@
-"""What a model's source imports in place of dimtyped's names, to be the same model unchecked."""
+"""Replacements for dimtyped's names that a model's source imports to be the same model unchecked."""
 
 from benchmarks.models import plain_nn as nn
 

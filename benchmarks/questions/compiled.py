@@ -1,7 +1,7 @@
 """What does checking cost in compiled code?
 
-Inductor, on a GPU also with CUDA graphs (`mode="reduce-overhead"`). The smallest function shows what the guards cost
-that checks become; the models show what a user waits for.
+Inductor, on a GPU also with CUDA graphs (`mode="reduce-overhead"`). Checks become guards: the smallest function shows their
+cost; the models show the time that a user waits.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def ask(run: Run) -> Iterator[Row]:
 
 
 def modes(run: Run) -> tuple[str, ...]:
-    """What `torch.compile` is asked for."""
+    """The modes of `torch.compile`."""
     return ("default", "reduce-overhead") if run.on_gpu else ("default",)
 
 
@@ -78,7 +78,7 @@ def _forward(run: Run, workload: Workload, mode: str, batch: int, model: torch.n
 
 
 def _decode(run: Run, workload: Workload, mode: str, batch: int, model: Any) -> Callable[[], Any]:
-    """What a decoding calls is compiled, so its guards are evaluated at each token."""
+    """Decoding with compiled parts, whose guards are evaluated at each token."""
     for part in (model.encoder, model.decoder) if workload.name == "seq2seq" else (model,):
         part.compile(mode=mode, dynamic=True)
     return workload.decode(model, batch, run.device)

@@ -61,7 +61,7 @@ def work_of(workload: Workload, what: str, device: torch.device, *, typed: bool)
 
 
 def kernels_of(work: Callable[[], Any], device: torch.device) -> Counter[str]:
-    """How often each kernel, copy and fill ran on a GPU, by name; on the CPU, each of torch's operators."""
+    """The number of runs of each kernel, copy and fill on a GPU, by name; on the CPU, of each of torch's operators."""
     if device.type == "cuda":
         _events(work, ProfilerActivity.CUDA)  # the first one of a process sets the GPU's tracer up, and may see less
         ran = (event for event in _events(work, ProfilerActivity.CUDA) if event.device_type == DeviceType.CUDA)
@@ -71,7 +71,7 @@ def kernels_of(work: Callable[[], Any], device: torch.device) -> Counter[str]:
 
 
 def _events(work: Callable[[], Any], *more: ProfilerActivity) -> Any:
-    """What the profiler saw of the work, to its end on the GPU."""
+    """The profiler's events of the work, up to its end on the GPU."""
     with profile(activities=[ProfilerActivity.CPU, *more]) as profiler:
         work()
         if more:
@@ -80,7 +80,7 @@ def _events(work: Callable[[], Any], *more: ProfilerActivity) -> Any:
 
 
 def synchronises(work: Callable[[], Any]) -> str:
-    """What waits for the GPU in the work, or nothing."""
+    """The first line of the error for a call in the work that waits for the GPU; empty if there is none."""
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.synchronize()
     with warnings.catch_warnings():

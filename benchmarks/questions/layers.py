@@ -1,7 +1,7 @@
 """What does a typed layer's whole call cost, from the smallest to a large one?
 
 Each layer is made twice with the same sizes, by `torch.nn` and by `dimtyped.nn`. The smaller the call, the more a check
-weighs. A layer that this version leaves as torch's is not listed.
+weighs. A layer that dimtyped does not type is not listed.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Case:
         return f"{self.layer}({', '.join(made)}) on {self.shape}"
 
     @property
-    def is_late(self) -> bool:
-        """Whether a call that fits reads nothing of the tensor: torch refuses the others by itself."""
+    def checks_after_error(self) -> bool:
+        """True if a right call runs no check: torch itself raises for the others."""
         contract = getattr(getattr(dimtyped.nn, self.layer), "contract", None)
         return contract is not None and bool(contract.check_after_error)
 
     def inputs(self, device: torch.device) -> tuple[Tensor, ...]:
-        """What the layer is called with."""
+        """The arguments of the layer's call."""
         made = torch.randint(self.ids, self.shape) if self.ids else torch.randn(self.shape)
         targets = (torch.randint(self.classes, self.shape[:1]).to(device),) if self.classes else ()
         return (*(made.to(device),) * self.copies, *targets)

@@ -26,7 +26,7 @@ _SCHEDULE = (4, 8, 3, 1, 4)
 
 @dataclasses.dataclass
 class Trace:
-    """What Dynamo made of a model over a schedule of calls."""
+    """Dynamo's graphs, breaks and recompiles of a model over a schedule of calls."""
 
     graphs: int = 0
     operations: int = 0
