@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from dimtyped import DeclarationError, typed
+from dimtyped.runtime import config as _config
 from tests.helpers.calls import f32, refused
 
 pytestmark = [pytest.mark.any_engine, pytest.mark.usefixtures("engine")]  # each test runs with both
