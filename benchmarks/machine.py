@@ -54,7 +54,7 @@ def versions() -> dict[str, str]:
 
 
 def installed(*modules: str) -> bool:
-    """The modules, each with True if it can be imported."""
+    """True if all of these modules can be imported."""
     return all(importlib.util.find_spec(module) is not None for module in modules)
 
 

@@ -66,7 +66,7 @@ class ArrayHint:
 
     @property
     def variadic(self) -> int | None:
-        """The index of the axis that stands for any number of axes, if there is one."""
+        """The index of the variadic axis, if there is one."""
         return next((index for index, axis in enumerate(self.axes) if axis.many), None)
 
     def __str__(self) -> str:

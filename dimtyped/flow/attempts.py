@@ -19,7 +19,7 @@ DIVIDING = (
     "unfold",
     "split",
 )
-"""Operators that refuse sizes which do not divide: a model may take multiples alone, and be right."""
+"""Operators that raise for sizes that do not divide: a right model may take only multiples."""
 _MOST_LEARNED = 6
 
 

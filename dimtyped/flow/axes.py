@@ -77,7 +77,7 @@ class Dimension:
         theirs._joined = mine
 
     def may_be(self, other: "Dimension") -> bool:
-        """True if no scope tells the two apart: each was named in scopes that have not named the other."""
+        """True if the two may be the same: no scope has named both."""
         mine, theirs = self.root, other.root
         return bool(mine.scopes and theirs.scopes) and mine.scopes.isdisjoint(theirs.scopes)
 

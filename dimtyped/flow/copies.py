@@ -86,7 +86,7 @@ def _deep_copy(value: Any, memo: Mapping[int, Any]) -> Any:
     generators = {id(each): _copied_generator(each) for each in held if isinstance(each, torch.Generator)}
     try:
         return copy.deepcopy(value, {**memo, **generators})
-    except Exception:  # noqa: BLE001 - an object of the user's may refuse in any way
+    except Exception:  # noqa: BLE001 - a user's object may raise anything
         shared = {id(each): each for each in held if not _can_be_copied(each)}
         return copy.deepcopy(value, {**memo, **generators, **shared})
 
@@ -96,7 +96,7 @@ def _can_be_copied(value: object) -> bool:
         return True
     try:
         copy.deepcopy(value)
-    except Exception:  # noqa: BLE001 - an object of the user's may refuse in any way
+    except Exception:  # noqa: BLE001 - a user's object may raise anything
         return False
     return True
 

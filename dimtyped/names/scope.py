@@ -330,7 +330,7 @@ def _merged(
     kept = [c for c in before if not _belongs(c, key) and c not in gone]
     claims = _without_lapsed(kept, gone)
     ahead = {c.owner for c in itertools.takewhile(lambda c: not _belongs(c, key), before)}
-    place = len([c for c in claims if c.owner in ahead])  # what takes a place is listed there
+    place = len([c for c in claims if c.owner in ahead])  # a replacement keeps the place of the replaced one
     for claim in reversed(new):
         other = next((known for known in claims if known.name == claim.name and known.size != claim.size), None)
         if claim.name in refused and other is not None:
@@ -342,7 +342,7 @@ def _merged(
 
 
 def _without_lapsed(claims: list[Claim], gone: Iterable[Claim]) -> list[Claim]:
-    """The claims without the parameters' whose last layer is gone: a model with a new head has other `classes`."""
+    """The claims without those of parameters whose last layer is gone: a model with a new head has other `classes`."""
     held = {claim.name for claim in claims if not claim.is_parameter}
     lapsed = {claim.name for claim in gone} - held
     return [claim for claim in claims if claim.name not in lapsed]

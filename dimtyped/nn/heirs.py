@@ -122,7 +122,7 @@ def _names_of(entry: CheckedFunction) -> Iterator[str]:
 
 
 def _is_of_kind(new: torch.nn.Module, old: torch.nn.Module) -> bool:
-    """True if the new layer is one of torch's class that the old one is, so that its attributes mean the same."""
+    """True if both layers are of the same torch class, so that their attributes have the same meaning."""
     base = next((cls for cls in type(old).__mro__ if cls.__module__.startswith("torch.nn.modules.")), None)
     return base is not None and base is not torch.nn.Module and isinstance(new, base)
 

@@ -134,7 +134,7 @@ def _unchecked_text(module: torch.nn.Module) -> str:
 
 
 def _plain_classes(module: torch.nn.Module) -> list[str]:
-    """The classes in the annotations of a user's `forward` whose own annotated tensors are not looked at."""
+    """The classes in the annotations of a user's `forward` whose own annotated tensors are not checked."""
     entry = entry_of(static_class(type(module)).forward) if not isinstance(module, Layer) else None
     if entry is None or mode() == "off":
         return []

@@ -23,7 +23,7 @@ _LAYERS = "torch.nn.modules"
 
 
 class _Mirror(types.ModuleType):
-    """A module of torch's with typed classes in place of those that have one."""
+    """A torch module whose layer classes are replaced by typed ones where they exist."""
 
     def __init__(self, name: str, original: types.ModuleType) -> None:
         super().__init__(name, original.__doc__)
@@ -44,7 +44,7 @@ class _Mirror(types.ModuleType):
 
 
 def _typed(value: Any, path: str) -> Any:
-    """The typed class for a layer class of torch's, our module for a submodule at `path`, else the value itself."""
+    """The typed class for a torch layer class, dimtyped's module for a submodule at `path`, else the value itself."""
     if isinstance(value, types.ModuleType) and value.__name__ == path:
         return importlib.import_module(_OURS + path.removeprefix(_TORCHS))
     if isinstance(value, type) and issubclass(value, torch.nn.Module):

@@ -20,7 +20,7 @@ FRAMEWORKS = (
     "lightning.",
 )
 _ASSIGNING = ("__setattr__", "__delattr__", "register_parameter")
-"""The methods of torch's modules that lie between an assignment and ours."""
+"""The methods of torch modules that are called between an assignment and our code."""
 
 
 def by_framework() -> bool:

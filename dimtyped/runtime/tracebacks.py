@@ -121,7 +121,7 @@ def _is_wrapper(code: types.CodeType) -> bool:
 
 
 def _users(found: types.TracebackType | None) -> Iterator[types.TracebackType]:
-    """The entries of a traceback that are the user's, with what he called of torch's between them."""
+    """The user's entries of a traceback, with the torch functions called between them."""
     between: list[types.TracebackType] = []
     while found is not None:
         code = found.tb_frame.f_code

@@ -43,7 +43,7 @@ COUNTS: Mapping[str, int | None] = {
     "divisor_override": None,
     "blank": 0,
 }
-"""Arguments that are ints and no dimension, and the least that any call of torch's runs; None where each int may do."""
+"""Arguments that are ints but no dimension, with the minimum that torch accepts; None where any int is accepted."""
 
 
 def named_arguments(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:

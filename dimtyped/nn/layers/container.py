@@ -166,11 +166,11 @@ class Sequential(_Listed, torch.nn.Sequential):
         super()._dim_changed()
 
     def insert(self, index: int, module: torch.nn.Module) -> Sequential:
-        """As torch's; refuses what does not chain."""
+        """Adds layers as torch does; raises if their sizes do not chain."""
         return self._dim_change(lambda: super(Sequential, self).insert(index, module))
 
     def extend(self, sequential: Iterable[torch.nn.Module]) -> Sequential:
-        """As torch's; refuses what does not chain."""
+        """Adds layers as torch does; raises if their sizes do not chain."""
         return self._dim_change(lambda: super(Sequential, self).extend(sequential))
 
     def __setitem__(self, index: int | slice, module: Any) -> None:

@@ -1,4 +1,4 @@
-"""`fuzz`: a module called rightly and wrongly in many sizes, and what it may do then."""
+"""`fuzz` calls a module rightly and wrongly in many sizes, and checks the results."""
 
 from __future__ import annotations
 
@@ -79,21 +79,21 @@ def fuzz(
     layouts: bool = False,
     repeat: str = "",
 ) -> FuzzReport:
-    """Calls a copy of a module, in eval mode, with inputs made from its annotations, and checks what it does.
+    """Calls a copy of a module, in eval mode, with inputs made from its annotations, and checks the results.
 
-    A right call must return what is annotated, in the dtype of the module, edit no input, and keep samples apart. A
+    A right call must return what the annotation says, in the module's dtype, edit no input, and keep samples apart. A
     broken call must raise `DimensionError` that names the dimension.
 
-    What a typed layer refuses by its own size, and an index that is out of range, tell which inputs the module takes:
-    the search begins again with such, and the report says so.
+    Errors of a typed layer's declared size and of an index out of range show which inputs the module takes: the search
+    begins again with such inputs, and the report says so.
 
     Args:
-        function_or_module: What is called, with annotations.
-        max_examples: How many right calls are made, and a third as many broken ones.
+        function_or_module: The annotated function or module.
+        max_examples: The number of right calls; a third as many broken ones are made.
         broken: Whether broken calls are made. Default: True.
-        grad: Whether gradients must exist and be finite, and that of each parameter be other than 0 in some call.
+        grad: Whether gradients must exist and be finite, and each parameter's be nonzero in at least one call.
             Default: False.
-        compile: Whether `torch.compile` must give the same, or its backend: `True` is `"aot_eager"`. Default: False.
+        compile: Whether `torch.compile` must give the same results, or its backend: `True` is `"aot_eager"`. Default: False.
         finite: Whether results must be finite. Default: False.
         independent: Names of axes that must not mix. Default: `batch`, where parameters and result have it.
         causal: An axis along which results may depend only on what comes before. Default: none.
@@ -106,18 +106,18 @@ def fuzz(
             Default: none.
         sizes: Sizes of names that the module does not declare: `{"seq": 4}`, or to choose from, `{"heads": (2, 4)}`
             and `{"seq": range(3, 9)}`. Default: none, all are drawn.
-        values: What the integers of a parameter are below: a name, a size or a range. `{"labels": "classes"}`.
-            Default: found out.
-        lengths: How many items a list has: `{"images": 3}`, or a range. Default: 1 to 3.
+        values: The upper bound of a parameter's integers: a name, a size or a range. `{"labels": "classes"}`.
+            Default: found by trying.
+        lengths: The number of items of a list: `{"images": 3}`, or a range. Default: 1 to 3.
         layouts: Whether tensors are drawn in every memory layout. Default: False, they are contiguous.
-        repeat: What a failure has printed: only that is tried again.
+        repeat: The text that a failure printed: only that call is repeated.
 
     Returns:
-        What was tested, and what was not; print it.
+        A report of the properties that were tested, and those that were not; print it.
 
     Raises:
-        AssertionError: the module fails. It prints the smallest inputs found, of sides that differ where it fails with
-            such too, and a line that repeats it.
+        AssertionError: the module fails. It shows the smallest inputs found, with distinct sizes where it fails with those
+            too, and a line that repeats the failure.
         DeclarationError: no inputs can be made from the annotations, or these have no such axis or padding.
 
     Example:

@@ -97,7 +97,7 @@ def independent(
         max_examples: How many calls are tried.
 
     Raises:
-        AssertionError: something mixes. It says along which axis, which two indices show it, and where in the module
+        AssertionError: samples mix. It names the axis, the two indices that show it, and the place in the module where
             it begins.
         DeclarationError: the annotations have no such axis.
 
@@ -142,7 +142,7 @@ def independent(
 
 
 def without_notes(check: Callable[[], None]) -> None:
-    """Runs a property test; what hypothesis adds to its error, the whole call printed, our own text says shorter."""
+    """Runs a property test without hypothesis's notes on its error: our own text shows the call shorter."""
     try:
         check()
     except AssertionError as error:

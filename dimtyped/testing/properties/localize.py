@@ -16,7 +16,7 @@ from dimtyped.testing.strategies.leaves import mapped
 from dimtyped.testing.strategies.target import module_of
 
 Agrees = Callable[[Tensor, Tensor], bool | None]
-"""True if two tensors differ only as they may; None where a tensor does not have the axis that would tell."""
+"""True if two tensors differ only as they may; None where a tensor lacks the axis to compare along."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _watch(path: str, member: torch.nn.Module, records: list[_Record], running: 
 
 
 def _tensors_in(value: Any) -> list[Tensor]:
-    """Copies of the tensors in a value, as they are now; not of nested ones, as of torch's fast paths, which have no sizes."""
+    """Copies of the tensors in a value; without nested ones, as in torch's fast paths, which have no sizes."""
     found: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
