@@ -12,15 +12,15 @@ from jaxtyping import TypeCheckError
 
 
 class _Fields:
-    """What an error carries as data, beside its text. It holds sizes and names, never a tensor.
+    """The fields of an error, beside its text. They hold sizes and names, never a tensor.
 
     Attributes:
         where: The function or method, with the layer's path inside its model: ``"Decoder.forward"``. Default: ``""``.
         argument: The argument that does not fit, or ``"return"``. Default: ``""``.
         dim: The name of the dimension that does not fit; empty where it is the dtype or the kind of value. With too few or
             too many axes: those that are wanted, ``"batch seq"``. Default: ``""``.
-        expected: What was declared or bound before. Default: ``None``.
-        actual: What was found. Default: ``None``.
+        expected: The value that was declared or bound before. Default: ``None``.
+        actual: The value that was found. Default: ``None``.
         bindings: Each name known at the failure, with its size. Default: empty.
         hint: The fix, where the pattern is known. Default: ``""``.
     """
@@ -87,7 +87,7 @@ class VocabularyError(DimensionError, IndexError):
 
 
 class _Kind(DimensionError):  # noqa: N818  # never shown: its classes go by the name DimensionError
-    """What torch's own kind of exception is added to, one kind a class; to its user it is a DimensionError."""
+    """The base of DimensionErrors that also derive from one of torch's exceptions; users see a DimensionError."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self).__name__, self.args, self.__dict__)  # by its own name, not the one it shows

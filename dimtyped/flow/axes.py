@@ -77,7 +77,7 @@ class Dimension:
         theirs._joined = mine
 
     def may_be(self, other: "Dimension") -> bool:
-        """True if the two may be the same: no scope has named both."""
+        """True if both are named and no scope has named both, so that they may be the same."""
         mine, theirs = self.root, other.root
         return bool(mine.scopes and theirs.scopes) and mine.scopes.isdisjoint(theirs.scopes)
 

@@ -37,7 +37,7 @@ class Flow(TorchFunctionMode):
         record: Called with each call that a rule was found for, once its axes are known.
 
     Attributes:
-        findings: What was found, each bug once, the first one first.
+        findings: The findings, each bug once, in the order they occurred.
         followed: How often each operator that has a rule was called.
         unfollowed: How often each operator was called whose result has anonymous axes, because it has no rule, or none that
             holds for the call.
@@ -80,7 +80,7 @@ class Flow(TorchFunctionMode):
 
     @property
     def findings(self) -> list[Finding]:
-        """What was found, each bug once, the first one first."""
+        """The findings, each bug once, in the order they occurred."""
         return list(self._found.values())
 
     # names

@@ -69,7 +69,7 @@ class MSELoss(Layer, torch.nn.MSELoss):
         >>> from dimtyped import nn
         >>> nn.MSELoss()(torch.ones(4, 1), torch.ones(4))
         Traceback (most recent call last):
-        dimtyped.DimensionError: MSELoss.forward: argument `target` does not fit: *shape is (4,), must be (4, 1)
+        dimtyped.DimensionError: MSELoss.forward: argument `target` does not fit: its shape is (4,), must be (4, 1)
         ...
     """
 

@@ -203,7 +203,7 @@ def _searched(subject: Subject, plan: _Plan, repeat: str) -> FuzzError | None:
 
 
 def _apart(failure: FuzzError, make: Any, kind: str, subject: Subject, plan: _Plan) -> FuzzError:
-    """The same kind of failure with distinct sizes, none of them 1, where one is found: its error is clearer."""
+    """A similar failure with distinct sizes, none of them 1, if one is found: its error is clearer."""
     try:
         check = make(subject, plan, _DISTINCT)
         found = search(check, kind + DISTINCT, "", min(plan.calls(kind), _DISTINCT_CALLS))
