@@ -16,7 +16,13 @@ from dimtyped.annotations.beartype_compat import (
     load as load,
     modern as modern,
 )
-from dimtyped.annotations.expressions import broadcast_variadic as broadcast_variadic, evaluate as evaluate
+from dimtyped.annotations.expressions import (
+    broadcast_variadic as broadcast_variadic,
+    evaluate as evaluate,
+    linear as linear,
+    solve as solve,
+    unknown_names as unknown_names,
+)
 from dimtyped.annotations.hints import (
     AnythingHint as AnythingHint,
     BeartypeHint as BeartypeHint,
@@ -46,6 +52,7 @@ from dimtyped.annotations.signature import (
     display_name as display_name,
     free_names as free_names,
     function_kind_of as function_kind_of,
+    in_order as in_order,
     may_name_tensors as may_name_tensors,
     names_tensors as names_tensors,
     outer_names as outer_names,

@@ -19,6 +19,7 @@ from typing import Any
 import jaxtyping
 
 from dimtyped.annotations.axes import Kind
+from dimtyped.annotations.expressions import unknown_names
 from dimtyped.annotations.hints import (
     AnythingHint,
     ArrayHint,
@@ -379,6 +380,28 @@ def split_placeholders(expression: str, parameters: Collection[str]) -> list[str
 def _is_arithmetic(expression: str) -> bool:
     """True if an expression is made of sums, products, comparisons and calls: these can go into generated source."""
     return all(isinstance(node, _ARITHMETIC) for node in ast.walk(ast.parse(expression, mode="eval")))
+
+
+def in_order(parameters: Collection[Parameter], known: Collection[str]) -> list[Parameter]:
+    """The parameters as they are checked: one whose expressions have two unknown names waits for those that bind them."""
+    pending, bound, found = list(parameters), set(known), list[Parameter]()
+    if not any(axis.kind is Kind.EXPRESSION for p in pending for a in arrays_in(p.hint) for axis in a.axes):
+        return pending
+    while pending:
+        chosen = next((p for p in pending if _is_decidable(p.hint, bound)), pending[0])
+        pending.remove(chosen)
+        found.append(chosen)
+        bound.update(name for array in arrays_in(chosen.hint) for name in free_names(array))
+    return found
+
+
+def _is_decidable(hint: Hint, known: Collection[str]) -> bool:
+    for array in arrays_in(hint):
+        inside = {axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many}
+        for axis in (axis for axis in array.axes if axis.kind is Kind.EXPRESSION):
+            if len(unknown_names(axis.name, {*known, *inside})) > 1:
+                return False
+    return True
 
 
 def free_names(array: ArrayHint) -> tuple[str, ...]:

@@ -30,8 +30,12 @@ from dimtyped.annotations import (
     UnionHint,
     broadcast_variadic,
     evaluate,
+    in_order,
     is_bearable,
+    linear,
     packed_shape,
+    solve,
+    unknown_names,
 )
 from dimtyped.diagnosis.snapshots import Snapshot, items_of, shape_text, snapshot
 from dimtyped.errors import DeclarationError
@@ -66,7 +70,7 @@ class Call:
         findings = Findings(
             bindings=dict(self.declared), paths=self.paths, changed=changed or {}, renamed=renamed or {}, call=self
         )
-        for parameter in self.signature.parameters:
+        for parameter in in_order(self.signature.parameters, findings.bindings):
             value = self.values.get(parameter.name)
             if value is None:
                 continue
@@ -244,7 +248,7 @@ class Findings:
             least = count if many is None else count - 1
             self.mismatches.append(Mismatch(place, "rank", hint, value, expected=least, actual=rank))
             return
-        for axis, index in placed(hint.axes, rank):
+        for axis, index in sorted(placed(hint.axes, rank), key=lambda item: self._is_open(item[0])):
             self._check_axis(axis, index, hint, value, place)
         if many is not None:
             self._check_run(hint.axes[many], many, rank - (count - many - 1), hint, value, place)
@@ -262,8 +266,8 @@ class Findings:
             return
         try:
             expected = self._expected(axis)
-        except NameError:  # an expression before its names: where nothing else is wrong, the engine has said so
-            self.undecided.append(axis.text)
+        except NameError:
+            self._solve(axis, index, hint, value, place)
             return
         except DeclarationError:
             raise
@@ -273,6 +277,31 @@ class Findings:
             return
         if expected != size:
             self.mismatches.append(Mismatch(place, "size", hint, value, axis_name(axis), expected, size, index))
+
+    def _is_open(self, axis: Axis) -> bool:
+        """True for an expression over a name without a size: another axis of the same tensor may give it one."""
+        return axis.kind is Kind.EXPRESSION and bool(unknown_names(axis.name, self.bindings))
+
+    def _solve(self, axis: Axis, index: int, hint: ArrayHint, value: Snapshot, place: str) -> None:
+        """Binds the one name of an expression that has no size yet, or notes that no size of it would do."""
+        size = (value.shape or ())[index]
+        sizes = {name: binding.size for name, binding in self.bindings.items()}
+        unknown = unknown_names(axis.name, sizes)
+        parts = [part.partition("}") for part in axis.name.split("{")[1:]]
+        try:
+            read = "".join(f"{_follow(self.paths, path.strip())}{rest}" for path, _, rest in parts)
+            text = axis.name.split("{")[0] + read
+            solved = solve(text, unknown[0], size, sizes) if len(unknown) == 1 else None
+            found = linear(text, unknown[0]) if len(unknown) == 1 else None
+        except NameError:
+            found, solved = None, None
+        if found is None:  # where nothing else is wrong, the engine has said so
+            self.undecided.append(axis.text)
+        elif solved is not None:
+            self.bindings[unknown[0]] = Binding(solved, place, value)
+        elif found[0] not in sizes or sizes[found[0]] != 0 or size != 0:
+            wanted = _solvable_text(*found)
+            self.mismatches.append(Mismatch(place, "extent", hint, value, axis_name(axis), wanted, size, index))
 
     def _expected(self, axis: Axis) -> Any:
         """The size an axis must have.
@@ -310,6 +339,13 @@ def placed(axes: tuple[Axis, ...], rank: int) -> list[tuple[Axis, int]]:
         return list(zip(axes, range(rank), strict=False))
     trailing = [(axes[index], rank - len(axes) + index) for index in range(many + 1, len(axes))]
     return [*zip(axes[:many], range(many), strict=False), *trailing]
+
+
+def _solvable_text(factor: str, rest: str) -> str:
+    """The sizes that an expression of this factor and rest can have."""
+    if factor in ("1", "-1"):
+        return f"at {'least' if factor == '1' else 'most'} {rest}"
+    return f"a multiple of {factor}" if rest == "0" else f"{rest} and a multiple of {factor}"
 
 
 def axis_name(axis: Axis) -> str:

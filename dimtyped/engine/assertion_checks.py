@@ -39,6 +39,7 @@ from dimtyped.annotations import (
     is_array_annotation,
     is_known,
     read_hint,
+    unknown_names,
 )
 from dimtyped.diagnosis import Findings, snapshot
 from dimtyped.engine.call_names import AMBIGUOUS, CHECKED, sizes_in, values_in
@@ -183,13 +184,18 @@ class ByReference:
             return False
         known = {name: size for name, size in sizes_in(names).items() if size is not None}
         parameters = _parameters(names, frame)
-        if not self._accepts(value, known, parameters):
-            return False
+        findings = Findings(paths=parameters)
+        findings.learn(known, "")
         if self._hint is not None:
-            findings = Findings(paths=parameters)
-            findings.learn(known, "")
             findings.check(self._hint, snapshot(value), "value")
-            names.update(findings.names)
+        if any(mismatch.kind == "extent" for mismatch in findings.mismatches):  # an expression that no size solves
+            return False
+        axes = [axis for array in self._arrays for axis in array.axes if axis.kind is Kind.EXPRESSION]
+        open_names = [name for axis in axes for name in unknown_names(axis.name, known)]
+        solved = {name: size for name, size in findings.names.items() if name in open_names}
+        if not self._accepts(value, {**known, **solved}, parameters):
+            return False
+        names.update(findings.names if self._hint is not None else {})
         return True
 
     def _accepts(self, value: Any, known: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:

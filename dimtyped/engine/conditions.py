@@ -22,7 +22,9 @@ from dimtyped.annotations import (
     Hint,
     Kind,
     TupleHint,
+    linear,
     load,
+    unknown_names,
 )
 from dimtyped.engine.known_names import Known, KnownNames, Names
 from dimtyped.engine.name_uses import variadic_names
@@ -125,12 +127,13 @@ class Conditions:
         count = len(hint.axes)
         lead = count if many is None else many
         bindings: Bindings = []
-        for index, axis in enumerate(hint.axes[:lead]):
+        places = list(range(lead)) if many is None else [*range(lead), *range(many + 1 - count, 0)]
+        for index in sorted(
+            places, key=lambda index: _is_open(hint.axes[index], names)
+        ):  # what binds a name goes first
             unknown = hint.packed and index == 0  # the batch of a PackedSequence may be None inside a trace
-            self._size_terms(axis, f"{shape}[{index}]", names, terms, bindings, unknown=unknown)
+            self._size_terms(hint.axes[index], f"{shape}[{index}]", names, terms, bindings, unknown=unknown)
         if many is not None:
-            for index in range(many + 1, count):
-                self._size_terms(hint.axes[index], f"{shape}[{index - count}]", names, terms, bindings)
             self._variadic_terms(hint.axes[many], _slice(shape, many, count - many - 1), names, terms, bindings)
         return bindings
 
@@ -147,11 +150,72 @@ class Conditions:
         one = _exceptions(size, unknown, axis.broadcast)
         if axis.kind is Kind.SIZE:
             terms.append(f"({one}{size} == {axis.size})" if one else f"{size} == {axis.size}")
+        elif axis.kind is Kind.EXPRESSION and (open_name := self._name_to_solve(axis, names)) is not None:
+            self._solve_terms(axis, open_name, size, one, names, terms, bindings)
         elif axis.kind is Kind.EXPRESSION:
             expression = self._expression(axis, names)
             terms.append(f"({one}{size} == ({expression}))" if one else f"{size} == ({expression})")
         elif axis.kind is Kind.NAME:
             self._name_terms(axis, size, names, terms, bindings, unknown)
+
+    def _name_to_solve(self, axis: Axis, names: Names) -> str | None:
+        """The one name of an expression that has no size here, or may have none, where the expression is linear in it."""
+        certain = {name for name, known in names.sizes.items() if not known.optional}
+        unknown = unknown_names(axis.name, certain)
+        plain = _WORD_OR_PLACEHOLDER.sub(lambda match: match["word"] or "0", axis.name)
+        return unknown[0] if len(unknown) == 1 and linear(plain, unknown[0]) is not None else None
+
+    def _solve_terms(
+        self, axis: Axis, name: str, size: str, one: str, names: Names, terms: list[str], bindings: Bindings
+    ) -> None:
+        """Solves `2*batch` for `batch`: the size must leave a whole number of 0 or more, which the name is bound to."""
+        values: Bindings = []
+        factor, rest = self._linear_source(axis, name, names, values)
+        known = names.sizes.get(name)
+        left = size if rest == "0" else f"{size} - ({rest})"
+        solved = left if factor == "1" else f"({left}) // ({factor})"
+        fits = [] if factor == "1" else [f"({left}) % ({factor}) == 0"]
+        if factor != "1" or rest != "0":
+            fits.append(f"({solved}) >= 0")
+        if not _is_number(factor):  # a size of 0: then the name may be anything
+            fits = [f"({' and '.join(fits)} if ({factor}) else {size} == ({rest}))"]
+            solved = f"({solved} if ({factor}) else None)"
+        term = " and ".join(fits) or self._source.python("True")
+        if known is not None:
+            term = f"({known.source} is None and {term} or {known.source} is not None and {size} == {self._expression(axis, names)})"
+            solved = f"({solved} if {known.source} is None else {known.source})"
+        if values:
+            whole, text = self._source.constant(_WHOLE, "whole"), self._source.constant(axis.text, "text")
+            ints = " and ".join(f"{self._source.isinstance}(({var} := {path}), {whole})" for var, path in values)
+            terms.append(f"({ints} or {PREFIX}unbound({self._source.constant(name, 'name')}, {text}))")
+        if one:
+            solved = f"(None if {one.removesuffix(' or ')} else {solved})"
+        terms.append(f"({one}{term})")
+        is_optional = bool(one) or not _is_number(factor)
+        variable = self._source.fresh("solved")
+        terms.append(f"(({variable} := {solved}) is not None or True)")
+        names.sizes[name] = Known(variable, optional=is_optional)
+        if self._known.needs_variable(name):
+            bindings.append((name, variable))
+
+    def _linear_source(self, axis: Axis, name: str, names: Names, values: Bindings) -> tuple[str, str]:
+        """The factor and the rest as source; `values` learns what the `{...}` read."""
+
+        def hold(match: re.Match[str]) -> str:
+            if match["path"] is None:
+                return match["word"]
+            head, dot, rest = match["path"].strip().partition(".")
+            values.append((self._source.fresh("value"), f"{self.filled.get(head, head)}{dot}{rest}"))
+            return values[-1][0]
+
+        text = _WORD_OR_PLACEHOLDER.sub(hold, axis.name)
+        held = {variable for variable, _ in values}
+
+        def replace(match: re.Match[str]) -> str:
+            return match["word"] if match["word"] in held else self._size_of(match["word"], axis, names)
+
+        factor, rest = linear(text, name) or ("", "")
+        return _WORD_OR_PLACEHOLDER.sub(replace, factor), _WORD_OR_PLACEHOLDER.sub(replace, rest)
 
     def _name_terms(
         self, axis: Axis, size: str, names: Names, terms: list[str], bindings: Bindings, unknown: bool
@@ -229,6 +293,15 @@ class Conditions:
 def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
     """The sizes that fit whatever is wanted: one that nobody knows, and 1 where that broadcasts."""
     return (f"{size} is None or " if unknown else "") + (f"{size} == 1 or " if broadcast else "")
+
+
+def _is_open(axis: Axis, names: Names) -> bool:
+    """True for an expression over a name without a size: another axis of the same tensor may give it one."""
+    return axis.kind is Kind.EXPRESSION and bool(unknown_names(axis.name, names.sizes))
+
+
+def _is_number(source: str) -> bool:
+    return source.lstrip("-").isdigit()
 
 
 def _means_one_shape(axes: tuple[Axis, ...]) -> bool:

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import inspect
 
-from dimtyped.annotations import AnythingHint, Hint, Inexpressible, Parameter, Signature, arrays_in
+from dimtyped.annotations import (
+    AnythingHint,
+    Hint,
+    Inexpressible,
+    Parameter,
+    Signature,
+    arrays_in,
+    in_order,
+)
 from dimtyped.engine import call_text
 from dimtyped.engine.check_plan import CheckPlan
 from dimtyped.engine.codegen import CheckCodegen
@@ -112,7 +120,7 @@ class InlineChecks:
             head = "elif "
 
     def _check_parameters(self, signature: Signature) -> None:
-        for parameter in signature.parameters:
+        for parameter in in_order(signature.parameters, self._codegen.known.current.sizes):
             if not isinstance(parameter.hint, AnythingHint):
                 self._check_parameter(parameter)
 

@@ -9,7 +9,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from dimtyped.annotations import ArrayHint, Axis, ClassHint, Hint, Kind, TupleHint, UnionHint, arrays_in, free_names
+from dimtyped.annotations import (
+    ArrayHint,
+    Axis,
+    ClassHint,
+    Hint,
+    Kind,
+    TupleHint,
+    UnionHint,
+    arrays_in,
+    free_names,
+    unknown_names,
+)
 
 
 @dataclass(slots=True)
@@ -87,9 +98,9 @@ def variadic_names(axes: Iterable[Axis]) -> list[str]:
 
 def bound_names(hint: Hint) -> list[str]:
     """The names that checking this hint may bind, `*name` for several axes."""
+    axes = [axis for array in arrays_in(hint) for axis in array.axes]
+    named = [f"*{axis.name}" if axis.many else axis.name for axis in axes if axis.kind is Kind.NAME]
     return [
-        f"*{axis.name}" if axis.many else axis.name
-        for array in arrays_in(hint)
-        for axis in array.axes
-        if axis.kind is Kind.NAME
+        *named,
+        *(name for axis in axes if axis.kind is Kind.EXPRESSION for name in unknown_names(axis.name, named)),
     ]

@@ -28,6 +28,7 @@ from dimtyped.annotations import (
     Kind,
     Packed,
     Signature,
+    arrays_in,
     container_kind,
     holds_unpacked,
     is_array_annotation,
@@ -38,7 +39,10 @@ from dimtyped.annotations import (
     parse_axes,
     record_fields,
     underlying,
+    unknown_names,
 )
+from dimtyped.diagnosis import Binding, find_mismatches, snapshot
+from dimtyped.engine.missing import MISSING, Missing
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.runtime import PREFIX
 
@@ -51,10 +55,96 @@ _WORD_OR_PLACEHOLDER = re.compile(r"\{.*?\}|(?<![\w.])[^\W\d]\w*")
 
 
 class ReferenceCheck:
-    """A signature's two checks, with the declared names at the sizes given."""
+    """A signature's two checks, with the declared names at the sizes given.
+
+    jaxtyping solves no expression: names that only expressions have get their sizes before it checks.
+    """
 
     def __init__(self, signature: Signature, sizes: Mapping[str, int]) -> None:
-        self._where = signature.where
+        self._signature = signature
+        self._sizes = dict(sizes)
+        self._made: dict[tuple[Any, ...], _StandIns] = {}
+        axes = [axis for hint in signature.hints for array in arrays_in(hint) for axis in array.axes]
+        expressions = [axis.name for axis in axes if axis.kind is Kind.EXPRESSION] if signature.expressible else []
+        self._open = [name for expression in expressions for name in unknown_names(expression, sizes)]
+
+    def accepts(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+        """Whether jaxtyping and beartype accept these arguments.
+
+        Raises:
+            DeclarationError: they cannot make sense of an annotation.
+        """
+        made = self._stand_ins(arguments, keywords)
+        return made is not None and self._accepts(made.arguments, arguments, keywords)
+
+    def blamed(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
+        """The parameter whose argument they refuse; empty where they do not say."""
+        made = self._stand_ins(arguments, keywords)
+        try:
+            if made is not None:
+                made.arguments(*arguments, **keywords)
+        except jaxtyping.TypeCheckError as error:
+            found = _BLAMED.search(str(error))
+            return found[1] if found is not None else ""
+        return ""
+
+    def accepts_result(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> bool:
+        """Whether they accept this result of these arguments."""
+        made = self._stand_ins(arguments, keywords, result)
+        return made is not None and self._accepts(made.whole, arguments, {**keywords, _RESULT: result})
+
+    def _stand_ins(
+        self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any = MISSING
+    ) -> _StandIns | None:
+        """What checks these values; None where no size solves an expression."""
+        solved = self._solved(arguments, keywords, result) if self._open else {}
+        if solved is None:
+            return None
+        key = tuple(sorted(solved.items()))
+        if key not in self._made:
+            self._made[key] = _StandIns(self._signature, {**solved, **self._sizes})
+        return self._made[key]
+
+    def _solved(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> dict[str, int] | None:
+        parameters = self._signature.parameters
+        shape = inspect.Signature([inspect.Parameter(p.name, p.kind, default=p.default) for p in parameters])
+        try:
+            values = shape.bind(*arguments, **keywords).arguments
+        except TypeError:  # the function itself says best what is missing
+            return {}
+        given = {name: snapshot(value) for name, value in values.items() if not isinstance(value, Missing)}
+        paths = {p.name: values.get(p.name, p.default) for p in parameters}
+        declared = {name: Binding(size) for name, size in self._sizes.items()}
+        shown = None if isinstance(result, Missing) else snapshot(result)
+        found = find_mismatches(self._signature, declared, given, shown, paths, arguments[0] if arguments else None)
+        if any(mismatch.kind == "extent" for mismatch in found.mismatches):
+            return None
+        sizes = {name: found.bindings[name].size for name in self._open if name in found.bindings}
+        is_free = not found.mismatches and not found.undecided  # what a size of 0 multiplies may be anything
+        return {**dict.fromkeys(self._open if is_free else (), 0), **sizes}
+
+    def _accepts(self, check: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+        where = self._signature.where
+        try:
+            check(*arguments, **keywords)
+        except AnnotationError as error:
+            raise with_fields(
+                DeclarationError(f"{where}: {error}"),
+                where=where,
+                expected="names bound before it, or declared",
+                actual=str(error),
+                hint="write an expression over names that a parameter before it binds or a module declares",
+            ) from error
+        except jaxtyping.TypeCheckError as error:
+            _release(error)
+            return False
+        return True
+
+
+class _StandIns:
+    """Functions that do nothing, checked by jaxtyping and beartype: one for the arguments, one for the result with them."""
+
+    def __init__(self, signature: Signature, sizes: Mapping[str, int]) -> None:
         parameters = [
             inspect.Parameter(
                 parameter.name,
@@ -68,45 +158,8 @@ class ReferenceCheck:
         has_more = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
         with_result = [*parameters[:-1], result, parameters[-1]] if has_more else [*parameters, result]
         wanted = filled(signature.result.annotation, sizes)
-        self._arguments = _stand_in(signature, inspect.Signature(parameters))
-        self._whole = _stand_in(signature, inspect.Signature(with_result, return_annotation=wanted))
-
-    def accepts(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
-        """Returns True if jaxtyping and beartype accept these arguments.
-
-        Raises:
-            DeclarationError: they cannot make sense of an annotation.
-        """
-        return self._accepts(self._arguments, arguments, keywords)
-
-    def blamed(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
-        """The parameter whose argument they refuse; empty where they do not say."""
-        try:
-            self._arguments(*arguments, **keywords)
-        except jaxtyping.TypeCheckError as error:
-            found = _BLAMED.search(str(error))
-            return found[1] if found is not None else ""
-        return ""
-
-    def accepts_result(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> bool:
-        """Returns True if they accept this result of these arguments."""
-        return self._accepts(self._whole, arguments, {**keywords, _RESULT: result})
-
-    def _accepts(self, check: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
-        try:
-            check(*arguments, **keywords)
-        except AnnotationError as error:
-            raise with_fields(
-                DeclarationError(f"{self._where}: {error}"),
-                where=self._where,
-                expected="names bound before it, or declared",
-                actual=str(error),
-                hint="write an expression over names that a parameter before it binds or a module declares",
-            ) from error
-        except jaxtyping.TypeCheckError as error:
-            _release(error)
-            return False
-        return True
+        self.arguments = _stand_in(signature, inspect.Signature(parameters))
+        self.whole = _stand_in(signature, inspect.Signature(with_result, return_annotation=wanted))
 
 
 def _release(error: BaseException | None) -> None:

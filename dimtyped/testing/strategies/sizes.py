@@ -5,13 +5,14 @@ from __future__ import annotations
 import builtins
 import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import reject, strategies as st
 
-from dimtyped.annotations import ArrayHint, Axis, Kind, evaluate
+from dimtyped.annotations import ArrayHint, Axis, Kind, evaluate, linear, unknown_names
 from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
 
@@ -20,6 +21,7 @@ _FAR = 64  # how far beyond `max_side` a side is searched for where an expressio
 _SEARCHED = 5_000  # combinations of sizes that are tried before an annotation is taken to have a solution
 Choice = int | Sequence[int]
 """The size of a name that a user gives: one, or those that it may have, as `(2, 4)` or `range(3, 9)`."""
+_PLACEHOLDER = re.compile(r"\{.*?\}")
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Solver:
         self.values, self.sides = values, sides
         self.expressions = [axis for axis in axes if axis.kind is Kind.EXPRESSION]
         names = dict.fromkeys([*_axis_names(axes), *self.choices])
+        names.update(dict.fromkeys(_solvable_names(self.expressions, {*names, *self.fixed})))
         self.free = [name for name in names if name not in self.fixed]
         self.runs = list(dict.fromkeys(a.name for a in axes if a.kind is Kind.NAME and a.many))
         _reject_unknown(self.expressions, {*names, *self.fixed})
@@ -249,6 +252,17 @@ def _names(axis: Axis) -> tuple[str, ...]:
 
 def _axis_names(axes: list[Axis]) -> list[str]:
     return [axis.name for axis in axes if axis.kind is Kind.NAME and not axis.many]
+
+
+def _solvable_names(expressions: list[Axis], known: set[str]) -> list[str]:
+    """The names that only expressions have, each the one unknown of an expression that is linear in it."""
+    found: list[str] = []
+    for _ in expressions:
+        for axis in expressions:
+            unknown = unknown_names(axis.name, {*known, *found})
+            if len(unknown) == 1 and linear(_PLACEHOLDER.sub("0", axis.name), unknown[0]) is not None:
+                found.append(unknown[0])
+    return found
 
 
 def _known_expressions(arrays: Iterable[ArrayHint], known: set[str], values: Mapping[str, Any]) -> list[Axis]:
