@@ -6,6 +6,12 @@ from dimtyped.engine import ipython as ipython
 from dimtyped.engine.checked_function import CheckedFunction as CheckedFunction
 from dimtyped.engine.codegen import CheckCodegen as CheckCodegen
 from dimtyped.engine.conditions import Conditions as Conditions
+from dimtyped.engine.construction import (
+    has_sizes as has_sizes,
+    naming as naming,
+    naming_fields as naming_fields,
+    settle_sizes as settle_sizes,
+)
 from dimtyped.engine.declaration import Declaration as Declaration
 from dimtyped.engine.decorator import (
     entry_of as entry_of,

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, overload
 
 from dimtyped.annotations import may_name_tensors, names_tensors, outer_names
 from dimtyped.engine.checked_function import MARK, CheckedFunction
+from dimtyped.engine.construction import name_sizes, name_sizes_later
 from dimtyped.engine.declaration import Declaration
 from dimtyped.engine.jaxtyped import without_jaxtyped
 from dimtyped.engine.wrapper import wrap
@@ -114,6 +115,8 @@ def _decorate(target: Any, fixed: Mapping[str, int], frame: types.FrameType, *, 
         return target
     if isinstance(target, type):
         return _decorate_class(target, fixed, frame)
+    if isinstance(target, types.FunctionType) and not only_if_tensors:
+        name_sizes_later(target, frame)
     return _decorate_function(target, fixed, frame, only_if_tensors=only_if_tensors)
 
 
@@ -169,6 +172,7 @@ def _decorate_class(cls: type, fixed: Mapping[str, int], frame: types.FrameType)
             _type_dataclass(cls, member, fixed, frame)
         elif isinstance(member, _MEMBERS) and (not _is_special(name) or _is_of_tensors(member)):
             setattr(cls, name, _decorate(member, fixed, frame))
+    name_sizes(cls, frame)
     return cls
 
 

@@ -16,6 +16,7 @@ from dimtyped.names.scope import (
     ATTRIBUTE as ATTRIBUTE,
     BUILDING as BUILDING,
     INHERITED as INHERITED,
+    MANAGED as MANAGED,
     Claim as Claim,
     ParentLink as ParentLink,
     Scope as Scope,

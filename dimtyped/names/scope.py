@@ -28,6 +28,8 @@ _AMBIGUOUS = "!"
 _REPLACED = "_dim_replaces"
 BUILDING = "_dim_building"
 """Set on a module while its constructors run."""
+MANAGED = "_dim_checks_methods"
+"""Set on the classes that look after their names and their methods by themselves."""
 INHERITED = "_dim_inherited"
 """On a plain layer that took a typed one's place: the attributes that hold a named size, each with the name."""
 

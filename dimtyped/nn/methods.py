@@ -13,10 +13,10 @@ import torch
 
 from dimtyped.annotations import may_name_tensors, names_tensors
 from dimtyped.engine import CheckedFunction, entry_of, functions_in, typed_member
+from dimtyped.names import MANAGED
 from dimtyped.runtime import mode
 
 _ENTRIES = "_dim_entries"
-_CHECKS = "_dim_checks_methods"
 _NOT_BY_USERS = ("torch.", "dimtyped.nn.", "typing", "builtins", "abc", "collections")
 _WORD = re.compile(r"[^\W\d]\w*")
 _WRAPPING = (functools.partialmethod, functools.singledispatchmethod)
@@ -30,7 +30,7 @@ def enforce(cls: type[torch.nn.Module], frame: types.FrameType, *, parents: tupl
         frame: Where the class is made.
         parents: Classes whose subclasses have their checks already.
     """
-    setattr(cls, _CHECKS, True)
+    setattr(cls, MANAGED, True)
     seen = {"__init__"}
     for base in cls.__mro__:
         if base is cls or (_is_by_user(base) and not issubclass(base, parents)):
@@ -105,7 +105,7 @@ def unchecked_forward(module: torch.nn.Module) -> str:
         return ""
     if not _is_bare(forward):
         return f"forward is annotated; {_reason(forward)}"
-    if _CHECKS in vars(cls):
+    if MANAGED in vars(cls):
         return "forward is annotated; it was put in after its class was made: decorate it with @dimtyped.typed"
     return (
         f"forward is annotated, but {cls.__name__} is not a dimtyped.nn.Module: "

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
 import types
 import typing
 import warnings
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from dimtyped.annotations import display_name, outer_names
-from dimtyped.engine import CheckedFunction, ignore_tracer_warnings, prepare, typed_member
-from dimtyped.errors import DeclarationError, declaration_error
+from dimtyped.engine import (
+    CheckedFunction,
+    has_sizes,
+    ignore_tracer_warnings,
+    naming,
+    naming_fields,
+    prepare,
+    settle_sizes,
+    typed_member,
+)
+from dimtyped.errors import DeclarationError
 from dimtyped.names import (
     ATTRIBUTE,
     BUILDING,
@@ -24,9 +28,7 @@ from dimtyped.names import (
     ParentLink,
     Scope,
     claims_of,
-    declare_parameter,
     held_scope,
-    is_dim_size,
     is_scope,
     preview,
     read_from,
@@ -34,7 +36,6 @@ from dimtyped.names import (
     settle,
     tell_holders,
 )
-from dimtyped.nn.contract import plain
 from dimtyped.nn.heirs import inherit_names, tell_lost, tell_rows, tell_unused, unmentioned
 from dimtyped.nn.methods import checked_functions, enforce, reads_names
 from dimtyped.nn.tying import TiedParametersMixin
@@ -83,9 +84,10 @@ class Module(TiedParametersMixin):
         frame = sys._getframe(1)
         enforce(cls, frame, parents=(Module,))
         if isinstance(vars(cls).get("__init__"), types.FunctionType):
-            cls.__init__ = _naming(vars(cls)["__init__"], frame)
+            cls.__init__ = _constructor(vars(cls)["__init__"], frame)
+        _inherit_constructor(cls, frame)
         if isinstance(vars(cls).get("__post_init__"), types.FunctionType):  # the __init__ of a dataclass is made later
-            setattr(cls, "__post_init__", _naming_fields(vars(cls)["__post_init__"]))  # noqa: B010  # torch's has none
+            setattr(cls, "__post_init__", naming_fields(vars(cls)["__post_init__"], _finish))  # noqa: B010  # torch's has none
 
     def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
         """The call while torch.jit traces. The TracerWarnings that the checks would cause are ignored."""
@@ -187,134 +189,33 @@ def check_container(container: torch.nn.Module) -> None:
     tell_holders(container)
 
 
-def _annotations(function: Any) -> Mapping[str, Any]:
-    try:
-        return function.__annotations__
-    except NameError:  # from Python 3.14 on they are evaluated here, and may name something defined later
-        return {}
-
-
 # Construction ---------------------------------------------------------------------------------------------------------
 
 
-def _naming(init: Callable[..., None], frame: Any) -> Callable[..., None]:
-    """`__init__` whose `DimSize` parameters arrive as Dims, and after which the module is ready to be called."""
-    names = outer_names(_annotations(init), init, frame)
-    parameters: list[str] | None = None
-    unused: list[str] = []
-    signature = inspect.signature(init)
-    where = display_name(init)
-    checked = typed_member(init, frame)
+def _constructor(init: Any, frame: types.FrameType) -> Any:
+    """`__init__` with its names, which tells of a `DimSize` parameter that nothing uses."""
+    unused: list[str] | None = None
 
-    @functools.wraps(checked)
-    def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
-        nonlocal parameters
-        with WithoutInternalFrames(), _building(self):
-            if parameters is None:
-                parameters = _dim_parameters(init, names)
-                unused.extend(parameter for parameter in unmentioned(init, parameters))
-            if parameters and (bound := _bound(signature, self, args, kwargs)) is not None:
-                bound.arguments.update(_declared(self, where, {name: bound.arguments[name] for name in parameters}))
-                args, kwargs = bound.args[1:], bound.kwargs
-            checked(self, *args, **kwargs)
-        tell_unused(self, unused)
+    def after(module: torch.nn.Module, parameters: list[str]) -> None:
+        nonlocal unused
+        if unused is None:
+            unused = unmentioned(init, parameters)
+        tell_unused(module, unused)
 
-    return constructor
+    return naming(init, frame, typed_member(init, frame), _finish, after)
 
 
-def _naming_fields(post_init: Callable[..., None]) -> Callable[..., None]:
-    """`__post_init__` of a dataclass whose `DimSize` fields become Dims before it runs."""
-
-    @functools.wraps(post_init)
-    def constructor(self: Any, *args: Any) -> None:
-        with WithoutInternalFrames(), _building(self):
-            hints = typing.get_type_hints(type(self), include_extras=True)
-            fields = [name for name, hint in hints.items() if is_dim_size(hint) and name in self.__dict__]
-            self.__dict__.update(_declared(self, type(self).__name__, {name: self.__dict__[name] for name in fields}))
-            post_init(self, *args)
-
-    return constructor
-
-
-@contextmanager
-def _building(module: Any) -> Generator[None]:
-    """A context for the constructors of a module: when the outermost one ends, the module is finished."""
-    outermost = not module.__dict__.get(BUILDING, False)
-    if outermost:
-        module.__dict__[BUILDING] = True
-        module.__dict__[ATTRIBUTE] = Scope()
-    try:
-        yield
-    finally:
-        if outermost:
-            module.__dict__.pop(BUILDING, None)
-    if outermost:
-        _finish(module)
-
-
-def _dim_parameters(init: Any, names: dict[str, Any]) -> list[str]:
-    return [
-        name
-        for name, hint in _annotations(init).items()
-        if name != "return" and is_dim_size(_dim_hint(hint, init, names))
-    ]
-
-
-def _dim_hint(hint: Any, init: Any, names: dict[str, Any]) -> Any:
-    """The resolved annotation of a constructor's parameter. Only those with `DimSize` have to be resolvable.
-
-    Raises:
-        DeclarationError: it contains `DimSize` and cannot be resolved.
-    """
-    if not isinstance(hint, str):
-        return hint
-    holder = types.SimpleNamespace(__annotations__={"hint": hint})
-    try:
-        return typing.get_type_hints(holder, init.__globals__, names, include_extras=True)["hint"]
-    except Exception as error:
-        if "DimSize" not in hint:
-            return Any
-        raise declaration_error(
-            display_name(init),
-            f"the annotation {hint} cannot be resolved: {type(error).__name__}: {error}",
-            "import or define every name that it uses",
-            actual=hint,
-        ) from error
-
-
-def _bound(signature: inspect.Signature, module: Any, args: Any, kwargs: Any) -> inspect.BoundArguments | None:
-    """The arguments by name, defaults included; None where they do not fit: then Python itself raises."""
-    try:
-        bound = signature.bind(module, *args, **kwargs)
-    except TypeError:
-        return None
-    bound.apply_defaults()
-    return bound
-
-
-def _declared(module: torch.nn.Module, where: str, values: dict[str, Any]) -> dict[str, Dim]:
-    """The values of `DimSize` parameters as Dims that the module declares."""
-    given = {name: value for name, value in values.items() if value is not None}
-    dims = {name: value if isinstance(value, Dim) else Dim(name, value) for name, value in given.items()}
-    sizes = {(dim_name, int(dim)) for name, dim in dims.items() for dim_name in (name, dim.name)}
-    clashing = {name for name, size in sizes if any(other == name and value != size for other, value in sizes)}
-    named: dict[str, Dim] = {}
-    for name, dim in dims.items():
-        # a parameter's own name replaces one from outside: an MLP's `embed` may be its caller's `hidden`, and its
-        # `hidden` the caller's `4*hidden`
-        named[name] = Dim(name, int(dim)) if dim.name in clashing or not dim.name.isidentifier() else dim
-        declare_parameter(module, name, where, named[name])
-    return named
+def _inherit_constructor(cls: Any, frame: types.FrameType) -> None:
+    """Gives the class a constructor with names, where it inherits one with `DimSize` parameters from a class by another."""
+    holder = next((base for base in cls.__mro__ if "__init__" in vars(base)), object)
+    init = vars(holder)["__init__"]
+    if holder is not cls and not issubclass(holder, Module) and has_sizes(init):
+        cls.__init__ = _constructor(init, frame)
 
 
 def _finish(module: torch.nn.Module) -> None:
     """After construction: stored Dims become plain ints, and the checks are compiled, so that no trace has to."""
-    for name, value in list(module.__dict__.items()):
-        if isinstance(value, Dim):
-            module.__dict__[name] = int(value)
-    for child in module.modules():
-        if type(child).__module__.startswith("torch."):  # a layer that is torch's own kept the Dims that it was given
-            child.__dict__.update({name: plain(value) for name, value in vars(child).items()})
+    settle_sizes(module)
     settle(module, held_scope(module).claims)
     if mode() != "off":
         for entry in checked_functions(type(module)):

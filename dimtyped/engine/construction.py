@@ -1,0 +1,216 @@
+"""Construction: `DimSize` parameters arrive as Dims, and the module that is made declares them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from dimtyped.annotations import display_name, outer_names
+from dimtyped.errors import declaration_error
+from dimtyped.names import ATTRIBUTE, BUILDING, MANAGED, Dim, Scope, declare_parameter, is_dim_size, plain, resync
+from dimtyped.runtime import WithoutInternalFrames
+
+Finish = Callable[[torch.nn.Module], None]
+"""What is left to do once a module is made."""
+_HOOK = "_dim_construction"
+_NAMING = "_dim_naming"
+
+
+def naming(
+    init: Callable[..., None],
+    frame: types.FrameType,
+    checked: Callable[..., None],
+    finish: Finish,
+    after: Callable[[torch.nn.Module, list[str]], None] | None = None,
+) -> Any:
+    """`__init__` whose `DimSize` parameters arrive as Dims, and after which the module is ready to be called.
+
+    Args:
+        init: The constructor as its user wrote it.
+        frame: Where its class is made.
+        checked: What to call: the constructor, or what checks its annotations.
+        finish: What is left to do once the module is made.
+        after: What is left to do once this constructor has ended, given its `DimSize` parameters. Default: nothing.
+    """
+    names = outer_names(_annotations(init), init, frame)
+    parameters: list[str] | None = None
+    signature = inspect.signature(init)
+    where = display_name(init)
+
+    @functools.wraps(checked)
+    def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
+        nonlocal parameters
+        with WithoutInternalFrames(), _building(self, finish):
+            if parameters is None:
+                parameters = dim_parameters(init, names)
+            if parameters and (bound := _bound(signature, self, args, kwargs)) is not None:
+                bound.arguments.update(_declared(self, where, {name: bound.arguments[name] for name in parameters}))
+                args, kwargs = bound.args[1:], bound.kwargs
+            checked(self, *args, **kwargs)
+        if after is not None:
+            after(self, parameters or [])
+
+    return constructor
+
+
+def naming_fields(post_init: Callable[..., None], finish: Finish) -> Callable[..., None]:
+    """The same for a dataclass: when its `__post_init__` begins, its `DimSize` fields hold the ints given."""
+
+    @functools.wraps(post_init)
+    def constructor(self: Any, *args: Any) -> None:
+        with WithoutInternalFrames(), _building(self, finish):
+            hints = typing.get_type_hints(type(self), include_extras=True)
+            fields = [name for name, hint in hints.items() if is_dim_size(hint) and name in self.__dict__]
+            self.__dict__.update(_declared(self, type(self).__name__, {name: self.__dict__[name] for name in fields}))
+            post_init(self, *args)
+
+    return constructor
+
+
+@contextmanager
+def _building(module: Any, finish: Finish) -> Generator[None]:
+    """While a module is made, by however many constructors: afterwards it is finished."""
+    outermost = not module.__dict__.get(BUILDING, False)
+    if outermost:
+        module.__dict__[BUILDING] = True
+        module.__dict__[ATTRIBUTE] = Scope()
+    try:
+        yield
+    finally:
+        if outermost:
+            module.__dict__.pop(BUILDING, None)
+    if outermost:
+        finish(module)
+
+
+def dim_parameters(init: Any, names: Mapping[str, Any]) -> list[str]:
+    """The parameters of a constructor that are annotated with `DimSize`."""
+    return [
+        name
+        for name, hint in _annotations(init).items()
+        if name != "return" and is_dim_size(_dim_hint(hint, init, names))
+    ]
+
+
+def _dim_hint(hint: Any, init: Any, names: Mapping[str, Any]) -> Any:
+    """What one annotation of a constructor means. Others may name what only a type checker imports.
+
+    Raises:
+        DeclarationError: it says `DimSize` and cannot be resolved.
+    """
+    if not isinstance(hint, str):
+        return hint
+    holder = types.SimpleNamespace(__annotations__={"hint": hint})
+    try:
+        return typing.get_type_hints(holder, inspect.unwrap(init).__globals__, dict(names), include_extras=True)["hint"]
+    except Exception as error:
+        if "DimSize" not in hint:
+            return Any
+        raise declaration_error(
+            display_name(init),
+            f"the annotation {hint} cannot be resolved: {type(error).__name__}: {error}",
+            "import or define every name that it uses",
+            actual=hint,
+        ) from error
+
+
+def _bound(signature: inspect.Signature, module: Any, args: Any, kwargs: Any) -> inspect.BoundArguments | None:
+    """The arguments by name, defaults included; None where they do not fit, which Python itself says best."""
+    try:
+        bound = signature.bind(module, *args, **kwargs)
+    except TypeError:
+        return None
+    bound.apply_defaults()
+    return bound
+
+
+def _declared(module: torch.nn.Module, where: str, values: dict[str, Any]) -> dict[str, Dim]:
+    """The values of `DimSize` parameters as Dims that the module declares."""
+    given = {name: value for name, value in values.items() if value is not None}
+    dims = {name: value if isinstance(value, Dim) else Dim(name, value) for name, value in given.items()}
+    sizes = {(dim_name, int(dim)) for name, dim in dims.items() for dim_name in (name, dim.name)}
+    clashing = {name for name, size in sizes if any(other == name and value != size for other, value in sizes)}
+    named: dict[str, Dim] = {}
+    for name, dim in dims.items():
+        # a name from outside gives way to a parameter's own: an MLP's `embed` may be its caller's `hidden`, and its
+        # `hidden` the caller's `4*hidden`
+        named[name] = Dim(name, int(dim)) if dim.name in clashing or not dim.name.isidentifier() else dim
+        declare_parameter(module, name, where, named[name])
+    return named
+
+
+def settle_sizes(module: torch.nn.Module) -> None:
+    """After construction: Dims that the module stores, and that torch's own layers in it were given, become plain ints."""
+    for name, value in list(module.__dict__.items()):
+        if isinstance(value, Dim):
+            module.__dict__[name] = int(value)
+    for child in module.modules():
+        if type(child).__module__.startswith("torch."):  # a layer that is torch's own kept the Dims that it was given
+            child.__dict__.update({name: _plain(value) for name, value in vars(child).items()})
+
+
+def _plain(value: Any) -> Any:
+    """A Dim as a plain int, also inside a tuple such as a kernel size."""
+    if isinstance(value, Dim):
+        return plain(value)
+    holds_dims = isinstance(value, list | tuple) and any(isinstance(item, Dim) for item in value)
+    return type(value)([plain(item) for item in value]) if holds_dims else value
+
+
+# Modules by others ----------------------------------------------------------------------------------------------------
+
+
+def name_sizes(cls: Any, frame: types.FrameType) -> None:
+    """Lets the constructor of a plain torch module declare its `DimSize` parameters, where the class has checked methods."""
+    init = vars(cls).get("__init__")
+    is_plain = isinstance(cls, type) and issubclass(cls, torch.nn.Module) and not hasattr(cls, MANAGED)
+    if is_plain and not hasattr(init, _NAMING) and has_sizes(init):
+        made = naming(init, frame, init, _finish)
+        setattr(made, _NAMING, True)
+        cls.__init__ = made
+
+
+def name_sizes_later(function: types.FunctionType, frame: types.FrameType) -> None:
+    """The same for a `forward` that is decorated in the body of its class, which is made after it."""
+    body = frame.f_locals
+    if function.__name__ == "forward" and body.get("__qualname__") == function.__qualname__.rpartition(".")[0]:
+        body[_HOOK] = _Later(frame)
+
+
+class _Later:
+    """Stands in a class's body until the class is made."""
+
+    def __init__(self, frame: types.FrameType) -> None:
+        self._frame = frame
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        delattr(owner, name)
+        name_sizes(owner, self._frame)
+
+
+def _finish(module: torch.nn.Module) -> None:
+    resync(module)
+    settle_sizes(module)
+    resync(module)
+
+
+def has_sizes(init: Any) -> bool:
+    """True for a constructor that has `DimSize` parameters, or strings that may say so."""
+    if not isinstance(init, types.FunctionType):
+        return False
+    hints = _annotations(init).values()
+    return any(is_dim_size(hint) or (isinstance(hint, str) and "Size" in hint) for hint in hints)
+
+
+def _annotations(function: Any) -> Mapping[str, Any]:
+    try:
+        return function.__annotations__
+    except NameError:  # from Python 3.14 on they are evaluated here, and may name what comes later
+        return {}
