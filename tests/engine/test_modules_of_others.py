@@ -87,13 +87,8 @@ class TestItsNames:
             cls("4")
 
 
-def test_a_name_from_outside_and_two_that_disagree() -> None:
+def test_a_name_from_outside() -> None:
     assert Whole(Dim("width", 4))(ones(2, 4)).shape == (2, 3)
-    model = Whole(4)
-    model.more = nn.Linear(Dim("hidden", 5), 3)
-    model.out = nn.Linear(4, 3)
-    with pytest.raises((DimensionError, DeclarationError), match="hidden"):
-        model(ones(2, 4))
 
 
 def test_a_class_that_is_no_module_stays_as_it_is() -> None:
