@@ -94,7 +94,8 @@ def agree(case: Case) -> None:
     if is_raw_comparable(case):
         event(f"{fast[0]} by jaxtyping too")
         raw = jaxtyped(case.function(case.declared), typechecker=beartype)
-        assert verdict(case, raw)[0] == fast[0], fast[1]
+        told = verdict(case, raw)[0]
+        assert told in (fast[0], "DeclarationError"), fast[1]  # jaxtyping solves no expression: the third difference
 
 
 def method(hints: list[Any], arguments: list[Any], **attributes: Any) -> Case:
@@ -174,7 +175,7 @@ DOCUMENTED = [
     pytest.param(["3 4"], [(3, 5)], False, id="an int is a fixed size: another"),
     pytest.param(["foo bar", "foo"], [(2, 3), (2,)], True, id="a name matches across arguments"),
     pytest.param(["foo bar", "foo"], [(2, 3), (3,)], False, id="a name matches across arguments: not"),
-    pytest.param(["dim-1", "dim"], [(2,), (3,)], None, id="an expression before its names"),
+    pytest.param(["dim*dim", "dim"], [(4,), (2,)], None, id="an expression before its names"),
     pytest.param(["dim", "dim-1"], [(3,), (2,)], True, id="an expression"),
     pytest.param(["dim", "dim-1"], [(3,), (3,)], False, id="an expression: another size"),
     pytest.param(["*batch", "*batch"], [(2, 3), (2, 3)], True, id="a star is several axes"),
