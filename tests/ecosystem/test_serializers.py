@@ -8,18 +8,19 @@ import pickle
 import subprocess
 import sys
 
-import msgpack
-import omegaconf
-import pydantic
 import pytest
-import ruamel.yaml
-import toml
-import tomlkit
 import torch
-import yaml
 
 import dimtyped.names
 from dimtyped import Dim, DimSize, nn
+
+msgpack = pytest.importorskip("msgpack")
+omegaconf = pytest.importorskip("omegaconf")
+pydantic = pytest.importorskip("pydantic")
+ruamel_yaml = pytest.importorskip("ruamel.yaml")
+toml = pytest.importorskip("toml")
+tomlkit = pytest.importorskip("tomlkit")
+yaml = pytest.importorskip("yaml")
 
 pytestmark = pytest.mark.any_engine
 HIDDEN = Dim("hidden", 4)
@@ -35,7 +36,7 @@ class Sizes:
 
 def _ruamel(kind):
     out = io.StringIO()
-    ruamel.yaml.YAML(typ=kind).dump(CONFIG, out)
+    ruamel_yaml.YAML(typ=kind).dump(CONFIG, out)
     return yaml.safe_load(out.getvalue())
 
 
