@@ -19,7 +19,7 @@ from typing import Any
 import jaxtyping
 
 from dimtyped.annotations.axes import Kind
-from dimtyped.annotations.expressions import unknown_names
+from dimtyped.annotations.expressions import linear, unknown_names
 from dimtyped.annotations.hints import (
     AnythingHint,
     ArrayHint,
@@ -399,7 +399,8 @@ def _is_decidable(hint: Hint, known: Collection[str]) -> bool:
     for array in arrays_in(hint):
         inside = {axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many}
         for axis in (axis for axis in array.axes if axis.kind is Kind.EXPRESSION):
-            if len(unknown_names(axis.name, {*known, *inside})) > 1:
+            unknown = unknown_names(axis.name, {*known, *inside})
+            if len(unknown) > 1 or (unknown and linear(_PLACEHOLDER.sub("0", axis.name), unknown[0]) is None):
                 return False
     return True
 

@@ -63,6 +63,7 @@ class ReferenceCheck:
     def __init__(self, signature: Signature, sizes: Mapping[str, int]) -> None:
         self._signature = signature
         self._sizes = dict(sizes)
+        self._is_mismatch = False
         self._made: dict[tuple[Any, ...], _StandIns] = {}
         axes = [axis for hint in signature.hints for array in arrays_in(hint) for axis in array.axes]
         expressions = [axis.name for axis in axes if axis.kind is Kind.EXPRESSION] if signature.expressible else []
@@ -117,6 +118,7 @@ class ReferenceCheck:
         declared = {name: Binding(size) for name, size in self._sizes.items()}
         shown = None if isinstance(result, Missing) else snapshot(result)
         found = find_mismatches(self._signature, declared, given, shown, paths, arguments[0] if arguments else None)
+        self._is_mismatch = bool(found.mismatches)
         if any(mismatch.kind == "extent" for mismatch in found.mismatches):
             return None
         sizes = {name: found.bindings[name].size for name in self._open if name in found.bindings}
@@ -128,6 +130,8 @@ class ReferenceCheck:
         try:
             check(*arguments, **keywords)
         except AnnotationError as error:
+            if self._is_mismatch:  # it came to an expression that is not solved, of a call that does not fit anyway
+                return False
             raise with_fields(
                 DeclarationError(f"{where}: {error}"),
                 where=where,
