@@ -297,7 +297,8 @@ def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
 
 def _is_open(axis: Axis, names: Names) -> bool:
     """True for an expression over a name without a size: another axis of the same tensor may give it one."""
-    return axis.kind is Kind.EXPRESSION and bool(unknown_names(axis.name, names.sizes))
+    certain = [name for name, known in names.sizes.items() if not known.optional]
+    return axis.kind is Kind.EXPRESSION and bool(unknown_names(axis.name, certain))
 
 
 def _is_number(source: str) -> bool:
