@@ -15,7 +15,7 @@ from dimtyped.runtime import ARGUMENTS, KEYWORDS, checked_in, frames, is_wrapper
 
 
 class Declared(Protocol):
-    """What the engine knows of a function before its calls."""
+    """A checked function, as the engine declares it before its calls."""
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -29,7 +29,7 @@ class Declared(Protocol):
 
     @property
     def is_users(self) -> bool:
-        """Whether it is a user's, and no layer's."""
+        """True if it is a user's function, False if it is a layer's."""
         ...
 
     def owner(self, values: tuple[Any, ...]) -> Any:

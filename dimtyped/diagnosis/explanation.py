@@ -76,7 +76,7 @@ def build_error(
 ) -> DimensionError:
     """The error for a call's findings, its text and its data.
 
-    `labels` are the user's words for a layer's names, `notes` what else is to be told of the wrong values.
+    `labels` are the user's words for a layer's names, `notes` are further lines about the wrong values.
     """
     first = findings.mismatches[0]
     around = _unless_it_fails(lambda: _around(findings), [])
@@ -98,12 +98,12 @@ def build_error(
 
 
 def kind_of(error: Exception) -> type[DimensionError]:
-    """Our kind of error for one of torch's, which what caught torch's still catches."""
+    """The DimensionError subclass that `except` clauses for torch's error still catch."""
     return next((kind for kind in _KINDS if issubclass(kind, type(error))), DimensionError)
 
 
 def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[EnclosingCall] = ()) -> Fix | None:
-    """What to write instead, where the pattern is known."""
+    """The fix for a failed call, or None where the pattern is not known."""
     from dimtyped.diagnosis.fixes import FixContext, fix_of  # noqa: PLC0415  # a tenth of the package, of use in a failed call alone
 
     call = findings.call
@@ -117,14 +117,14 @@ def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[En
 
 
 def _unless_it_fails(explain: Callable[[], _T], otherwise: _T) -> _T:
-    """A part of an explanation; one that fails must not hide the error that it is to explain."""
+    """The result of `explain`, or `otherwise` if it raises: a failing explanation must not hide the error itself."""
     try:
         return explain()
     except Exception:  # noqa: BLE001  # a user's own objects are looked at here
         return otherwise
 
 
-# What is around the call ----------------------------------------------------------------------------------------------
+# The surroundings of the call -----------------------------------------------------------------------------------------
 
 
 def _around(findings: Findings) -> list[EnclosingCall]:
@@ -134,7 +134,7 @@ def _around(findings: Findings) -> list[EnclosingCall]:
 
 
 def _surroundings(findings: Findings, where: str, fix: Fix | None, around: list[EnclosingCall]) -> dict[str, Any]:
-    """What the report tells beside the call itself."""
+    """The fields of the report that describe the surroundings of the call: path, notes, calls around, calling line."""
     owner = findings.call.owner if findings.call is not None else None
     path = path_of(owner) if isinstance(owner, torch.nn.Module) else ""
     notes = [*_identity(findings, around), *_likeness(findings, around)]
@@ -147,7 +147,7 @@ def _surroundings(findings: Findings, where: str, fix: Fix | None, around: list[
 
 
 def _identity(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
-    """What the wrong value is called in the call around, where it is the very same object."""
+    """Notes the parameter of an enclosing call that was given the very same object as the wrong value."""
     wrong = findings.mismatches[0]
     for outer in around:
         parameter = outer.name_of(wrong.value.value)
@@ -157,7 +157,7 @@ def _identity(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
 
 
 def _likeness(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
-    """Which axes a tensor of a wrong dtype seems to have, where its annotation says nothing of axes."""
+    """Notes the names whose sizes a tensor of a wrong dtype has, where its annotation names no axes."""
     wrong = findings.mismatches[0]
     shape = wrong.value.shape or ()
     if wrong.kind != "dtype" or names_of(wrong.hint) or not shape or not around:
@@ -177,7 +177,7 @@ def _likeness(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
 
 
 def _other_meanings(findings: Findings) -> Iterator[str]:
-    """What the wrong size is the size of, where just one name of the module around has it."""
+    """Notes other meanings of the wrong size: a product of two names, or the one name around that has this size."""
     if findings.call is not None and not findings.call.signature.attributes:  # a layer's own names say little
         yield from _products(findings)
     for holder, claim in _meanings(findings):
@@ -187,7 +187,7 @@ def _other_meanings(findings: Findings) -> Iterator[str]:
 
 
 def _products(findings: Findings) -> Iterator[str]:
-    """The product of two names of the call that the wrong size is, where just one product is."""
+    """Notes the product of two names of the call that equals the wrong size, if there is exactly one."""
     wrong = findings.mismatches[0]
     sizes = {name: binding.size for name, binding in findings.bindings.items() if isinstance(binding.size, int)}
     found = [
@@ -200,7 +200,7 @@ def _products(findings: Findings) -> Iterator[str]:
 
 
 def _both_directions(findings: Findings) -> Iterator[tuple[str, str]]:
-    """What two directions are called and whose they are, where one recurrent layer gives just the wrong size."""
+    """The name of both directions' width and the layer's path, if exactly one bidirectional layer has the wrong size."""
     owner = findings.call.owner if findings.call is not None else None
     wrong = findings.mismatches[0]
     root = root_of(owner)

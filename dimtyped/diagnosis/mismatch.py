@@ -1,4 +1,4 @@
-"""A failed call checked again, slowly: every mismatch, and what each name was bound to by whom.
+"""A failed call checked again, slowly: every mismatch, and the size and the origin of each name.
 
 This walks the same hints as the engines do, over descriptions of the values. It runs only after an
 engine has refused a call.
@@ -43,14 +43,14 @@ from dimtyped.errors import DeclarationError
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A failed call, which can be checked again with something in it changed: that is how a fix is tried.
+    """A failed call. A fix is tried by checking the call again with some of its values changed.
 
     Args:
-        signature: What was called.
+        signature: The signature of the called function.
         declared: The names that have a size before the call.
         values: Each argument that was given, by its parameter's name.
-        result: What the function gave, where that is to be checked.
-        paths: What the `{self.width}` of an annotation reads.
+        result: The result, if it is to be checked.
+        paths: The values that `{self.width}` in an annotation reads.
         owner: The module whose method was called, if it is one.
         shared: The names as `assert_dims` has left them when the result is checked.
     """
@@ -66,7 +66,7 @@ class Call:
     def check(
         self, changed: Mapping[str, Snapshot] | None = None, renamed: Mapping[tuple[str, str], str] | None = None
     ) -> Findings:
-        """All that does not fit, with other values at some places, and other names for some names at a place."""
+        """Checks the call with `changed` values at some places and `renamed` names in some annotations."""
         findings = Findings(
             bindings=dict(self.declared), paths=self.paths, changed=changed or {}, renamed=renamed or {}, call=self
         )
@@ -87,7 +87,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a name means in a call, and who said so: a declaration, or a value at a place."""
+    """The size of a name in a call and its origin: a declaration, or a value at a place."""
 
     size: Any
     place: str = ""
@@ -95,7 +95,7 @@ class Binding:
 
     @property
     def is_declared(self) -> bool:
-        """Whether the module or the decorator declares it, rather than a value of this call."""
+        """True if the module or the decorator declares it, False if a value of this call has bound it."""
         return self.value is None
 
 
@@ -117,8 +117,9 @@ class Mismatch:
 class Findings:
     """All that a call's check found, in order.
 
-    `changed` holds what stands at a place instead of what the call gave; `renamed`, other names for a place's names.
-    `undecided` is what could not be told: expressions over names without a size, changed values that beartype would see.
+    `changed` holds the values that replace those of the call, by place; `renamed`, other names for a place's names.
+    `undecided` lists what cannot be checked: expressions over names without a size, changed values that beartype
+    would see.
     """
 
     bindings: dict[str, Binding] = field(default_factory=dict[str, Binding])
@@ -132,24 +133,24 @@ class Findings:
 
     @property
     def names(self) -> dict[str, Any]:
-        """What each name is, `*name` for a run of axes."""
+        """The size of each name; `*name` stands for several axes."""
         return {name: binding.size for name, binding in self.bindings.items()} | {
             f"*{name}": binding.size for name, binding in self.runs.items()
         }
 
     def learn(self, names: Mapping[str, Any], place: str) -> None:
-        """Takes over what is known elsewhere of names that nothing here has bound."""
+        """Binds names that have no size here yet to sizes known elsewhere."""
         for name, size in names.items():
             known = self.runs if name.startswith("*") else self.bindings
             if size is not None:
                 known.setdefault(name.lstrip("*"), Binding(size, place))
 
     def fork(self) -> Findings:
-        """The same names, no mismatch: to try one option of a union."""
+        """Returns a copy with the names but without the mismatches, to try one option of a union."""
         return dataclasses.replace(self, bindings=dict(self.bindings), runs=dict(self.runs), mismatches=[])
 
     def check(self, hint: Hint, value: Snapshot, place: str) -> None:
-        """Checks one value, noting what does not fit and what it binds."""
+        """Checks one value; records its mismatches and the names it binds."""
         value = self.changed.get(place, value)
         match hint:
             case AnythingHint():
@@ -283,7 +284,7 @@ class Findings:
         return axis.kind is Kind.EXPRESSION and bool(unknown_names(axis.name, self.bindings))
 
     def _solve(self, axis: Axis, index: int, hint: ArrayHint, value: Snapshot, place: str) -> None:
-        """Binds the one name of an expression that has no size yet, or notes that no size of it would do."""
+        """Binds the one name of an expression that has no size yet, or records a mismatch if no size of it fits."""
         size = (value.shape or ())[index]
         sizes = {name: binding.size for name, binding in self.bindings.items()}
         unknown = unknown_names(axis.name, sizes)
@@ -307,7 +308,7 @@ class Findings:
         """The size an axis must have.
 
         Raises:
-            Exception: what its expression raises: a NameError where a name in it has no size yet.
+            Exception: its expression raises one: a NameError if a name in it has no size yet.
         """
         if axis.kind is Kind.SIZE:
             return axis.size
@@ -349,12 +350,12 @@ def _solvable_text(factor: str, rest: str) -> str:
 
 
 def axis_name(axis: Axis) -> str:
-    """What an error calls an axis."""
+    """The text that stands for an axis in errors."""
     return axis.label or axis.name or axis.text
 
 
 def is_within(place: str, outer: str) -> bool:
-    """Whether a place is another one, or a part of it: `hx[0]` of `hx`."""
+    """True if a place is another one, or a part of it: `hx[0]` of `hx`."""
     return place == outer or place.startswith((f"{outer}[", f"{outer}."))
 
 
@@ -377,11 +378,11 @@ def unpacked(value: Snapshot) -> Snapshot:
 
 
 UNKNOWN = "?"
-"""The batch of a PackedSequence inside a trace, where only the values of a tensor tell it."""
+"""The batch of a PackedSequence inside a trace, where only the values of a tensor hold it."""
 
 
 def _any_rank(hint: UnionHint, tried: list[Findings]) -> list[Mismatch]:
-    """Where no option has as many axes as the value: that alone, with every number that would do."""
+    """One rank mismatch that lists the ranks of all options, if no option has the rank of the value; else nothing."""
     first = [findings.mismatches[0] for findings in tried]
     if len(first) == 1 or any(mismatch.kind != "rank" for mismatch in first):
         return []

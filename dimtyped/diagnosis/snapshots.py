@@ -1,4 +1,4 @@
-"""What a value looked like, without the value: plain tuples, so that a trace can make them too.
+"""Descriptions of values, without the values: plain tuples, so that a trace can make them too.
 
 `describe` runs eagerly or inside a trace of TorchDynamo; there sizes may be symbolic, and `len(range(size))` is the
 one spelling found that makes a plain int of each in every release.
@@ -16,7 +16,7 @@ import torch
 from dimtyped.runtime import is_tracing
 
 RAGGED = "ragged"
-"""What stands for a nested tensor's ragged axis inside a trace, which does not let it be compared or printed."""
+"""The mark for a nested tensor's ragged axis inside a trace, where its size cannot be compared or printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class Snapshot:
 
     @property
     def is_at_hand(self) -> bool:
-        """Whether `value` is the value itself, and not left out."""
+        """True if `value` is the value itself, False if it was left out."""
         return self.value is not None or self.cls is type(None)
 
     @property
     def is_tensor(self) -> bool:
-        """Whether it has a shape to speak of."""
+        """True if it has a shape."""
         return self.shape is not None
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ def snapshot(value: Any) -> Snapshot:
 
 
 def _size(size: Any) -> int | str:
-    """A size as a plain int; what prints of one that has no number, such as the ragged axis of a nested tensor."""
+    """A size as a plain int, or its text if it has no number, such as the ragged axis of a nested tensor."""
     if isinstance(size, torch.SymInt) and (size.node.is_nested_int() or not size.node.has_hint()):
         return str(size)
     return len(range(size))
@@ -130,9 +130,9 @@ def _key(key: Any) -> str | int:
 
 
 def items_of(value: Snapshot) -> list[tuple[Any, Snapshot]]:
-    """What is in a container or a record, by key, index or field name.
+    """The items of a container or a record, by key, index or field name.
 
-    Other collections than a list, tuple or dict are looked into only here, where an annotation asks for their items.
+    Only here are the items of other collections than a list, tuple or dict read: an annotation asks for them.
     """
     inner = value.value
     if value.items is not None:

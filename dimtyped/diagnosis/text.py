@@ -1,4 +1,4 @@
-"""The text of an error: what does not fit, what was got, where each size came from, the fix.
+"""The text of an error: the mismatch, the value, the origin of each size, the fix.
 
 Plain text without colour, at most fifteen lines for one mismatch, never a tensor's values.
 """
@@ -35,8 +35,8 @@ from dimtyped.diagnosis.snapshots import Snapshot, shape_text
 
 _LINES = 15  # of an error with one mismatch
 _WIDTH = 116  # of the fix's lines
-_PLACES = 3  # arguments told in full
-_NAMES = 6  # names whose origin is told
+_PLACES = 3  # arguments shown in full
+_NAMES = 6  # names whose origin is shown
 _DTYPES = {
     "Bool": "bool",
     "BoolOrFloat": "bool or a float dtype",
@@ -53,17 +53,17 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Report:
-    """One failed call, to be told.
+    """The report of one failed call; `str` gives its text.
 
     Args:
         where: The function, or the layer's path.
-        findings: What the second check found.
-        labels: What to call the contract's names, for a layer whose sizes were given as Dims.
+        findings: The mismatches and the names that the second check found.
+        labels: The user's words for the contract's names, for a layer whose sizes were given as Dims.
         hint: The fix, or an empty text.
-        path: Where in the running model the module is, if it is not the model itself. Default: not told.
-        notes: What else is known of the wrong values: `100 is embed, declared by ...`. Default: nothing.
+        path: The path of the module in the running model, if it is not the model itself. Default: not shown.
+        notes: Further lines about the wrong values: `100 is embed, declared by ...`. Default: nothing.
         around: The typed calls around this one, nearest first. Default: none.
-        called: The user's line that made the call, where a traceback does not end in it. Default: not told.
+        called: The user's line that made the call, if the traceback does not end in it. Default: not shown.
     """
 
     where: str
@@ -92,10 +92,10 @@ class Report:
         return "\n".join(lines + fix)
 
     def name(self, name: str) -> str:
-        """What the user calls a name."""
+        """The user's word for a name."""
         return self.labels.get(name, name)
 
-    # What does not fit ------------------------------------------------------------------------------------------------
+    # Mismatches -------------------------------------------------------------------------------------------------------
 
     def _problems(self, place: str) -> str:
         told = (self.problem(mismatch) for mismatch in self.findings.mismatches if mismatch.place == place)
@@ -120,7 +120,7 @@ class Report:
                 return f"{self._axis(mismatch)} is {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"
 
     def wanted(self, mismatch: Mismatch) -> str:
-        """What kind of value or dtype there must be, as data: the annotation, or the dtypes where they are few."""
+        """The wanted type or dtype, as data: the annotation, or the dtypes if they are one or two."""
         if mismatch.kind == "type":
             return self.annotation(mismatch.hint)
         return _few_dtypes(mismatch) or str(mismatch.expected)
@@ -136,7 +136,7 @@ class Report:
         return text
 
     def axes(self, hint: Hint) -> str:
-        """The axes of an annotation, in the user's names: of the first tensor in it."""
+        """The axes of the first tensor in an annotation, in the user's names."""
         first = next(iter(arrays_in(hint)), None)
         return " ".join(self._axis_text(axis) for axis in first.axes) if first is not None else ""
 
@@ -146,7 +146,7 @@ class Report:
         return axis.text.replace(axis.name, self.name(axis.name)) if axis.kind is Kind.NAME else axis.text
 
     def _place(self, place: str, before: Hint | None) -> Iterator[str]:
-        """What a place must be and what it got; after another place of the same annotation, only that."""
+        """The lines for one place: its annotation and its value. The annotation is left out if the place before has the same."""
         mismatches = [mismatch for mismatch in self.findings.mismatches if mismatch.place == place]
         hint, width = mismatches[0].hint, max(8, len(place))
         is_alike = before is not None and self.annotation(before) == self.annotation(hint)
@@ -160,7 +160,7 @@ class Report:
             yield f"    {'':<{width}} {carets}"
 
     def _carets(self, mismatches: list[Mismatch]) -> str:
-        """Carets below the sizes that do not fit, and what they must be."""
+        """Carets below the sizes that do not fit, and the sizes they must have."""
         value = mismatches[0].value
         wrong = {m.axis: m for m in mismatches if m.kind in ("size", "extent") and m.axis is not None}
         if not wrong or value.shape is None:
@@ -172,11 +172,11 @@ class Report:
         return f"{line.rstrip()} {', '.join(wanted)}".rstrip()
 
     def _wanted(self, mismatch: Mismatch) -> str:
-        """What a size must be: a number, or for what torch refuses perhaps a bound."""
+        """A wanted size with its name: a number, or a bound for some sizes that torch refuses."""
         is_bound = isinstance(mismatch.expected, str)
         return f"{self.name(mismatch.dim)}{' ' if is_bound else ' = '}{size_text(mismatch.expected)}"
 
-    # Where each size came from ----------------------------------------------------------------------------------------
+    # The origin of each size ------------------------------------------------------------------------------------------
 
     def _origins(self) -> Iterator[str]:
         rows = list(dict.fromkeys(self._rows()))[:_NAMES]
@@ -186,7 +186,7 @@ class Report:
             yield f"    {name:<{name_width}} = {size:<{size_width}}  {origin}"
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
-        """Each name involved, those that do not fit first; not those that the wrong value alone has bound."""
+        """Each name involved, mismatches first, without the names that only the wrong value has bound."""
         wrong = {mismatch.dim for mismatch in self.findings.mismatches if mismatch.kind != "extent"}
         places = {mismatch.place for mismatch in self.findings.mismatches}
         known = {**self.findings.bindings, **{f"*{name}": b for name, b in self.findings.runs.items()}}
@@ -224,14 +224,14 @@ def _subject(place: str) -> str:
 
 
 def _type_text(value: Snapshot) -> str:
-    """What a value of a wrong kind is, in a few words: `a tuple of 2`."""
+    """A value of a wrong type in a few words: `a tuple of 2`."""
     if value.items is not None and not issubclass(value.cls, PackedSequence):
         return f"a {value.cls.__name__} of {len(value.items)}"
     return str(value) if value.text else f"a {value.cls.__name__}"
 
 
 def _type_words(hint: Hint) -> str:
-    """What kind of value a hint wants: `a Tensor or None`."""
+    """The type that a hint wants: `a Tensor or None`."""
     match hint:
         case ArrayHint(array_type=cls):
             return f"a {cls.__name__}"
@@ -260,7 +260,7 @@ def _rank_words(mismatch: Mismatch) -> str:
 
 
 def _few_dtypes(mismatch: Mismatch) -> str:
-    """The dtypes that are taken, where these are one or two: `int32 or int64`."""
+    """The accepted dtypes if they are one or two: `int32 or int64`; else an empty text."""
     dtypes = mismatch.hint.dtypes if isinstance(mismatch.hint, ArrayHint) else None
     return " or ".join(sorted(map(dtype_text, dtypes))) if dtypes is not None and 0 < len(dtypes) <= 2 else ""
 

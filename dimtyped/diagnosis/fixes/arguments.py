@@ -19,7 +19,7 @@ _MOST = 8  # changes of one place that are tried together with another's
 
 
 def one_place(trial: FixContext) -> Iterator[Fix]:
-    """One of the values that do not fit, changed."""
+    """Changes one of the values that do not fit."""
     for place in trial.places:
         value = value_at(trial, place)
         if value is not None:
@@ -27,7 +27,7 @@ def one_place(trial: FixContext) -> Iterator[Fix]:
 
 
 def other_place(trial: FixContext) -> Iterator[Fix]:
-    """A value that fits by itself, but has given others' names the wrong sizes; not the result's, which comes from it."""
+    """Changes an argument that fits but has bound names to sizes that others do not have. Not for a wrong result."""
     if any(is_within(place, "return") for place in trial.places):
         return
     for name in _tensor_parameters(trial):
@@ -37,7 +37,7 @@ def other_place(trial: FixContext) -> Iterator[Fix]:
 
 
 def outvoted_place(trial: FixContext) -> Iterator[Fix]:
-    """The same where the calls around agree with what has been refused."""
+    """The fixes of `other_place`, if the enclosing calls agree with the size that does not fit."""
     if trial.outer_calls_disagree:
         yield from other_place(trial)
 
@@ -60,7 +60,7 @@ def other_kind(trial: FixContext) -> Iterator[Fix]:
 
 
 def swapped(trial: FixContext) -> Iterator[Fix]:
-    """Two arguments given the wrong way round."""
+    """Swaps two arguments."""
     names = _tensor_parameters(trial)
     wrong = {place.partition("[")[0].partition(".")[0] for place in trial.places}
     for left, right in itertools.combinations(names, 2):
@@ -71,13 +71,13 @@ def swapped(trial: FixContext) -> Iterator[Fix]:
 
 
 def swapped_kinds(trial: FixContext) -> Iterator[Fix]:
-    """The same where the two are of different kinds, so that nothing else is likelier."""
+    """The fixes of `swapped`, if a type, dtype or rank is wrong, so that no other cause is likelier."""
     if any(mismatch.kind in ("type", "dtype", "rank") for mismatch in trial.mismatches):
         yield from swapped(trial)
 
 
 def all_alike(trial: FixContext) -> Iterator[Fix]:
-    """One change made to every item that does not fit."""
+    """Makes one change to every item that does not fit."""
     argument = trial.places[0].partition("[")[0]
     if len(trial.places) < 2 or any(not place.startswith(f"{argument}[") for place in trial.places):
         return
@@ -93,7 +93,7 @@ def all_alike(trial: FixContext) -> Iterator[Fix]:
 
 
 def two_places(trial: FixContext) -> Iterator[Fix]:
-    """A change of each of two values that do not fit."""
+    """Changes both of two values that do not fit."""
     if len(trial.places) != 2:
         return
     choices = [
@@ -123,7 +123,7 @@ def _by_code(trial: FixContext, place: str) -> dict[str, Change]:
 
 
 def _alone(trial: FixContext, place: str, wanted: Callable[[Change], bool]) -> Iterator[Change]:
-    """The changes after which this place fits, whatever is wrong with others."""
+    """The changes after which this place fits, even if other places do not."""
     value = value_at(trial, place)
     if value is not None:
         for change in changes_at(trial, place, value):

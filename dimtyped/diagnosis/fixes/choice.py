@@ -1,4 +1,4 @@
-"""Which fix is shown: the first of all that make the call fit."""
+"""The choice of the fix to show: the first of all that make the call fit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dimtyped.diagnosis.fixes import arguments, layers, packed, recurrent, results
 from dimtyped.diagnosis.fixes.fix import Fix, FixContext
 
-_PROPOSERS: tuple[Callable[[FixContext], Iterator[Fix]], ...] = (  # the surer of its cause, the earlier
+_PROPOSERS: tuple[Callable[[FixContext], Iterator[Fix]], ...] = (  # in this order: the surest of its cause comes first
     arguments.swapped_kinds,
     recurrent.outvoted_batch_first,
     arguments.outvoted_place,
@@ -46,7 +46,7 @@ _PROPOSERS: tuple[Callable[[FixContext], Iterator[Fix]], ...] = (  # the surer o
 _UNTRIED = (
     "expression",
     "extent",
-)  # what torch or a user's own expression refuses: fitting the annotations says nothing
+)  # refused by torch or by a user's own expression: a fit of the annotations proves nothing here
 
 
 def fix_of(trial: FixContext) -> Fix | None:

@@ -1,4 +1,4 @@
-"""What a fix is, and how one is tried: on the shapes of the failed call."""
+"""Fixes, and the context that tries them on the shapes of the failed call."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Fix:
 
     Args:
         text: The sentence; code in it stands in backticks.
-        code: What to write at each place, over the names of the parameters: `{"state": "state.permute(1, 0, 2)"}`.
-        changes: What stands at each place then.
+        code: The code to write at each place, over the names of the parameters: `{"state": "state.permute(1, 0, 2)"}`.
+        changes: The value at each place after the fix.
         renamed: Other names for names in the annotation of a place.
-        is_general: Whether it would do for any wrong size, and so says nothing of where this one came from.
-        is_other_form: Whether it makes the call one of another form, whose sizes its proposer has compared.
+        is_general: True if it suits any size mismatch, so it says nothing about the cause.
+        is_other_form: True if it changes the call form; its proposer has compared the sizes.
     """
 
     text: str
@@ -41,11 +41,11 @@ class FixContext:
 
     Args:
         call: The call.
-        findings: What does not fit.
-        labels: What the user calls a layer's names.
+        findings: The mismatches and the names of the call.
+        labels: The user's words for a layer's names.
         root: The outermost module that is running, if any.
         outer: The names that the typed calls around this one have bound, with their sizes.
-        meaning: What the first wrong size is the size of in the module around, such as `2*embed`; empty if unknown.
+        meaning: The name or product with the first wrong size in the module around: `2*embed`; empty if unknown.
     """
 
     call: Call
@@ -62,7 +62,7 @@ class FixContext:
 
     @property
     def mismatches(self) -> list[Mismatch]:
-        """What does not fit, in the order of checking."""
+        """The mismatches, in the order of checking."""
         return self.findings.mismatches
 
     @property
@@ -71,18 +71,18 @@ class FixContext:
         return list(dict.fromkeys(mismatch.place for mismatch in self.mismatches))
 
     def at(self, place: str) -> list[Mismatch]:
-        """What does not fit at one place."""
+        """The mismatches at one place."""
         return [mismatch for mismatch in self.mismatches if mismatch.place == place]
 
     def fits(self, fix: Fix) -> bool:
-        """Whether the whole call fits once the fix is applied, and torch too would take these sizes."""
+        """True if the whole call fits with the fix, and torch accepts the sizes too."""
         if fix.is_other_form:
             return True
         found = self.call.check(fix.changes, fix.renamed)
         return not found.mismatches and not found.undecided and not self._is_refused(fix)
 
     def _is_refused(self, fix: Fix) -> bool:
-        """Whether a layer of ours knows why torch refuses the fixed sizes, or cannot tell without their values."""
+        """True if a rule of the layer says that torch refuses the fixed sizes, or cannot decide without values."""
         rule = getattr(getattr(self.owner, "contract", None), "refuses", None)
         if rule is None or not fix.changes:
             return False
@@ -92,15 +92,15 @@ class FixContext:
         try:
             return any(True for _ in rule(self.owner, *values[1:]))
         except (RuntimeError, NotImplementedError, IndexError, AttributeError, TypeError):
-            return True  # the rule reads what only a real tensor has
+            return True  # the rule reads something that only a real tensor has
 
     def fits_at(self, place: str, value: Snapshot) -> bool:
-        """Whether a place fits once this value stands there."""
+        """True if a place fits with this value."""
         found = self.call.check({place: value}).mismatches
         return not any(is_within(mismatch.place, place) for mismatch in found)
 
     def argument(self, name: str) -> Snapshot | None:
-        """What was given for a parameter."""
+        """The value that a parameter was given."""
         return self.call.values.get(name)
 
     def hint(self, name: str) -> Hint | None:
@@ -109,48 +109,48 @@ class FixContext:
 
     @property
     def outer_calls_disagree(self) -> bool:
-        """Whether the calls around agree with the size that does not fit: then what has bound the name is wrong."""
+        """True if the enclosing calls agree with the size that does not fit, so the value that bound the name is wrong."""
         wrong = self.mismatches[0]
         return wrong.kind == "size" and self.outer.get(self.label(wrong.dim)) == wrong.actual
 
     def label(self, name: str) -> str:
-        """What the user calls a name."""
+        """The user's word for a name."""
         return self.labels.get(name, name)
 
     def known(self, name: str) -> Binding | None:
-        """What a name has been bound to."""
+        """The binding of a name, if it has one."""
         return self.findings.bindings.get(name)
 
 
 def subject(place: str) -> str:
-    """How code speaks of a place: a result has no name of its own."""
+    """The code for a place; a result has no name of its own and is called `result`."""
     return f"result{place[len('return') :]}" if re.match(r"return\b", place) else place
 
 
 def sizes_of(value: Snapshot) -> tuple[int, ...] | None:
-    """The shape of a tensor whose sizes are all numbers; those of ragged ones are not. A PackedSequence has no such shape."""
+    """The shape of a tensor if all its sizes are numbers; None for ragged tensors and for a PackedSequence."""
     shape = value.shape if value.items is None else None
     return shape if shape is not None and all(isinstance(size, int) for size in shape) else None  # type: ignore[return-value]  # checked here
 
 
 def reshaped(value: Snapshot, shape: tuple[int, ...]) -> Snapshot:
-    """The same tensor in another shape."""
+    """The tensor in another shape."""
     return Snapshot(computed(value), dtype=value.dtype, shape=shape)
 
 
 def computed(value: Snapshot) -> type:
-    """The class of what is computed from a tensor: of a parameter, no parameter."""
+    """The class of a tensor computed from this one: Tensor for a Parameter, else the same class."""
     return torch.Tensor if issubclass(value.cls, torch.nn.Parameter) else value.cls
 
 
 def _as_tensor(value: Snapshot) -> Any:
-    """What a value would be, without its numbers where these are not at hand."""
+    """The value itself if it is at hand, else a meta tensor of its shape and dtype."""
     if value.is_at_hand or sizes_of(value) is None:
         return value.value
     return torch.empty(sizes_of(value) or (), dtype=value.dtype, device="meta")
 
 
 def wanted_array(trial: FixContext, place: str) -> ArrayHint | None:
-    """The annotation that a place comes nearest to, where it is a tensor's."""
+    """The annotation of a place, if it is a tensor's: of a union, the option that comes nearest."""
     hint = trial.at(place)[0].hint if trial.at(place) else trial.hint(place)
     return hint if isinstance(hint, ArrayHint) else None

@@ -15,7 +15,7 @@ from dimtyped.names import are_similar
 _INPUTS = ("input", "query", "key", "value", "src", "tgt", "memory")
 _CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
 _USUAL_MARK = 255
-"""What pictures' labels have where there is none."""
+"""The usual mark of pixels without a class."""
 _NOTHING = Snapshot(type(None))
 _CONVOLUTIONS = {
     "Conv1d": 1,
@@ -202,7 +202,7 @@ def _maker(layer: torch.nn.Module, axis: int, have: int, want: int) -> str | Non
 
 
 def advice(trial: FixContext) -> Fix | None:
-    """What to do about a size that torch refuses; there is no other tensor to propose."""
+    """Advice on a size that torch refuses, or None; there is no other tensor to propose."""
     wrong = trial.mismatches[0]
     text = ""
     if isinstance(trial.owner, (*_CLASSIFIERS, torch.nn.MultiMarginLoss)) and wrong.dim == "classes":
@@ -215,7 +215,7 @@ def advice(trial: FixContext) -> Fix | None:
 
 
 def _class_advice(trial: FixContext) -> str:
-    """What to do about classes in a target that the scores do not have."""
+    """Advice on classes in a target that the scores do not have."""
     wrong, target = trial.mismatches[0], trial.call.values["target"].value
     count, worst = int(str(wrong.expected).rpartition(" ")[2]) + 1, wrong.actual
     ignored = getattr(trial.owner, "ignore_index", None)

@@ -46,7 +46,7 @@ def batch_first(trial: FixContext) -> Iterator[Fix]:
 
 
 def outvoted_batch_first(trial: FixContext) -> Iterator[Fix]:
-    """The same where the calls around agree with the batch of the state."""
+    """The fix of `batch_first`, if the enclosing calls agree with the batch of the state."""
     if trial.outer_calls_disagree and trial.places[0].partition("[")[0] == "hx":
         yield from batch_first(trial)
 
@@ -144,7 +144,7 @@ def bridge(trial: FixContext) -> Iterator[Fix]:
 
 
 def _state_mends(trial: FixContext, change: Any, code: str, rule: str, argument: str = "hx") -> Iterator[Fix]:
-    """The same change of a state, or of both parts of an LSTM's."""
+    """Applies one change to a state, or to both parts of an LSTM's state."""
     value = trial.argument(argument)
     joint = code if code.startswith("[") else f".{code}"
     if value is None:
@@ -175,7 +175,7 @@ def _cut(value: Snapshot, size: int) -> Snapshot | None:
     return reshaped(value, (shape[0], size, *shape[2:])) if shape is not None and len(shape) == 3 else None
 
 
-# Which layers have such a state ---------------------------------------------------------------------------------------
+# Layers with such a state ---------------------------------------------------------------------------------------------
 
 
 def _parts(value: Snapshot | None) -> tuple[Snapshot, ...]:
@@ -189,7 +189,7 @@ def _parts(value: Snapshot | None) -> tuple[Snapshot, ...]:
 
 
 def _is_state(trial: FixContext, value: Snapshot, batch: int) -> bool:
-    """Whether, but for its batch, a tensor is the state of a recurrent layer of the module that was called."""
+    """True if a tensor with this batch would be the state of a recurrent layer of the called module."""
     shape = sizes_of(value) or ()
     if len(shape) != 3:
         return False
@@ -212,7 +212,7 @@ def _state_shapes(layer: torch.nn.RNNBase, *batch: int) -> list[tuple[int, ...]]
 
 
 def _first_state(target: torch.nn.RNNBase, parts: tuple[Snapshot, ...]) -> Snapshot | None:
-    """What a bridge would make of a state for this layer."""
+    """The state that a bridge would make for this layer; None if the rank is not a state's."""
     shape = sizes_of(parts[0]) or ()
     if len(shape) not in (2, 3):
         return None
@@ -223,7 +223,7 @@ def _first_state(target: torch.nn.RNNBase, parts: tuple[Snapshot, ...]) -> Snaps
 def _source_of(
     trial: FixContext, parts: tuple[Snapshot, ...], *, is_part: bool = False
 ) -> tuple[str, torch.nn.RNNBase] | None:
-    """The layer of the running model whose final state this is, or its first part, where just one can be."""
+    """The one layer of the running model whose final state, or first part of it, has these shapes; else None."""
     shapes = [sizes_of(part) or () for part in parts]
     batch = shapes[0][1:-1]
     states = [(path, layer, _state_shapes(layer, *batch)) for path, layer in _layers_in(trial.root)]
@@ -236,7 +236,7 @@ def _path_in(root: Any, layer: torch.nn.Module) -> str:
 
 
 def _difference(source: tuple[str, torch.nn.RNNBase], given: Snapshot, made: Snapshot) -> str:
-    """What sets the source's state apart, in words."""
+    """The difference between the source's state and the wanted one, in words."""
     path, layer = source
     have: tuple[int, ...] = sizes_of(given) or (0,)
     want: tuple[int, ...] = sizes_of(made if made.items is None else made.items[0][1]) or (0,)

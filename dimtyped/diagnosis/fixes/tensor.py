@@ -1,4 +1,4 @@
-"""What can be done to one tensor: other axes, another dtype, another kind of value."""
+"""Changes of one tensor: other axes, another dtype, another type of value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dimtyped.diagnosis.fixes.fix import FixContext, computed, reshaped, sizes_o
 from dimtyped.diagnosis.mismatch import is_within
 from dimtyped.diagnosis.snapshots import Snapshot
 
-_MOST_AXES = 5  # beyond that an order of axes is no longer a guess that a reader can check
+_MOST_AXES = 5  # with more axes, a reader can no longer check a guessed order
 _SHORT = (torch.float16, torch.bfloat16)
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _FLOATS = (torch.float32, torch.float64, *_SHORT)
@@ -34,12 +34,12 @@ _METHODS = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something done to one value.
+    """A change of one value.
 
     Args:
-        code: How it is written, `{}` for the value: `{}.permute(1, 0, 2)`.
+        code: Its code, `{}` for the value: `{}.permute(1, 0, 2)`.
         text: The sentence, `{}` for that code.
-        value: What it makes of the value.
+        value: The changed value.
         is_item: True for a part of a list, which fits as it is or not at all.
     """
 
@@ -64,7 +64,7 @@ def changes_at(trial: FixContext, place: str, value: Snapshot) -> Iterator[Chang
 
 
 def axis_changes(trial: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
-    """Only its axes in another order, or one of size 1 more or less."""
+    """The changes that reorder axes, or add or remove one of size 1."""
     array = wanted_array(trial, place)
     if array is not None and sizes_of(value) is not None:
         yield from _permutations(value)
@@ -72,7 +72,7 @@ def axis_changes(trial: FixContext, place: str, value: Snapshot) -> Iterator[Cha
 
 
 def _joined(base: Change, cast: Change, shape: Change) -> Change:
-    """Several things done one after the other: the last one that does something gives the sentence."""
+    """The changes in a row, as one change with one sentence."""
     parts = [change for change in (base, shape, cast) if change.code != "{}"]
     code = "{}"
     for part in parts:
@@ -194,7 +194,7 @@ def _casts(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Cha
 
 
 def _makes_indices(before: Snapshot, after: Snapshot) -> bool:
-    """Whether floats install_code integers: where the shape is wrong too, these are hardly indices."""
+    """True if the cast makes integers of floats: with a wrong shape too, these are hardly indices."""
     return bool(before.dtype and after.dtype and before.dtype.is_floating_point and not after.dtype.is_floating_point)
 
 
@@ -245,7 +245,7 @@ def _permutations(value: Snapshot) -> Iterator[Change]:
 
 
 def _inversions(order: tuple[int, ...]) -> int:
-    """How far an order of axes is from the given one: in how many pairs of axes the two trade places."""
+    """The number of pairs of axes that stand in reverse order."""
     return sum(a > b for a, b in itertools.combinations(order, 2))
 
 
@@ -269,7 +269,7 @@ def _squeezes(trial: FixContext, array: ArrayHint, value: Snapshot, *, is_result
 
 
 def _wanted_rank(trial: FixContext, array: ArrayHint) -> int:
-    """How many axes there must be, 0 where nothing says so."""
+    """The number of axes that a tensor must have, 0 if it is not known."""
     if array.variadic is None:
         return len(array.axes)
     run = trial.findings.runs.get(array.axes[array.variadic].name)
@@ -277,7 +277,7 @@ def _wanted_rank(trial: FixContext, array: ArrayHint) -> int:
 
 
 def _joins(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
-    """Neighbouring axes that are to be one, as `heads` and `head_dim` are after attention; the last ones first."""
+    """Flattens neighbouring axes, such as `heads` and `head_dim` after attention; the last ones first."""
     shape = (sizes_of(value) or ()) if value.dtype in _USUAL else ()  # it may copy
     sizes = _declared_sizes(trial, array)
     for count, start in itertools.product(range(2, len(shape) + 1), reversed(range(len(shape)))):
@@ -292,7 +292,7 @@ def _joins(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Cha
 
 
 def _splits(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
-    """One axis that is to be two, one of them of a known size."""
+    """Splits one axis into two, one of them of a known size."""
     shape = sizes_of(value) or ()
     if array.variadic is not None or len(array.axes) != len(shape) + 1:
         return
@@ -342,7 +342,7 @@ def _repeat(value: Snapshot, shape: tuple[int, ...], axis: int, wanted: int, cod
 
 
 def _means(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
-    """An axis too many, of a size that no reshaping takes away: a mean that was forgotten. Not where any axis would do."""
+    """Takes the mean over one axis too many, if exactly one axis can be left out: a mean was forgotten."""
     shape = sizes_of(value) or ()
     if array.variadic is not None or len(shape) != len(array.axes) + 1 or value.dtype not in _FLOATS:
         return
@@ -358,13 +358,13 @@ def _means(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Cha
 
 
 def _may_be(trial: FixContext, axis: Axis, size: int) -> bool:
-    """Whether what is known of an axis allows this size."""
+    """True if an axis may have this size: its size is the same, or not known."""
     known = known_size(trial, axis)
     return not known or known == size
 
 
 def known_size(trial: FixContext, axis: Axis) -> int:
-    """What an axis of an annotation must be, 0 where nothing says so."""
+    """The size that an axis of an annotation must have, 0 if it is not known."""
     if axis.kind is Kind.SIZE:
         return axis.size
     known = trial.known(axis.name) if axis.kind is Kind.NAME else None
@@ -386,7 +386,7 @@ def told(place: str, change: Change) -> str:
 
 
 def value_at(trial: FixContext, place: str) -> Snapshot | None:
-    """What stands at a place."""
+    """The value at a place, if it has one."""
     mismatches = trial.at(place)
     if mismatches:
         return mismatches[0].value
