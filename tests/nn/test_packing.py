@@ -96,7 +96,11 @@ def _broken(enforce_sorted=True):
 
 
 @pytest.mark.parametrize("enforce_sorted", [True, False])
-@pytest.mark.parametrize("call", [total, asserting, nn.GRU(EMBED, 2), nn.LSTM(EMBED, 2), nn.RNN(EMBED, 2)], ids=repr)
+@pytest.mark.parametrize(
+    "call",
+    [total, asserting, nn.GRU(EMBED, 2), nn.LSTM(EMBED, 2), nn.RNN(EMBED, 2)],
+    ids=lambda call: getattr(call, "__name__", type(call).__name__),
+)
 def test_a_pack_with_other_rows_than_it_counts_is_refused(call, enforce_sorted):
     fits = pack_padded_sequence(BATCH_FIRST, [6, 5, 2, 1], True, enforce_sorted)
     call(fits)

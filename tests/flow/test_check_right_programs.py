@@ -1,0 +1,269 @@
+"""`check` finds nothing in right programs, learns the sizes that layers ask for, and changes nothing."""
+
+import copy
+import random
+import threading
+
+import pytest
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from dimtyped import DimSize, check, nn, typed
+from tests.flow.check_cases import Gpt
+
+
+def test_sides_that_must_be_longer_or_divisible_are_no_finding():
+    class Down(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 9, stride=4)
+
+        def forward(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 4"]:
+            return self.conv(x).mean((2, 3))
+
+    report = check(Down())
+    assert report.ok
+    assert "ran with batch=67, height=71, width=73; with batch=5" in report.notes[0]
+
+    @typed
+    def patches(x: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch patches 16"]:
+        batch, height, width = x.shape
+        return x.view(batch, height // 4, 4, width // 4, 4).transpose(2, 3).reshape(batch, -1, 16)
+
+    assert check(patches).ok
+
+
+class Plain(torch.nn.Module):
+    """A model of torch's own layers: its sizes are plain ints."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.out = torch.nn.Linear(8, 5)
+
+    @typed
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        return self.out(self.conv(x).mean((2, 3)))
+
+
+class Inner(nn.Module):
+    def __init__(self, embed: DimSize):
+        super().__init__()
+        self.out = nn.Linear(embed, embed)
+
+    def forward(self, x: Float[Tensor, "*batch embed"]) -> Float[Tensor, "*batch embed"]:
+        return self.out(x)
+
+
+class Outer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Inner(8)
+
+    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(("make", "note"), [(Plain, "channels=3"), (Outer, "width=8")])
+def test_sizes_that_layers_ask_for_are_learned(make, note):
+    report = check(make())
+    assert report.ok, str(report)
+    assert report.notes == [f"{note}: a layer takes no other size"]
+
+
+class Stacked(nn.Module):
+    def __init__(self, embed: DimSize, hidden: DimSize):
+        super().__init__()
+        self.lstm = nn.LSTM(embed, hidden, 2, batch_first=True)
+
+    def forward(
+        self, x: Float[Tensor, "batch seq embed"], state: tuple[Float[Tensor, "layers batch hidden"], ...] | None = None
+    ) -> Float[Tensor, "batch seq hidden"]:
+        return self.lstm(x, state)[0]
+
+
+def test_sizes_of_optional_arguments_are_learned_too():
+    report = check(Stacked(3, 4))
+    assert report.ok, str(report)
+    assert report.notes == ["layers=2: a layer takes no other size"]
+
+
+def test_a_class_that_copies_its_layers():
+    class Encoder(nn.Module):
+        def __init__(self, embed: DimSize):
+            super().__init__()
+            layer = nn.TransformerEncoderLayer(embed, 4, 4 * embed, batch_first=True)
+            self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+        def forward(self, x: Float[Tensor, "batch seq embed"]) -> Float[Tensor, "batch seq embed"]:
+            return self.layers(x)
+
+    report = check(Encoder)
+    assert report.ok, str(report)
+    assert report.notes == ["made with embed=24"]
+
+
+class Twice(nn.Module):
+    """Two scopes with the same names for other sizes, or for the same ones."""
+
+    def __init__(self, embed: DimSize, hidden: DimSize):
+        super().__init__()
+        self.one, self.other = Mlp(embed, hidden), Mlp(hidden, embed)
+        self.middle = nn.Linear(embed, hidden)
+
+    def forward(self, x: Float[Tensor, "batch embed"]) -> Float[Tensor, "batch hidden"]:
+        return self.other(self.middle(self.one(x)))
+
+
+class Mlp(nn.Module):
+    def __init__(self, embed: DimSize, hidden: DimSize):
+        super().__init__()
+        self.up, self.down = nn.Linear(embed, hidden), nn.Linear(hidden, embed)
+
+    def forward(self, x: Float[Tensor, "*batch embed"]) -> Float[Tensor, "*batch embed"]:
+        return self.down(self.up(x).relu())
+
+
+def test_scopes_may_call_one_dimension_differently():
+    for report in (check(Twice), check(Twice(8, 8)), check(Twice(8, 6))):
+        assert report.ok, str(report)
+        assert not any("were not read" in note for note in report.notes)
+
+
+def test_right_programs_with_nothing_to_find():
+    @typed
+    def distances(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch batch"]:
+        return (x**2).sum(1, keepdim=True) + (x**2).sum(1) - 2 * x @ x.T
+
+    @typed
+    def rotated(x: Float[Tensor, "batch seq 8"]) -> Float[Tensor, "batch seq 8"]:
+        angles = torch.outer(torch.arange(x.shape[1]).float(), torch.arange(4.0)).repeat(1, 2)
+        left, right = x.chunk(2, -1)
+        return x * angles.cos() + torch.cat([-right, left], -1) * angles.sin()
+
+    @typed
+    def packed(x: Float[Tensor, "batch seq dim"], lengths: Int[Tensor, "batch"]) -> Float[Tensor, "batch seq dim"]:
+        steps = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return torch.nn.utils.rnn.pad_packed_sequence(steps, batch_first=True)[0]
+
+    for function in (distances, rotated, packed):
+        report = check(function)
+        assert report.ok, str(report)
+
+
+class Stateful(nn.Module):
+    """Counts its calls, keeps its last input, has running means and dropout, and a hook."""
+
+    def __init__(self, features: DimSize):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(features)
+        self.drop = nn.Dropout(0.5)
+        self.calls = []
+        self.last = None
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
+        self.calls.append(len(x))
+        self.last = x
+        self.count += 1
+        self.count = self.count * 2
+        return self.drop(self.norm(x)) * random.random()
+
+
+@pytest.mark.parametrize("reads_values", [False, True])
+def test_nothing_is_changed(reads_values):
+    model = Stateful(6)
+    if reads_values:
+        model.register_forward_hook(lambda _module, _args, result: result * result.sum().item())
+    torch.manual_seed(3)
+    random.seed(3)
+    before = copy.deepcopy(model.state_dict()), torch.get_rng_state(), random.getstate(), torch.is_grad_enabled()
+    attributes = {name: dict(vars(module)) for name, module in model.named_modules()}
+    report = check(model)
+    assert report.ok
+    assert bool(report.notes) == reads_values
+    after = model.state_dict(), torch.get_rng_state(), random.getstate(), torch.is_grad_enabled()
+    assert after[0].keys() == before[0].keys()
+    assert all(torch.equal(after[0][key], before[0][key]) for key in before[0])
+    assert torch.equal(after[1], before[1])
+    assert after[2:] == before[2:]
+    assert model.calls == []
+    assert model.last is None
+    for name, module in model.named_modules():
+        assert vars(module).keys() == attributes[name].keys()
+        assert all(value is attributes[name][key] for key, value in vars(module).items() if key != "_dim_scope")
+
+
+def test_gradients_and_modules_that_a_function_finds_around_it():
+    model = Stateful(6)
+
+    @typed
+    def step(x: Float[Tensor, "batch features"]) -> Float[Tensor, ""]:
+        loss = model(x).sum()
+        loss.backward()
+        return loss.detach()
+
+    before = copy.deepcopy(model.state_dict())
+    assert check(step, sizes={"features": 6}).ok
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_a_model_on_meta():
+    with torch.device("meta"):
+        model = Gpt(50_000, 768, 12, 2)
+    report = check(model)
+    assert report.ok
+    assert all(parameter.is_meta for parameter in model.parameters())
+
+
+class Uncopyable(nn.Module):
+    def __init__(self, dim: DimSize):
+        super().__init__()
+        self.lock, self.generator = threading.Lock(), torch.Generator()
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        with self.lock:
+            return self.out(x) + torch.rand(x.shape, generator=self.generator)
+
+
+def test_what_cannot_be_copied_is_shared_and_a_generator_is_not_drawn_from():
+    model = Uncopyable(4)
+    before = model.generator.get_state()
+    assert check(model).ok
+    assert torch.equal(model.generator.get_state(), before)
+
+
+def test_a_compiled_module_is_checked_as_it_was_before():
+    report = check(torch.compile(Gpt(10, 4, 2, 1, transposed=False), backend="eager"))
+    assert [found.kind for found in report.findings] == ["scramble"]
+
+
+def test_python_that_reads_values():
+    @typed
+    def chosen(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        return x if x.sum().item() > 0 else -x
+
+    report = check(chosen)
+    assert report.ok
+    assert report.notes == [
+        "ran on real tensors, on a copy, since fake ones raised DataDependentOutputException: "
+        "aten._local_scalar_dense.default"
+    ]
+
+
+def test_what_only_values_show_is_for_fuzz():
+    @typed
+    def beams(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch 2 dim"]:
+        return x.repeat(2, 1).view(x.shape[0], 2, x.shape[1])
+
+    @typed
+    def right(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch 2 dim"]:
+        return x.repeat_interleave(2, 0).view(x.shape[0], 2, x.shape[1])
+
+    assert check(right, fuzz=True).ok
+    [found] = check(beams, fuzz=True).findings
+    assert found.kind in ("mixing", "scramble")
+    assert "batch" in found.message
