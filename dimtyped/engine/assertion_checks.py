@@ -55,7 +55,7 @@ from dimtyped.runtime import GENERATED, PREFIX, eagerly
 
 Names: TypeAlias = dict[str, Any]
 Check: TypeAlias = Callable[[Any, Names, types.FrameType | None], bool]
-_LONGEST = 40  # characters of what is no annotation, in an error
+_LONGEST = 40  # characters shown in an error of an object that is no annotation
 _numbers = itertools.count()
 
 
@@ -139,7 +139,7 @@ def _paths(axis: Axis) -> list[str]:
 
 
 def parameter(names: Names, frame: types.FrameType | None, name: str) -> Any:
-    """The value that `{name}` reads: of a parameter of the typed call around."""
+    """The value that `{name}` reads: the argument of that name in the enclosing typed call."""
     try:
         return _parameters(names, frame)[name]
     except KeyError:
@@ -147,13 +147,13 @@ def parameter(names: Names, frame: types.FrameType | None, name: str) -> Any:
 
 
 def _parameters(names: Names, frame: types.FrameType | None) -> dict[str, Any]:
-    """The arguments of the typed call around."""
+    """The arguments of the enclosing typed call."""
     checked: CheckedFunction | None = names.get(CHECKED)
     return checked.declaration.paths(tuple(values_in(names, frame).values())) if checked is not None else {}
 
 
 def unevaluable(_: None, error: Exception) -> DeclarationError:
-    """The error for what the expression of an axis raised: a wrong declaration."""
+    """The DeclarationError for an exception that the expression of an axis raised."""
     return evaluation_error("assert_dims", error)
 
 
@@ -168,7 +168,7 @@ _HELPERS: dict[str, Any] = {
 
 
 class ByReference:
-    """The same check by jaxtyping and beartype, with the sizes known in the annotation's place of their names."""
+    """The check of one annotation by jaxtyping and beartype, with each known name replaced by its size."""
 
     def __init__(self, annotation: Any, hint: Hint | None) -> None:
         self._annotation = annotation
@@ -218,7 +218,7 @@ class ByReference:
 
 
 def _carrier(name: str, size: tuple[bool, Any]) -> tuple[Any, torch.Tensor]:
-    """An annotation of several axes and a tensor that has it, which tell jaxtyping of their sizes."""
+    """An annotation of several axes and a tensor that fits it, from which jaxtyping learns their sizes."""
     is_broadcast, shape = size
     annotation = Shaped[torch.Tensor, f"*{'#' if is_broadcast else ''}{name[1:]}"]
     return annotation, torch.empty(tuple(shape), device="meta")
@@ -238,7 +238,7 @@ def _read_path(parameters: Mapping[str, Any], path: str) -> Any:
 
 
 def alone(hint: Hint) -> Hint:
-    """The hint without what only the call around can tell: expressions over names that it does not bind itself."""
+    """The hint without the expressions that need names of the enclosing call."""
     match hint:
         case ArrayHint(axes=axes):
             return dataclasses.replace(hint, axes=tuple(_alone_axes(axes)))

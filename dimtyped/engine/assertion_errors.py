@@ -29,7 +29,7 @@ def refuse(
 ) -> _T:
     """Raises the error for a value that does not fit.
 
-    A value that torch.fx traces is returned, and one that fits once the names of a module that changed unseen are read anew.
+    Returns the value if torch.fx traces it, or if it fits after the names of a changed module are read again.
     """
     if _holds_proxy(x):
         return x
@@ -50,7 +50,7 @@ def refuse(
 def error_of(
     hint: Hint | None, annotation: Any, value: Snapshot, findings: Findings, where: str, place: str
 ) -> DimensionError:
-    """The error for a value at a place, `findings` holding what is known of names."""
+    """The error for a value at a place; `findings` holds the sizes of the known names."""
     where = where.rpartition("<locals>.")[2].removesuffix("<module>")
     title = f"assert_dims in {where}" if where else "assert_dims"
     if hint is not None:

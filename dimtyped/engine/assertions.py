@@ -116,7 +116,7 @@ on_change(_follow_mode)
 
 
 def _check_of(annotation: Any) -> Check:
-    """The check of an annotation, the same for all annotations that say the same."""
+    """The check of an annotation; equal annotations share one check."""
     try:
         key = (_by_reference, key_of(annotation))
         check = _checks.get(key)

@@ -1,9 +1,9 @@
 """The names that a typed call exports for `assert_dims` in its body.
 
 The wrapper of a function whose code mentions `assert_dims` keeps them in a local variable, a dictionary. It holds the
-size of each name, for a `*name` of several axes what `broadcast_variadic` makes of them, and None where nothing has bound
+size of each name, for a `*name` of several axes the result of `broadcast_variadic`, and None where nothing has bound
 the name yet. Under `CHECKED` it holds the checked function; under `VALUES`, where the variables of the wrapper are not the
-parameters, what the call was given. The wrapper is found from the frame of the body, so recursion, threads, generators and
+parameters, the arguments of the call. The wrapper is found from the frame of the body, so recursion, threads, generators and
 coroutines need nothing more.
 """
 
@@ -23,12 +23,12 @@ CHECKED = ""
 """The key of the checked function."""
 VALUES = "()"
 """The key of the arguments, where the variables of the wrapper are not the parameters."""
-_FRAMES = 12  # between a body and its wrapper: other decorators, what drives a generator, a comprehension
+_FRAMES = 12  # between a body and its wrapper: other decorators, the driver of a generator, a comprehension
 
 wrappers: set[int] = set()
 """The identities of the code objects that keep such a variable."""
 code_objects: set[int] = set()
-"""Those of the functions that they wrap, and of what is defined inside."""
+"""Those of the functions that they wrap, and of the functions defined inside."""
 
 
 class Ambiguous:
@@ -47,20 +47,20 @@ def code_objects_of(function: Callable[..., Any]) -> tuple[types.CodeType, ...]:
 
 
 def register(wrapper: types.CodeType, inside: tuple[types.CodeType, ...]) -> None:
-    """Notes that `wrapper` keeps names for the functions whose code is `inside`."""
+    """Records that `wrapper` keeps names for the functions whose code is `inside`."""
     if inside:
         wrappers.add(id(wrapper))
         code_objects.update(id(code) for code in inside)
 
 
 def register_copy(code: types.CodeType, copy: types.CodeType) -> None:
-    """Notes that a copy of a code object keeps names where the code does."""
+    """Records that a copy of a code object keeps names in the same places as the code."""
     if id(code) in wrappers:
         wrappers.add(id(copy))
 
 
 def wrapper_around(frame: types.FrameType) -> types.FrameType | None:
-    """The frame of the typed call whose body runs in this frame, where more than `EXPORTER` lies between."""
+    """The frame of the typed call whose body runs in this frame, if more than `EXPORTER` lies between."""
     outer = frame.f_back
     for _ in range(_FRAMES):
         if outer is None:

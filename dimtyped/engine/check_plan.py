@@ -1,4 +1,4 @@
-"""The data that a compiled check is written from, and the protocol of what writes it."""
+"""The data that a compiled check is written from, and the protocol of the engines that write it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class CheckPlan:
     """The data that a compiled check is written from.
 
     Args:
-        signature: What to check.
+        signature: The signature to check.
         scope_key: The names that the module declares. None: the function is no module's method.
-        exports_names: Whether the function's body calls `assert_dims` and so needs the names at hand.
+        exports_names: True if the function's body calls `assert_dims` and so needs the names.
         translated: Exceptions of the function that the failure path explains.
-        may_be_method: Whether the first argument of another call may be a module, where it is none in this one.
-        after_error: A condition, under which to check in traces only: the function raises by itself. Default: none.
-        forms: For a function that may be called in several forms, each with its condition, the last one without, and what is
-            checked there: the checked function and its signature, None where nothing is.
+        may_be_method: True if the first argument is no module in this call, but may be one in another.
+        after_error: A condition. If it is true, only traces are checked: the function raises by itself. Default: none.
+        forms: The call forms of a function that has several: the condition, the checked function and its signature. The
+            last form has no condition; a form that is not checked has no function.
     """
 
     signature: Signature
@@ -44,7 +44,7 @@ class EngineSource(Protocol):
 
     @property
     def source(self) -> SourceWriter:
-        """Where they are written."""
+        """The writer that collects the lines."""
         ...
 
     @property

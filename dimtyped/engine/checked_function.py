@@ -1,6 +1,6 @@
-"""One decorated function: its declaration, the checks of its calls, and what explains those that fail.
+"""One decorated function: its declaration, the checks of its calls, and the explainer of failed calls.
 
-It is what the wrapper, the engines and the failure path share, and only holds them: `preparation` compiles the checks.
+The wrapper, the engines and the failure path share this object. It only holds the checks: `preparation` compiles them.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ class CheckedFunction:
     """A decorated function with its checks.
 
     Attributes:
-        declaration: What is known of it before the first call.
-        explainer: What explains its failed calls.
+        declaration: The data of the function before the first call.
+        explainer: The explainer of its failed calls.
         forms: The checks of the forms of its calls.
         wrapper: The function that stands for it.
         call: The check of the first call's names; None until then.
         specializations: The checks for modules that declare other names than the first one did. Attributes, since a
-            trace looks at a dictionary once: it would not see what is added while it runs.
+            trace reads a dictionary once: it would not see later entries.
         scope_keys: The names that modules declare, and the attribute of `specializations` for each.
         engine: The reference engine, where it checks.
         traced: With the reference engine, which no trace can follow: the compiled check to trace in its place.
-        is_untraced: Whether there is none, and the checks stay what they are, behind a graph break.
+        is_untraced: True if there is no such check: the reference engine then checks behind a graph break.
     """
 
     def __init__(self, declaration: Declaration, fallback: tuple[CheckedFunction | None, ...] | None = None) -> None:
@@ -106,14 +106,14 @@ class CheckedFunction:
     # Of one call ------------------------------------------------------------------------------------------------------
 
     def fallback_call(self, values: tuple[Any, ...]) -> Callable[..., Any] | None:
-        """The function to call where the check of another form decides; None where this check does."""
+        """The function to call if the check of another call form decides; None if this check does."""
         other = self.forms.select_fallback(values, self)
         if other is self:
             return None
         return other.wrapper if other is not None else self.declaration.call_unchecked
 
     def error_after(self, values: tuple[Any, ...]) -> DimensionError | None:
-        """The error for a call that the function has refused before any check; None where a check came first, or all fits."""
+        """The error for a call that raised before any check; None if a check came first, or if the call fits."""
         if not self.forms.waits_for_error(values):
             return None
         form = self.forms.select_form(values, self)
@@ -131,7 +131,7 @@ class CheckedFunction:
 
     @at_trace_time
     def similar_name(self, name: str) -> str:
-        """The name that one in the annotations looks like a misspelling of, or an empty string."""
+        """The name that `name` looks like a misspelling of, or an empty string."""
         used = [other for hint in self.signature.hints for other in names_of(hint)]
         declared = [other for scope_key in self.scope_keys for other in scope_key_names(scope_key)]
         return similar_name(name, (*declared, *self.declaration.fixed, *used)) or ""

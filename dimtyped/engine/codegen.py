@@ -30,7 +30,7 @@ class CheckCodegen:
     Args:
         uses: How the tensor annotations use each name; one that only equal axes use needs no variable.
         broadcast: The `*name`s that broadcast somewhere, whose sizes a helper must compare.
-        keep_all: Whether every name must be at hand later on, though no annotation uses it again. Default: no.
+        keep_all: True if every name must stay available, even if no annotation uses it again. Default: False.
         taken: The parameters' names, which the source must not use for anything else.
     """
 
@@ -143,7 +143,7 @@ class CheckCodegen:
         for index, option in enumerate(options):
             self.known.current = before.copy()
             with self.source.block(f"if not {found}:"), self.source.block(f"for {self.source.fresh('once')} in (0,):"):
-                if index and variables:  # what the option before has bound on its way to the failure
+                if index and variables:  # names that the option before has bound before it failed
                     self.source.write(f"{variables}= {kept}")
                 self.check(option, value, ("break",))
                 self.source.write(f"{found} = True")
@@ -198,7 +198,7 @@ def _evaluates(hint: Hint) -> bool:
 
 
 def _is_flat(hint: Hint) -> bool:
-    """Returns True if one condition can say it."""
+    """Returns True if one condition can check the hint."""
     if isinstance(hint, TupleHint):
         return all(_is_flat(item) for item in hint.items)
     return isinstance(hint, AnythingHint | ArrayHint | ClassHint | BeartypeHint)

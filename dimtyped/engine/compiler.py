@@ -26,7 +26,7 @@ _RESULT = f"{PREFIX}result"
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A wrapper as code: what a function needs to become it. `exporter` is the code of a second function, `EXPORTER`."""
+    """The code of a wrapper and the objects that it needs. `exporter` is the code of a second function, `EXPORTER`."""
 
     code: types.CodeType
     exporter: types.CodeType | None

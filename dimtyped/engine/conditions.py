@@ -32,7 +32,7 @@ from dimtyped.engine.source import SourceWriter
 from dimtyped.runtime import PREFIX
 
 Bindings: TypeAlias = list[tuple[str, str]]
-"""Names, `*name` for several axes, and the source of what they are bound to."""
+"""Names, `*name` for several axes, and the source of their sizes."""
 _WHOLE = (int, torch.SymInt)
 _WORD_OR_PLACEHOLDER = re.compile(r"\{(?P<path>.*?)\}|(?P<word>(?<![\w.])[^\W\d]\w*)")
 
@@ -47,13 +47,13 @@ class Conditions:
     """
 
     def __init__(self, source: SourceWriter, known: KnownNames, broadcast: frozenset[str]) -> None:
-        self.filled: dict[str, str] = {}  # what stands for a parameter that a call may leave out
+        self.filled: dict[str, str] = {}  # the source of the value of a parameter that a call may leave out
         self._source = source
         self._known = known
         self._broadcast = broadcast
 
     def terms(self, hint: Hint, value: str, names: Names) -> tuple[list[str], Bindings]:
-        """The terms of a flat hint and the variables to set once they hold; `names` learns what they bind."""
+        """The terms of a flat hint and the variables to set once they hold; the names that they bind are added to `names`."""
         match hint:
             case AnythingHint():
                 return [], []
@@ -130,7 +130,7 @@ class Conditions:
         places = list(range(lead)) if many is None else [*range(lead), *range(many + 1 - count, 0)]
         for index in sorted(
             places, key=lambda index: _is_open(hint.axes[index], names)
-        ):  # what binds a name goes first
+        ):  # axes that bind a name go first
             unknown = hint.packed and index == 0  # the batch of a PackedSequence may be None inside a trace
             self._size_terms(hint.axes[index], f"{shape}[{index}]", names, terms, bindings, unknown=unknown)
         if many is not None:
@@ -199,7 +199,7 @@ class Conditions:
             bindings.append((name, variable))
 
     def _linear_source(self, axis: Axis, name: str, names: Names, values: Bindings) -> tuple[str, str]:
-        """The factor and the rest as source; `values` learns what the `{...}` read."""
+        """The factor and the rest as source; the values that `{...}` reads are added to `values`."""
 
         def hold(match: re.Match[str]) -> str:
             if match["path"] is None:
@@ -255,7 +255,7 @@ class Conditions:
             terms.append(f"{sizes} == {known.source}")
 
     def _expression(self, axis: Axis, names: Names) -> str:
-        """`2*hidden` over what is known here; jaxtyping's own rules where a `{...}` is no int."""
+        """The source of `2*hidden` over the names known here; jaxtyping's own rules apply if a `{...}` is no int."""
         values: Bindings = []
 
         def replace(match: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ from dimtyped.names import ATTRIBUTE, BUILDING, MANAGED, Dim, Scope, declare_par
 from dimtyped.runtime import WithoutInternalFrames
 
 Finish = Callable[[torch.nn.Module], None]
-"""What is left to do once a module is made."""
+"""A function that runs once a module is made."""
 _HOOK = "_dim_construction"
 _NAMING = "_dim_naming"
 
@@ -30,14 +30,14 @@ def naming(
     finish: Finish,
     after: Callable[[torch.nn.Module, list[str]], None] | None = None,
 ) -> Any:
-    """`__init__` whose `DimSize` parameters arrive as Dims, and after which the module is ready to be called.
+    """Wraps `__init__`: its `DimSize` parameters arrive as Dims, and after it the module is ready to be called.
 
     Args:
         init: The constructor as its user wrote it.
-        frame: Where its class is made.
-        checked: What to call: the constructor, or what checks its annotations.
-        finish: What is left to do once the module is made.
-        after: What is left to do once this constructor has ended, given its `DimSize` parameters. Default: nothing.
+        frame: The frame in which its class is made.
+        checked: The function to call: the constructor, or its wrapper that checks the annotations.
+        finish: Called once the module is made.
+        after: Called once this constructor has ended, with its `DimSize` parameters. Default: nothing.
     """
     names = outer_names(_annotations(init), init, frame)
     parameters: list[str] | None = None
@@ -61,7 +61,7 @@ def naming(
 
 
 def naming_fields(post_init: Callable[..., None], finish: Finish) -> Callable[..., None]:
-    """The same for a dataclass: when its `__post_init__` begins, its `DimSize` fields hold the ints given."""
+    """Wraps the `__post_init__` of a dataclass: the ints in its `DimSize` fields become Dims before it runs."""
 
     @functools.wraps(post_init)
     def constructor(self: Any, *args: Any) -> None:
@@ -76,7 +76,7 @@ def naming_fields(post_init: Callable[..., None], finish: Finish) -> Callable[..
 
 @contextmanager
 def _building(module: Any, finish: Finish) -> Generator[None]:
-    """While a module is made, by however many constructors: afterwards it is finished."""
+    """Marks a module as being made; the outermost constructor finishes it."""
     outermost = not module.__dict__.get(BUILDING, False)
     if outermost:
         module.__dict__[BUILDING] = True
@@ -100,7 +100,7 @@ def dim_parameters(init: Any, names: Mapping[str, Any]) -> list[str]:
 
 
 def _dim_hint(hint: Any, init: Any, names: Mapping[str, Any]) -> Any:
-    """What one annotation of a constructor means. Others may name what only a type checker imports.
+    """One annotation of a constructor, resolved. Others may use names that only a type checker imports.
 
     Raises:
         DeclarationError: it says `DimSize` and cannot be resolved.
@@ -122,7 +122,7 @@ def _dim_hint(hint: Any, init: Any, names: Mapping[str, Any]) -> Any:
 
 
 def _bound(signature: inspect.Signature, module: Any, args: Any, kwargs: Any) -> inspect.BoundArguments | None:
-    """The arguments by name, defaults included; None where they do not fit, which Python itself says best."""
+    """The arguments by name, defaults included; None if they do not fit: the call then raises Python's own error."""
     try:
         bound = signature.bind(module, *args, **kwargs)
     except TypeError:
@@ -147,12 +147,12 @@ def _declared(module: torch.nn.Module, where: str, values: dict[str, Any]) -> di
 
 
 def settle_sizes(module: torch.nn.Module) -> None:
-    """After construction: Dims that the module stores, and that torch's own layers in it were given, become plain ints."""
+    """Turns the Dims that the module and torch's own layers in it store into plain ints, after construction."""
     for name, value in list(module.__dict__.items()):
         if isinstance(value, Dim):
             module.__dict__[name] = int(value)
     for child in module.modules():
-        if type(child).__module__.startswith("torch."):  # a layer that is torch's own kept the Dims that it was given
+        if type(child).__module__.startswith("torch."):  # torch's own layers keep the Dims that they were given
             child.__dict__.update({name: _plain(value) for name, value in vars(child).items()})
 
 
@@ -168,7 +168,7 @@ def _plain(value: Any) -> Any:
 
 
 def name_sizes(cls: Any, frame: types.FrameType) -> None:
-    """Lets the constructor of a plain torch module declare its `DimSize` parameters, where the class has checked methods."""
+    """Lets the constructor of a plain torch module with checked methods declare its `DimSize` parameters."""
     init = vars(cls).get("__init__")
     is_plain = isinstance(cls, type) and issubclass(cls, torch.nn.Module) and not hasattr(cls, MANAGED)
     if is_plain and not hasattr(init, _NAMING) and has_sizes(init):
@@ -178,7 +178,7 @@ def name_sizes(cls: Any, frame: types.FrameType) -> None:
 
 
 def name_sizes_later(function: types.FunctionType, frame: types.FrameType) -> None:
-    """The same for a `forward` that is decorated in the body of its class, which is made after it."""
+    """Calls `name_sizes` once the class is made, for a `forward` that is decorated in the class's body."""
     body = frame.f_locals
     if function.__name__ == "forward" and body.get("__qualname__") == function.__qualname__.rpartition(".")[0]:
         body[_HOOK] = _Later(frame)
@@ -212,5 +212,5 @@ def has_sizes(init: Any) -> bool:
 def _annotations(function: Any) -> Mapping[str, Any]:
     try:
         return function.__annotations__
-    except NameError:  # from Python 3.14 on they are evaluated here, and may name what comes later
+    except NameError:  # from Python 3.14 on they are evaluated here, and may use names that are defined later
         return {}

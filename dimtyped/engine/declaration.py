@@ -1,4 +1,4 @@
-"""The declaration of a decorated function: all that is known of it before its first call."""
+"""The declaration of a decorated function: the data of the function before its first call."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from dimtyped.engine.rules import Rules
 
 @dataclass(frozen=True, eq=False)
 class Declaration:
-    """A function, and how its calls are to be checked.
+    """A function and the settings of its check.
 
     Args:
         function: The function as its user wrote it.
-        names: What its string annotations may name beside its globals.
+        names: Names that its string annotations may use beside its globals.
         fixed: The sizes of `typed(dims=...)`.
-        is_method: Whether the first argument may be a module whose names count.
-        only_if_tensors: Whether to leave the function alone where no annotation of it is jaxtyping's, as for a
+        is_method: True if the first argument may be a module whose names count.
+        only_if_tensors: True to leave the function alone if none of its annotations is jaxtyping's, as for a
             `forward` that its user did not decorate: `x: Tensor = None` there is no mistake.
-        by_reference: Whether the reference engine checks.
-        rules: What differs for a layer. Default: a user's function.
+        by_reference: True if the reference engine checks.
+        rules: The rules of the function. Default: those of a user's function.
     """
 
     function: Callable[..., Any]
@@ -117,7 +117,7 @@ class Declaration:
         return tuple(bound.arguments.get(p.name, value_left_out(p)) for p in self.signature.parameters)
 
     def paths(self, values: tuple[Any, ...]) -> dict[str, Any]:
-        """The values of the parameters with the defaults of those left out: what the `{...}` of an annotation reads."""
+        """The values of the parameters with the defaults of those left out, for the `{...}` of an annotation."""
         named = zip(self.signature.parameters, values, strict=False)
         return {p.name: p.default if isinstance(value, Missing) else value for p, value in named}
 

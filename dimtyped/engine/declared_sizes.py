@@ -16,8 +16,8 @@ class DeclaredSizes:
     """Writes the reading of the sizes that are declared.
 
     Args:
-        plan: What the check is written from.
-        source: Where it is written.
+        plan: The data that the check is written from.
+        source: The writer that collects the lines.
         variable: Gives the variable of a name.
         leave: Writes the call of another check, given its source, in place of this one.
     """
@@ -109,7 +109,7 @@ def _used_names(plan: CheckPlan) -> tuple[str, ...]:
     """The names that the check needs a size of, where one is declared."""
     hints = [hint for signature in plan.signatures for hint in signature.hints]
     used = dict.fromkeys(name for hint in hints for array in arrays_in(hint) for name in free_names(array))
-    if plan.exports_names and plan.scope_key is not None:  # what the module declares, `assert_dims` may use
+    if plan.exports_names and plan.scope_key is not None:  # `assert_dims` may use the names that the module declares
         words = plan.scope_key.split()
         used.update(dict.fromkeys(name for name in scope_key_names(plan.scope_key) if name in words))
     return tuple(used)

@@ -36,7 +36,7 @@ def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
     are checked when they start, each item or result when it is there. With checks off, `typed(f) is f`.
 
     Args:
-        function: What to check; left out with `dims`.
+        function: The function to check; left out with `dims`.
         dims: Names whose size is fixed here. Default: none.
 
     Raises:

@@ -41,7 +41,7 @@ class Explainer:
     def explain_traced(
         self, owner: torch.nn.Module | None, described: tuple[Any, ...], stage: str, result: tuple[Any, ...]
     ) -> DimensionError:
-        """The same inside a trace, over descriptions of the values, or what the trace has in their place; ends it."""
+        """The error for a call that fails inside a trace, found from descriptions of its values; ends the trace."""
         module = owner if self._declaration.is_method else None
         parameters = self._declaration.signature.parameters
         known = arguments_of(self._declaration)
@@ -58,7 +58,7 @@ class Explainer:
     def find_error(
         self, values: tuple[Any, ...], stage: str = "arguments", result: Any = None
     ) -> DimensionError | None:
-        """The error for a call's arguments, or at the stage `return` for its result; None where they fit."""
+        """The error for a call's arguments, or at the stage `return` for its result; None if they fit."""
         declaration = self._declaration
         given = tuple(snapshot(value) for value in values)
         return self.find_error_of(declaration.owner(values), given, declaration.paths(values), stage, snapshot(result))
@@ -66,7 +66,7 @@ class Explainer:
     def find_error_of(
         self, owner: Any, values: tuple[Snapshot, ...], paths: Mapping[str, Any], stage: str, result: Snapshot | None
     ) -> DimensionError | None:
-        """The same for described values. What a call left out is not checked."""
+        """The error for a call whose values are described; None if they fit. Arguments left out are not checked."""
         declaration, signature = self._declaration, self._declaration.signature
         named = zip(signature.parameters, values, strict=True)
         given = {parameter.name: value for parameter, value in named if value.cls is not Missing}
@@ -103,7 +103,7 @@ class Explainer:
         return Findings(bindings=found.bindings, runs=found.runs, paths=paths)
 
     def read_again(self, values: Mapping[str, Any], names: dict[str, Any]) -> bool:
-        """Takes what the module declares into `names` anew, where it has changed unseen."""
+        """Reads the names of the module into `names` again; returns True if the module has changed unseen."""
         owner = self._declaration.owner(tuple(values.values()))
         if owner is None or not self._declaration.reads_scope or not resync(owner):
             return False

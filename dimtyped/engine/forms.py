@@ -1,7 +1,7 @@
-"""Functions that may be called in several forms: which check holds for a call, and when it runs.
+"""Call forms: the check that holds for a call in one of several forms, and the time when it runs.
 
-A form is told by a predicate on the call, which writes itself into the compiled check.
-All that the engine knows of forms is here: their declaration, `CallForms`, and the checks made for them, `FormChecks`.
+A predicate on the call selects the form; it writes itself into the compiled check.
+Everything about forms in the engine is here: their declaration, `CallForms`, and the checks made for them, `FormChecks`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Form:
 
     Args:
         inputs: The annotations of its arguments. None: the call is not checked.
-        output: The annotation of its result, for whoever describes or tries calls; it is not checked. Default: none.
+        output: The annotation of its result, for documentation and tests; it is not checked. Default: none.
         when: The condition under which a call is of this form. None: every call is.
-        rare: Whether the form is looked at only once the check of the usual form has failed, so that it costs a call of the
-            usual form nothing. Default: False.
+        rare: True if the form is tried only after the check of the usual form has failed, so it costs a call of the usual
+            form nothing. Default: False.
     """
 
     inputs: Mapping[str, Any] | None
@@ -42,10 +42,10 @@ class CallForms:
     """The forms of a function's calls.
 
     Args:
-        calls: The forms, in order. Of those that are not rare the first whose condition is true is checked; once that has
-            failed, the first rare one whose condition is true decides. Default: the function has one form.
-        after_error: A condition. Where it is true the function raises by itself for all that the annotations refuse, so
-            that outside traces the check waits for that. Default: the check comes first.
+        calls: The forms, in order. The first usual form whose condition is true is checked; if that fails, the first rare
+            form whose condition is true decides. Default: the function has one form.
+        after_error: A condition. If it is true, the function itself raises for every call that the annotations refuse,
+            so outside traces the check runs only after that error. Default: the check comes first.
     """
 
     calls: tuple[Form, ...] = ()
@@ -53,7 +53,7 @@ class CallForms:
 
     @property
     def usual(self) -> tuple[Form, ...]:
-        """The forms to choose from before the check; none where there is nothing to choose."""
+        """The forms to choose from before the check; empty if there is only one."""
         found = tuple(form for form in self.calls if not form.rare)
         return found if len(found) > 1 else ()
 
@@ -98,7 +98,7 @@ class FormChecks(Generic[_C]):
         return (check for _, check in self.usual if check is not None)
 
     def compile_conditions(self) -> None:
-        """Compiles the fallback forms' conditions, for traces cannot; at import it would cost every layer."""
+        """Compiles the conditions of the fallback forms. Traces cannot, and at import every layer would pay for it."""
         conditions = (_compiled(self._function, when) for when in self._fallback_conditions)
         self.fallback_cases = tuple(zip(conditions, self.fallback, strict=True))
 

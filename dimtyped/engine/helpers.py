@@ -13,7 +13,7 @@ from dimtyped.runtime import PREFIX, at_trace_time, is_tracing
 
 
 def unbound(name: str, axis: str) -> Any:
-    """Raises: an expression uses a name that nothing has given a size."""
+    """Raises the error for an expression that uses a name without a size."""
     error = DeclarationError(
         f"the axis `{axis}` uses `{name}`, which no parameter before it binds and no module declares\n"
         f"  Put a tensor with an axis named `{name}` before it, or declare `{name}` as a DimSize."
@@ -29,7 +29,7 @@ def bound(size: Any, name: str, axis: str) -> Any:
 
 
 def evaluation_error(where: str, error: Exception) -> DeclarationError:
-    """The error for what the expression of an axis raised: a wrong declaration."""
+    """The DeclarationError for an exception that the expression of an axis raised."""
     if isinstance(error, DeclarationError):
         error.where = error.where or where
         return error
@@ -41,7 +41,7 @@ def evaluation_error(where: str, error: Exception) -> DeclarationError:
 
 
 def bearable_traced(value: Any, hint: Any) -> bool:
-    """Checks a hint of beartype's inside a trace: texts and truth values only, for the rest is no constant there."""
+    """Checks a hint of beartype's inside a trace: only texts and truth values are constants there."""
     return not isinstance(value, (str, bool)) or _is_bearable_constant(value, hint)
 
 
@@ -56,7 +56,7 @@ def is_ragged(value: Any) -> bool:
 
 
 def is_shapeless(value: Any) -> bool:
-    """Returns True for a nested tensor in the strided layout: nobody can say that it does not fit."""
+    """Returns True for a nested tensor in the strided layout, which has no shape to check."""
     return is_ragged(value) and value.layout == torch.strided
 
 

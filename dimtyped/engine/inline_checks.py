@@ -143,7 +143,7 @@ class InlineChecks:
         self._codegen.check(hint, value, self._failure("arguments"))
 
     def _failure(self, stage: str, result: str = "None") -> tuple[str, ...]:
-        """The lines for a value that does not fit: they raise, or go on where the call is not wrong after all."""
+        """The lines for a value that does not fit: they raise, or go on if the second look accepts the call."""
         values = f"{self._checked}, {self.values}, {stage!r}, {result}"
         wrong = f"if {PREFIX}is_violation({values}): raise {PREFIX}explain({values})"
         kind = self._signature.function_kind

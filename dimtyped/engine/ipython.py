@@ -1,7 +1,7 @@
-"""IPython's `%autoreload`, which gives a function that it knows the code of a new definition, decorators left out.
+"""Support for IPython's `%autoreload`, which puts the code of a new definition, without its decorators, into a function.
 
-It does so to what it finds under the function's name: the wrapper. The new code belongs in the user's function, and
-the wrapper's check is then made anew.
+It finds the wrapper under the function's name and changes that. The new code is moved to the user's function, and the
+wrapper's check is compiled again.
 """
 
 from __future__ import annotations

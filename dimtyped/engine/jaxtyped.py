@@ -1,4 +1,4 @@
-"""Functions that jaxtyping's decorator, or its import hook, has wrapped: what is checked here is not checked again there."""
+"""Functions wrapped by jaxtyping's decorator or import hook: calls checked here are not checked there again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sizes that are known of names at a point of a check's source."""
+"""The known sizes of names at a point of a check's source."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class Names:
     shapes: dict[tuple[Axis, ...], str] = field(default_factory=dict[tuple[Axis, ...], str])
 
     def copy(self) -> Names:
-        """These names, to be changed apart."""
+        """A copy that can change without changing this one."""
         return Names(dict(self.sizes), dict(self.variadic), dict(self.shapes))
 
 
 class KnownNames:
-    """Keeps what is known of each name while a check is written, and the variables that hold it.
+    """Keeps the known size of each name while a check is written, and the variables that hold it.
 
     Args:
         source: Where the assignments are written.
         uses: How the tensor annotations use each name; one that only equal axes use needs no variable.
-        keep_all: Whether every name must be at hand later on, though no annotation uses it again.
+        keep_all: True if every name must stay available, even if no annotation uses it again.
     """
 
     def __init__(self, source: SourceWriter, uses: Uses, *, keep_all: bool) -> None:
@@ -53,13 +53,13 @@ class KnownNames:
 
     @contextmanager
     def branch(self, head: str, hints: Iterable[Hint]) -> Generator[None]:
-        """A block that may or may not run: what it binds is only optional after it."""
+        """A block that may or may not run: the names that it binds are optional after it."""
         with self.alternatives(tuple(hints)), self._source.block(head):
             yield
 
     @contextmanager
     def loop(self, head: str, hint: Hint) -> Generator[None]:
-        """A block that runs any number of times: what one turn binds, the next one finds."""
+        """A block that runs any number of times: a turn finds the names that the turn before has bound."""
         self._loops += 1
         with self.alternatives((hint,)), self._source.block(head):
             yield
@@ -67,7 +67,7 @@ class KnownNames:
 
     @contextmanager
     def alternatives(self, hints: tuple[Hint, ...]) -> Generator[Names]:
-        """Lines of which only some may run: what they bind is only optional after them. Gives what is known before."""
+        """Lines of which only some may run: the names they bind are optional after them. Yields the names known before."""
         before = self.current
         self._branches += 1
         self.current = before.copy()
@@ -93,7 +93,7 @@ class KnownNames:
         return f"{PREFIX}{self.stage}{'variadic' if name.startswith('*') else 'dim'}_{name.lstrip('*')}"
 
     def needs_variable(self, name: str) -> bool:
-        """Returns True if its source is worth a variable, or would not be there any more where it is read."""
+        """Returns True if a later check reads the size of the name: it then needs a variable."""
         if self._branches:
             return self._keep_all or self._loops > 0 or self.uses[name].most > 1
         return len(self.uses[name].axes) > 1

@@ -13,7 +13,7 @@ from dimtyped.runtime import CHECKED_NAME, PREFIX
 
 
 class NameExports:
-    """Writes how one check exports its names.
+    """Writes the export of one check's names.
 
     A plain function is called by a second one, the exporter: reading a variable of a frame from outside copies all that
     there are, and the frame of the exporter has few.
@@ -54,7 +54,7 @@ class NameExports:
         self._codegen.source.write(f"{VARIABLE} = {{{', '.join(parts)}}}")
 
     def write_import(self) -> None:
-        """Writes what gives the result the names that the body has bound with `assert_dims`."""
+        """Writes the lines that read the names the body has bound with `assert_dims`, for the check of the result."""
         names = self._codegen.known.current
         arrays = arrays_in(self._signature.result)
         for name in dict.fromkeys(name for array in arrays for name in free_names(array)):

@@ -1,4 +1,4 @@
-"""The uses of each name in the annotations of a call: they tell which names need a variable, and which broadcast."""
+"""The uses of each name in the annotations of a call: they decide which names need a variable."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Use:
     """The uses of one name in the tensor annotations.
 
     Attributes:
-        axes: The different axes that they have. Equal axes are compared as one shape; those of what may be None do not
-            count, for most calls leave it out.
-        most: In how many annotations of one call it may stand: of a union's options only one counts.
+        axes: The different axes that they have. Equal axes are compared as one shape; the axes of arguments that may be
+            None do not count: most calls leave them out.
+        most: The number of annotations of one call it may stand in; of a union's options only one counts.
     """
 
     axes: set[tuple[Axis, ...]] = field(default_factory=set[tuple[Axis, ...]])
@@ -55,7 +55,7 @@ def count_uses(hints: Collection[Hint]) -> tuple[Uses, frozenset[str]]:
 
 
 def reads_text(hints: Iterable[Hint]) -> bool:
-    """Returns True if an axis reads a value, `{self.width}`: it may be a text, `"seq+1"`, and need any name bound before it."""
+    """Returns True if an axis reads a value, `{self.width}`: the value may be a text, `"seq+1"`, that needs other names."""
     return any(
         axis.kind is Kind.EXPRESSION and "{" in axis.name
         for hint in hints
@@ -65,7 +65,7 @@ def reads_text(hints: Iterable[Hint]) -> bool:
 
 
 def _most_uses(hint: Hint) -> Counter[str]:
-    """In how many annotations of this hint each name stands at most, whichever option of a union holds."""
+    """The number of annotations of a hint that use each name, at most: of a union only one option holds."""
     match hint:
         case UnionHint(options=options):
             return functools.reduce(operator.or_, map(_most_uses, options), Counter[str]())

@@ -75,7 +75,7 @@ def prepare_specialization(checked: CheckedFunction, scope_key: str) -> str:
 def prepare_traced(checked: CheckedFunction, scope_key: str | None, cls: type) -> None:
     """With the reference engine, which no trace can follow: compiles the check to trace in its place.
 
-    Where there is none, the checks stay what they are, behind a graph break.
+    If there is none, the reference engine checks behind a graph break.
     """
     if checked.traced is not None or checked.is_untraced:
         return
@@ -98,7 +98,7 @@ def _prepare_first(checked: CheckedFunction, scope_key: str | None, *, replace: 
     if code is None:
         checked.call = _by_reference(checked)
     elif replace and isinstance(checked.wrapper, types.FunctionType):
-        if not has_name(checked.wrapper, f"{PREFIX}function"):  # cloudpickle leaves out what the stub does not name
+        if not has_name(checked.wrapper, f"{PREFIX}function"):  # cloudpickle drops globals that the stub does not use
             checked.wrapper.__globals__.update(wrapper_globals(checked))
         install_code(checked.wrapper, code)
         checked.call = checked.wrapper

@@ -1,4 +1,4 @@
-"""The road of a refused call: whether that is really wrong, the error for it, and what to call where it is not."""
+"""The second look at a refused call: it raises the error, or selects the function to call if the call is right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dimtyped.runtime import at_trace_time, eagerly, is_tracing, restart_trace
 def is_violation(checked: CheckedFunction, values: tuple[Any, ...], stage: str, result: Any) -> bool:
     """Returns True if a refused call is really wrong.
 
-    It is not where the module changed unseen, where torch.fx traces it, or where another form's check decides.
+    It is not if the module changed unseen, if torch.fx traces it, or if the check of another call form decides.
     """
     if is_tracing():
         if checked.reads_scope and isinstance(values[0], torch.nn.Module):
@@ -36,7 +36,7 @@ def is_violation(checked: CheckedFunction, values: tuple[Any, ...], stage: str, 
 
 
 def reject_ambiguous(checked: CheckedFunction, owner: torch.nn.Module) -> None:
-    """Raises a DeclarationError where a name that the annotations use could mean more than one size."""
+    """Raises a DeclarationError if a name in the annotations could mean more than one size."""
     scope = scope_of(owner)
     if "!" in scope.scope_key:
         used = {name for hint in checked.signature.hints for name in names_of(hint)}
@@ -55,7 +55,7 @@ def explain(checked: CheckedFunction, values: tuple[Any, ...], stage: str, resul
 
 
 def retry_target(checked: CheckedFunction, values: tuple[Any, ...], _stage: str, result: Any) -> Callable[..., Any]:
-    """The function to call instead where a refused call is not wrong."""
+    """The function to call if a refused call is not wrong."""
     if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
         return checked.declaration.call_unchecked
     return checked.fallback_call(values) or checked.wrapper
@@ -63,13 +63,13 @@ def retry_target(checked: CheckedFunction, values: tuple[Any, ...], _stage: str,
 
 @at_trace_time
 def _read_again(module: torch.nn.Module) -> None:
-    """Reads the names of a module that may have changed unseen; where they have, the trace begins anew."""
+    """Reads the names of a module again; if they have changed unseen, the trace starts again."""
     if resync(module):
         restart_trace(f"the names that {type(module).__name__} declares have changed")
 
 
 def is_ambiguous(owner: torch.nn.Module, name: str) -> bool:
-    """Returns True if a name that could mean more than one size still could, when everything is read anew."""
+    """Returns True if a name could still mean more than one size after the module is read again."""
     return is_tracing() or not resync(owner) or scope_of(owner).is_ambiguous(name)
 
 
@@ -87,7 +87,7 @@ def ambiguous(checked: CheckedFunction, owner: torch.nn.Module, name: str) -> De
 
 
 def translate_error(checked: CheckedFunction, values: tuple[Any, ...], error: Exception) -> Exception:
-    """The exception to raise for one of the function's: a DimensionError where an argument was wrong, else the same."""
+    """The exception to raise for one that the function raised: a DimensionError if an argument was wrong, else the same."""
     if any(is_shapeless(value) for value in values):
         return error
     found = eagerly(checked.error_after)(values)
@@ -101,7 +101,7 @@ def translate_error(checked: CheckedFunction, values: tuple[Any, ...], error: Ex
 
 
 def unevaluable(checked: CheckedFunction, error: Exception) -> DeclarationError:
-    """The error for what an axis's expression raised: a wrong declaration."""
+    """The DeclarationError for an exception that the expression of an axis raised."""
     where = checked.name()
     wrong = evaluation_error(where, error)
     if not wrong.dim:

@@ -1,4 +1,4 @@
-"""The reference engine: the same signature through jaxtyping and beartype. It is the meaning.
+"""The reference engine: jaxtyping and beartype check the signature. Its answer defines the meaning.
 
 Declared names are filled in as sizes, containers and records of tensors are checked item by item, and the rest is
 `jaxtyped(typechecker=beartype)` on a stand-in with the function's signature.
@@ -70,7 +70,7 @@ class ReferenceCheck:
         self._open = [name for expression in expressions for name in unknown_names(expression, sizes)]
 
     def accepts(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
-        """Whether jaxtyping and beartype accept these arguments.
+        """Returns True if jaxtyping and beartype accept these arguments.
 
         Raises:
             DeclarationError: they cannot make sense of an annotation.
@@ -79,7 +79,7 @@ class ReferenceCheck:
         return made is not None and self._accepts(made.arguments, arguments, keywords)
 
     def blamed(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
-        """The parameter whose argument they refuse; empty where they do not say."""
+        """The parameter whose argument they refuse, or an empty string if they do not say."""
         made = self._stand_ins(arguments, keywords)
         try:
             if made is not None:
@@ -90,14 +90,14 @@ class ReferenceCheck:
         return ""
 
     def accepts_result(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any) -> bool:
-        """Whether they accept this result of these arguments."""
+        """Returns True if they accept this result of these arguments."""
         made = self._stand_ins(arguments, keywords, result)
         return made is not None and self._accepts(made.whole, arguments, {**keywords, _RESULT: result})
 
     def _stand_ins(
         self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], result: Any = MISSING
     ) -> _StandIns | None:
-        """What checks these values; None where no size solves an expression."""
+        """The stand-in functions that check these values; None if no size solves an expression."""
         solved = self._solved(arguments, keywords, result) if self._open else {}
         if solved is None:
             return None
@@ -111,7 +111,7 @@ class ReferenceCheck:
         shape = inspect.Signature([inspect.Parameter(p.name, p.kind, default=p.default) for p in parameters])
         try:
             values = shape.bind(*arguments, **keywords).arguments
-        except TypeError:  # the function itself says best what is missing
+        except TypeError:  # the call of the function raises Python's own error
             return {}
         given = {name: snapshot(value) for name, value in values.items() if not isinstance(value, Missing)}
         paths = {p.name: values.get(p.name, p.default) for p in parameters}
@@ -122,7 +122,7 @@ class ReferenceCheck:
         if any(mismatch.kind == "extent" for mismatch in found.mismatches):
             return None
         sizes = {name: found.bindings[name].size for name in self._open if name in found.bindings}
-        is_free = not found.mismatches and not found.undecided  # what a size of 0 multiplies may be anything
+        is_free = not found.mismatches and not found.undecided  # a name that a size of 0 multiplies may have any size
         return {**dict.fromkeys(self._open if is_free else (), 0), **sizes}
 
     def _accepts(self, check: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
@@ -224,7 +224,7 @@ def _validator(fits: Callable[[Any], bool]) -> Any:
 
 
 def _all(items: Any, hint: Any) -> bool:
-    """Returns True if each item fits. The items of what is no collection, such as an iterator's, would be used up."""
+    """Returns True if each item fits. Items of an iterator are not read: that would use them up."""
     is_collection = isinstance(items, collections.abc.Collection)
     return not is_collection or all(is_bearable(item, hint) for item in items)
 

@@ -1,4 +1,4 @@
-"""The reference engine: jaxtyping and beartype check a call, and the diagnosis explains what was wrong."""
+"""The reference engine: jaxtyping and beartype check a call, and the diagnosis explains its mismatches."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ReferenceEngine:
             self._refuse(arguments, keywords, "arguments", None)
 
     def _refuse(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any) -> None:
-        """Raises the error for a call that is refused, unless it is not wrong after all."""
+        """Raises the error for a refused call, unless the second look accepts it."""
         checked = self._checked
         values = checked.declaration.values_of(arguments, keywords)
         if is_violation(checked, values, stage, result):
@@ -92,7 +92,7 @@ class ReferenceEngine:
     def _unexplained(
         self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any
     ) -> DimensionError:
-        """The error for what only jaxtyping can decide: it names the parameter."""
+        """The error for an annotation that only jaxtyping can decide: it names the parameter."""
         signature = self._checked.signature
         values = self._checked.declaration.values_of(arguments, keywords)
         given = {p.name: (p.annotation, value) for p, value in zip(signature.parameters, values, strict=True)}

@@ -13,7 +13,7 @@ from dimtyped.runtime import at_trace_time, is_tracing, restart_trace, running_m
 
 
 def scope_key_of(checked: CheckedFunction, arguments: tuple[Any, ...]) -> tuple[str | None, type]:
-    """The names that the module of a first call declares, None where the first argument is none; and its class."""
+    """The names that the module of a first call declares, None if the first argument is no module; and its class."""
     if len(arguments) == 0:
         return None, object
     module = arguments[0]
@@ -27,7 +27,7 @@ def scope_key_of(checked: CheckedFunction, arguments: tuple[Any, ...]) -> tuple[
 
 
 def missing_scope(module: torch.nn.Module) -> Scope:
-    """The scope of a module that has none yet; a trace then begins anew, for it has seen that there is none."""
+    """Makes the scope of a module that has none yet. A trace then starts again: it has seen the missing scope."""
     if not isinstance(module, torch.nn.Module):  # a class that shares the method with a module
         return Scope()
     return _make_scopes(module) if is_tracing() else scope_of(module)

@@ -32,7 +32,7 @@ class SourceWriter:
 
     @contextmanager
     def block(self, head: str) -> Generator[None]:
-        """Writes `head` and what follows one level deeper."""
+        """Writes `head`; the lines in the `with` block stand one level deeper."""
         self.write(head)
         self._depth += 1
         try:

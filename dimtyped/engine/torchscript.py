@@ -1,4 +1,4 @@
-"""TorchScript. `torch.jit.script` knows nothing of jaxtyping: this says so by name. A trace warns of no comparison of ours."""
+"""TorchScript: `torch.jit.script` of a checked function raises a clear error, and traces warn of no check."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.errors import DeclarationError, declaration_error
 
-_jit: Any = torch.jit  # a static checker knows half of what is there
+_jit: Any = torch.jit  # type checkers know only half of its attributes
 _CHECKS = r"<string>$|dimtyped\.|jaxtyping\."
-"""Where a comparison of ours is, or of the reference engine. A check's code has no `__name__`: TorchDynamo would import it."""
+"""The modules with comparisons of checks. A check's code has no `__name__`: TorchDynamo would import it."""
 _HINT = (
     "use torch.export or torch.jit.trace, which take it as it is; TorchScript knows no annotation of a tensor but `Tensor`, "
     "so with checks off it refuses jaxtyping's too"
@@ -24,7 +24,7 @@ def _reject_checked(target: Any) -> None:
     """Refuses a checked function, and a module one of whose checked forwards would be compiled.
 
     Raises:
-        DeclarationError: it is one.
+        DeclarationError: the target is one of these.
     """
     modules = target.modules() if isinstance(target, torch.nn.Module) else ()
     for function in (target, *(type(module).forward for module in modules if "forward" not in module.__dict__)):
@@ -34,7 +34,7 @@ def _reject_checked(target: Any) -> None:
 
 
 def ignore_tracer_warnings() -> None:
-    """Adds the filter by which `torch.jit.trace` warns of no comparison in a check, as torch's own does for torch."""
+    """Adds a warning filter, because tracing the comparisons of a check emits a TracerWarning each."""
     warnings.filterwarnings("ignore", category=_jit.TracerWarning, module=_CHECKS)
 
 
@@ -50,7 +50,7 @@ def _not_scriptable(where: str) -> DeclarationError:
 
 
 def _install() -> None:
-    """Has every call of `torch.jit.script` look at what it is given first."""
+    """Makes every call of `torch.jit.script` reject checked functions first."""
     module = _jit._script
     script = getattr(module, "_script_impl", None)
     if script is None:  # a release that does it elsewhere: its own error stands

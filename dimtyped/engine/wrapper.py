@@ -1,4 +1,4 @@
-"""The plain function that stands for a user's: what it runs until its first call compiles its check."""
+"""The wrapper of a user's function, and the code that it runs until its first call compiles its check."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _wrap(checked: CheckedFunction) -> types.FunctionType:
 
 
 def reset(checked: CheckedFunction, declaration: Declaration) -> None:
-    """Forgets the check of a function that has changed, and is declared anew: the next call compiles it."""
+    """Forgets the check of a function that has changed; the next call compiles it again."""
     wrapper: Any = checked.wrapper
     checked.__dict__.update(CheckedFunction(declaration).__dict__, wrapper=wrapper)
     function = declaration.function
@@ -59,7 +59,7 @@ def _copy_annotations(function: Any, wrapper: types.FunctionType) -> None:
 
 
 def _first_call_of(function: Any) -> types.CodeType:
-    """Code of its own: TorchDynamo keeps what it compiled by code object, and would take one wrapper for another."""
+    """A new code object: TorchDynamo caches by code object, and would take one wrapper for another."""
     name: str = getattr(function, "__name__", "call")
     code = _first_call(function_kind_of(function))
     return code.replace(co_name=name, co_qualname=getattr(function, "__qualname__", name))
