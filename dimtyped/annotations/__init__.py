@@ -21,6 +21,7 @@ from dimtyped.annotations.expressions import (
     evaluate as evaluate,
     linear as linear,
     solve as solve,
+    turn as turn,
     unknown_names as unknown_names,
 )
 from dimtyped.annotations.hints import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import names_in
+
+_PLACEHOLDER = re.compile(r"\{.*?\}")
 
 
 def broadcast_variadic(before: tuple[bool, Any] | None, broadcast: bool, shape: Any) -> tuple[bool, Any] | None:
@@ -74,6 +77,14 @@ def _plain(value: Any) -> Any:
 def unknown_names(expression: str, known: Collection[str]) -> list[str]:
     """The names in an expression that have no size yet."""
     return [name for name in names_in(expression) if name not in known and not hasattr(builtins, name)]
+
+
+def turn(expression: str, known: Collection[str]) -> int:
+    """When an expression is looked at among the axes of one tensor: once it is known, else where it can be solved, else last."""
+    unknown = unknown_names(expression, known)
+    if not unknown:
+        return 0
+    return 1 if len(unknown) == 1 and linear(_PLACEHOLDER.sub("0", expression), unknown[0]) is not None else 2
 
 
 def linear(expression: str, name: str) -> tuple[str, str] | None:

@@ -35,6 +35,7 @@ from dimtyped.annotations import (
     linear,
     packed_shape,
     solve,
+    turn,
     unknown_names,
 )
 from dimtyped.diagnosis.snapshots import Snapshot, items_of, shape_text, snapshot
@@ -249,7 +250,7 @@ class Findings:
             least = count if many is None else count - 1
             self.mismatches.append(Mismatch(place, "rank", hint, value, expected=least, actual=rank))
             return
-        for axis, index in sorted(placed(hint.axes, rank), key=lambda item: self._is_open(item[0])):
+        for axis, index in sorted(placed(hint.axes, rank), key=lambda item: self._turn(item[0])):
             self._check_axis(axis, index, hint, value, place)
         if many is not None:
             self._check_run(hint.axes[many], many, rank - (count - many - 1), hint, value, place)
@@ -279,9 +280,9 @@ class Findings:
         if expected != size:
             self.mismatches.append(Mismatch(place, "size", hint, value, axis_name(axis), expected, size, index))
 
-    def _is_open(self, axis: Axis) -> bool:
-        """True for an expression over a name without a size: another axis of the same tensor may give it one."""
-        return axis.kind is Kind.EXPRESSION and bool(unknown_names(axis.name, self.bindings))
+    def _turn(self, axis: Axis) -> int:
+        """When an axis is looked at: another axis of the same tensor may bind the name that an expression lacks."""
+        return turn(axis.name, self.bindings) if axis.kind is Kind.EXPRESSION else 0
 
     def _solve(self, axis: Axis, index: int, hint: ArrayHint, value: Snapshot, place: str) -> None:
         """Binds the one name of an expression that has no size yet, or records a mismatch if no size of it fits."""

@@ -24,6 +24,7 @@ from dimtyped.annotations import (
     TupleHint,
     linear,
     load,
+    turn,
     unknown_names,
 )
 from dimtyped.engine.known_names import Known, KnownNames, Names
@@ -128,9 +129,7 @@ class Conditions:
         lead = count if many is None else many
         bindings: Bindings = []
         places = list(range(lead)) if many is None else [*range(lead), *range(many + 1 - count, 0)]
-        for index in sorted(
-            places, key=lambda index: _is_open(hint.axes[index], names)
-        ):  # axes that bind a name go first
+        for index in sorted(places, key=lambda index: _turn(hint.axes[index], names)):  # what binds a name goes first
             unknown = hint.packed and index == 0  # the batch of a PackedSequence may be None inside a trace
             self._size_terms(hint.axes[index], f"{shape}[{index}]", names, terms, bindings, unknown=unknown)
         if many is not None:
@@ -161,7 +160,7 @@ class Conditions:
     def _name_to_solve(self, axis: Axis, names: Names) -> str | None:
         """The one name of an expression that has no size here, or may have none, where the expression is linear in it."""
         certain = {name for name, known in names.sizes.items() if not known.optional}
-        unknown = unknown_names(axis.name, certain)
+        unknown = unknown_names(axis.name, names.sizes) or unknown_names(axis.name, certain)
         plain = _WORD_OR_PLACEHOLDER.sub(lambda match: match["word"] or "0", axis.name)
         return unknown[0] if len(unknown) == 1 and linear(plain, unknown[0]) is not None else None
 
@@ -295,10 +294,10 @@ def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
     return (f"{size} is None or " if unknown else "") + (f"{size} == 1 or " if broadcast else "")
 
 
-def _is_open(axis: Axis, names: Names) -> bool:
-    """True for an expression over a name without a size: another axis of the same tensor may give it one."""
+def _turn(axis: Axis, names: Names) -> int:
+    """When an axis is looked at: another axis of the same tensor may bind the name that an expression lacks."""
     certain = [name for name, known in names.sizes.items() if not known.optional]
-    return axis.kind is Kind.EXPRESSION and bool(unknown_names(axis.name, certain))
+    return turn(axis.name, certain) if axis.kind is Kind.EXPRESSION else 0
 
 
 def _is_number(source: str) -> bool:
