@@ -79,12 +79,12 @@ def calls_around(signature: Signature) -> Iterator[EnclosingCall]:
 
 
 def arguments_of(declaration: object) -> Mapping[str, Any]:
-    """The arguments of the innermost call of this function, where its frame can be seen."""
+    """The arguments of the innermost call of this function; empty if its frame is not on the stack."""
     return next((values for found, values in _typed_calls() if found is declaration), {})
 
 
 def _is_same(outer: tuple[Declared, Mapping[str, Any]], inner: tuple[Declared, Mapping[str, Any]]) -> bool:
-    """Returns True if the outer frame only hands the call on: a check of the same function for other names."""
+    """Returns True if the outer frame merely re-dispatches the same call, to the check for other names."""
     return outer[0] is inner[0] and all(value is inner[1].get(name) for name, value in outer[1].items())
 
 

@@ -48,7 +48,7 @@ def find_mismatches(
     owner: Any = None,
     shared: Mapping[str, Any] | None = None,
 ) -> Findings:
-    """Checks a call again over descriptions of its values; `paths` gives what `{self.width}` reads."""
+    """Checks a call again over descriptions of its values; `paths` gives the values that `{self.width}` reads."""
     return Call(signature, declared, values, result, paths, owner, shared or {}).check()
 
 

@@ -116,7 +116,7 @@ class Mismatch:
 
 @dataclass(slots=True)
 class Findings:
-    """All that a call's check found, in order.
+    """The results of a call's check, in order.
 
     `changed` holds the values that replace those of the call, by place; `renamed`, other names for a place's names.
     `undecided` lists what cannot be checked: expressions over names without a size, changed values that beartype
@@ -366,7 +366,7 @@ def size_text(size: Any) -> str:
 
 
 def unpacked(value: Snapshot) -> Snapshot:
-    """A PackedSequence with the shape of what it packs."""
+    """A PackedSequence with the shape of the padded tensor; any other value as it is."""
     if not issubclass(value.cls, PackedSequence) or value.items is None:
         return value
     (_, data), (_, batch_sizes), (_, order), _ = value.items

@@ -78,13 +78,13 @@ def describe(value: Any) -> tuple[Any, ...]:
         symbolic = is_tracing()
         return ("constant", int, (len(range(value)) if value >= 0 else -len(range(-value))) if symbolic else value)
     fields: Any = getattr(type(value), "__dataclass_fields__", None) if is_tracing() else None
-    if fields is not None:  # a value at hand is looked into where an annotation asks for it, by `items_of`
+    if fields is not None:  # `items_of` reads the fields of a value at hand, if an annotation asks for them
         return ("record", type(value), tuple([(name, describe(getattr(value, name, None))) for name in fields]))
     return ("other", type(value))
 
 
 def from_description(description: tuple[Any, ...], value: Any = None) -> Snapshot:
-    """A description as data; `value` where it is at hand, for hints that only beartype can decide."""
+    """A description as data, with the value itself if it is at hand: some hints only beartype can decide."""
     kind, cls = description[0], description[1]
     if kind == "tensor":
         return Snapshot(cls, dtype=description[2], shape=description[3], value=value)
@@ -111,7 +111,7 @@ def from_description(description: tuple[Any, ...], value: Any = None) -> Snapsho
 
 
 def snapshot(value: Any) -> Snapshot:
-    """A value at hand as an error speaks of it. A tensor without a shape, strided and nested, counts as another value."""
+    """The description of a value at hand. A strided nested tensor has no shape and counts as no tensor."""
     try:
         return from_description(describe(value), value)
     except RuntimeError:

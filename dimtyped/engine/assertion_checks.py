@@ -75,7 +75,7 @@ def _hashable(part: Any, key: Callable[[Any], Any] = lambda part: part) -> Any:
 
 
 def read(annotation: Any) -> Hint | None:
-    """The annotation as data, None where only jaxtyping and beartype can decide.
+    """The annotation as data, or None if only jaxtyping and beartype can decide.
 
     Raises:
         DeclarationError: it is no annotation.

@@ -1,4 +1,4 @@
-"""The text of a wrapper around its checks: its parameters, the call of the function, and how it hands results on."""
+"""The text of a wrapper around its checks: its parameters, the call of the function, and the return of results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def parameters(signature: Signature) -> Iterator[str]:
 
 
 def arguments(signature: Signature, filled: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The wrapper's arguments as the function takes them, or what stands for them in `filled`."""
+    """The source of the function's arguments; `filled` replaces some of them."""
     parts: list[str] = []
     for parameter in signature.parameters:
         value = filled.get(parameter.name, parameter.name)
@@ -57,7 +57,7 @@ def yields(function_kind: FunctionKind) -> bool:
 
 
 def leave(function_kind: FunctionKind, call: str) -> tuple[str, ...]:
-    """Leaves the wrapper with what another call gives."""
+    """Leaves the wrapper with the result of another call."""
     match function_kind:
         case FunctionKind.PLAIN:
             return (f"return {call}",)
@@ -101,7 +101,7 @@ def drive(function_kind: FunctionKind, call: str, check: Iterable[str] = ()) -> 
 
 
 def defaults(signature: Signature) -> tuple[tuple[Any, ...] | None, dict[str, Any] | None]:
-    """The defaults of the wrapper: where a hint is checked, a mark that the argument was left out."""
+    """The defaults of the wrapper. For a hint that is checked, a mark that the argument was left out."""
     checked = [(p, MISSING if is_marked(p) else p.default) for p in signature.parameters]
     positional = tuple(default for p, default in checked if p.has_default and p.kind in _POSITIONAL)
     keyword = {p.name: d for p, d in checked if p.has_default and p.kind is inspect.Parameter.KEYWORD_ONLY}
@@ -109,7 +109,7 @@ def defaults(signature: Signature) -> tuple[tuple[Any, ...] | None, dict[str, An
 
 
 def stripped(lines: Iterable[str]) -> tuple[str, ...]:
-    """The lines of a body, where the wrapper's own frames leave the traceback of what is raised.
+    """The lines of a body that removes the wrapper's own frames from the traceback of an exception.
 
     Trying costs nothing, and a bare `raise` adds no frame. TorchDynamo cannot break a graph inside.
     """

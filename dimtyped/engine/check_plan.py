@@ -73,7 +73,7 @@ class EngineSource(Protocol):
         ...
 
     def follow_trace(self) -> None:
-        """Writes what a trace runs in place of the checks, if it cannot follow them."""
+        """Writes the code that a trace runs in place of the checks, if it cannot follow them."""
         ...
 
     def check_arguments(self) -> None:

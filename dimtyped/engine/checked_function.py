@@ -24,7 +24,7 @@ MARK = "__dimtyped__"
 
 
 class Engine(Protocol):
-    """Checks the calls of a function at run time, where no compiled check can."""
+    """Checks the calls of a function at run time, if no compiled check can."""
 
     def check_arguments(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
         """Raises a DimensionError unless the arguments fit."""

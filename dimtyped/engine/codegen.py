@@ -43,7 +43,7 @@ class CheckCodegen:
         self.unchecked: tuple[str, ...] = ()  # lines that leave the check, for a tensor that has no shape
 
     def check(self, hint: Hint, value: str, fail: tuple[str, ...]) -> None:
-        """Writes the check of `value`, the lines of `fail` where it does not fit."""
+        """Writes the check of `value`; the lines of `fail` run if it does not fit."""
         match hint:
             case AnythingHint():
                 return

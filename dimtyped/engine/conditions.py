@@ -158,7 +158,7 @@ class Conditions:
             self._name_terms(axis, size, names, terms, bindings, unknown)
 
     def _name_to_solve(self, axis: Axis, names: Names) -> str | None:
-        """The one name of an expression that has no size here, or may have none, where the expression is linear in it."""
+        """The one name without a certain size in an expression, if the expression is linear in it."""
         certain = {name for name, known in names.sizes.items() if not known.optional}
         unknown = unknown_names(axis.name, names.sizes) or unknown_names(axis.name, certain)
         plain = _WORD_OR_PLACEHOLDER.sub(lambda match: match["word"] or "0", axis.name)
@@ -290,7 +290,7 @@ class Conditions:
 
 
 def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
-    """The sizes that fit whatever is wanted: one that nobody knows, and 1 where that broadcasts."""
+    """The sizes that always fit: an unknown size, and 1 if the axis broadcasts."""
     return (f"{size} is None or " if unknown else "") + (f"{size} == 1 or " if broadcast else "")
 
 

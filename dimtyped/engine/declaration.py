@@ -66,7 +66,7 @@ class Declaration:
 
     @functools.cached_property
     def code_objects(self) -> tuple[types.CodeType, ...]:
-        """The function's code, where it calls `assert_dims`."""
+        """The function's code objects, if it calls `assert_dims`."""
         return code_objects_of(self.function)
 
     @property
@@ -122,7 +122,7 @@ class Declaration:
         return {p.name: p.default if isinstance(value, Missing) else value for p, value in named}
 
     def call_unchecked(self, *arguments: Any, **keywords: Any) -> Any:
-        """Calls the function, with its defaults for what was left out."""
+        """Calls the function, with its defaults for arguments that were left out."""
         bound = inspect.signature(self.function).bind(*arguments, **keywords)
         for parameter in self.signature.parameters:
             if isinstance(bound.arguments.get(parameter.name), Missing):

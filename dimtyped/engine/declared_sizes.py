@@ -49,7 +49,7 @@ class DeclaredSizes:
         return sizes
 
     def read(self, path: str) -> str:
-        """The source that reads an attribute of the owner, of a part that is read already where there is one."""
+        """The source that reads an attribute of the owner, from a part that is already read if there is one."""
         part, _, attribute = path.rpartition(".")
         if path in self._parts:
             return self._parts[path]
@@ -106,7 +106,7 @@ class DeclaredSizes:
 
 
 def _used_names(plan: CheckPlan) -> tuple[str, ...]:
-    """The names that the check needs a size of, where one is declared."""
+    """The names whose declared sizes the check needs."""
     hints = [hint for signature in plan.signatures for hint in signature.hints]
     used = dict.fromkeys(name for hint in hints for array in arrays_in(hint) for name in free_names(array))
     if plan.exports_names and plan.scope_key is not None:  # `assert_dims` may use the names that the module declares

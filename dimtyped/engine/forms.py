@@ -103,7 +103,7 @@ class FormChecks(Generic[_C]):
         self.fallback_cases = tuple(zip(conditions, self.fallback, strict=True))
 
     def select_form(self, values: tuple[Any, ...], otherwise: _C) -> _C | None:
-        """Returns the check that holds in this form of the call, None where it is not checked.
+        """Returns the check for this form of the call, or None if it is not checked.
 
         `otherwise` is the check of a function without several forms.
         """
@@ -111,7 +111,7 @@ class FormChecks(Generic[_C]):
         return next(chosen, otherwise)
 
     def select_fallback(self, values: tuple[Any, ...], otherwise: _C) -> _C | None:
-        """Returns the check that decides in place of `otherwise`, which has failed; None where the call is not checked."""
+        """Returns the check that decides after `otherwise` has failed, or None if the call is not checked."""
         return next((check for holds, check in self.fallback_cases if holds(*values)), otherwise)
 
     def waits_for_error(self, values: tuple[Any, ...]) -> bool:

@@ -158,7 +158,7 @@ class InlineChecks:
 
 
 def _or_default(source: SourceWriter, parameter: Parameter) -> str:
-    """The value of a parameter, or its default where the call left it out."""
+    """The value of a parameter, or its default if the call left it out."""
     missing = source.constant(MISSING, "missing")
     default = source.constant(parameter.default, "default")
     return f"({default} if {parameter.name} is {missing} else {parameter.name})"

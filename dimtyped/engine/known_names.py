@@ -80,7 +80,7 @@ class KnownNames:
         self.current = after
 
     def _prepare_variable(self, name: str, tables: tuple[Names, ...]) -> None:
-        """Writes a variable for a name that may be bound, None in it where nothing has bound the name yet."""
+        """Writes a variable for a name that may be bound; it is None if nothing has bound the name yet."""
         known = self._known(name)
         variable = self.variable(name)
         if known is None or (known.optional and known.source != variable):

@@ -20,7 +20,7 @@ MISSING = Missing()
 
 
 def is_marked(parameter: Parameter) -> bool:
-    """True if the check must know that a call left the argument out: not where the default would pass it."""
+    """True if the check must know that a call left the argument out: its default may fail the check."""
     return parameter.has_default and not _fits(parameter.hint, parameter.default)
 
 

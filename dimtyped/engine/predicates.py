@@ -13,7 +13,7 @@ _OR, _AND, _NOT, _LEAF = range(4)
 
 
 class _Attribute(NamedTuple):
-    """A place in the text where an attribute of the function's owner is read."""
+    """A place in the text that reads an attribute of the function's owner."""
 
     path: str
 
@@ -44,7 +44,7 @@ class Predicate:
         return Predicate(("not ", *self._inside(_NOT)), _NOT)
 
     def _inside(self, level: int) -> tuple[str | _Attribute, ...]:
-        """The parts as an operand, in brackets where the operator around binds closer."""
+        """The parts as an operand, in brackets if the operator around binds closer."""
         return ("(", *self._parts, ")") if self._level < level else self._parts
 
 

@@ -38,7 +38,7 @@ _one_at_a_time = threading.RLock()  # two threads whose first calls meet compile
 
 
 def prepare(checked: CheckedFunction, module: torch.nn.Module | None) -> None:
-    """Compiles the check for the names that `module` declares where this is its method, before a call or a trace needs it.
+    """Compiles the check for the names that `module` declares, if this is its method, before a call or a trace needs it.
 
     Raises:
         DeclarationError: an annotation cannot be resolved.
@@ -118,7 +118,7 @@ def _keep_specialization(checked: CheckedFunction, scope_key: str, call: Callabl
 
 
 def _compile(checked: CheckedFunction, scope_key: str | None) -> Compiled | None:
-    """The compiled check, or None where only the reference engine can decide."""
+    """The compiled check, or None if only the reference engine can decide."""
     _compile_conditions(checked)
     declaration, signature = checked.declaration, checked.signature
     if not signature.expressible:

@@ -167,7 +167,7 @@ class _StandIns:
 
 
 def _release(error: BaseException | None) -> None:
-    """Frees what the frames of a caught error hold: errors of jaxtyping and beartype and their frames hold each other."""
+    """Clears the frames of a caught error: errors of jaxtyping and beartype and their frames hold each other."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -59,7 +59,7 @@ def has_name(wrapper: types.FunctionType, name: str) -> bool:
 
 
 def _version_of(wrapper: types.FunctionType) -> str:
-    """The end of the names of the wrapper's globals: nothing, where the function was defined once."""
+    """The suffix of the names of the wrapper's globals; empty if the function was defined once."""
     found = (_VERSION.search(name) for name in wrapper.__code__.co_names if name.startswith(PREFIX))
     return next((match.group() for match in found if match), "")
 

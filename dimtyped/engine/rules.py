@@ -50,7 +50,7 @@ class Rules:
         return signature.where
 
     def labels(self, owner: Any) -> Mapping[str, str]:  # noqa: ARG002  # a layer has labels
-        """The user's words for the names in the annotations, where they differ."""
+        """The user's words for the names in the annotations, if they differ."""
         return {}
 
     def declared(self, signature: Signature, owner: Any) -> dict[str, Binding]:

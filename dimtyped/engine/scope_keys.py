@@ -35,7 +35,7 @@ def missing_scope(module: torch.nn.Module) -> Scope:
 
 @at_trace_time
 def _make_scopes(module: torch.nn.Module) -> Scope:
-    """Reads the names of every module that this trace may come to, and of every other instance of their classes.
+    """Reads the names of every module that this trace may reach, and of every other instance of their classes.
 
     A model compiled block by block thus needs one trace for all its blocks. Finding the instances takes 20 ms, once
     a compilation that meets a module without a scope.

@@ -139,7 +139,7 @@ def flat_batch(trial: FixContext) -> Iterator[Fix]:
 
 
 def concatenation(trial: FixContext) -> Iterator[Fix]:
-    """A part of what the layer takes, as the embedding alone where it takes `embed+context`."""
+    """A part of the wanted features, such as the embedding alone for a layer of `embed+context`."""
     wrong, shape = trial.mismatches[0], _shape_of_input(trial)
     whole = trial.label(wrong.dim)
     if wrong.axis is None or not shape or not set("()*/-").isdisjoint(whole):
@@ -180,7 +180,7 @@ def single_feature(trial: FixContext) -> Iterator[Fix]:
 
 
 def _shape_of_input(trial: FixContext) -> tuple[int, ...]:
-    """The shape of a layer's input of which just the width is not what the layer was made for."""
+    """The shape of a layer's input if only its width does not fit the layer; else an empty tuple."""
     wrong = trial.mismatches[0]
     contract = getattr(trial.owner, "contract", None)
     is_width = contract is not None and wrong.kind == "size" and wrong.dim in contract.sizes and wrong.place in _INPUTS

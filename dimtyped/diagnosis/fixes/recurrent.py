@@ -52,7 +52,7 @@ def outvoted_batch_first(trial: FixContext) -> Iterator[Fix]:
 
 
 def one_step(trial: FixContext) -> Iterator[Fix]:
-    """One step of a batch, (batch, embed), which reads as one unbatched sequence; the state shows what it is."""
+    """One step of a batch, (batch, embed), which reads as one unbatched sequence; the state shows that it is a batch."""
     layer, value = trial.owner, trial.argument("input")
     parts = _parts(trial.argument("hx"))
     shape = sizes_of(value) if value is not None else None

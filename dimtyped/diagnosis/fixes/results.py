@@ -73,7 +73,7 @@ def batch_first(trial: FixContext) -> Iterator[Fix]:
 
 
 def _result(trial: FixContext) -> Snapshot | None:
-    """The result, where that alone does not fit."""
+    """The result, if it is the only value that does not fit."""
     result: Snapshot | None = trial.call.result
     return result if trial.places == ["return"] and result is not None and sizes_of(result) is not None else None
 

@@ -155,7 +155,7 @@ def _of_numbers(value: Snapshot) -> Iterator[Change]:
 
 
 def _numbers_in(value: Snapshot) -> tuple[frozenset[type], tuple[int, ...]] | None:
-    """The kinds of number in nested lists, and their shape, where these are numbers and all of one length."""
+    """The number types in nested lists and their shape; None if the lists are ragged or hold other values."""
     if value.cls in (bool, int, float):
         return frozenset({value.cls}), ()
     if value.items is None or not issubclass(value.cls, list | tuple) or not value.items:
@@ -305,7 +305,7 @@ def _splits(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Ch
 
 
 def _both(size: int, left: int, right: int) -> tuple[int, int]:
-    """Two factors of a size, where 0 stands for one that is not known."""
+    """Two factors of a size; a given 0 stands for an unknown factor."""
     if left and right:
         return left, right
     known = left or right or 1
