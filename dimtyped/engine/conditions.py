@@ -180,6 +180,8 @@ class Conditions:
             fits = [f"({' and '.join(fits)} if ({factor}) else {size} == ({rest}))"]
             solved = f"({solved} if ({factor}) else None)"
         term = " and ".join(fits) or self._source.python("True")
+        if one:
+            solved = f"(None if {one.removesuffix(' or ')} else {solved})"
         if known is not None:
             term = f"({known.source} is None and {term} or {known.source} is not None and {size} == {self._expression(axis, names)})"
             solved = f"({solved} if {known.source} is None else {known.source})"
@@ -187,8 +189,6 @@ class Conditions:
             whole, text = self._source.constant(_WHOLE, "whole"), self._source.constant(axis.text, "text")
             ints = " and ".join(f"{self._source.isinstance}(({var} := {path}), {whole})" for var, path in values)
             terms.append(f"({ints} or {PREFIX}unbound({self._source.constant(name, 'name')}, {text}))")
-        if one:
-            solved = f"(None if {one.removesuffix(' or ')} else {solved})"
         terms.append(f"({one}{term})")
         is_optional = bool(one) or not _is_number(factor)
         variable = self._source.fresh("solved")

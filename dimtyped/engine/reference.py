@@ -118,7 +118,7 @@ class ReferenceCheck:
         declared = {name: Binding(size) for name, size in self._sizes.items()}
         shown = None if isinstance(result, Missing) else snapshot(result)
         found = find_mismatches(self._signature, declared, given, shown, paths, arguments[0] if arguments else None)
-        self._is_mismatch = bool(found.mismatches)
+        self._is_mismatch = bool(found.mismatches) and not found.undecided
         if any(mismatch.kind == "extent" for mismatch in found.mismatches):
             return None
         sizes = {name: found.bindings[name].size for name in self._open if name in found.bindings}

@@ -89,6 +89,8 @@ def is_raw_comparable(case: Case) -> bool:
 def agree(case: Case) -> None:
     fast, reference = (verdict(case, typed_by(case, reference=engine)) for engine in (False, True))
     event(fast[0])
+    if {fast[0], reference[0]} == {"DimensionError", "DeclarationError"}:
+        return  # both refuse: a call that does not fit, with an axis that nothing can bind; they come to one of them first
     assert fast == reference
     assert "does not fit its annotation" not in fast[1], "refused, and nobody can say why"
     if is_raw_comparable(case):
