@@ -80,7 +80,7 @@ def build_error(
     """
     first = findings.mismatches[0]
     around = _unless_it_fails(lambda: _around(findings), [])
-    fix = _unless_it_fails(lambda: find_mend(findings, labels, around), None)
+    fix = _unless_it_fails(lambda: find_fix(findings, labels, around), None)
     hint = fix.text if fix is not None else ""
     surroundings = _unless_it_fails(lambda: _surroundings(findings, where, fix, around), {"notes": ()})
     surroundings["notes"] = (*notes, *surroundings["notes"])
@@ -102,7 +102,7 @@ def kind_of(error: Exception) -> type[DimensionError]:
     return next((kind for kind in _KINDS if issubclass(kind, type(error))), DimensionError)
 
 
-def find_mend(findings: Findings, labels: Mapping[str, str], around: Sequence[EnclosingCall] = ()) -> Fix | None:
+def find_fix(findings: Findings, labels: Mapping[str, str], around: Sequence[EnclosingCall] = ()) -> Fix | None:
     """The fix for a failed call, or None where the pattern is not known."""
     from dimtyped.diagnosis.fixes import FixContext, fix_of  # noqa: PLC0415  # a tenth of the package, of use in a failed call alone
 

@@ -98,8 +98,8 @@ class Report:
     # Mismatches -------------------------------------------------------------------------------------------------------
 
     def _problems(self, place: str) -> str:
-        told = (self.problem(mismatch) for mismatch in self.findings.mismatches if mismatch.place == place)
-        return "; ".join(dict.fromkeys(told))
+        problems = (self.problem(mismatch) for mismatch in self.findings.mismatches if mismatch.place == place)
+        return "; ".join(dict.fromkeys(problems))
 
     def problem(self, mismatch: Mismatch) -> str:
         """One mismatch in a few words: `hidden is 128, must be 256`."""

@@ -168,17 +168,17 @@ class CheckCodegen:
     def _check_each(self, values: str, parts: tuple[tuple[Hint, str], ...], fail: tuple[str, ...]) -> None:
         if all(isinstance(hint, AnythingHint) for hint, _ in parts):
             return
-        misfit = self.source.fresh("misfit")
+        mismatch = self.source.fresh("mismatch")
         leaves = fail[-1].split()[0] in ("return", "raise")  # then the loop need not be left by hand
-        inner = fail if leaves else (f"{misfit} = True", "break")
+        inner = fail if leaves else (f"{mismatch} = True", "break")
         if not leaves:
-            self.source.write(f"{misfit} = False")
+            self.source.write(f"{mismatch} = False")
         whole = TupleHint(None, tuple(hint for hint, _ in parts))
         with self.known.loop(f"for {', '.join(name for _, name in parts)} in {values}:", whole):
             for hint, name in parts:
                 self.check(hint, name, inner)
         if not leaves:
-            with self.source.block(f"if {misfit}:"):
+            with self.source.block(f"if {mismatch}:"):
                 self.source.write(*fail)
 
     def _check_record(self, record: RecordHint, value: str, fail: tuple[str, ...]) -> None:

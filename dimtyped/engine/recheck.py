@@ -106,10 +106,10 @@ def unevaluable(checked: CheckedFunction, error: Exception) -> DeclarationError:
     wrong = evaluation_error(where, error)
     if not wrong.dim:
         return wrong
-    twin = checked.similar_name(wrong.dim)
-    text = wrong.args[0].partition("\n")[0] + f"\n  Did you mean `{twin}`?" if twin else wrong.args[0]
-    told = DeclarationError(f"{where}: {text}")
-    told.where, told.argument = where, checked.explainer.parameter_with(str(wrong.actual))
-    told.dim, told.expected, told.actual = wrong.dim, wrong.expected, wrong.actual
-    told.hint = f"did you mean `{twin}`?" if twin else wrong.hint
-    return told
+    similar = checked.similar_name(wrong.dim)
+    text = wrong.args[0].partition("\n")[0] + f"\n  Did you mean `{similar}`?" if similar else wrong.args[0]
+    explained = DeclarationError(f"{where}: {text}")
+    explained.where, explained.argument = where, checked.explainer.parameter_with(str(wrong.actual))
+    explained.dim, explained.expected, explained.actual = wrong.dim, wrong.expected, wrong.actual
+    explained.hint = f"did you mean `{similar}`?" if similar else wrong.hint
+    return explained

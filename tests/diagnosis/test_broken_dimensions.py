@@ -158,7 +158,7 @@ def refusal(module: torch.nn.Module, arguments: dict[str, Any]) -> Exception | N
     return None
 
 
-def assert_it_is_named_and_mended(at: Break) -> None:
+def assert_it_is_named_and_fixed(at: Break) -> None:
     module, wrong = at.module(), at.wrong()
     signature = signature_of(module, at.right())
     with recorded() as found:
@@ -186,7 +186,7 @@ def assert_it_is_named_and_mended(at: Break) -> None:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_the_error_names_it_and_its_mend_fits(name: str, data: st.DataObject) -> None:
-    assert_it_is_named_and_mended(data.draw(breaks(name)))
+    assert_it_is_named_and_fixed(data.draw(breaks(name)))
 
 
 # Layers that torch's table lacks --------------------------------------------------------------------------------------

@@ -256,7 +256,7 @@ def test_no_argument_is_transposed_to_fit_a_result_which_would_change_with_it() 
     assert caught.value.hint == "Axis 0 of `tokens` has been reduced, and axis 1 is to be: dim=1."
 
 
-def test_a_result_is_mended_too() -> None:
+def test_a_result_is_fixed_too() -> None:
     @typed
     def scores(x: Float[Tensor, "batch n"]) -> Float[Tensor, "batch 2*n"]:
         return torch.cat([x, x], 1).T

@@ -11,7 +11,7 @@ import torch
 
 from dimtyped.annotations import arrays_in
 from dimtyped.diagnosis.fixes.fix import Fix, FixContext, wanted_array
-from dimtyped.diagnosis.fixes.tensor import Change, axis_changes, changes_at, known_size, told, value_at, written
+from dimtyped.diagnosis.fixes.tensor import Change, axis_changes, changes_at, known_size, sentence_of, value_at, written
 from dimtyped.diagnosis.mismatch import is_within
 from dimtyped.diagnosis.snapshots import Snapshot
 
@@ -23,7 +23,7 @@ def one_place(trial: FixContext) -> Iterator[Fix]:
     for place in trial.places:
         value = value_at(trial, place)
         if value is not None:
-            yield from (_mend(place, change) for change in changes_at(trial, place, value) if change.text)
+            yield from (_fix(place, change) for change in changes_at(trial, place, value) if change.text)
 
 
 def other_place(trial: FixContext) -> Iterator[Fix]:
@@ -33,7 +33,7 @@ def other_place(trial: FixContext) -> Iterator[Fix]:
     for name in _tensor_parameters(trial):
         value = trial.argument(name)
         if value is not None and name not in trial.places:
-            yield from (_mend(name, change) for change in axis_changes(trial, name, value))
+            yield from (_fix(name, change) for change in axis_changes(trial, name, value))
 
 
 def outvoted_place(trial: FixContext) -> Iterator[Fix]:
@@ -114,8 +114,8 @@ def _tensor_parameters(trial: FixContext) -> list[str]:
     return [name for name, value in given if value is not None and value.cls is not type(None)]
 
 
-def _mend(place: str, change: Change) -> Fix:
-    return Fix(told(place, change), {place: written(place, change)}, {place: change.value})
+def _fix(place: str, change: Change) -> Fix:
+    return Fix(sentence_of(place, change), {place: written(place, change)}, {place: change.value})
 
 
 def _by_code(trial: FixContext, place: str) -> dict[str, Change]:

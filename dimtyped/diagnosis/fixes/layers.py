@@ -63,9 +63,9 @@ def sequence_first(trial: FixContext) -> Iterator[Fix]:
     code = {name: f"{name}.permute(1, 0, 2)" for name in batched}
     moved = {name: reshaped(trial.call.values[name], (b, a, c)) for name, (a, b, c) in batched.items()}
     *first, last = (f"`{name}`" for name in batched)
-    told = f"{', '.join(first)} and {last}" if first else last
+    listed = f"{', '.join(first)} and {last}" if first else last
     kind = type(trial.owner).__name__
-    yield Fix(f"Is the batch first in {told}? Then make this {kind}(..., batch_first=True).", code, moved)
+    yield Fix(f"Is the batch first in {listed}? Then make this {kind}(..., batch_first=True).", code, moved)
 
 
 def lookup(trial: FixContext) -> Iterator[Fix]:

@@ -71,7 +71,7 @@ def unbatched_state(trial: FixContext) -> Iterator[Fix]:
     value = trial.argument("input")
     if isinstance(trial.owner, torch.nn.RNNBase) and value is not None and len(sizes_of(value) or ()) == 2:
         rule = "`input` has no axis for the batch, so the state has none: `{}` fits."
-        yield from _state_mends(trial, _without_batch, "squeeze(1)", rule)
+        yield from _state_fixes(trial, _without_batch, "squeeze(1)", rule)
 
 
 def both_directions(trial: FixContext) -> Iterator[Fix]:
@@ -97,7 +97,7 @@ def state_order(trial: FixContext) -> Iterator[Fix]:
     if not isinstance(layer, torch.nn.RNNBase):
         return
     rule = "A state is (layers, batch, hidden) whatever batch_first says: `{}` fits."
-    yield from _state_mends(trial, _swap_front, "permute(1, 0, 2)", rule)
+    yield from _state_fixes(trial, _swap_front, "permute(1, 0, 2)", rule)
 
 
 def smaller_batch(trial: FixContext) -> Iterator[Fix]:
@@ -111,7 +111,7 @@ def smaller_batch(trial: FixContext) -> Iterator[Fix]:
         return
     if have > want:
         rule = "A smaller last batch? `{}` cuts the state; DataLoader(..., drop_last=True) leaves it out."
-        yield from _state_mends(trial, lambda part: _cut(part, want), f"[:, :{want}].contiguous()", rule, argument)
+        yield from _state_fixes(trial, lambda part: _cut(part, want), f"[:, :{want}].contiguous()", rule, argument)
     elif isinstance(trial.owner, torch.nn.RNNBase):
         text = f"The state is another batch's: without `{argument}` this one starts from zeros."
         yield Fix(text, {argument: "None"}, {argument: Snapshot(type(None), text="None")})
@@ -143,7 +143,7 @@ def bridge(trial: FixContext) -> Iterator[Fix]:
         yield Fix(text, {argument: f"{code}({argument})"}, {argument: made})
 
 
-def _state_mends(trial: FixContext, change: Any, code: str, rule: str, argument: str = "hx") -> Iterator[Fix]:
+def _state_fixes(trial: FixContext, change: Any, code: str, rule: str, argument: str = "hx") -> Iterator[Fix]:
     """Applies one change to a state, or to both parts of an LSTM's state."""
     value = trial.argument(argument)
     joint = code if code.startswith("[") else f".{code}"

@@ -380,7 +380,7 @@ def written(place: str, change: Change) -> str:
     return change.code.replace("{}", subject(place))
 
 
-def told(place: str, change: Change) -> str:
+def sentence_of(place: str, change: Change) -> str:
     """The sentence of a change at a place."""
     return change.text.replace("{}", written(place, change))
 

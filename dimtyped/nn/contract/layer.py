@@ -342,6 +342,6 @@ def arrow_repr(layer: Layer, text: str) -> str:
     """Torch's own `extra_repr`, its sizes replaced by `embed=128 -> hidden=256`."""
     shown = layer.contract.flow or tuple(layer.contract.sizes)
     sizes = {path: str(layer._dim_sizes[role]) for role, path in layer.contract.sizes.items() if role in shown}
-    told = {*sizes.values(), *(f"{path}={size}" for path, size in sizes.items())}
-    rest = [part for part in text.split(", ") if part and part not in told]
+    known = {*sizes.values(), *(f"{path}={size}" for path, size in sizes.items())}
+    rest = [part for part in text.split(", ") if part and part not in known]
     return ", ".join([layer._dim_arrow(), *rest])

@@ -96,8 +96,8 @@ class ChannelShuffle(Layer, torch.nn.ChannelShuffle):
 
 def _has_wrong_rank(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     sizes = layer.size if layer.size is not None else layer.scale_factor
-    told = {len(sizes) + 2} if isinstance(sizes, tuple | list) else {3, 4, 5}
-    ranks = sorted(told.intersection(_RANKS.get(layer.mode, (3, 4, 5))))
+    allowed = {len(sizes) + 2} if isinstance(sizes, tuple | list) else {3, 4, 5}
+    ranks = sorted(allowed.intersection(_RANKS.get(layer.mode, (3, 4, 5))))
     if ranks and input.dim() not in ranks:
         yield SizeViolation("input", None, "", " or ".join(str(rank) for rank in ranks))
     elif 3 <= input.dim() <= 5:
