@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import inspect
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -252,7 +253,7 @@ def _class_hint(cls: type, name: str, annotation: Any) -> Any:
     try:
         return typing.get_type_hints(alone, include_extras=True)[name]
     except Exception as error:
-        if "Tensor" not in str(annotation):
+        if not re.search(r"Tensor\s*,", str(annotation)):  # as in `Float[Tensor, "batch"]`
             return Any
         raise with_fields(
             DeclarationError(

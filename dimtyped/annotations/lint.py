@@ -50,9 +50,9 @@ def _warn(text: str, file: str, line: int, module: str) -> None:
 def _misspelt(signature: Signature, declared: Collection[str]) -> Iterator[str]:
     """Names used once that look like another one: nothing would ever be compared with them."""
     uses = _uses(signature)
-    bound = {axis.name for array in _arrays(signature) for axis in array.axes if axis.kind is Kind.NAME}
+    bound = _bound(signature, declared)
     for name, count in uses.items():
-        if name not in bound:  # in an expression alone: that is an error by itself
+        if name not in bound:  # in an expression of several unknown names: that is an error by itself
             continue
         others = [other for other in (*declared, *uses) if other != name]
         similar = similar_name(name, others) if count == 1 and name not in declared else None
@@ -61,6 +61,18 @@ def _misspelt(signature: Signature, declared: Collection[str]) -> Iterator[str]:
                 "which is declared" if similar in declared else f"which the annotations use {_times(uses[similar])}"
             )
             yield f"`{name}` is used once in the annotations, so any size fits. Did you mean `{similar}`, {source}?"
+
+
+def _bound(signature: Signature, declared: Collection[str]) -> set[str]:
+    """The names that a call binds: each that is an axis, and the only unknown one of an expression, which is solved."""
+    axes = [axis for array in _arrays(signature) for axis in array.axes]
+    names = {axis.name for axis in axes if axis.kind is Kind.NAME}
+    unknown = (
+        [name for name in names_in(axis.name) if name not in names and name not in declared]
+        for axis in axes
+        if axis.kind is Kind.EXPRESSION
+    )
+    return names | {found[0] for found in unknown if len(found) == 1}
 
 
 def _lonely(signature: Signature, declared: Collection[str]) -> Iterator[str]:

@@ -112,7 +112,7 @@ class Report:
                 return _rank_words(mismatch)
             case "expression":
                 return f"the axis `{mismatch.dim}` cannot be worked out: {mismatch.expected}"
-            case "extent" if re.match(r"\d+ to \d+$", str(mismatch.expected)):
+            case "extent" if re.match(r"0 to \d+$", str(mismatch.expected)):  # an index, not a size
                 return f"{mismatch.actual} is none of the {self._axis(mismatch)}, {mismatch.expected}"
             case "size" if _is_whole_shape(mismatch.hint):
                 return f"its shape is {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"

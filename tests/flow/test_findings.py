@@ -102,14 +102,6 @@ def mse_loss_of_vectors(run):
     return F.mse_loss(linear(run, "1 embed")(run("batch embed"))[:, 0], run("batch"))
 
 
-def normalizes_by_a_kept_sum(run):
-    return run("batch") / run("batch seq").sum(1, keepdim=True)
-
-
-def normalizes_by_a_sum(run):
-    return run("batch") / run("batch seq").sum(1)
-
-
 def softmax_over_the_batch(run):
     return run("batch classes").softmax(0)
 
@@ -268,7 +260,6 @@ PAIRS = [
     ("scramble", flattens_the_state, flattens_the_state_by_batch, None),
     ("outer", loss_of_a_column, loss_of_a_vector, ("batch",)),
     ("outer", mse_loss_of_a_column, mse_loss_of_vectors, ("batch",)),
-    ("outer", normalizes_by_a_kept_sum, normalizes_by_a_sum, ("batch",)),
     ("mixing", softmax_over_the_batch, softmax_over_classes, ("batch",)),
     ("mixing", attends_over_the_batch, attends_over_the_sequence, ("batch",)),
     ("mixing", recurs_over_the_batch, recurs_over_the_sequence, ("batch",)),

@@ -151,9 +151,9 @@ class Nothing(AbstractDtype):
         (Float[Tensor, "a b a-b-b-a-1"], {}, "no sizes up to 6 make `a-b-b-a-1` a size"),
         (Float[Tensor, "a n-5"], {"sizes": {"n": 2}}, "no sizes up to 6 make `n-5` a size"),
         (
-            Float[Tensor, "a 2*b"],
+            Float[Tensor, "a b*c"],
             {},
-            "the axis `2*b` uses `b`, which no axis is named by\n  Give its size: sizes={'b': ...}.",
+            "the axis `b*c` uses `b`, which no axis is named by\n  Give its size: sizes={'b': ...}.",
         ),
         (Float[Tensor, "{self.n}"], {}, "`{self.n}` reads `self`, which is not known where inputs are made"),
         (Float[Tensor, "a=3"], {"sizes": {"a": 4}}, "`a` is fixed twice: 3 by the annotation, `a=3`, 4 by sizes="),
