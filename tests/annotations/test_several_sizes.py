@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dimtyped import DeclarationError, nn, typed
+from dimtyped.runtime import mode
 
 
 @pytest.mark.parametrize("shape", [(3, 4), [3, 4], torch.Size([3, 4])], ids=lambda shape: type(shape).__name__)
@@ -17,9 +18,11 @@ def test_a_tuple_that_is_read(shape):
 
         def forward(self, x: Float[Tensor, "batch {self.shape}"]): ...
 
-    with pytest.raises(DeclarationError, match=r"the axis `\{self.shape\}` is .*, and an axis is one size") as caught:
+    ours = r"the axis `\{self.shape\}` is .*, and an axis is one size"
+    by_jaxtyping = mode() == "reference" and isinstance(shape, torch.Size)  # which reads `torch.Size` as two names
+    with pytest.raises(DeclarationError, match="symbolic axis" if by_jaxtyping else ours) as caught:
         Reader()(torch.ones(2, 3))
-    assert caught.value.hint.startswith("write one axis for each, `{self.shape[0]} {self.shape[1]}`")
+    assert by_jaxtyping or caught.value.hint.startswith("write one axis for each, `{self.shape[0]} {self.shape[1]}`")
 
 
 def test_one_axis_for_each_fits():
