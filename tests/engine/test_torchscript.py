@@ -13,9 +13,7 @@ from dimtyped import DeclarationError, nn, typed
 
 pytestmark = [
     pytest.mark.any_engine,
-    pytest.mark.filterwarnings(
-        "ignore:.torch.jit:DeprecationWarning"
-    ),  # torch would have its users go to torch.compile
+    pytest.mark.filterwarnings("ignore:.torch.jit"),  # torch would have its users go to torch.compile
 ]
 
 
