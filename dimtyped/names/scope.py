@@ -259,8 +259,8 @@ def claims_of(key: str, value: object) -> Iterator[Claim]:
         yield Claim(key, value.name, int(value), Rank.STORED)
     elif isinstance(value, torch.nn.Module):
         names = declared_sizes(value)
-        heir: Mapping[str, str] = value.__dict__.get(INHERITED, {})
-        further = [(name, int(getattr(value, path))) for path, name in heir.items() if hasattr(value, path)]
+        inherited: Mapping[str, str] = value.__dict__.get(INHERITED, {})
+        further = [(name, int(getattr(value, path))) for path, name in inherited.items() if hasattr(value, path)]
         yield from (Claim(key, name, size) for name, size in dict.fromkeys([*names.items(), *further]))
         if isinstance(value, _CONTAINERS):
             for child_key, child in value._modules.items():

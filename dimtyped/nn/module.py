@@ -36,8 +36,14 @@ from dimtyped.names import (
     settle,
     tell_holders,
 )
-from dimtyped.nn.heirs import inherit_names, tell_lost, tell_rows, tell_unused, unmentioned
 from dimtyped.nn.methods import checked_functions, enforce, reads_names
+from dimtyped.nn.replaced_layers import (
+    inherit_names,
+    unmentioned,
+    warn_of_fewer_rows,
+    warn_of_lost_names,
+    warn_of_unused_parameters,
+)
 from dimtyped.nn.tying import TiedParametersMixin
 from dimtyped.runtime import WithoutInternalFrames, mode
 
@@ -107,7 +113,7 @@ class Module(TiedParametersMixin):
         old = self.__dict__.get("_modules", {}).get(name)
         super().__setattr__(name, stored)
         _adopt(self, name, value, claims)
-        tell_rows(self, name, old, value)
+        warn_of_fewer_rows(self, name, old, value)
 
     def __delattr__(self, name: str) -> None:
         matters = not torch.compiler.is_compiling() and _matters(self, name, None)
@@ -129,7 +135,7 @@ class Module(TiedParametersMixin):
         claims = preview(self, name, module)
         super().add_module(name, module)
         _adopt(self, name, module, claims)
-        tell_rows(self, name, old, module)
+        warn_of_fewer_rows(self, name, old, module)
 
 
 def _matters(module: Module, name: str, value: Any) -> bool:
@@ -149,7 +155,7 @@ def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
         _make_scopes(value)
         before = held_scope(module)
         settle(module, before.claims if claims is None else claims)
-        tell_lost(module, before)
+        warn_of_lost_names(module, before)
     link(module, key, value)
 
 
@@ -200,7 +206,7 @@ def _constructor(init: Any, frame: types.FrameType) -> Any:
         nonlocal unused
         if unused is None:
             unused = unmentioned(init, parameters)
-        tell_unused(module, unused)
+        warn_of_unused_parameters(module, unused)
 
     return naming(init, frame, typed_member(init, frame), _finish, after)
 

@@ -14,8 +14,8 @@ from typing import Any, Self, TypeVar
 import torch
 
 from dimtyped.nn.contract import check_chain
-from dimtyped.nn.heirs import inherit_names
 from dimtyped.nn.module import check_container
+from dimtyped.nn.replaced_layers import inherit_names
 from dimtyped.runtime import WithoutInternalFrames, is_tracing
 
 _T = TypeVar("_T")

@@ -1,4 +1,4 @@
-"""A layer put in another's place inherits its names, and what a module says of a name that is lost."""
+"""Layers that replace others: the names that they inherit, and the warnings about names and rows that are lost."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def rows_lost(old: object, new: object) -> tuple[str, int, int] | None:
     return (name, old.num_embeddings, new.num_embeddings) if name and new.num_embeddings < old.num_embeddings else None
 
 
-def tell_rows(module: torch.nn.Module, key: str, old: object, new: object) -> None:
+def warn_of_fewer_rows(module: torch.nn.Module, key: str, old: object, new: object) -> None:
     """Warns where a declared vocabulary is left with fewer rows."""
     lost = rows_lost(old, new)
     if lost is not None:
@@ -68,7 +68,7 @@ def tell_rows(module: torch.nn.Module, key: str, old: object, new: object) -> No
         )
 
 
-def tell_lost(module: torch.nn.Module, before: Scope) -> None:
+def warn_of_lost_names(module: torch.nn.Module, before: Scope) -> None:
     """Warns of a name that the module's annotations use and that nothing gives a size any more."""
     if BUILDING in module.__dict__ or mode() == "off":
         return
@@ -96,7 +96,7 @@ def unmentioned(init: Any, parameters: Iterable[str]) -> list[str]:
     return [name for name in parameters if name not in read]
 
 
-def tell_unused(module: torch.nn.Module, parameters: Iterable[str]) -> None:
+def warn_of_unused_parameters(module: torch.nn.Module, parameters: Iterable[str]) -> None:
     """Warns of a `DimSize` parameter that neither the constructor nor an annotation of the class mentions."""
     if not parameters or mode() == "off":
         return
