@@ -1,10 +1,11 @@
 """The typed layers and their contracts as a table: `python -m dimtyped layers`.
 
-The page of the documentation is made from here too, and all of it from the layers' own declarations.
+Everything is read from the layers' declarations. The documentation's page of layers is made from it too.
 """
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import re
 import typing
@@ -57,6 +58,12 @@ def rows() -> list[Row]:
         contract = (_takes(cls), _gives(cls), _parameters(cls))
         grouped.setdefault((_family(cls), *contract), []).append(cls.__name__)
     return [Row(tuple(names), *contract) for (_, *contract), names in grouped.items()]
+
+
+def run(_: argparse.Namespace) -> int:
+    """Prints the table, for the command `layers`."""
+    print(*shown(), sep="\n")
+    return 0
 
 
 def shown() -> Iterator[str]:
@@ -232,4 +239,4 @@ def _kernel(axis: str) -> str:
     return "*kernel" if axis.startswith("kernel_") else axis
 
 
-__all__ = ["Row", "rows", "shown"]
+__all__ = ["Row", "rows", "run", "shown"]

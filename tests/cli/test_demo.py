@@ -83,7 +83,7 @@ def test_a_text_of_no_use_is_refused(content, reason, tmp_path, capsys):
 def test_steps_are_a_positive_whole_number(steps, capsys):
     with pytest.raises(SystemExit, match="^2$"):
         main(["demo", f"--steps={steps}"])
-    assert f"argument --steps: {steps!r} is no positive whole number" in capsys.readouterr().err
+    assert f"argument --steps: {steps!r} is not a positive whole number" in capsys.readouterr().err
 
 
 def test_without_rich_it_names_the_extra():
@@ -92,7 +92,7 @@ def test_without_rich_it_names_the_extra():
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "python -m dimtyped demo: error: rich is not installed; the demo's extra has it: pip install 'dimtyped[demo]'\n"
+        "python -m dimtyped demo: error: rich is not installed; the extra `demo` has it: pip install 'dimtyped[demo]'\n"
     )
 
 

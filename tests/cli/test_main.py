@@ -1,0 +1,47 @@
+"""The table of commands: `python -m dimtyped COMMAND`."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dimtyped.cli import main as command_line
+from dimtyped.cli.commands import COMMANDS, Command, CommandError
+from dimtyped.cli.main import main
+
+pytestmark = pytest.mark.any_engine
+
+
+def test_without_a_command_it_lists_all_of_them(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n    {name} " in shown for name in COMMANDS)
+
+
+def test_listing_the_commands_imports_none_of_them():
+    code = "import sys; from dimtyped.cli.main import main; main([]); print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.splitlines())
+    assert "dimtyped.cli.commands" in imported
+    assert not imported & {command.module for command in COMMANDS.values()}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_each_command_says_what_its_arguments_are(name, capsys):
+    with pytest.raises(SystemExit, match="^0$"):
+        main([name, "--help"])
+    assert f"usage: python -m dimtyped {name}" in capsys.readouterr().out
+
+
+def test_a_command_that_cannot_run_prints_one_line(capsys, monkeypatch):
+    def run(command, chosen):
+        raise CommandError("there is no such file")
+
+    monkeypatch.setattr(Command, "run", run)
+    assert command_line.main(["layers"]) == 2
+    assert capsys.readouterr().err == "python -m dimtyped layers: error: there is no such file\n"
+
+
+def test_a_module_that_is_missing_for_another_reason_is_a_bug():
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        Command("", "dimtyped.cli.no_such_module", extra="demo").run(None)
