@@ -5,6 +5,14 @@ from typing import TYPE_CHECKING
 from dimtyped.runtime import on_demand
 
 if TYPE_CHECKING:
+    from dimtyped.diagnosis.annotated_values import annotated_tensors as annotated_tensors, spread_axes as spread_axes
+    from dimtyped.diagnosis.code_edits import (
+        code_of as code_of,
+        order_text as order_text,
+        orders as orders,
+        parsed as parsed,
+        replaced_in as replaced_in,
+    )
     from dimtyped.diagnosis.enclosing_calls import arguments_of as arguments_of
     from dimtyped.diagnosis.explanation import (
         build_error as build_error,
@@ -31,6 +39,8 @@ if TYPE_CHECKING:
     from dimtyped.diagnosis.text import dtype_text as dtype_text
 
 _NAMES = {
+    "dimtyped.diagnosis.annotated_values": "annotated_tensors spread_axes",
+    "dimtyped.diagnosis.code_edits": "code_of order_text orders parsed replaced_in",
     "dimtyped.diagnosis.enclosing_calls": "arguments_of",
     "dimtyped.diagnosis.explanation": "build_error declared_names find_mismatches kind_of names_of unexplained",
     "dimtyped.diagnosis.mismatch": "Binding Findings Mismatch axis_name placed",

@@ -1,22 +1,12 @@
 """One call of an annotated function: its names are bound to axes, and each later use is compared with that."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Any
 
 from torch import Tensor
 
-from dimtyped.annotations import (
-    ArrayHint,
-    Axis as Written,
-    Hint,
-    ItemsHint,
-    Kind,
-    MappingHint,
-    RecordHint,
-    TupleHint,
-    UnionHint,
-)
+from dimtyped.annotations import ArrayHint, Axis as Written, Hint, Kind
+from dimtyped.diagnosis import annotated_tensors, spread_axes
 from dimtyped.flow.axes import Axes, Axis, Dimension, Verdict, axis_of, better, compare
 from dimtyped.flow.calls import Problem, text_of
 from dimtyped.flow.fixes import reordered
@@ -62,12 +52,12 @@ class Binding:
             what: The parameter, or `return`.
             frame: Where a mismatch is reported.
         """
-        for array, tensor in _pairs(hint, value):
+        for array, tensor in annotated_tensors(hint, value):
             self._match_tensor(array, tensor, what, frame)
 
     def _match_tensor(self, array: ArrayHint, tensor: Tensor, what: str, frame: FrameType | None) -> None:
         axes = self._flow.axes_of(tensor)
-        written = _spread(array.axes, len(axes))
+        written = spread_axes(array.axes, len(axes))
         if written is None:
             return
         named, clashes = list(axes), list[tuple[Axis, Axis]]()
@@ -147,54 +137,3 @@ class Binding:
 def _count(flow: Flow) -> int:
     """The number of findings in which names meet or are mixed."""
     return sum(found.times for found in flow.findings if found.kind in _MINGLING)
-
-
-def _spread(written: Sequence[Written], rank: int) -> list[tuple[int, Written]] | None:
-    """Each word with the place of its axis; None if they do not fit. A variadic word is left out."""
-    many = next((place for place, word in enumerate(written) if word.many), None)
-    if many is None:
-        return list(enumerate(written)) if len(written) == rank else None
-    behind = len(written) - many - 1
-    if rank < many + behind:
-        return None
-    return [*enumerate(written[:many]), *zip(range(rank - behind, rank), written[many + 1 :], strict=True)]
-
-
-def _pairs(hint: Hint, value: Any) -> Iterator[tuple[ArrayHint, Tensor]]:
-    """Each tensor in a value with its annotation."""
-    match hint:
-        case ArrayHint():
-            if isinstance(value, Tensor) and not hint.packed and not value.is_nested:
-                yield hint, value
-        case UnionHint(options=options):
-            yield from _of_union(options, value)
-        case TupleHint(items=items):
-            if isinstance(value, tuple) and len(value) == len(items):  # pyright: ignore[reportUnknownArgumentType] - a user's
-                yield from _of_each(zip(items, value, strict=True))  # pyright: ignore[reportUnknownArgumentType] - a user's
-        case ItemsHint(item=item):
-            if isinstance(value, (list, tuple)):
-                yield from _of_each((item, each) for each in value)  # pyright: ignore[reportUnknownVariableType] - a user's
-        case MappingHint(value=inner):
-            if isinstance(value, Mapping):
-                yield from _of_each((inner, each) for each in value.values())  # pyright: ignore[reportUnknownVariableType] - a user's
-        case RecordHint(fields=fields):
-            yield from _of_each((inner, getattr(value, name, None)) for name, inner in fields)
-        case _:
-            return
-
-
-def _of_each(pairs: Iterable[tuple[Hint, Any]]) -> Iterator[tuple[ArrayHint, Tensor]]:
-    for hint, value in pairs:
-        yield from _pairs(hint, value)
-
-
-def _of_union(options: Sequence[Hint], value: Any) -> Iterator[tuple[ArrayHint, Tensor]]:
-    """The pairs of the only option that fits; none if several fit."""
-    fitting = [pairs for option in options if (pairs := [pair for pair in _pairs(option, value) if _fits(*pair)])]
-    if len(fitting) == 1:
-        yield from fitting[0]
-
-
-def _fits(array: ArrayHint, tensor: Tensor) -> bool:
-    fits_dtype = array.dtypes is None or tensor.dtype in array.dtypes
-    return fits_dtype and _spread(array.axes, tensor.dim()) is not None

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from dimtyped.flow.axes import Axes, Axis, Cutting, Dimension, One, Verdict, anonymous, better, compare, same
-from dimtyped.flow.places import Place
+from dimtyped.runtime import Place
 
 Outcome = Axes | list[Axes | None] | None
 """What a rule returns: the axes of the one result, or of each result that has them, or an entry for each result."""

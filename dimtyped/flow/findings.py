@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dimtyped.flow.places import Place
+from dimtyped.runtime import Place
 
 KINDS = {
     "refused": "an operator, a layer or an annotation does not take the call",

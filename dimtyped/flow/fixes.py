@@ -2,10 +2,11 @@
 
 import ast
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor
 
+from dimtyped.diagnosis import code_of, order_text, orders, parsed, replaced_in
 from dimtyped.flow.axes import Axes, Axis, reshape
 from dimtyped.flow.calls import Call, Problem
 
@@ -15,7 +16,7 @@ _MOST_AXES = 5
 
 def fix_of(problem: Problem, call: Call, source: str) -> str:
     """The expression made right, where that is known; empty where it is not."""
-    expression = _parsed(source)
+    expression = parsed(source)
     if expression is None or not isinstance(call.result, Tensor):
         return ""
     if problem.kind == "scramble" and call.name in _RESHAPES:
@@ -27,17 +28,10 @@ def fix_of(problem: Problem, call: Call, source: str) -> str:
 
 def reordered(actual: Sequence[Axis], wanted: Sequence[Axis]) -> str:
     """The call that brings axes into another order: `.transpose(0, 1)`; empty where they are not the same ones."""
-    for order in _orders(len(actual)):
+    for order in orders(len(actual)):
         if all(actual[place].factors == axis.factors for place, axis in zip(order, wanted, strict=True)):
-            return _order_text(order)
+            return order_text(order)
     return ""
-
-
-def _parsed(source: str) -> ast.expr | None:
-    try:
-        return ast.parse(source.strip().removeprefix("return "), mode="eval").body
-    except SyntaxError:
-        return None
 
 
 # Reshapes -------------------------------------------------------------------------------------------------------------
@@ -50,7 +44,7 @@ def _without_scramble(expression: ast.expr, call: Call) -> str:
     axes, sizes, value = call.axes(call.tensors[0]), call.shape, ast.unparse(expression.func.value)
     order = _order_before(axes, sizes)
     if order is not None:
-        moved = value + _order_text(order)
+        moved = value + order_text(order)
         if tuple(axes[place].size for place in order) == sizes:
             return moved
         name = "reshape" if expression.func.attr == "view" else expression.func.attr
@@ -67,7 +61,7 @@ def _without_scramble(expression: ast.expr, call: Call) -> str:
 def _order_before(axes: Axes, sizes: Sequence[int]) -> tuple[int, ...] | None:
     if len(axes) > _MOST_AXES:
         return None
-    return next((order for order in _orders(len(axes)) if _is_clean([axes[i] for i in order], sizes)), None)
+    return next((order for order in orders(len(axes)) if _is_clean([axes[i] for i in order], sizes)), None)
 
 
 def _swap_after(axes: Axes, sizes: Sequence[int]) -> tuple[int, int] | None:
@@ -93,20 +87,6 @@ def _is_clean(axes: Sequence[Axis], sizes: Sequence[int]) -> bool:
     return True
 
 
-def _orders(rank: int) -> Iterator[tuple[int, ...]]:
-    """Every order of axes but the one that they have, those that swap two first."""
-    plain = tuple(range(rank))
-    orders = [order for order in itertools.permutations(plain) if order != plain]
-    return iter(sorted(orders, key=lambda order: sum(i != j for i, j in zip(order, plain, strict=True)) > 2))
-
-
-def _order_text(order: Sequence[int]) -> str:
-    moved = [place for place, index in enumerate(order) if place != index]
-    if len(moved) == 2:
-        return f".transpose({moved[0]}, {moved[1]})"
-    return f".permute({', '.join(map(str, order))})"
-
-
 # Broadcasts -----------------------------------------------------------------------------------------------------------
 
 
@@ -123,16 +103,4 @@ def _without_outer(expression: ast.expr, call: Call) -> str:
         case _:
             return ""
     changed = ast.Call(ast.Attribute(operands[tall], "squeeze"), [ast.UnaryOp(ast.USub(), ast.Constant(1))], [])
-    return ast.unparse(ast.fix_missing_locations(_Swapped(operands[tall], changed).visit(expression)))
-
-
-class _Swapped(ast.NodeTransformer):
-    """Puts one expression in place of another."""
-
-    def __init__(self, old: ast.expr, new: ast.expr):
-        self._old = old
-        self._new = new
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        """The new expression for the old one; what holds it, changed."""
-        return self._new if node is self._old else self.generic_visit(node)
+    return code_of(replaced_in(expression, operands[tall], changed))

@@ -23,8 +23,8 @@ from dimtyped.flow.findings import Finding, finding
 from dimtyped.flow.fixes import fix_of
 from dimtyped.flow.fused import FusedLayers, source_of, time_axis
 from dimtyped.flow.operators import Operator, operator_of
-from dimtyped.flow.places import Place, Places
 from dimtyped.flow.store import TensorMap
+from dimtyped.runtime import Place, Places
 
 
 class Flow(TorchFunctionMode):

@@ -23,9 +23,8 @@ from dimtyped.flow.calls import Call
 from dimtyped.flow.findings import Finding, finding
 from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.operators import Operator
-from dimtyped.flow.places import Place, place_at
 from dimtyped.flow.scopes import Scopes
-from dimtyped.runtime import checked_in
+from dimtyped.runtime import Place, checked_in, place_at
 
 _LATER = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _ASSERT = assert_dims.__code__

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dimtyped.flow.findings import Finding, finding
-from dimtyped.flow.places import Place, Places
+from dimtyped.runtime import Place, Places
 
 _CALLS = 30
 

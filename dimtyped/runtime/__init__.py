@@ -38,6 +38,11 @@ from dimtyped.runtime.generated import (
 )
 from dimtyped.runtime.import_hooks import when_imported as when_imported
 from dimtyped.runtime.importing import on_demand as on_demand
+from dimtyped.runtime.places import (
+    Place as Place,
+    Places as Places,
+    place_at as place_at,
+)
 from dimtyped.runtime.tracebacks import (
     UserLine as UserLine,
     WithoutInternalFrames as WithoutInternalFrames,
