@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from dimtyped.annotations import Hint, Signature, annotation_text, arrays_in, free_names, size_at
+from dimtyped.diagnosis import fixes  # its names are imported when a call has failed
 from dimtyped.diagnosis.enclosing_calls import EnclosingCall, calls_around
 from dimtyped.diagnosis.mismatch import Binding, Call, Findings
 from dimtyped.diagnosis.snapshots import Snapshot, array_text
@@ -104,8 +105,6 @@ def kind_of(error: Exception) -> type[DimensionError]:
 
 def find_fix(findings: Findings, labels: Mapping[str, str], around: Sequence[EnclosingCall] = ()) -> Fix | None:
     """The fix for a failed call, or None where the pattern is not known."""
-    from dimtyped.diagnosis.fixes import FixContext, fix_of  # noqa: PLC0415  # a tenth of the package, of use in a failed call alone
-
     call = findings.call
     if call is None:
         return None
@@ -113,7 +112,7 @@ def find_fix(findings: Findings, labels: Mapping[str, str], around: Sequence[Enc
     meaning = next((claim.name for _, claim in _meanings(findings)), "") or next(
         (name for name, _ in _both_directions(findings)), ""
     )
-    return fix_of(FixContext(call, findings, labels, root_of(call.owner), outer, meaning))
+    return fixes.fix_of(fixes.FixContext(call, findings, labels, root_of(call.owner), outer, meaning))
 
 
 def _unless_it_fails(explain: Callable[[], _T], otherwise: _T) -> _T:

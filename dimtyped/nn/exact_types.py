@@ -1,12 +1,11 @@
 """Support for tools that look up torch's layers by exact type, and so miss a typed one, which is a subclass.
 
-Once such a tool is imported, its tables of types get the typed classes too. A quantiser replaces layers, and its
-conversions compare exact types again, so it is given torch's own layers: those that it works on lose their checks.
+Once such a tool is imported, its tables of types get the typed classes too. Tools that replace layers get torch's own:
+see `plain_layers`.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import types
 from collections.abc import Callable, MutableMapping
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 
 from dimtyped.nn.contract.layer import each_layer_class, torch_class_of
-from dimtyped.runtime import viewed_as, when_imported
+from dimtyped.runtime import import_with, viewed_as, when_imported
 
 
 def _enter(table: MutableMapping[type, Any] | list[type], *, of_functions: bool = False) -> None:
@@ -59,58 +58,14 @@ def _register_in(*paths: str, of_functions: bool = False) -> Callable[[types.Mod
     return enter_all
 
 
-def _untyped(model: torch.nn.Module) -> torch.nn.Module:
-    from dimtyped.nn.retype import untype  # noqa: PLC0415  # imports three families of layers, and only a quantiser needs it
-
-    return untype(model)
-
-
-def _untyped_copy(model: torch.nn.Module) -> torch.nn.Module:
-    return _untyped(copy.deepcopy(model))
-
-
-def _with_plain_layers(*names: str, by: Callable[[Any], Any] = _untyped) -> Callable[[types.ModuleType], None]:
-    """Wraps these functions of a module, which change a model, so that they work on torch's own layers."""
-
-    def wrap_all(module: types.ModuleType) -> None:
-        for name in names:
-            if hasattr(module, name):
-                setattr(module, name, _given_plain(getattr(module, name), by))
-
-    return wrap_all
-
-
-def _given_plain(function: Callable[..., Any], by: Callable[[Any], Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def on_plain_layers(model: Any, *args: Any, **kwargs: Any) -> Any:
-        return function(by(model), *args, **kwargs)
-
-    return on_plain_layers
-
-
-def _with_plain_copies(model: torch.nn.Module) -> torch.nn.Module:
-    """Replaces typed layers by copies of torch's classes with the same parameters: another model holds the originals."""
-    copies: dict[torch.nn.Module, torch.nn.Module] = {}
-    for module in [*model.modules()]:
-        for name, child in module._modules.items():
-            if child is not None and torch_class_of(type(child)) is not None:
-                module._modules[name] = copies.setdefault(child, _plain_copy(child))
-    return model
-
-
-def _plain_copy(layer: torch.nn.Module) -> torch.nn.Module:
-    plain = copy.copy(layer)
-    for name, value in vars(layer).items():
-        if isinstance(value, dict):  # parameters, children, hooks: later changes are not shared
-            plain.__dict__[name] = value.copy()
-    return _untyped(plain)
-
-
-when_imported("torch.ao.quantization.quantize", _with_plain_layers("propagate_qconfig_"))
-when_imported("torch.ao.quantization.fuse_modules", _with_plain_layers("_fuse_modules_helper"))
-when_imported("torch.ao.quantization.quantize_fx", _with_plain_layers("_fuse_fx", by=_with_plain_copies))
-when_imported("torch.fx.experimental.optimization", _with_plain_layers("fuse", by=_untyped_copy))
-when_imported("transformers.integrations.bitsandbytes", _with_plain_layers("replace_with_bnb_linear"))
+for _tool in (
+    "torch.ao.quantization.quantize",
+    "torch.ao.quantization.fuse_modules",
+    "torch.ao.quantization.quantize_fx",
+    "torch.fx.experimental.optimization",
+    "transformers.integrations.bitsandbytes",
+):
+    import_with(_tool, "dimtyped.nn.plain_layers")
 when_imported(
     "opacus",
     _register_in(

@@ -13,7 +13,7 @@ from dimtyped.annotations import unchecked_classes
 from dimtyped.engine import entry_of
 from dimtyped.names import short_text
 from dimtyped.nn.contract import Layer, changed_hint, changed_in_place, changed_text, reason_of, typed_class_of
-from dimtyped.nn.layers.lazy import LazyLayer, is_plain_lazy
+from dimtyped.nn.contract.lazy_layer import LazyLayer, is_plain_lazy
 from dimtyped.nn.methods import checked_methods, unchecked_forward, unchecked_methods
 from dimtyped.nn.retype import must_be_module, reason_left_plain
 from dimtyped.nn.tying import tie_problem

@@ -36,7 +36,7 @@ from dimtyped.runtime.generated import (
     checked_in as checked_in,
     is_wrapper as is_wrapper,
 )
-from dimtyped.runtime.import_hooks import when_imported as when_imported
+from dimtyped.runtime.import_hooks import import_with as import_with, when_imported as when_imported
 from dimtyped.runtime.importing import on_demand as on_demand
 from dimtyped.runtime.places import (
     Place as Place,

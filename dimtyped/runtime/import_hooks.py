@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -9,12 +10,12 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-_Callback = Callable[[types.ModuleType], None]
+_Callback = Callable[[types.ModuleType], object]
 _waiting: dict[str, list[_Callback]] = {}
 
 
 def when_imported(name: str, callback: _Callback) -> None:
-    """Calls `callback(module)` once the module of this name has been imported; at once where it already is."""
+    """Calls `callback(module)` once the module of this name has been imported; at once if it already has."""
     if name in sys.modules:
         callback(sys.modules[name])
         return
@@ -23,13 +24,18 @@ def when_imported(name: str, callback: _Callback) -> None:
         sys.meta_path.insert(0, _WaitingFinder())
 
 
+def import_with(name: str, module: str) -> None:
+    """Imports a module of this package once the other library's module of this name has been imported."""
+    when_imported(name, lambda _: importlib.import_module(module))
+
+
 class _WaitingFinder(MetaPathFinder):
-    """Leaves finding to the other finders; has the callbacks called after what they found was executed."""
+    """Finds nothing itself: it makes the loader that another finder returns run the callbacks after the module."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The next finder's spec for a module that is waited for; None for all other modules."""
+        """Returns another finder's spec for a module with callbacks; None for all other modules."""
         if fullname not in _waiting:
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
@@ -48,4 +54,4 @@ def _call_after(loader: Any, name: str) -> None:
         for callback in _waiting.pop(name, ()):
             callback(module)
 
-    loader.exec_module = exec_module  # on this loader alone, which is made for this module
+    loader.exec_module = exec_module  # an attribute of this loader, which serves this module alone

@@ -1,11 +1,12 @@
-"""Has hypothesis make tensors for `Float[Tensor, "batch seq"]`: `from_type`, `builds`, `@given(...)`.
+"""Lets Hypothesis make tensors for `Float[Tensor, "batch seq"]`: `from_type`, `builds`, `@given(...)`.
 
-Hypothesis runs `register` when it is imported, by its entry point. This is installed beside the package `dimtyped`, not
-in it, so that neither that nor torch is imported then, nor ever in a run that makes no tensors.
+Hypothesis calls `register` through an entry point when it is imported. This module lies outside the package `dimtyped`,
+so that importing Hypothesis imports neither dimtyped nor torch. A run that makes no tensor never imports them.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -27,6 +28,4 @@ def strategy_of(annotation: Any) -> Any:
     array_type: Any = getattr(annotation, "array_type", None)
     if not (isinstance(array_type, type) and issubclass(array_type, torch.Tensor)):
         return None
-    from dimtyped.testing import tensors  # noqa: PLC0415  # the first tensor that this run makes
-
-    return tensors(annotation)
+    return importlib.import_module("dimtyped.testing").tensors(annotation)

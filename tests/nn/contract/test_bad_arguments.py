@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from dimtyped import DeclarationError, Dim, DimSize, nn
-from dimtyped.nn.contract import layer as _layer
-from dimtyped.nn.layers import lazy as _lazy
+from dimtyped.nn.contract import layer as _layer, lazy_layer as _lazy
 from tests.helpers.right_arguments import RIGHT, make
 
 ANY_INT = {"padding_idx", "start_dim", "end_dim", "ignore_index"}
