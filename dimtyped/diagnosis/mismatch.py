@@ -183,13 +183,13 @@ class Findings:
     def _check_union(self, hint: UnionHint, options: tuple[Hint, ...], value: Snapshot, place: str) -> None:
         tried: list[tuple[Hint, Findings]] = []
         for option in options:
-            trial = self.fork()
-            trial.check(option, value, place)
-            if not trial.mismatches:
-                self.bindings, self.runs = trial.bindings, trial.runs
+            attempt = self.fork()
+            attempt.check(option, value, place)
+            if not attempt.mismatches:
+                self.bindings, self.runs = attempt.bindings, attempt.runs
                 return
-            tried.append((option, trial))
-        near = [trial for _, trial in tried if all(m.kind != "type" for m in trial.mismatches)]
+            tried.append((option, attempt))
+        near = [attempt for _, attempt in tried if all(m.kind != "type" for m in attempt.mismatches)]
         if near:
             self.mismatches.extend(_any_rank(hint, near) or min(near, key=_badness).mismatches)
         else:

@@ -45,10 +45,10 @@ def test_the_mistake_is_found_and_the_advice_followed_it_is_gone(example):
 def test_the_fix_that_is_proposed_fits_and_keeps_samples_apart(example):
     with fixing.recorded() as found:
         example.outcome()
-    (trial, fix) = found[-1] if found else (None, None)
+    (context, fix) = found[-1] if found else (None, None)
     if fix is not None and fix.code and not fix.is_general and not _is_of_another_place(fix):
-        given = {name: value.value for name, value in trial.call.values.items()}
-        fixing.call(_called(trial), fixing.fixed(fix, given))
+        given = {name: value.value for name, value in context.call.values.items()}
+        fixing.call(_called(context), fixing.fixed(fix, given))
     for function in _with_a_batch(example):
         independent(function, max_examples=5)
 
@@ -58,12 +58,12 @@ def _is_of_another_place(fix):
     return any(place.startswith("return") or "StateBridge" in code for place, code in fix.code.items())
 
 
-def _called(trial):
+def _called(context):
     """What made the call: a layer's or a module's own method, or the function, checked."""
-    function = trial.call.signature.function
-    if trial.owner is None:
+    function = context.call.signature.function
+    if context.owner is None:
         return typed(function)
-    return getattr(type(trial.owner), function.__name__)
+    return getattr(type(context.owner), function.__name__)
 
 
 def _with_a_batch(example):

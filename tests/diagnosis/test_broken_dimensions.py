@@ -136,16 +136,16 @@ def names_at(signature: Signature | None, module: Any, arguments: dict[str, Any]
     return names
 
 
-def is_named(trial: FixContext, at: Break, names: set[str]) -> bool:
+def is_named(context: FixContext, at: Break, names: set[str]) -> bool:
     """Whether the error says that this dimension is wrong: by its name, or by its very axis."""
 
     def is_it(mismatch: Mismatch) -> bool:
         is_there = mismatch.axis == at.axis and mismatch.place == at.place
         return (
-            trial.label(mismatch.dim) in names or is_there or mismatch.place == "var"
+            context.label(mismatch.dim) in names or is_there or mismatch.place == "var"
         )  # of any shape like the input's
 
-    return any(is_it(mismatch) for mismatch in trial.mismatches)
+    return any(is_it(mismatch) for mismatch in context.mismatches)
 
 
 def refusal(module: torch.nn.Module, arguments: dict[str, Any]) -> Exception | None:
@@ -173,8 +173,8 @@ def assert_it_is_named_and_fixed(at: Break) -> None:
     if not isinstance(error, DimensionError):
         event("refused by torch alone, for what no annotation names")
         return
-    trial, fix = found[-1]
-    assert is_named(trial, at, names), (at, error, names)
+    context, fix = found[-1]
+    assert is_named(context, at, names), (at, error, names)
     event("fixed" if fix is not None else "no fix")
     if fix is not None and fix.code and "(source," not in fix.text:  # a layer that the fix cannot know
         assert_is_what_it_says(fix, {**wrong, "self": module})

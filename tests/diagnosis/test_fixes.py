@@ -380,11 +380,11 @@ def test_no_false_mend_for_any_annotation(case: Case) -> None:
     positional = [case.owner, *case.arguments] if is_method else case.arguments
     with recorded() as found:
         error = refusal(lambda: function(*positional, **case.keywords))
-    trial, fix = found[-1] if isinstance(error, DimensionError) and found else (None, None)
+    context, fix = found[-1] if isinstance(error, DimensionError) and found else (None, None)
     event(fix.text.partition(":")[0] if fix is not None else "no fix")
-    if trial is None or fix is None:
+    if context is None or fix is None:
         return
-    assert trial.fits(fix)
+    assert context.fits(fix)
     given_values = {**arguments_of(function, *positional, **case.keywords), "result": case.result}
     assert_is_what_it_says(fix, given_values)
     if fix.code and error.argument != "return":

@@ -24,9 +24,9 @@ def recorded() -> Iterator[list[tuple[FixContext, Fix | None]]]:
     """Every fix that is looked for in here, with what it was tried on; what fails on the way is raised."""
     found: list[tuple[FixContext, Fix | None]] = []
 
-    def record(trial: FixContext) -> Fix | None:
-        fix = fix_of(trial)
-        found.append((trial, fix))
+    def record(context: FixContext) -> Fix | None:
+        fix = fix_of(context)
+        found.append((context, fix))
         return fix
 
     with (

@@ -9,8 +9,8 @@ from dimtyped.diagnosis.fixes.fix import Fix, FixContext
 
 _PROPOSERS: tuple[Callable[[FixContext], Iterator[Fix]], ...] = (  # in this order: the surest of its cause comes first
     arguments.swapped_kinds,
-    recurrent.outvoted_batch_first,
-    arguments.outvoted_place,
+    recurrent.batch_first_of_outer_calls,
+    arguments.place_of_outer_calls,
     results.reduced_axis,
     results.every_pair,
     results.batch_first,
@@ -49,10 +49,10 @@ _UNTRIED = (
 )  # refused by torch or by a user's own expression: a fit of the annotations proves nothing here
 
 
-def fix_of(trial: FixContext) -> Fix | None:
+def fix_of(context: FixContext) -> Fix | None:
     """The fix to show, or None where the pattern is not known."""
-    if all(mismatch.kind == "extent" for mismatch in trial.mismatches):
-        return layers.advice(trial)
-    if not trial.call.signature.expressible or any(mismatch.kind in _UNTRIED for mismatch in trial.mismatches):
+    if all(mismatch.kind == "extent" for mismatch in context.mismatches):
+        return layers.advice(context)
+    if not context.call.signature.expressible or any(mismatch.kind in _UNTRIED for mismatch in context.mismatches):
         return None
-    return next((fix for propose in _PROPOSERS for fix in propose(trial) if trial.fits(fix)), None)
+    return next((fix for propose in _PROPOSERS for fix in propose(context) if context.fits(fix)), None)

@@ -83,7 +83,7 @@ class FixContext:
 
     def _is_refused(self, fix: Fix) -> bool:
         """True if a rule of the layer says that torch refuses the fixed sizes, or cannot decide without values."""
-        rule = getattr(getattr(self.owner, "contract", None), "refuses", None)
+        rule = getattr(getattr(self.owner, "contract", None), "violations", None)
         if rule is None or not fix.changes:
             return False
         given = {name: _as_tensor(value) for name, value in self.call.values.items()}
@@ -150,7 +150,7 @@ def _as_tensor(value: Snapshot) -> Any:
     return torch.empty(sizes_of(value) or (), dtype=value.dtype, device="meta")
 
 
-def wanted_array(trial: FixContext, place: str) -> ArrayHint | None:
+def wanted_array(context: FixContext, place: str) -> ArrayHint | None:
     """The annotation of a place, if it is a tensor's: of a union, the option that comes nearest."""
-    hint = trial.at(place)[0].hint if trial.at(place) else trial.hint(place)
+    hint = context.at(place)[0].hint if context.at(place) else context.hint(place)
     return hint if isinstance(hint, ArrayHint) else None

@@ -27,11 +27,11 @@ _CONVOLUTIONS = {
 }
 
 
-def class_axis(trial: FixContext) -> Iterator[Fix]:
+def class_axis(context: FixContext) -> Iterator[Fix]:
     """Scores whose classes are the last axis, for a loss that wants them second."""
-    value = trial.argument("input")
+    value = context.argument("input")
     shape = sizes_of(value) if value is not None else None
-    if not isinstance(trial.owner, _CLASSIFIERS) or value is None or shape is None or len(shape) < 3:
+    if not isinstance(context.owner, _CLASSIFIERS) or value is None or shape is None or len(shape) < 3:
         return
     order = (0, len(shape) - 1, *range(1, len(shape) - 1))
     code = f"input.permute({', '.join(map(str, order))})"
@@ -39,10 +39,10 @@ def class_axis(trial: FixContext) -> Iterator[Fix]:
     yield Fix(f"The classes are axis 1: `{code}` fits.", {"input": code}, {"input": moved})
 
 
-def one_hot(trial: FixContext) -> Iterator[Fix]:
+def one_hot(context: FixContext) -> Iterator[Fix]:
     """A target with an axis of classes where the number of each class is wanted."""
-    given, target = trial.argument("input"), trial.argument("target")
-    if not isinstance(trial.owner, _CLASSIFIERS) or given is None or target is None or target.shape != given.shape:
+    given, target = context.argument("input"), context.argument("target")
+    if not isinstance(context.owner, _CLASSIFIERS) or given is None or target is None or target.shape != given.shape:
         return
     axis = min(1, len(given.shape or ()) - 1)
     code, shape = f"target.argmax({axis})", sizes_of(target) or ()
@@ -52,39 +52,39 @@ def one_hot(trial: FixContext) -> Iterator[Fix]:
     )
 
 
-def sequence_first(trial: FixContext) -> Iterator[Fix]:
+def sequence_first(context: FixContext) -> Iterator[Fix]:
     """Inputs with the batch first, for an attention or transformer layer that was made without `batch_first`."""
-    shapes = {name: sizes_of(trial.argument(name) or _NOTHING) or () for name in _INPUTS}
+    shapes = {name: sizes_of(context.argument(name) or _NOTHING) or () for name in _INPUTS}
     batched = {name: shape for name, shape in shapes.items() if len(shape) == 3}
-    if getattr(trial.owner, "batch_first", True) or isinstance(trial.owner, torch.nn.RNNBase) or not batched:
+    if getattr(context.owner, "batch_first", True) or isinstance(context.owner, torch.nn.RNNBase) or not batched:
         return
-    if all(place not in _INPUTS for place in trial.places):  # a mask shows its own order, not that of the inputs
+    if all(place not in _INPUTS for place in context.places):  # a mask shows its own order, not that of the inputs
         return
     code = {name: f"{name}.permute(1, 0, 2)" for name in batched}
-    moved = {name: reshaped(trial.call.values[name], (b, a, c)) for name, (a, b, c) in batched.items()}
+    moved = {name: reshaped(context.call.values[name], (b, a, c)) for name, (a, b, c) in batched.items()}
     *first, last = (f"`{name}`" for name in batched)
     listed = f"{', '.join(first)} and {last}" if first else last
-    kind = type(trial.owner).__name__
+    kind = type(context.owner).__name__
     yield Fix(f"Is the batch first in {listed}? Then make this {kind}(..., batch_first=True).", code, moved)
 
 
-def lookup(trial: FixContext) -> Iterator[Fix]:
+def lookup(context: FixContext) -> Iterator[Fix]:
     """Integers where features are wanted: ids that no embedding has looked up."""
-    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    wrong, shape = context.mismatches[0], _shape_of_input(context)
     if shape and wrong.value.dtype in (torch.int64, torch.int32) and isinstance(wrong.expected, int):
         made = Snapshot(torch.Tensor, dtype=torch.float32, shape=(*shape, wrong.expected))
         text = f"If these are token ids, look them up first, in an nn.Embedding(vocab, {wrong.expected})."
         yield Fix(text, {}, {wrong.place: made}, is_general=True, is_other_form=True)
 
 
-def one_hot_ids(trial: FixContext) -> Iterator[Fix]:
+def one_hot_ids(context: FixContext) -> Iterator[Fix]:
     """Ids with a last axis as long as a vocabulary of the module."""
-    for place in trial.places:
-        value, array = value_at(trial, place), wanted_array(trial, place)
+    for place in context.places:
+        value, array = value_at(context, place), wanted_array(context, place)
         shape = sizes_of(value) if value is not None else None
         if value is None or not shape or array is None or array.dtypes is None or torch.int64 not in array.dtypes:
             continue
-        if torch.float32 in array.dtypes or shape[-1] not in _vocabularies(trial.owner):
+        if torch.float32 in array.dtypes or shape[-1] not in _vocabularies(context.owner):
             continue
         code = f"{subject(place)}.argmax(-1)"
         made = Snapshot(torch.Tensor, dtype=torch.int64, shape=shape[:-1])
@@ -98,10 +98,10 @@ def _vocabularies(owner: object) -> set[int]:
     }
 
 
-def channel_axis(trial: FixContext) -> Iterator[Fix]:
+def channel_axis(context: FixContext) -> Iterator[Fix]:
     """Images with their channels last."""
-    value = trial.argument("input")
-    spatial = _CONVOLUTIONS.get(type(trial.owner).__name__)
+    value = context.argument("input")
+    spatial = _CONVOLUTIONS.get(type(context.owner).__name__)
     shape = sizes_of(value) if value is not None else None
     if value is None or spatial is None or shape is None or len(shape) not in (spatial + 1, spatial + 2):
         return
@@ -113,53 +113,53 @@ def channel_axis(trial: FixContext) -> Iterator[Fix]:
     yield Fix(f"The channels come before {axes}: `{code}` fits.", {"input": code}, {"input": moved})
 
 
-def projection(trial: FixContext) -> Iterator[Fix]:
+def projection(context: FixContext) -> Iterator[Fix]:
     """A width that the layer was not made for: another layer before it, or the layer made for it."""
-    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    wrong, shape = context.mismatches[0], _shape_of_input(context)
     if wrong.axis is None or not shape:
         return
-    made = _maker(trial.owner, wrong.axis - len(shape), shape[wrong.axis], wrong.expected)
+    made = _maker(context.owner, wrong.axis - len(shape), shape[wrong.axis], wrong.expected)
     if made is not None:
         changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
-        text = f"Make this layer with {_size_words(trial)}, or put `{made}` before it."
+        text = f"Make this layer with {_size_words(context)}, or put `{made}` before it."
         yield Fix(text, {wrong.place: f"{made}({wrong.place})"}, {wrong.place: changed}, is_general=True)
 
 
-def flat_batch(trial: FixContext) -> Iterator[Fix]:
+def flat_batch(context: FixContext) -> Iterator[Fix]:
     """A feature map of which the batch was flattened too; the calls around know the batch."""
-    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    wrong, shape = context.mismatches[0], _shape_of_input(context)
     if len(shape) != 1 or not wrong.expected or shape[0] % wrong.expected:
         return
     batch = shape[0] // wrong.expected
-    if batch > 1 and batch in trial.outer.values():
+    if batch > 1 and batch in context.outer.values():
         code = f"{wrong.place}.unflatten(0, ({batch}, {wrong.expected}))"
         text = f"The batch of {batch} is flattened too: `{code}` fits; flatten(1) keeps it apart."
         changed = reshaped(wrong.value, (batch, wrong.expected))
         yield Fix(text, {wrong.place: code}, {wrong.place: changed})
 
 
-def concatenation(trial: FixContext) -> Iterator[Fix]:
+def concatenation(context: FixContext) -> Iterator[Fix]:
     """A part of the wanted features, such as the embedding alone for a layer of `embed+context`."""
-    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
-    whole = trial.label(wrong.dim)
+    wrong, shape = context.mismatches[0], _shape_of_input(context)
+    whole = context.label(wrong.dim)
     if wrong.axis is None or not shape or not set("()*/-").isdisjoint(whole):
         return
     parts = whole.split("+")
-    if len(parts) > 1 and trial.meaning in parts:
-        parts.remove(trial.meaning)
+    if len(parts) > 1 and context.meaning in parts:
+        parts.remove(context.meaning)
         changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
-        text = f"It is `{trial.meaning}` alone: join it with `{'+'.join(parts)}` first, by torch.cat over this axis."
+        text = f"It is `{context.meaning}` alone: join it with `{'+'.join(parts)}` first, by torch.cat over this axis."
         yield Fix(text, {}, {wrong.place: changed}, is_other_form=True)
 
 
-def folded_batch(trial: FixContext) -> Iterator[Fix]:
+def folded_batch(context: FixContext) -> Iterator[Fix]:
     """More results than the batch has, by a whole factor: another axis went into it, as view(-1, ...) makes it."""
-    wrong, owner = trial.mismatches[0], trial.owner
+    wrong, owner = context.mismatches[0], context.owner
     is_result = wrong.place == "return" and isinstance(owner, torch.nn.Module)
     is_loss = isinstance(owner, torch.nn.modules.loss._Loss) and wrong.place == "target"
     sizes = (wrong.actual, wrong.expected) if is_result else (wrong.expected, wrong.actual)
     is_sized = wrong.kind == "size" and wrong.axis == 0 and all(isinstance(size, int) and size > 1 for size in sizes)
-    if len(trial.mismatches) != 1 or not (is_result or is_loss) or not is_sized or sizes[0] % sizes[1]:
+    if len(context.mismatches) != 1 or not (is_result or is_loss) or not is_sized or sizes[0] % sizes[1]:
         return
     text = (
         f"{sizes[0]} is {sizes[0] // sizes[1]} times {sizes[1]}: has a view(-1, ...) put another axis into the batch? "
@@ -170,27 +170,27 @@ def folded_batch(trial: FixContext) -> Iterator[Fix]:
     yield Fix(text, {}, {wrong.place: changed}, is_general=True)
 
 
-def single_feature(trial: FixContext) -> Iterator[Fix]:
+def single_feature(context: FixContext) -> Iterator[Fix]:
     """One feature or channel for a layer of several. Repeating it would run, and invent data."""
-    wrong, shape = trial.mismatches[0], _shape_of_input(trial)
+    wrong, shape = context.mismatches[0], _shape_of_input(context)
     if wrong.axis is None or not shape or shape[wrong.axis] != 1:
         return
     changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
-    yield Fix(f"Make this layer with {_size_words(trial)}.", {}, {wrong.place: changed}, is_general=True)
+    yield Fix(f"Make this layer with {_size_words(context)}.", {}, {wrong.place: changed}, is_general=True)
 
 
-def _shape_of_input(trial: FixContext) -> tuple[int, ...]:
+def _shape_of_input(context: FixContext) -> tuple[int, ...]:
     """The shape of a layer's input if only its width does not fit the layer; else an empty tuple."""
-    wrong = trial.mismatches[0]
-    contract = getattr(trial.owner, "contract", None)
+    wrong = context.mismatches[0]
+    contract = getattr(context.owner, "contract", None)
     is_width = contract is not None and wrong.kind == "size" and wrong.dim in contract.sizes and wrong.place in _INPUTS
     return (sizes_of(wrong.value) or ()) if is_width and isinstance(wrong.expected, int) else ()
 
 
-def _size_words(trial: FixContext) -> str:
+def _size_words(context: FixContext) -> str:
     """The size that the layer would have to be made with: `2*embed=256`."""
-    wrong = trial.mismatches[0]
-    return f"{trial.meaning or trial.label(wrong.dim)}={wrong.actual}"
+    wrong = context.mismatches[0]
+    return f"{context.meaning or context.label(wrong.dim)}={wrong.actual}"
 
 
 def _maker(layer: torch.nn.Module, axis: int, have: int, want: int) -> str | None:
@@ -201,27 +201,27 @@ def _maker(layer: torch.nn.Module, axis: int, have: int, want: int) -> str | Non
     return f"nn.Linear({have}, {want})" if axis == -1 and have > 0 else None
 
 
-def advice(trial: FixContext) -> Fix | None:
+def advice(context: FixContext) -> Fix | None:
     """Advice on a size that torch refuses, or None; there is no other tensor to propose."""
-    wrong = trial.mismatches[0]
+    wrong = context.mismatches[0]
     text = ""
-    if isinstance(trial.owner, (*_CLASSIFIERS, torch.nn.MultiMarginLoss)) and wrong.dim == "classes":
-        text = _class_advice(trial)
+    if isinstance(context.owner, (*_CLASSIFIERS, torch.nn.MultiMarginLoss)) and wrong.dim == "classes":
+        text = _class_advice(context)
     elif wrong.dim == "batch" and "training" in str(wrong.expected):
         text = "DataLoader(..., drop_last=True) leaves such a batch out; model.eval() needs no statistics of it."
-    elif hasattr(trial.owner, "kernel_size") and str(wrong.expected).startswith("at least"):
+    elif hasattr(context.owner, "kernel_size") and str(wrong.expected).startswith("at least"):
         text = "It is smaller than the kernel: give a larger input, a smaller kernel_size or more padding."
     return Fix(text, {}, {}, is_general=True) if text else None
 
 
-def _class_advice(trial: FixContext) -> str:
+def _class_advice(context: FixContext) -> str:
     """Advice on classes in a target that the scores do not have."""
-    wrong, target = trial.mismatches[0], trial.call.values["target"].value
+    wrong, target = context.mismatches[0], context.call.values["target"].value
     count, worst = int(str(wrong.expected).rpartition(" ")[2]) + 1, wrong.actual
-    ignored = getattr(trial.owner, "ignore_index", None)
+    ignored = getattr(context.owner, "ignore_index", None)
     outside: Any = target[((target < 0) | (target >= count)) & (target != (worst if ignored is None else ignored))]
     if ignored is not None and (worst < 0 or worst == _USUAL_MARK) and bool((outside == worst).all()):
-        kind = type(trial.owner).__name__
+        kind = type(context.owner).__name__
         return f"If {worst} marks what is to be left out, make this {kind}(..., ignore_index={worst})."
     if worst == count and int(target.min()) >= 1:
         return "Do the classes count from 1? Here they count from 0: `target - 1` fits."
@@ -229,10 +229,10 @@ def _class_advice(trial: FixContext) -> str:
     return f"Classes count from 0: {least}."
 
 
-def misspelt(trial: FixContext) -> Iterator[Fix]:
+def misspelt(context: FixContext) -> Iterator[Fix]:
     """A name in the annotation that looks like a misspelling of another one."""
-    for wrong in trial.mismatches:
-        for name in trial.findings.bindings:
+    for wrong in context.mismatches:
+        for name in context.findings.bindings:
             if wrong.kind == "size" and are_similar(wrong.dim, name):
                 text = f"Did you mean `{name}` where the annotation of `{wrong.place}` says `{wrong.dim}`?"
                 yield Fix(text, {}, {}, {(wrong.place, wrong.dim): name})

@@ -13,10 +13,10 @@ from dimtyped.diagnosis.mismatch import unpacked
 from dimtyped.diagnosis.snapshots import Snapshot
 
 
-def packing(trial: FixContext) -> Iterator[Fix]:
+def packing(context: FixContext) -> Iterator[Fix]:
     """A padded tensor where a PackedSequence is wanted."""
-    place = trial.places[0]
-    array, value = wanted_array(trial, place), value_at(trial, place)
+    place = context.places[0]
+    array, value = wanted_array(context, place), value_at(context, place)
     shape = sizes_of(value) if value is not None else None
     if array is None or not array.packed or value is None or shape is None or len(shape) < 2:
         return
@@ -26,10 +26,10 @@ def packing(trial: FixContext) -> Iterator[Fix]:
         yield Fix(f"Pack it, with the length of each sequence: `{code}`.", {}, {place: made})
 
 
-def padding(trial: FixContext) -> Iterator[Fix]:
+def padding(context: FixContext) -> Iterator[Fix]:
     """A PackedSequence where a tensor is wanted: padded, or its steps one after the other."""
-    place = trial.places[0]
-    value = value_at(trial, place)
+    place = context.places[0]
+    value = value_at(context, place)
     if value is None or not issubclass(value.cls, PackedSequence) or value.items is None:
         return
     name, data = subject(place), value.items[0][1]

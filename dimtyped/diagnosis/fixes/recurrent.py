@@ -11,12 +11,12 @@ from dimtyped.diagnosis.fixes.fix import Fix, FixContext, reshaped, sizes_of, su
 from dimtyped.diagnosis.snapshots import Snapshot
 
 
-def pair(trial: FixContext) -> Iterator[Fix]:
+def pair(context: FixContext) -> Iterator[Fix]:
     """`(h, c)` for a layer that takes h alone, and the reverse."""
-    layer, place = trial.owner, trial.places[0]
+    layer, place = context.owner, context.places[0]
     if not isinstance(layer, torch.nn.RNNBase) or place != "hx":
         return
-    value = trial.argument(place)
+    value = context.argument(place)
     if value is None:
         return
     if layer.mode != "LSTM" and value.items is not None and len(value.items) == 2:
@@ -29,10 +29,10 @@ def pair(trial: FixContext) -> Iterator[Fix]:
         yield Fix(text, {place: "(hx, torch.zeros_like(hx))"}, {place: both})
 
 
-def batch_first(trial: FixContext) -> Iterator[Fix]:
+def batch_first(context: FixContext) -> Iterator[Fix]:
     """An input the other way round than `batch_first` says."""
-    layer = trial.owner
-    value = trial.argument("input")
+    layer = context.owner
+    value = context.argument("input")
     if not isinstance(layer, torch.nn.RNNBase) or value is None or len(sizes_of(value) or ()) != 3:
         return
     first, second, width = sizes_of(value) or (0, 0, 0)
@@ -45,16 +45,16 @@ def batch_first(trial: FixContext) -> Iterator[Fix]:
     yield Fix(text, {"input": "input.permute(1, 0, 2)"}, {"input": changed})
 
 
-def outvoted_batch_first(trial: FixContext) -> Iterator[Fix]:
+def batch_first_of_outer_calls(context: FixContext) -> Iterator[Fix]:
     """The fix of `batch_first`, if the enclosing calls agree with the batch of the state."""
-    if trial.outer_calls_disagree and trial.places[0].partition("[")[0] == "hx":
-        yield from batch_first(trial)
+    if context.outer_calls_disagree and context.places[0].partition("[")[0] == "hx":
+        yield from batch_first(context)
 
 
-def one_step(trial: FixContext) -> Iterator[Fix]:
+def one_step(context: FixContext) -> Iterator[Fix]:
     """One step of a batch, (batch, embed), which reads as one unbatched sequence; the state shows that it is a batch."""
-    layer, value = trial.owner, trial.argument("input")
-    parts = _parts(trial.argument("hx"))
+    layer, value = context.owner, context.argument("input")
+    parts = _parts(context.argument("hx"))
     shape = sizes_of(value) if value is not None else None
     if not isinstance(layer, torch.nn.RNNBase) or value is None or shape is None or len(shape) != 2:
         return
@@ -66,20 +66,20 @@ def one_step(trial: FixContext) -> Iterator[Fix]:
         yield Fix(text, {"input": code}, {"input": changed}, is_other_form=True)
 
 
-def unbatched_state(trial: FixContext) -> Iterator[Fix]:
+def unbatched_state(context: FixContext) -> Iterator[Fix]:
     """A state with an axis for the batch, for an input without one."""
-    value = trial.argument("input")
-    if isinstance(trial.owner, torch.nn.RNNBase) and value is not None and len(sizes_of(value) or ()) == 2:
+    value = context.argument("input")
+    if isinstance(context.owner, torch.nn.RNNBase) and value is not None and len(sizes_of(value) or ()) == 2:
         rule = "`input` has no axis for the batch, so the state has none: `{}` fits."
-        yield from _state_fixes(trial, _without_batch, "squeeze(1)", rule)
+        yield from _state_fixes(context, _without_batch, "squeeze(1)", rule)
 
 
-def both_directions(trial: FixContext) -> Iterator[Fix]:
+def both_directions(context: FixContext) -> Iterator[Fix]:
     """The final state of a bidirectional layer, for a layer that is as wide as both directions."""
-    wrong, shape = trial.mismatches[0], sizes_of(trial.mismatches[0].value) or ()
-    if wrong.kind != "size" or len(shape) != 3 or wrong.axis != 2 or isinstance(trial.owner, torch.nn.RNNBase):
+    wrong, shape = context.mismatches[0], sizes_of(context.mismatches[0].value) or ()
+    if wrong.kind != "size" or len(shape) != 3 or wrong.axis != 2 or isinstance(context.owner, torch.nn.RNNBase):
         return
-    found = _source_of(trial, (wrong.value,), is_part=True)
+    found = _source_of(context, (wrong.value,), is_part=True)
     if found is None or not found[1].bidirectional or wrong.expected != 2 * shape[2]:
         return
     code = f"torch.cat([{wrong.place}[-2], {wrong.place}[-1]], -1)"
@@ -91,50 +91,50 @@ def both_directions(trial: FixContext) -> Iterator[Fix]:
     yield Fix(text, {wrong.place: code}, {wrong.place: changed})
 
 
-def state_order(trial: FixContext) -> Iterator[Fix]:
+def state_order(context: FixContext) -> Iterator[Fix]:
     """A state in batch-first order: `batch_first` does not move it."""
-    layer = trial.owner
+    layer = context.owner
     if not isinstance(layer, torch.nn.RNNBase):
         return
     rule = "A state is (layers, batch, hidden) whatever batch_first says: `{}` fits."
-    yield from _state_fixes(trial, _swap_front, "permute(1, 0, 2)", rule)
+    yield from _state_fixes(context, _swap_front, "permute(1, 0, 2)", rule)
 
 
-def smaller_batch(trial: FixContext) -> Iterator[Fix]:
+def smaller_batch(context: FixContext) -> Iterator[Fix]:
     """A state kept from a batch of another size, such as the one before a smaller last batch."""
-    wrong = trial.mismatches[0]
+    wrong = context.mismatches[0]
     have, want = wrong.actual, wrong.expected
     if wrong.kind != "size" or wrong.axis != 1 or not isinstance(have, int) or not isinstance(want, int):
         return
     argument = wrong.place.partition("[")[0]
-    if trial.outer_calls_disagree or not _is_state(trial, wrong.value, want):
+    if context.outer_calls_disagree or not _is_state(context, wrong.value, want):
         return
     if have > want:
         rule = "A smaller last batch? `{}` cuts the state; DataLoader(..., drop_last=True) leaves it out."
-        yield from _state_fixes(trial, lambda part: _cut(part, want), f"[:, :{want}].contiguous()", rule, argument)
-    elif isinstance(trial.owner, torch.nn.RNNBase):
+        yield from _state_fixes(context, lambda part: _cut(part, want), f"[:, :{want}].contiguous()", rule, argument)
+    elif isinstance(context.owner, torch.nn.RNNBase):
         text = f"The state is another batch's: without `{argument}` this one starts from zeros."
         yield Fix(text, {argument: "None"}, {argument: Snapshot(type(None), text="None")})
 
 
-def bridge(trial: FixContext) -> Iterator[Fix]:
+def bridge(context: FixContext) -> Iterator[Fix]:
     """A state of other layers, directions or width: StateBridge maps one to the other."""
-    argument = trial.places[0].partition("[")[0]
-    value = trial.argument(argument)
+    argument = context.places[0].partition("[")[0]
+    value = context.argument(argument)
     parts = _parts(value)
-    is_input = isinstance(trial.owner, torch.nn.RNNBase) and argument != "hx"
+    is_input = isinstance(context.owner, torch.nn.RNNBase) and argument != "hx"
     if value is None or not parts or is_input:
         return
     if any(part.dtype is None or not part.dtype.is_floating_point for part in parts):
         return
-    for path, target in _layers_in(trial.owner):
+    for path, target in _layers_in(context.owner):
         made = _first_state(target, parts)
         if made is None:
             continue
-        source = _source_of(trial, parts)
-        own = _path_in(trial.root, target) or path
+        source = _source_of(context, parts)
+        own = _path_in(context.root, target) or path
         if source is None:
-            root = type(trial.root).__name__.lower()
+            root = type(context.root).__name__.lower()
             code = f"nn.StateBridge(source, {own if '.' in own else f'{root}.{own}'.rstrip('.')})"
             text = f"If it is another layer's final state, `{code}` learns the map."
         else:
@@ -143,9 +143,9 @@ def bridge(trial: FixContext) -> Iterator[Fix]:
         yield Fix(text, {argument: f"{code}({argument})"}, {argument: made})
 
 
-def _state_fixes(trial: FixContext, change: Any, code: str, rule: str, argument: str = "hx") -> Iterator[Fix]:
+def _state_fixes(context: FixContext, change: Any, code: str, rule: str, argument: str = "hx") -> Iterator[Fix]:
     """Applies one change to a state, or to both parts of an LSTM's state."""
-    value = trial.argument(argument)
+    value = context.argument(argument)
     joint = code if code.startswith("[") else f".{code}"
     if value is None:
         return
@@ -188,13 +188,13 @@ def _parts(value: Snapshot | None) -> tuple[Snapshot, ...]:
     return (value,) if sizes_of(value) is not None else ()
 
 
-def _is_state(trial: FixContext, value: Snapshot, batch: int) -> bool:
+def _is_state(context: FixContext, value: Snapshot, batch: int) -> bool:
     """True if a tensor with this batch would be the state of a recurrent layer of the called module."""
     shape = sizes_of(value) or ()
     if len(shape) != 3:
         return False
     wanted = (shape[0], batch, shape[2])
-    return any(wanted in _state_shapes(layer, batch) for _, layer in _layers_in(trial.owner))
+    return any(wanted in _state_shapes(layer, batch) for _, layer in _layers_in(context.owner))
 
 
 def _layers_in(owner: Any) -> list[tuple[str, torch.nn.RNNBase]]:
@@ -221,12 +221,12 @@ def _first_state(target: torch.nn.RNNBase, parts: tuple[Snapshot, ...]) -> Snaps
 
 
 def _source_of(
-    trial: FixContext, parts: tuple[Snapshot, ...], *, is_part: bool = False
+    context: FixContext, parts: tuple[Snapshot, ...], *, is_part: bool = False
 ) -> tuple[str, torch.nn.RNNBase] | None:
     """The one layer of the running model whose final state, or first part of it, has these shapes; else None."""
     shapes = [sizes_of(part) or () for part in parts]
     batch = shapes[0][1:-1]
-    states = [(path, layer, _state_shapes(layer, *batch)) for path, layer in _layers_in(trial.root)]
+    states = [(path, layer, _state_shapes(layer, *batch)) for path, layer in _layers_in(context.root)]
     found = [(path, layer) for path, layer, of in states if (of[: len(shapes)] if is_part else of) == shapes]
     return found[0] if len(found) == 1 else None
 

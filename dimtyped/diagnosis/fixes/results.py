@@ -12,14 +12,14 @@ from dimtyped.diagnosis.fixes.tensor import known_size
 from dimtyped.diagnosis.snapshots import Snapshot
 
 
-def reduced_axis(trial: FixContext) -> Iterator[Fix]:
+def reduced_axis(context: FixContext) -> Iterator[Fix]:
     """A sum, mean or norm over another axis of an argument than the one that the result lacks."""
-    result, array = _result(trial), wanted_array(trial, "return")
+    result, array = _result(context), wanted_array(context, "return")
     if result is None or array is None or not _is_named(array):
         return
     found = {
         (name, gone, wanted)
-        for name, shape, axes in _arguments(trial)
+        for name, shape, axes in _arguments(context)
         for wanted in range(len(axes))
         for gone in range(len(axes))
         if _without(axes, wanted) == tuple(axis.name for axis in array.axes)
@@ -29,27 +29,27 @@ def reduced_axis(trial: FixContext) -> Iterator[Fix]:
     if len(found) == 1:
         ((name, gone, wanted),) = found
         text = f"Axis {gone} of `{name}` has been reduced, and axis {wanted} is to be: dim={wanted}."
-        yield _changed_result(trial, result, array, text)
+        yield _changed_result(context, result, array, text)
 
 
-def every_pair(trial: FixContext) -> Iterator[Fix]:
+def every_pair(context: FixContext) -> Iterator[Fix]:
     """A result of (n, n) where (n) is wanted: (n, 1) has met (n)."""
-    result, array = _result(trial), wanted_array(trial, "return")
+    result, array = _result(context), wanted_array(context, "return")
     shape = sizes_of(result) if result is not None else None
     if result is None or array is None or not shape or not _is_named(array) or len(array.axes) != 1:
         return
-    size = known_size(trial, array.axes[0])
+    size = known_size(context, array.axes[0])
     if size > 1 and shape == (size, size):
         text = (
             f"({size}, {size}) is every one with every other, as ({size}, 1) with ({size},) gives: "
             "give both the same axes, by squeeze(1) or unsqueeze(1)."
         )
-        yield _changed_result(trial, result, array, text)
+        yield _changed_result(context, result, array, text)
 
 
-def batch_first(trial: FixContext) -> Iterator[Fix]:
+def batch_first(context: FixContext) -> Iterator[Fix]:
     """A result with as many rows as an argument has steps: a recurrent layer took the batch for the steps."""
-    result, array, module = _result(trial), wanted_array(trial, "return"), trial.owner
+    result, array, module = _result(context), wanted_array(context, "return"), context.owner
     if result is None or array is None or not _is_named(array) or not isinstance(module, torch.nn.Module):
         return
     layers = {
@@ -57,31 +57,31 @@ def batch_first(trial: FixContext) -> Iterator[Fix]:
         for name, layer in module.named_modules()
         if isinstance(layer, torch.nn.RNNBase) and not layer.batch_first
     }
-    wrong = trial.mismatches[0]
+    wrong = context.mismatches[0]
     steps = {
         axes[0].name == wrong.dim and shape[1] == wrong.actual and shape[0] == wrong.expected
-        for _, shape, axes in _arguments(trial)
+        for _, shape, axes in _arguments(context)
         if len(axes) > 1
     }
-    if len(layers) == 1 and steps == {True} and len(trial.mismatches) == 1:
+    if len(layers) == 1 and steps == {True} and len(context.mismatches) == 1:
         ((name, layer),) = layers.items()
         kind = type(layer).__name__
         text = (
             f"`{name}` takes the batch second: is it given the batch first? Then make it {kind}(..., batch_first=True)."
         )
-        yield _changed_result(trial, result, array, text)
+        yield _changed_result(context, result, array, text)
 
 
-def _result(trial: FixContext) -> Snapshot | None:
+def _result(context: FixContext) -> Snapshot | None:
     """The result, if it is the only value that does not fit."""
-    result: Snapshot | None = trial.call.result
-    return result if trial.places == ["return"] and result is not None and sizes_of(result) is not None else None
+    result: Snapshot | None = context.call.result
+    return result if context.places == ["return"] and result is not None and sizes_of(result) is not None else None
 
 
-def _arguments(trial: FixContext) -> Iterator[tuple[str, tuple[int, ...], tuple[Axis, ...]]]:
+def _arguments(context: FixContext) -> Iterator[tuple[str, tuple[int, ...], tuple[Axis, ...]]]:
     """The tensors given for parameters whose axes all have names."""
-    for parameter in trial.call.signature.parameters:
-        value = trial.argument(parameter.name)
+    for parameter in context.call.signature.parameters:
+        value = context.argument(parameter.name)
         shape = sizes_of(value) if value is not None else None
         hint = parameter.hint
         if isinstance(hint, ArrayHint) and _is_named(hint) and shape is not None:
@@ -98,6 +98,6 @@ def _without(items: tuple[Axis, ...] | tuple[int, ...], index: int) -> tuple[str
     return tuple(item.name if isinstance(item, Axis) else item for item in rest)
 
 
-def _changed_result(trial: FixContext, result: Snapshot, array: ArrayHint, text: str) -> Fix:
-    sizes = tuple(known_size(trial, axis) or 1 for axis in array.axes)
+def _changed_result(context: FixContext, result: Snapshot, array: ArrayHint, text: str) -> Fix:
+    sizes = tuple(known_size(context, axis) or 1 for axis in array.axes)
     return Fix(text, {}, {"return": reshaped(result, sizes)})

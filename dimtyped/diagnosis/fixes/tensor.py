@@ -49,26 +49,26 @@ class Change:
     is_item: bool = False
 
 
-def changes_at(trial: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
+def changes_at(context: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
     """Everything that is tried at one place, the likeliest first."""
-    for base in _bases(trial, place, value):
-        array = wanted_array(trial, place) or _nearest_array(trial, place, base.value)
+    for base in _bases(context, place, value):
+        array = wanted_array(context, place) or _nearest_array(context, place, base.value)
         if array is None or sizes_of(base.value) is None:
             yield base
             continue
-        for cast in _casts(trial, array, base.value):
+        for cast in _casts(context, array, base.value):
             yield _joined(base, cast, _kept(cast.value))
             if not base.is_item and not _makes_indices(base.value, cast.value):
-                shapes = _reshapes(trial, array, cast.value, is_result=is_within(place, "return"))
+                shapes = _reshapes(context, array, cast.value, is_result=is_within(place, "return"))
                 yield from (_joined(base, cast, shape) for shape in shapes)
 
 
-def axis_changes(trial: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
+def axis_changes(context: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
     """The changes that reorder axes, or add or remove one of size 1."""
-    array = wanted_array(trial, place)
+    array = wanted_array(context, place)
     if array is not None and sizes_of(value) is not None:
         yield from _permutations(value)
-        yield from _squeezes(trial, array, value)
+        yield from _squeezes(context, array, value)
 
 
 def _joined(base: Change, cast: Change, shape: Change) -> Change:
@@ -90,9 +90,9 @@ def _kept(value: Snapshot) -> Change:
 # Another kind of value ------------------------------------------------------------------------------------------------
 
 
-def _bases(trial: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
+def _bases(context: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
     """The value itself, or the tensor in it."""
-    mismatches = trial.at(place)
+    mismatches = context.at(place)
     if not mismatches or mismatches[0].kind != "type":
         yield _kept(value)
         return
@@ -167,9 +167,9 @@ def _numbers_in(value: Snapshot) -> tuple[frozenset[type], tuple[int, ...]] | No
     return kinds, (len(inner), *(inner[0] or ((), ()))[1])
 
 
-def _nearest_array(trial: FixContext, place: str, value: Snapshot) -> ArrayHint | None:
-    mismatches = trial.at(place)
-    hint = mismatches[0].hint if mismatches else trial.hint(place)
+def _nearest_array(context: FixContext, place: str, value: Snapshot) -> ArrayHint | None:
+    mismatches = context.at(place)
+    hint = mismatches[0].hint if mismatches else context.hint(place)
     arrays = arrays_in(hint) if hint is not None else ()
     rank = len(value.shape or ())
     return min(arrays, key=lambda array: abs(len(array.axes) - rank), default=None)
@@ -178,7 +178,7 @@ def _nearest_array(trial: FixContext, place: str, value: Snapshot) -> ArrayHint 
 # Another dtype --------------------------------------------------------------------------------------------------------
 
 
-def _casts(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
+def _casts(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     if array.dtypes is None or value.dtype in array.dtypes or value.dtype is None:
         yield _kept(value)
         return
@@ -189,7 +189,7 @@ def _casts(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Cha
     others = sorted((str(dtype), dtype) for dtype in (array.dtypes & _USUAL) - set(_METHODS.values()))
     for code, dtype in (*named, *((f"{{}}.to({name})", dtype) for name, dtype in others))[:1]:
         yield Change(
-            code, _cast_text(trial, value.dtype, dtype), Snapshot(computed(value), dtype=dtype, shape=value.shape)
+            code, _cast_text(context, value.dtype, dtype), Snapshot(computed(value), dtype=dtype, shape=value.shape)
         )
 
 
@@ -198,13 +198,13 @@ def _makes_indices(before: Snapshot, after: Snapshot) -> bool:
     return bool(before.dtype and after.dtype and before.dtype.is_floating_point and not after.dtype.is_floating_point)
 
 
-def _cast_text(trial: FixContext, before: torch.dtype, after: torch.dtype) -> str:
+def _cast_text(context: FixContext, before: torch.dtype, after: torch.dtype) -> str:
     if before in _SHORT and _is_autocast():
         given = str(before).removeprefix("torch.")
         return f"Autocast makes it {given}: `{{}}` fits, or annotate it Float, which takes both."
     if before.is_floating_point and not after.is_floating_point and after is not torch.bool:
         return "If these are indices, `{}` fits; a float tensor such as a state is none."
-    if hasattr(trial.owner, "contract") and before.is_floating_point and {before, after} & {*_SHORT}:
+    if hasattr(context.owner, "contract") and before.is_floating_point and {before, after} & {*_SHORT}:
         return "`{}` fits; torch.autocast converts by itself."
     if before is torch.float64 and after is torch.float32:
         return "NumPy makes float64: `{}` fits."
@@ -220,13 +220,13 @@ def _is_autocast() -> bool:
 # Other axes -----------------------------------------------------------------------------------------------------------
 
 
-def _reshapes(trial: FixContext, array: ArrayHint, value: Snapshot, *, is_result: bool) -> Iterator[Change]:
+def _reshapes(context: FixContext, array: ArrayHint, value: Snapshot, *, is_result: bool) -> Iterator[Change]:
     yield from _permutations(value)
-    yield from _squeezes(trial, array, value, is_result=is_result)
-    yield from _joins(trial, array, value)
-    yield from _splits(trial, array, value)
-    yield from _repeats(trial, array, value)
-    yield from _means(trial, array, value)
+    yield from _squeezes(context, array, value, is_result=is_result)
+    yield from _joins(context, array, value)
+    yield from _splits(context, array, value)
+    yield from _repeats(context, array, value)
+    yield from _means(context, array, value)
 
 
 def _permutations(value: Snapshot) -> Iterator[Change]:
@@ -249,40 +249,42 @@ def _inversions(order: tuple[int, ...]) -> int:
     return sum(a > b for a, b in itertools.combinations(order, 2))
 
 
-def _squeezes(trial: FixContext, array: ArrayHint, value: Snapshot, *, is_result: bool = False) -> Iterator[Change]:
+def _squeezes(context: FixContext, array: ArrayHint, value: Snapshot, *, is_result: bool = False) -> Iterator[Change]:
     """An axis of size 1 too many, or one missing."""
     shape = sizes_of(value) or ()
     for axis, size in enumerate(shape):
         if size == 1:
             rest = shape[:axis] + shape[axis + 1 :]
             yield Change(f"{{}}.squeeze({axis})", "An axis of size 1 is too many: `{}` fits.", reshaped(value, rest))
-    if len(shape) < _wanted_rank(trial, array):
+    if len(shape) < _wanted_rank(context, array):
         for axis in range(len(shape) + 1):
             named = array.variadic is None and axis < len(array.axes) and array.axes[axis].kind is Kind.NAME
             name = array.axes[axis].name if named else ""
             text = f"The axis `{name}` is missing" if name else "An axis is missing"
             text = f"{text}: `{{}}` adds one of size 1."
-            if is_result and named and known_size(trial, array.axes[axis]) == 1:
+            if is_result and named and known_size(context, array.axes[axis]) == 1:
                 text = f"`{name}` is 1 here: has a squeeze() taken it? Give squeeze() the axis that it is to take."
             longer = (*shape[:axis], 1, *shape[axis:])
             yield Change(f"{{}}.unsqueeze({axis})", text, reshaped(value, longer))
 
 
-def _wanted_rank(trial: FixContext, array: ArrayHint) -> int:
+def _wanted_rank(context: FixContext, array: ArrayHint) -> int:
     """The number of axes that a tensor must have, 0 if it is not known."""
     if array.variadic is None:
         return len(array.axes)
-    run = trial.findings.runs.get(array.axes[array.variadic].name)
+    run = context.findings.runs.get(array.axes[array.variadic].name)
     return len(array.axes) - 1 + len(run.size[1]) if run is not None else 0
 
 
-def _joins(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
+def _joins(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     """Flattens neighbouring axes, such as `heads` and `head_dim` after attention; the last ones first."""
     shape = (sizes_of(value) or ()) if value.dtype in _USUAL else ()  # it may copy
-    sizes = _declared_sizes(trial, array)
+    sizes = _declared_sizes(context, array)
     for count, start in itertools.product(range(2, len(shape) + 1), reversed(range(len(shape)))):
         stop = start + count
-        wanted = {known_size(trial, array.axes[start])} if array.variadic is None and start < len(array.axes) else sizes
+        wanted = (
+            {known_size(context, array.axes[start])} if array.variadic is None and start < len(array.axes) else sizes
+        )
         if stop > len(shape) or math.prod(shape[start:stop]) not in wanted:  # else any shape would do
             continue
         flat = (*shape[:start], math.prod(shape[start:stop]), *shape[stop:])
@@ -291,13 +293,13 @@ def _joins(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Cha
         yield Change(code, f"Axes {axes} are to be one: `{{}}` fits.", reshaped(value, flat))
 
 
-def _splits(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
+def _splits(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     """Splits one axis into two, one of them of a known size."""
     shape = sizes_of(value) or ()
     if array.variadic is not None or len(array.axes) != len(shape) + 1:
         return
     for axis, size in enumerate(shape):
-        first, second = _both(size, known_size(trial, array.axes[axis]), known_size(trial, array.axes[axis + 1]))
+        first, second = _both(size, known_size(context, array.axes[axis]), known_size(context, array.axes[axis + 1]))
         if first * second == size and size > 0:
             split = (*shape[:axis], first, second, *shape[axis + 1 :])
             text = f"Axis {axis} is to be {first} by {second}: `{{}}` fits."
@@ -312,19 +314,19 @@ def _both(size: int, left: int, right: int) -> tuple[int, int]:
     return (known, size // known) if left else (size // known, known)
 
 
-def _repeats(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
+def _repeats(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     """An axis of size 1 where a larger one is wanted, or no axis where the size is known."""
     shape = sizes_of(value) or ()
     if array.variadic is not None:
         return
     if len(array.axes) == len(shape):
         for axis, size in enumerate(shape):
-            wanted = known_size(trial, array.axes[axis])
+            wanted = known_size(context, array.axes[axis])
             if size == 1 and wanted > 1:
                 yield _repeat(value, shape, axis, wanted, "{}")
     elif len(array.axes) == len(shape) + 1:
         for axis in range(len(shape) + 1):
-            wanted = known_size(trial, array.axes[axis])
+            wanted = known_size(context, array.axes[axis])
             if wanted > 1:
                 longer = (*shape[:axis], 1, *shape[axis:])
                 yield _repeat(value, longer, axis, wanted, f"{{}}.unsqueeze({axis})")
@@ -341,7 +343,7 @@ def _repeat(value: Snapshot, shape: tuple[int, ...], axis: int, wanted: int, cod
     return Change(f"{code}.expand({sizes})", text, reshaped(value, expanded))
 
 
-def _means(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
+def _means(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
     """Takes the mean over one axis too many, if exactly one axis can be left out: a mean was forgotten."""
     shape = sizes_of(value) or ()
     if array.variadic is not None or len(shape) != len(array.axes) + 1 or value.dtype not in _FLOATS:
@@ -350,29 +352,29 @@ def _means(trial: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Cha
     fitting = [
         axis
         for axis, rest in rests.items()
-        if all(_may_be(trial, *pair) for pair in zip(array.axes, rest, strict=True))
+        if all(_may_be(context, *pair) for pair in zip(array.axes, rest, strict=True))
     ]
     if len(fitting) == 1:
         text = f"Axis {fitting[0]} is too many: was a mean over it forgotten, `{{}}`?"
         yield Change(f"{{}}.mean({fitting[0]})", text, reshaped(value, rests[fitting[0]]))
 
 
-def _may_be(trial: FixContext, axis: Axis, size: int) -> bool:
+def _may_be(context: FixContext, axis: Axis, size: int) -> bool:
     """True if an axis may have this size: its size is the same, or not known."""
-    known = known_size(trial, axis)
+    known = known_size(context, axis)
     return not known or known == size
 
 
-def known_size(trial: FixContext, axis: Axis) -> int:
+def known_size(context: FixContext, axis: Axis) -> int:
     """The size that an axis of an annotation must have, 0 if it is not known."""
     if axis.kind is Kind.SIZE:
         return axis.size
-    known = trial.known(axis.name) if axis.kind is Kind.NAME else None
+    known = context.known(axis.name) if axis.kind is Kind.NAME else None
     return known.size if known is not None and isinstance(known.size, int) else 0
 
 
-def _declared_sizes(trial: FixContext, array: ArrayHint) -> set[int]:
-    return {known_size(trial, axis) for axis in array.axes if not axis.many} - {0, 1}
+def _declared_sizes(context: FixContext, array: ArrayHint) -> set[int]:
+    return {known_size(context, axis) for axis in array.axes if not axis.many} - {0, 1}
 
 
 def written(place: str, change: Change) -> str:
@@ -385,10 +387,10 @@ def sentence_of(place: str, change: Change) -> str:
     return change.text.replace("{}", written(place, change))
 
 
-def value_at(trial: FixContext, place: str) -> Snapshot | None:
+def value_at(context: FixContext, place: str) -> Snapshot | None:
     """The value at a place, if it has one."""
-    mismatches = trial.at(place)
+    mismatches = context.at(place)
     if mismatches:
         return mismatches[0].value
-    value: Any = trial.call.result if place == "return" else trial.argument(place)
+    value: Any = context.call.result if place == "return" else context.argument(place)
     return value

@@ -58,7 +58,7 @@ from dimtyped.nn.contract.size_rules import (
 )
 from dimtyped.nn.contract.spatial import batched_space as batched_space, space as space, space_names as space_names
 from dimtyped.nn.contract.torch_errors import (
-    REFUSALS as REFUSALS,
+    TORCH_ERRORS as TORCH_ERRORS,
     Rule as Rule,
     SizeViolation as SizeViolation,
     explained as explained,

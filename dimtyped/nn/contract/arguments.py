@@ -139,13 +139,13 @@ def constructor_errors_explained(
     try:
         yield
     except _KINDS as error:
-        if arguments is None or not _is_refusal(error):
+        if arguments is None or not _is_raised_by_torch(error):
             raise
         known = divisibility_error(where, multiples or {}, arguments) or _no_int(where, sizes, arguments)
-        raise known or _refused(where, arguments, error) from error
+        raise known or _rejected(where, arguments, error) from error
 
 
-def _is_refusal(error: Exception) -> bool:
+def _is_raised_by_torch(error: Exception) -> bool:
     if isinstance(error, DeclarationError) or (isinstance(error, RuntimeError) and _NEGATIVE not in str(error)):
         return False
     frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -161,7 +161,7 @@ def _no_int(where: str, sizes: Collection[str], arguments: Mapping[str, Any]) ->
     return None
 
 
-def _refused(where: str, arguments: Mapping[str, Any], error: Exception) -> DeclarationError:
+def _rejected(where: str, arguments: Mapping[str, Any], error: Exception) -> DeclarationError:
     words = str(error).splitlines()[0] if str(error) else type(error).__name__
     spoken_of = {name: value for name, value in arguments.items() if name.lower() in words.lower()} or arguments
     values = ", ".join(f"{name}={_shown(value)}" for name, value in spoken_of.items())

@@ -32,7 +32,7 @@ class Contract:
         words: Those of them that may be a word instead, as in `padding="same"`.
         error: The subclass of DimensionError, where torch raises an error that code may catch.
         rank_error: The subclass for too few or too many axes. Default: `error`.
-        refuses: Finds the reason of a torch error that the annotations cannot state.
+        violations: Finds the reason of a torch error that the annotations cannot state.
         check_after_error: A condition, `ALWAYS` for every call, under which torch itself raises for every call that does not
             fit the annotations. A right call then costs nothing: the check runs only in traces and after torch has raised.
             Not on Apple's GPUs: see `_torch_raises`.
@@ -50,7 +50,7 @@ class Contract:
     words: Collection[str] = ()
     error: type[DimensionError] = DimensionError
     rank_error: type[DimensionError] | None = None
-    refuses: Rule | None = None
+    violations: Rule | None = None
     check_after_error: Predicate | None = None
 
     @property

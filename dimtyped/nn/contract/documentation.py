@@ -84,7 +84,7 @@ def _raised(contract: Any, *, has_parameters: bool) -> Mapping[str, str]:
         texts["DeclarationError"] = f"at construction, a size that is no int of 0 or more{odd}."
     kinds = " or ".join(dict.fromkeys(_torch_kinds(contract)))
     as_torch = f"; also {'an' if kinds[0] in 'AEIO' else 'a'} {kinds}, as torch's" if kinds else ""
-    rule = (getattr(contract.refuses, "__doc__", None) or "").partition("\n")[0]
+    rule = (getattr(contract.violations, "__doc__", None) or "").partition("\n")[0]
     more = f"\n        Refused as well: {rule[0].lower()}{rule[1:]}" if rule else ""
     texts["DimensionError"] = f"at a call that does not fit{as_torch}.{more}"
     if has_parameters:

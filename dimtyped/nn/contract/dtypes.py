@@ -20,7 +20,7 @@ _INPUTS = ("input", "input1", "input2", "query", "key", "value", "src", "tgt", "
 """The parameters of torch's layers that are multiplied by weights, and so must have their dtype."""
 
 
-def refused_dtype(raised: Raised) -> DimensionError | None:
+def dtype_error(raised: Raised) -> DimensionError | None:
     """Our error for torch's, where an input's dtype is not the weights', and torch's words are about types.
 
     Under autocast torch converts by itself what it can, and its own words are about something else.

@@ -35,7 +35,7 @@ from dimtyped.nn.contract.families import import_all_families, import_family
 from dimtyped.nn.contract.given_names import ROLES, holds_dim, plain, take_names
 from dimtyped.nn.contract.layer_rules import LayerRules
 from dimtyped.nn.contract.parameters import check_assignment, made_by_torch
-from dimtyped.nn.contract.torch_errors import REFUSALS, explained
+from dimtyped.nn.contract.torch_errors import TORCH_ERRORS, explained
 from dimtyped.nn.tying import TiedParametersMixin, parameter_became_tensor
 from dimtyped.runtime import WithoutInternalFrames, is_tracing, mode, on_change
 
@@ -214,9 +214,9 @@ def check_before(
     It does so before the call; where `check_after_error`, once that has raised.
     """
     contract = cls.contract
-    explains = contract.refuses is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
+    explains = contract.violations is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
     if translate_error is None and (explains or contract.parameters):
-        translate_error = (REFUSALS, explained)
+        translate_error = (TORCH_ERRORS, explained)
     usual = next(form for form in calls if form.when is None)
     rules = LayerRules(
         attributes=contract.sizes,
@@ -294,8 +294,8 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
             args = tuple(plain(value) for value in args)
             kwargs = {key: plain(value) for key, value in kwargs.items()}
         contract = cls.contract
-        refusals = constructor_errors_explained(cls.__name__, given, contract.multiples, contract.sizes.values())
-        with refusals, made_by_torch(self):
+        explaining = constructor_errors_explained(cls.__name__, given, contract.multiples, contract.sizes.values())
+        with explaining, made_by_torch(self):
             torch_init(self, *args, **kwargs)
         make_ready(self, cls)
 

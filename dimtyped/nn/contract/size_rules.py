@@ -1,6 +1,6 @@
 """Size limits of torch that no annotation can state: too few values to normalise, uneven groups, no values.
 
-Each is a rule of a contract (`refuses=`), and runs only after torch has raised.
+Each is a rule of a contract (`violations=`), and runs only after torch has raised.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from dimtyped.diagnosis import Mismatch, Snapshot, build_error, find_mismatches,
 from dimtyped.engine import Raised
 from dimtyped.errors import DeclarationError, DimensionError, declaration_error, with_fields
 from dimtyped.names import Dim
-from dimtyped.nn.contract.dtypes import refused_dtype
+from dimtyped.nn.contract.dtypes import dtype_error
 from dimtyped.nn.contract.parameters import changed_hint, changed_in_place, changed_text
 
-REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
+TORCH_ERRORS = (RuntimeError, ValueError, IndexError, AssertionError)
 """The exceptions that torch's layers raise for a tensor of a wrong shape."""
 
 
@@ -44,13 +44,13 @@ def explained(raised: Raised) -> Exception:
     if isinstance(error, DimensionError):
         return error
     given = {parameter.name: snapshot(value) for parameter, value in zip(signature.parameters, values, strict=True)}
-    by_dtype = refused_dtype(raised)
+    by_dtype = dtype_error(raised)
     if by_dtype is not None:
         return by_dtype
     changed = changed_in_place(layer)
     if changed is not None:
         return _changed(rules.where(signature, layer), layer, changed, error)
-    violations = list(layer.contract.refuses(*values)) if layer.contract.refuses is not None else []
+    violations = list(layer.contract.violations(*values)) if layer.contract.violations is not None else []
     if not violations:
         return error
     findings = find_mismatches(signature, rules.declared(signature, layer), given, None, {}, layer)

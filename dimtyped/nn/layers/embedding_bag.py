@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dimtyped.engine import Form, Raised
 from dimtyped.errors import DimensionValueError, VocabularyError
-from dimtyped.nn.contract import REFUSALS, Layer, SizeViolation, check_before, declares, explained, has_axes
+from dimtyped.nn.contract import TORCH_ERRORS, Layer, SizeViolation, check_before, declares, explained, has_axes
 from dimtyped.nn.layers.embedding import OutsideError, TokenId, checking_values
 from dimtyped.nn.layers.embedding_vocabulary import check_embedding, explain_index
 from dimtyped.runtime import mode
@@ -69,7 +69,7 @@ def _explained(raised: Raised) -> Exception:
     parameters={"weight": "vocab embed"},
     flow=("vocab", "embed"),
     error=DimensionValueError,
-    refuses=_no_bag,
+    violations=_no_bag,
 )
 class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
     """`torch.nn.EmbeddingBag`, checked by name: token ids `(batch, tokens)`, or `(tokens,)` and where each bag begins.
@@ -93,4 +93,4 @@ class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
         if mode() == "values":
             torch_forward = checking_values(torch_forward)
-        return check_before(cls, torch_forward, *cls.contract.calls, translate_error=(REFUSALS, _explained))
+        return check_before(cls, torch_forward, *cls.contract.calls, translate_error=(TORCH_ERRORS, _explained))

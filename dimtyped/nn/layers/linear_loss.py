@@ -57,7 +57,7 @@ if hasattr(torch.nn, "LinearCrossEntropyLoss"):
             Form({"input": _INPUT, "target": Float[Tensor, "batch classes"]}, _SCALAR, _ARE_PROBABILITIES, rare=True),
         ),
         error=DimensionValueError,
-        refuses=_other_places,
+        violations=_other_places,
     )
     class LinearCrossEntropyLoss(Layer, torch.nn.LinearCrossEntropyLoss):
         """`torch.nn.LinearCrossEntropyLoss`: `(batch, in_features)`, and class indices `(batch, ...)` or as many probabilities."""

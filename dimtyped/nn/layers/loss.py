@@ -127,7 +127,7 @@ def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[
 @declares(
     calls=_one_broadcasts(var=Shaped[Tensor, "..."] | float),
     error=DimensionValueError,
-    refuses=_other_variances,
+    violations=_other_variances,
 )
 class GaussianNLLLoss(Layer, torch.nn.GaussianNLLLoss):
     """`torch.nn.GaussianNLLLoss` of a prediction and a target; one may broadcast to the other.
@@ -210,13 +210,13 @@ def _worst(outside: Tensor) -> int:
 @declares(
     calls=(_INDICES, _rare(_FLOATS, _ARE_PROBABILITIES), *_RARE_INDICES),
     error=DimensionValueError,
-    refuses=_other_classes,
+    violations=_other_classes,
 )
 class CrossEntropyLoss(Layer, torch.nn.CrossEntropyLoss):
     """`torch.nn.CrossEntropyLoss`: logits `(batch, classes, ...)`, and class indices `(batch, ...)` or as many probabilities."""
 
 
-@declares(calls=(_INDICES, *_RARE_INDICES), error=DimensionValueError, refuses=_other_classes)
+@declares(calls=(_INDICES, *_RARE_INDICES), error=DimensionValueError, violations=_other_classes)
 class NLLLoss(Layer, torch.nn.NLLLoss):
     """`torch.nn.NLLLoss`: log-probabilities `(batch, classes, ...)`, and class indices `(batch, ...)`."""
 
@@ -231,7 +231,7 @@ class NLLLoss(Layer, torch.nn.NLLLoss):
         ),
         _rare(UNCHECKED, _TENSORS & of_call("input.shape[:1] == (1,)") & of_call("target.dim() == 0")),
     ),
-    refuses=_other_classes,
+    violations=_other_classes,
 )
 class MultiMarginLoss(Layer, torch.nn.MultiMarginLoss):
     """`torch.nn.MultiMarginLoss`: `(batch, classes)`, and class indices `(batch,)`."""
@@ -351,7 +351,7 @@ def _other_lengths(layer: Any, log_probs: Any, targets: Any, *lengths: Any) -> I
             has_axes("log_probs", 2),
         ),
     ),
-    refuses=_other_lengths,
+    violations=_other_lengths,
 )
 class CTCLoss(Layer, torch.nn.CTCLoss):
     """`torch.nn.CTCLoss`: `(time, batch, classes)`, targets `(batch, length)` or end to end, two `(batch,)` of lengths.

@@ -59,7 +59,7 @@ class _OfChannels(Layer):
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
     rank_error=RankError,
-    refuses=too_few_for_batch,
+    violations=too_few_for_batch,
 )
 class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
     """`torch.nn.BatchNorm1d`, checked by name: `(batch, channels)` or `(batch, channels, length)`."""
@@ -73,7 +73,7 @@ class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
     axis=-3,
     keeps=ALL_AXES,
     rank_error=RankError,
-    refuses=too_few_for_batch,
+    violations=too_few_for_batch,
 )
 class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d`, checked by name: `(batch, channels, height, width)`."""
@@ -87,7 +87,7 @@ class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
     axis=-4,
     keeps=ALL_AXES,
     rank_error=RankError,
-    refuses=too_few_for_batch,
+    violations=too_few_for_batch,
 )
 class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
     """`torch.nn.BatchNorm3d`, checked by name: `(batch, channels, depth, height, width)`."""
@@ -99,7 +99,7 @@ class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
     rank_error=RankError,
-    refuses=too_few_for_batch,
+    violations=too_few_for_batch,
 )
 class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
     """`torch.nn.SyncBatchNorm`, checked by name: `(batch, channels, ...)`."""
@@ -124,7 +124,7 @@ class SyncBatchNorm(_OfChannels, torch.nn.SyncBatchNorm):
     keeps=ALL_AXES,
     error=DimensionValueError,
     rank_error=RankError,
-    refuses=too_few_in_space,
+    violations=too_few_in_space,
 )
 class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
     """`torch.nn.InstanceNorm1d`, checked by name: `(batch, channels, length)`, or without batch."""
@@ -139,7 +139,7 @@ class InstanceNorm1d(_OfChannels, torch.nn.InstanceNorm1d):
     keeps=ALL_AXES,
     error=DimensionValueError,
     rank_error=RankError,
-    refuses=too_few_in_space,
+    violations=too_few_in_space,
 )
 class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
     """`torch.nn.InstanceNorm2d`, checked by name: `(batch, channels, height, width)`, or without batch."""
@@ -154,7 +154,7 @@ class InstanceNorm2d(_OfChannels, torch.nn.InstanceNorm2d):
     keeps=ALL_AXES,
     error=DimensionValueError,
     rank_error=RankError,
-    refuses=too_few_in_space,
+    violations=too_few_in_space,
 )
 class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
     """`torch.nn.InstanceNorm3d`, checked by name: `(batch, channels, depth, height, width)`, or without batch."""
@@ -172,7 +172,7 @@ class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
     parameters=_OF_CHANNELS,
     keeps=ALL_AXES,
     multiples={"num_channels": "num_groups"},
-    refuses=odd_groups,
+    violations=odd_groups,
 )
 class GroupNorm(Layer, torch.nn.GroupNorm):
     """`torch.nn.GroupNorm`, checked by name: `(batch, channels, ...)`."""
@@ -227,7 +227,7 @@ def _other_axes(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's n
     flow=("features", "features"),
     keeps=ALL_AXES,
     arguments={"normalized_shape": "features"},
-    refuses=_other_axes,
+    violations=_other_axes,
     check_after_error=ALWAYS,
 )
 class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
@@ -248,7 +248,7 @@ class LayerNorm(_OfFeatures, torch.nn.LayerNorm):
     flow=("features", "features"),
     keeps=ALL_AXES,
     arguments={"normalized_shape": "features"},
-    refuses=_other_axes,
+    violations=_other_axes,
     check_after_error=ALWAYS,
 )
 class RMSNorm(_OfFeatures, torch.nn.RMSNorm):

@@ -49,17 +49,17 @@ def _too_small(count: int) -> Any:
 
 def _pool(axes: int) -> dict[str, Any]:
     """The contract of a pool with a window."""
-    return _adaptive(axes, refuses=_too_small(axes))
+    return _adaptive(axes, violations=_too_small(axes))
 
 
-def _adaptive(axes: int, refuses: Rule | None = None) -> dict[str, Any]:
+def _adaptive(axes: int, violations: Rule | None = None) -> dict[str, Any]:
     """The contract of a pool with a given output size."""
     return {
         "calls": (Form({"input": space(axes)}, space(axes, prefix="out_")),),
         "axis": -axes - 1,
         "keeps": (-axes - 1,),
         "rank_error": DimensionIndexError,
-        "refuses": refuses or empty(axes),
+        "violations": violations or empty(axes),
     }
 
 
@@ -166,7 +166,7 @@ class AdaptiveAvgPool3d(Layer, torch.nn.AdaptiveAvgPool3d):
     """`torch.nn.AdaptiveAvgPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 
 
-@declares(**_adaptive(2, refuses=too_small_for_fraction))
+@declares(**_adaptive(2, violations=too_small_for_fraction))
 class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
     """`torch.nn.FractionalMaxPool2d` of `(batch, channels, height, width)`, or without batch."""
 
@@ -174,7 +174,7 @@ class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
         __call__: Callable[..., Any]  # with return_indices, a pair
 
 
-@declares(**_adaptive(3, refuses=too_small_for_fraction))
+@declares(**_adaptive(3, violations=too_small_for_fraction))
 class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
     """`torch.nn.FractionalMaxPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 
@@ -195,7 +195,7 @@ _UNPOOLED = dict.fromkeys(("kernel_size", "stride", "padding"))
     axis=-2,
     keeps=(-2,),
     counts=_UNPOOLED,
-    refuses=empty(1),
+    violations=empty(1),
 )
 class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
     """`torch.nn.MaxUnpool1d` of what a `MaxPool1d` gave, and its indices."""
@@ -207,7 +207,7 @@ class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
     axis=-3,
     keeps=(-3,),
     counts=_UNPOOLED,
-    refuses=empty(2),
+    violations=empty(2),
 )
 class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
     """`torch.nn.MaxUnpool2d` of what a `MaxPool2d` gave, and its indices."""
@@ -219,7 +219,7 @@ class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
     axis=-4,
     keeps=(-4,),
     counts=_UNPOOLED,
-    refuses=empty(3),
+    violations=empty(3),
 )
 class MaxUnpool3d(Layer, torch.nn.MaxUnpool3d):
     """`torch.nn.MaxUnpool3d` of what a `MaxPool3d` gave, and its indices."""

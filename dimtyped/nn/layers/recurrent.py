@@ -182,7 +182,7 @@ def _directions(where: str, bidirectional: Any) -> tuple[bool, str | None]:
     counts=_COUNTS,
     calls=ONE_STATE,
     flow=("embed", "hidden"),
-    refuses=_no_steps,
+    violations=_no_steps,
 )
 class RNN(Recurrent, torch.nn.RNN):
     """`torch.nn.RNN`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`.
@@ -238,7 +238,7 @@ class RNN(Recurrent, torch.nn.RNN):
     counts=_COUNTS,
     calls=ONE_STATE,
     flow=("embed", "hidden"),
-    refuses=_no_steps,
+    violations=_no_steps,
 )
 class GRU(Recurrent, torch.nn.GRU):
     """`torch.nn.GRU`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`, to the same of hidden.
@@ -298,7 +298,7 @@ class GRU(Recurrent, torch.nn.GRU):
     counts=_COUNTS,
     calls=PAIR,
     flow=("embed", "hidden"),
-    refuses=_no_steps,
+    violations=_no_steps,
 )
 class LSTM(Recurrent, torch.nn.LSTM):
     """`torch.nn.LSTM`, checked by name; its state is `(h, c)`, h of width `proj_size` where there is one.

@@ -27,7 +27,7 @@ def _has_no_axis(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's 
         yield SizeViolation("input", None, "", least)
 
 
-@declares(inputs={"input": _ANY}, output=_ANY, refuses=_has_no_axis)
+@declares(inputs={"input": _ANY}, output=_ANY, violations=_has_no_axis)
 class Flatten(Layer, torch.nn.Flatten):
     """`torch.nn.Flatten` of any tensor that has the axes from `start_dim` to `end_dim`."""
 
@@ -45,7 +45,7 @@ def _does_not_split(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch
         yield SizeViolation("input", axis, f"axis {axis}", f"a multiple of {known}" if -1 in sizes else known)
 
 
-@declares(inputs={"input": _ANY}, output=_ANY, refuses=_does_not_split)
+@declares(inputs={"input": _ANY}, output=_ANY, violations=_does_not_split)
 class Unflatten(Layer, torch.nn.Unflatten):
     """`torch.nn.Unflatten` of any tensor whose axis `dim` has the size of all the new ones together."""
 
@@ -59,7 +59,7 @@ def _does_not_shuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # tor
 @declares(
     inputs={"input": Shaped[Tensor, "... channels height width"]},
     output=Shaped[Tensor, "... _ _ _"],
-    refuses=_does_not_shuffle,
+    violations=_does_not_shuffle,
 )
 class PixelShuffle(Layer, torch.nn.PixelShuffle):
     """`torch.nn.PixelShuffle` of `(..., channels, height, width)`; the channels are a multiple of the factor's square."""
@@ -74,7 +74,7 @@ def _does_not_unshuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # t
 @declares(
     inputs={"input": Shaped[Tensor, "... channels height width"]},
     output=Shaped[Tensor, "... _ _ _"],
-    refuses=_does_not_unshuffle,
+    violations=_does_not_unshuffle,
 )
 class PixelUnshuffle(Layer, torch.nn.PixelUnshuffle):
     """`torch.nn.PixelUnshuffle` of `(..., channels, height, width)`; height and width are multiples of the factor."""
@@ -88,7 +88,7 @@ def _has_no_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch'
 @declares(
     inputs={"input": Shaped[Tensor, "batch channels _ ..."]},
     output=Shaped[Tensor, "batch channels _ ..."],
-    refuses=_has_no_groups,
+    violations=_has_no_groups,
 )
 class ChannelShuffle(Layer, torch.nn.ChannelShuffle):
     """`torch.nn.ChannelShuffle` of `(batch, channels, ...)`; the channels are a multiple of the groups."""
@@ -104,16 +104,16 @@ def _has_wrong_rank(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch
         yield from empty(input.dim() - 2)(layer, input)
 
 
-@declares(inputs={"input": _ANY}, output=_ANY, refuses=_has_wrong_rank)
+@declares(inputs={"input": _ANY}, output=_ANY, violations=_has_wrong_rank)
 class Upsample(Layer, torch.nn.Upsample):
     """`torch.nn.Upsample` of `(batch, channels, ...)` with as many spatial axes as the mode and the sizes are for."""
 
 
-@declares(inputs={"input": _ANY}, output=_ANY, refuses=_has_wrong_rank)
+@declares(inputs={"input": _ANY}, output=_ANY, violations=_has_wrong_rank)
 class UpsamplingNearest2d(Layer, torch.nn.UpsamplingNearest2d):
     """`torch.nn.UpsamplingNearest2d` of `(batch, channels, height, width)`."""
 
 
-@declares(inputs={"input": _ANY}, output=_ANY, refuses=_has_wrong_rank)
+@declares(inputs={"input": _ANY}, output=_ANY, violations=_has_wrong_rank)
 class UpsamplingBilinear2d(Layer, torch.nn.UpsamplingBilinear2d):
     """`torch.nn.UpsamplingBilinear2d` of `(batch, channels, height, width)`."""
