@@ -72,12 +72,18 @@ def taken_apart(run):
     yield aten.embedding(x, run("batch").long() * 0), "(batch=2, embed=4)"
     heads = run("batch 3 rows embed")
     yield aten._scaled_dot_product_flash_attention_for_cpu(heads, heads, heads)[0], "(batch=2, 3, rows=6, embed=4)"
+    mask, plain = run("rows source"), torch.randn(2, 3, 6, 4)
+    masked = aten._scaled_dot_product_flash_attention_for_cpu(
+        plain, run("batch 3 source 4"), run("batch 3 source 4"), attn_mask=mask
+    )
+    yield masked[0], "(batch=2, 3, rows=6, 4)"
+    yield nn.functional.scaled_dot_product_attention(plain, plain, plain, run("rows rows")), "(2, 3, rows=6, 4)"
     yield aten.index.Tensor(x, [None, torch.tensor([0, 1])]), "(rows=6, 2)"
     yield aten.slice.Tensor(x, 0, 0, 6), "(rows=6, embed=4)"
 
 
 def test_composites_taken_apart():
-    run = Run(Flow(independent=(), strict=True), batch=2, rows=6, embed=4, out=5)
+    run = Run(Flow(independent=(), strict=True), batch=2, rows=6, embed=4, out=5, source=7)
     with run.flow:
         for result, text in taken_apart(run):
             assert run.text(result) == text

@@ -11,11 +11,6 @@ _KERNELS = (
     "_scaled_dot_product_flash_attention _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
     "_scaled_dot_product_fused_attention_overrideable"
 )
-_WITH_MASK = (
-    "scaled_dot_product_attention",
-    "_scaled_dot_product_attention_math",
-    "_scaled_dot_product_efficient_attention",
-)
 
 
 @rule(*_KERNELS.split())
@@ -25,20 +20,26 @@ def attention(call: Call) -> Outcome:
     value = call.axes(call.tensor(2, "value"))
     batch = _batch_axes(call, query[:-2], key[:-2], value[:-2])
     call.meet(query[-1], key[-1])
-    source = call.meet(key[-2], value[-2])
-    mask = call.arg(3, "attn_mask", "attn_bias")
-    if isinstance(mask, Tensor) and call.name in _WITH_MASK:
-        batch, source = _masked(call, batch, query[-2], source, call.axes(mask))
+    target, source = query[-2], call.meet(key[-2], value[-2])
+    mask = _mask(call)
+    if mask is not None:
+        batch, target = _masked(call, (*batch, target, source), call.axes(mask))
     call.mixes(query[-1], key[-1], key[-2], value[-2])
-    made = (*batch, query[-2], value[-1])
+    made = (*batch, target, value[-1])
     return made if isinstance(call.result, Tensor) else [made, *(None for _ in call.tensors_out[1:])]
 
 
-def _masked(call: Call, batch: Axes, target: Axis, source: Axis, mask: Axes) -> tuple[Axes, Axis]:
-    made = call.broadcast((*batch, target, source), mask)
-    if isinstance(call.arg(3, "attn_mask"), Tensor):
-        call.mixes(mask[-1])
-    return made[:-2], source
+def _mask(call: Call) -> Tensor | None:
+    """The mask: the fourth argument, or by keyword alone where a kernel has another fourth argument."""
+    given = (call.arg(3), call.kwargs.get("attn_mask"), call.kwargs.get("attn_bias"))
+    return next((each for each in given if isinstance(each, Tensor)), None)
+
+
+def _masked(call: Call, scores: Axes, mask: Axes) -> tuple[Axes, Axis]:
+    """The batch and the target of scores that have met their mask, which may name them."""
+    made = call.broadcast(scores, mask)
+    call.mixes(mask[-1])
+    return made[:-2], made[-2]
 
 
 def _batch_axes(call: Call, query: Axes, key: Axes, value: Axes) -> Axes:

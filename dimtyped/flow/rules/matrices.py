@@ -26,7 +26,7 @@ _OF_ONE = (
     "cholesky cholesky_inverse linalg_cholesky linalg_cholesky_ex inverse linalg_inv linalg_inv_ex pinverse linalg_pinv "
     "logdet det linalg_det slogdet linalg_slogdet linalg_eig linalg_eigvals linalg_eigh linalg_eigvalsh svd linalg_svd "
     "linalg_svdvals qr linalg_qr geqrf lu linalg_lu linalg_lu_factor linalg_lu_factor_ex linalg_matrix_rank linalg_cond "
-    "linalg_ldl_factor linalg_ldl_factor_ex svd_lowrank pca_lowrank"
+    "linalg_ldl_factor linalg_ldl_factor_ex svd_lowrank pca_lowrank linalg_matrix_sqrth linalg_polar"
 )
 _OF_TWO = (
     "linalg_solve linalg_solve_ex linalg_solve_triangular triangular_solve cholesky_solve orgqr linalg_lstsq ormqr lu_solve "
