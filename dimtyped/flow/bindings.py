@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dimtyped.annotations import ArrayHint, Axis as Written, Hint, Kind
 from dimtyped.diagnosis import annotated_tensors, spread_axes
-from dimtyped.flow.axes import Axes, Axis, Dimension, Verdict, axis_of, better, compare
+from dimtyped.flow.axes import Axes, Axis, Dimension, Verdict, anonymous, axis_of, better, compare
 from dimtyped.flow.calls import Problem, text_of
 from dimtyped.flow.fixes import reordered
 from dimtyped.flow.interpreter import Flow
@@ -25,6 +25,7 @@ class Binding:
         scope: Distinguishes its names from those of other functions.
         declared: The names that have a dimension before the call.
         shared: The dimensions of independent names, by name and size: `batch` is one dimension in all calls of a run.
+        is_checked: The call itself is refused where sizes differ; otherwise that is a finding here.
     """
 
     def __init__(
@@ -34,8 +35,11 @@ class Binding:
         scope: object,
         declared: Mapping[str, Dimension],
         shared: dict[tuple[str, int], Dimension],
+        *,
+        is_checked: bool = True,
     ):
         self._flow = flow
+        self._is_checked = is_checked
         self._where = where
         self._scope = scope
         self._shared = shared
@@ -59,12 +63,17 @@ class Binding:
         axes = self._flow.axes_of(tensor)
         written = spread_axes(array.axes, len(axes))
         if written is None:
+            self._refuse(_said(what, array, axes), axes, frame)
             return
         named, clashes = list(axes), list[tuple[Axis, Axis]]()
         for place, word in written:
             named[place] = self._matched(word, axes[place], what, clashes)
         self._match_run(array, axes)
-        if clashes:
+        unequal = [(wanted, axis) for wanted, axis in clashes if wanted.size != axis.size]
+        if unequal:
+            words = " and ".join(f"{_sized(axis)} where it says {_sized(wanted)}" for wanted, axis in unequal)
+            self._refuse(f"{_said(what, array, axes)}: {words}", axes, frame)
+        elif clashes:
             self._report(array, axes, named, what, clashes, frame)
         if any(new is not old for new, old in zip(named, axes, strict=True)):
             self._flow.name_tensor(tensor, named)
@@ -73,8 +82,12 @@ class Binding:
         """The axis of a tensor that an annotation calls by this word."""
         if word.kind is Kind.NAME and word.name not in self._names:
             return axis if word.broadcast and axis.size == 1 else self._bind(word.name, axis, what)
-        expected = self._names.get(word.name) if word.kind is Kind.NAME else named_axis(word.name, self._names.get)
-        if expected is None or expected.size != axis.size:
+        expected = self._expected(word)
+        if expected is None or word.by_path or (word.broadcast and axis.size == 1):
+            return axis
+        if expected.size != axis.size:
+            clashes.append((expected, axis))
+        if expected.size != axis.size or word.kind is Kind.SIZE:
             return axis
         verdict = compare(expected, axis)
         if verdict is Verdict.CLASH:
@@ -84,6 +97,12 @@ class Binding:
         if verdict is Verdict.UNSURE and one and other and one.may_be(other):
             other.join(one)  # two scopes call it differently, and this call shows that it is one
         return better(axis, expected)
+
+    def _expected(self, word: Written) -> Axis | None:
+        """The axis that a word stands for; None if that is not known, or any will do."""
+        if word.kind is Kind.SIZE:
+            return anonymous(word.size)
+        return self._names.get(word.name) if word.kind is Kind.NAME else named_axis(word.name, self._names.get)
 
     def _bind(self, name: str, axis: Axis, what: str) -> Axis:
         if not axis.has_name:
@@ -114,12 +133,15 @@ class Binding:
             return
         order = reordered(axes, wanted) if len(wanted) == len(axes) else ""
         words = " and ".join(f"{axis} where it says {expected}" for expected, axis in clashes)
-        given = "what is returned" if what == "return" else f"`{what}`"
-        said = f'{array.annotation.dtype.__name__}[..., "{array.annotation.dim_str}"]'
-        text = f"{given} is {text_of(axes)}, and is annotated {said}: {words}"
+        text = f"{_said(what, array, axes)}: {words}"
         met = [*(first for first, _ in clashes), *(axis for _, axis in clashes)]
         fix = f"{order[1:]} fits" if order else ""
         self._flow.report(Problem("annotation", text, met, fix), frame)
+
+    def _refuse(self, text: str, axes: Axes, frame: FrameType | None) -> None:
+        """Reports a tensor that does not fit its annotation, unless the call itself raises."""
+        if not self._is_checked:
+            self._flow.report(Problem("refused", text, [axis for axis in axes if axis.has_name]), frame)
 
     def _is_explained(self) -> bool:
         """True if a finding since the call began may have changed the names of its result."""
@@ -132,6 +154,17 @@ class Binding:
             return
         run = axes[place : len(axes) - (len(array.axes) - place - 1)]
         self._runs.setdefault(array.axes[place].name, run)
+
+
+def _said(what: str, array: ArrayHint, axes: Axes) -> str:
+    """The tensor, and what its annotation says."""
+    given = "what is returned" if what == "return" else f"`{what}`"
+    said = f'{array.annotation.dtype.__name__}[..., "{array.annotation.dim_str}"]'
+    return f"{given} is {text_of(axes)}, and is annotated {said}"
+
+
+def _sized(axis: Axis) -> str:
+    return text_of([axis])[1:-1]
 
 
 def _count(flow: Flow) -> int:

@@ -14,7 +14,7 @@ from dimtyped.flow.attempts import DIVIDING, Attempts, error_text, sizes_text
 from dimtyped.flow.copies import fake_mode
 from dimtyped.flow.findings import Finding
 from dimtyped.flow.inputs import bind
-from dimtyped.flow.report import Report
+from dimtyped.flow.report import Report, notes_on_mode
 from dimtyped.flow.runs import Options, Run, Runner
 from dimtyped.flow.sizes import LADDERS, OTHERS
 from dimtyped.flow.targets import Factory, Target, is_annotated, makes_module, target_of
@@ -177,7 +177,7 @@ class _Check:
             _merged(findings),
             first.flow.followed,
             first.flow.unfollowed,
-            self.notes,
+            [*notes_on_mode(), *self.notes],
             {name: size for name, size in first.sizes.items() if name not in self.target.declared},
         )
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from dimtyped.flow.findings import Finding
+from dimtyped.runtime import mode
 
 _MOST_ORIGINS = 6
+_OFF = "checks are off (DIMTYPED=off): names come from annotated modules alone, and no dtype or layer is checked; set DIMTYPED=on"
 
 
 class CheckError(AssertionError):
@@ -87,6 +89,11 @@ class Report:
         missing = ", ".join(f"{name} ({times})" for name, times in self.unfollowed.most_common(3))
         lines = [f"{self.target}: {found}; {coverage}{f', not {missing}' if missing else ''}"]
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+def notes_on_mode() -> list[str]:
+    """What a report says of the mode: with checks off, much goes unseen."""
+    return [_OFF] if mode() == "off" else []
 
 
 def finding_text(finding: Finding) -> str:

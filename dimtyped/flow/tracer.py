@@ -24,7 +24,8 @@ from dimtyped.flow.findings import Finding, finding
 from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.operators import Operator
 from dimtyped.flow.scopes import Scopes
-from dimtyped.runtime import Place, checked_in, place_at
+from dimtyped.names import is_scope
+from dimtyped.runtime import Place, checked_in, mode, place_at
 
 _LATER = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _ASSERT = assert_dims.__code__
@@ -148,7 +149,7 @@ class TracedFlow(Flow):
         owner = given.get(first) if first == "self" else None
         declared = self.scopes.declared(owner) if isinstance(owner, torch.nn.Module) else {}
         scope = id(owner) if isinstance(owner, torch.nn.Module) else signature.where
-        binding = Binding(self, signature.where, scope, declared, self._shared)
+        binding = Binding(self, signature.where, scope, declared, self._shared, is_checked=mode() != "off")
         for parameter in signature.parameters:
             binding.match(parameter.hint, given.get(parameter.name), parameter.name, frame.f_back)
         self._open.append((frame, signature, binding))
@@ -179,7 +180,7 @@ def _signature_of(frame: FrameType) -> Signature | None:
     try:
         if entry is not None:
             return entry.signature if entry.declaration.checks_tensors and entry.declaration.is_users else None
-        function = _annotated_forward(frame)
+        function = _annotated_method(frame)
         return read_signature(function) if function is not None else None
     except DeclarationError:
         return None  # the call itself says so
@@ -196,15 +197,15 @@ def _entry_around(frame: FrameType) -> CheckedFunction | None:
     return None
 
 
-def _annotated_forward(frame: FrameType) -> FunctionType | None:
-    """The `forward` of a module that is annotated and not typed."""
+def _annotated_method(frame: FrameType) -> FunctionType | None:
+    """The `forward` of a module that is annotated and not typed; with checks off, any method of a scope of names."""
     code = frame.f_code
-    if code.co_name != "forward" or not code.co_argcount:
+    if not code.co_argcount or (code.co_name != "forward" and mode() != "off"):
         return None
     owner = frame.f_locals.get(code.co_varnames[0])
-    if not isinstance(owner, torch.nn.Module):
+    if not isinstance(owner, torch.nn.Module) or not (code.co_name == "forward" or is_scope(owner)):
         return None
-    function = inspect.getattr_static(type(owner), "forward", None)
+    function = inspect.getattr_static(type(owner), code.co_name, None)
     if not isinstance(function, FunctionType) or function.__code__ is not code or entry_of(function) is not None:
         return None
     hints = getattr(function, "__annotations__", {}).values()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from dimtyped.flow.report import Report
+from dimtyped.flow.report import Report, notes_on_mode
 from dimtyped.flow.tracer import TracedFlow
 
 
@@ -41,7 +41,7 @@ def watch(*, independent: Sequence[str] = ("batch",), skip: Sequence[str] = ()) 
         True
     """
     flow = TracedFlow(independent=independent, skip=skip)
-    report = Report("watch")
+    report = Report("watch", notes=notes_on_mode())
     try:
         with torch.compiler.set_stance("force_eager"), flow:
             yield report
