@@ -17,6 +17,11 @@ if TYPE_CHECKING:
         VocabularyError as VocabularyError,
     )
     from dimtyped.flow import CheckError as CheckError, check as check, watch as watch
+    from dimtyped.import_hook import (
+        install_import_hook as install_import_hook,
+        load_ipython_extension as load_ipython_extension,
+        unload_ipython_extension as unload_ipython_extension,
+    )
     from dimtyped.names import Dim as Dim, DimSize as DimSize, dims as dims
     from dimtyped.nn.layers.tied import tie as tie
     from dimtyped.nn.retype import retype as retype, untype as untype
@@ -37,6 +42,7 @@ __all__ = [
     "check",
     "configure",
     "dims",
+    "install_import_hook",
     "nn",
     "retype",
     "status",
@@ -51,6 +57,7 @@ _NAMES = {
     "dimtyped.engine": "assert_dims typed",
     "dimtyped.errors": "DeclarationError DimensionError DimensionWarning StateError TyingError VocabularyError",
     "dimtyped.flow": "CheckError check watch",
+    "dimtyped.import_hook": "install_import_hook load_ipython_extension unload_ipython_extension",
     "dimtyped.names": "Dim DimSize dims",
     "dimtyped.nn": "nn",
     "dimtyped.nn.layers.tied": "tie",

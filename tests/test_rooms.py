@@ -18,7 +18,19 @@ from dimtyped import nn
 from dimtyped.nn.contract.families import FAMILIES
 
 PACKAGE = Path(dimtyped.__file__).parent
-ROOMS = ["errors", "runtime", "names", "annotations", "diagnosis", "engine", "flow", "nn", "testing", "cli"]
+ROOMS = [
+    "errors",
+    "runtime",
+    "names",
+    "annotations",
+    "diagnosis",
+    "engine",
+    "import_hook",
+    "flow",
+    "nn",
+    "testing",
+    "cli",
+]
 """From the ground up: a room imports only those before it."""
 OPTIONAL = ("beartype", "hypothesis", "matplotlib", "rich")
 

@@ -1,5 +1,12 @@
 """jaxtyping annotations as data: axes, hints, signatures and `Packed`."""
 
+from dimtyped.annotations.assignments import (
+    FunctionNode as FunctionNode,
+    assignments_in as assignments_in,
+    names_array as names_array,
+    nodes_of as nodes_of,
+    written_out as written_out,
+)
 from dimtyped.annotations.axes import (
     TORCH_DTYPES as TORCH_DTYPES,
     ArrayHint as ArrayHint,

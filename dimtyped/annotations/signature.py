@@ -122,17 +122,22 @@ def read_signature(
     fixed: Mapping[str, int] | None = None,
     attributes: Mapping[str, str] | None = None,
     annotations: Mapping[str, Any] | None = None,
+    only_tensors_must_resolve: bool = False,
 ) -> Signature:
     """The signature of `function`, its string annotations resolved.
 
     `names` are the names a string annotation may use beside the function's globals; `annotations` stand in place
-    of the function's own.
+    of the function's own. With `only_tensors_must_resolve` another annotation that cannot be resolved stands for anything.
 
     Raises:
         DeclarationError: an annotation cannot be resolved.
     """
     where = display_name(function)
-    hints = dict(annotations) if annotations is not None else resolve_annotations(function, names or {}, where)
+    if annotations is not None:
+        hints = dict(annotations)
+    else:
+        read_hints = resolve_tensors if only_tensors_must_resolve else resolve_annotations
+        hints = read_hints(function, names or {}, where)
     function_kind = function_kind_of(function)
     result_annotation = hints.get("return", Any)
     known = inspect.signature(function).parameters
@@ -284,6 +289,43 @@ def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], 
             actual=texts,
             hint="import or define every name that it uses before the first call",
         ) from error
+
+
+def resolve_tensors(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The same, and of the annotations that cannot be resolved those that do not look like jaxtyping's stand for anything.
+
+    Raises:
+        DeclarationError: an annotation of jaxtyping's cannot be resolved.
+    """
+    try:
+        return resolve_annotations(function, names, where)
+    except DeclarationError as error:
+        known = {**getattr(inspect.unwrap(function), "__globals__", {}), **_closure(function), **names}
+        each = {name: _resolved_alone(annotation, known) for name, annotation in _written(function).items()}
+        if not each or any(hint is None and _looks_like_array(function, name) for name, hint in each.items()):
+            raise error from error.__cause__
+    return {name: hint for name, hint in each.items() if hint is not None}
+
+
+def _written(function: Callable[..., Any]) -> Mapping[str, Any]:
+    try:
+        return function.__annotations__
+    except NameError:  # from Python 3.14 on they are evaluated here
+        return {}
+
+
+def _resolved_alone(annotation: Any, known: Mapping[str, Any]) -> Any:
+    """One annotation, resolved; None if it cannot be."""
+    holder: Any = types.SimpleNamespace(__annotations__={"hint": annotation})
+    try:
+        return typing.get_type_hints(holder, dict(known), include_extras=True)["hint"]
+    except Exception:  # noqa: BLE001  # a user's string may raise anything
+        return None
+
+
+def _looks_like_array(function: Callable[..., Any], parameter: str) -> bool:
+    text = str(_written(function)[parameter])
+    return any(_is_dtype(word, function) for word in _ARRAY_TEXT.findall(text))
 
 
 def _annotation_texts(function: Callable[..., Any]) -> str:

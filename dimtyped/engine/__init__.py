@@ -3,6 +3,13 @@
 from typing import TYPE_CHECKING
 
 from dimtyped.engine import ipython as ipython
+from dimtyped.engine.assigned import (
+    LocalAnnotation as LocalAnnotation,
+    lazy_annotation as lazy_annotation,
+    resolved as resolved,
+    target_of as target_of,
+)
+from dimtyped.engine.call_names import ASSERT_NAME as ASSERT_NAME, IS_INSTANCE_NAME as IS_INSTANCE_NAME
 from dimtyped.engine.checked_function import CheckedFunction as CheckedFunction
 from dimtyped.engine.codegen import CheckCodegen as CheckCodegen
 from dimtyped.engine.conditions import Conditions as Conditions
@@ -17,9 +24,12 @@ from dimtyped.engine.decorator import (
     entry_of as entry_of,
     functions_in as functions_in,
     typed as typed,
+    typed_class_on_import as typed_class_on_import,
     typed_member as typed_member,
+    typed_on_import as typed_on_import,
 )
 from dimtyped.engine.forms import CallForms as CallForms, Form as Form, is_of_form as is_of_form
+from dimtyped.engine.jaxtyped import is_checker as is_checker, is_checker_of_others as is_checker_of_others
 from dimtyped.engine.predicates import (
     ALWAYS as ALWAYS,
     Predicate as Predicate,
@@ -33,9 +43,9 @@ from dimtyped.engine.wrapper import wrap as wrap
 from dimtyped.runtime import on_demand
 
 if TYPE_CHECKING:
-    from dimtyped.engine.assertions import assert_dims as assert_dims
+    from dimtyped.engine.assertions import assert_dims as assert_dims, is_instance as is_instance
     from dimtyped.engine.reference import ReferenceCheck as ReferenceCheck
 
 __getattr__, __dir__ = on_demand(
-    __name__, {"dimtyped.engine.assertions": "assert_dims", "dimtyped.engine.reference": "ReferenceCheck"}
+    __name__, {"dimtyped.engine.assertions": "assert_dims is_instance", "dimtyped.engine.reference": "ReferenceCheck"}
 )

@@ -15,6 +15,7 @@ import torch
 from dimtyped.annotations import Hint, arrays_in, free_names
 from dimtyped.diagnosis import Findings, Snapshot, build_error, snapshot, unexplained
 from dimtyped.engine.assertion_checks import Check, Names, read
+from dimtyped.engine.assigned import resolved, target_of
 from dimtyped.engine.call_names import AMBIGUOUS, CHECKED, sizes_in, values_in
 from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.recheck import ambiguous
@@ -33,6 +34,7 @@ def refuse(
     """
     if _holds_proxy(x):
         return x
+    target, annotation = target_of(annotation), resolved(annotation)
     hint = read(annotation)
     checked: CheckedFunction | None = names.get(CHECKED)
     findings = Findings()
@@ -42,17 +44,26 @@ def refuse(
         if checked.explainer.read_again(values, names) and check(x, names, outer):
             return x
         findings = checked.explainer.findings_of(values)
-    findings.learn(sizes_in(names), "bound by an assert_dims before")
+    earlier = "bound by an assert_dims before" if target is None else "bound by an earlier assignment"
+    findings.learn(sizes_in(names), earlier)
     where = checked.signature.where if checked is not None else frame.f_code.co_qualname
-    raise error_of(hint, annotation, snapshot(x), findings, where, _expression(frame))
+    place = target or _expression(frame)
+    raise error_of(hint, annotation, snapshot(x), findings, where, place, is_assigned=target is not None)
 
 
 def error_of(
-    hint: Hint | None, annotation: Any, value: Snapshot, findings: Findings, where: str, place: str
+    hint: Hint | None,
+    annotation: Any,
+    value: Snapshot,
+    findings: Findings,
+    where: str,
+    place: str,
+    *,
+    is_assigned: bool = False,
 ) -> DimensionError:
     """The error for a value at a place; `findings` holds the sizes of the known names."""
     where = where.rpartition("<locals>.")[2].removesuffix("<module>")
-    title = f"assert_dims in {where}" if where else "assert_dims"
+    title = where if is_assigned else f"assert_dims in {where}" if where else "assert_dims"
     if hint is not None:
         findings.check(hint, value, place)
     if findings.mismatches:  # noqa: SIM108
@@ -60,6 +71,8 @@ def error_of(
     else:
         error = unexplained(title, place, annotation)
     error.where, error.argument = where, place
+    if is_assigned:
+        error.args = (str(error).replace("argument `", "variable `", 1),)
     return error
 
 

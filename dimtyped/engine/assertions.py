@@ -15,6 +15,7 @@ from dimtyped.annotations import annotation_text, read_hint
 from dimtyped.diagnosis import Findings, describe, from_description, snapshot
 from dimtyped.engine.assertion_checks import ByReference, Check, Names, alone, key_of, read, write
 from dimtyped.engine.assertion_errors import error_of, refuse
+from dimtyped.engine.assigned import resolved, target_of
 from dimtyped.engine.call_names import EXPORTER, VARIABLE, code_objects, wrapper_around
 from dimtyped.errors import DimensionError
 from dimtyped.runtime import (
@@ -33,6 +34,7 @@ _VARIABLE, _EXPORTER, _code_objects = VARIABLE, EXPORTER, code_objects  # looked
 _T = TypeVar("_T")
 _KEPT = 512  # annotations known by identity: those written inside a function are new objects at each call
 _known: dict[Any, Check] = {}
+_assigned: dict[Any, Check] = {}
 _checks: dict[Any, Check] = {}
 _traced = types.SimpleNamespace()
 _traced_names: dict[Any, str] = {}
@@ -101,6 +103,21 @@ def assert_dims(x: _T, annotation: Any, /) -> _T:
         raise
 
 
+def is_instance(x: object, annotation: Any, /) -> bool:
+    """Returns True if a value fits an annotation, as `isinstance` in a function that jaxtyping checks: with the call's names.
+
+    The import hook puts it in the place of `isinstance(x, Float[Tensor, "batch seq"])`.
+    """
+    if _is_off:
+        return isinstance(x, resolved(annotation))
+    if is_tracing():
+        return getattr(_traced, _prepare_traced(annotation))(x, {}, None)
+    frame = _getframe(1)
+    outer = wrapper_around(frame) if id(frame.f_code) in _code_objects else None
+    names = {} if outer is None else outer.f_locals[_VARIABLE]
+    return (_known.get(annotation) or _check_of(annotation))(x, names, outer)  # it binds names only if it passes
+
+
 _CODE = assert_dims.__code__
 
 
@@ -109,6 +126,7 @@ def _follow_mode() -> None:
     _is_off = mode() == "off"
     _by_reference = mode() == "reference"
     _known.clear()
+    _assigned.clear()
 
 
 _follow_mode()
@@ -117,6 +135,7 @@ on_change(_follow_mode)
 
 def _check_of(annotation: Any) -> Check:
     """The check of an annotation; equal annotations share one check."""
+    given, annotation = annotation, eagerly(resolved)(annotation)
     try:
         key = (_by_reference, key_of(annotation))
         check = _checks.get(key)
@@ -124,9 +143,12 @@ def _check_of(annotation: Any) -> Check:
         return eagerly(_make_check)(annotation)
     if check is None:
         check = _checks[key] = eagerly(_make_check)(annotation)
-    if len(_known) >= _KEPT:
+    if len(_known) >= _KEPT + len(_assigned):
         _known.clear()
-    _known[annotation] = check
+        _known.update(_assigned)
+    _known[given] = check
+    if given is not annotation and isinstance(given, types.FunctionType):  # one for each assignment in the source
+        _assigned[given] = check
     return check
 
 
@@ -141,6 +163,7 @@ def _make_check(annotation: Any) -> Check:
 @at_trace_time
 def _prepare_traced(annotation: Any) -> str:
     """The attribute of `_traced` that holds the check of the annotation alone."""
+    annotation = resolved(annotation)
     key = key_of(annotation)
     if key not in _traced_names:
         hint = read(annotation)
@@ -164,6 +187,15 @@ def _check_or_raise(annotation: Any, value: Any, names: Names, frame: types.Fram
 @at_trace_time
 def _explain_traced(annotation: Any, described: tuple[Any, ...]) -> DimensionError:
     where = next((code.co_qualname for code, _, _ in traced_frames() if code is not _CODE), "")
+    target, annotation = target_of(annotation), resolved(annotation)
     return end_trace(
-        error_of(alone(read_hint(annotation)), annotation, from_description(described), Findings(), where, "x")
+        error_of(
+            alone(read_hint(annotation)),
+            annotation,
+            from_description(described),
+            Findings(),
+            where,
+            target or "x",
+            is_assigned=target is not None,
+        )
     )

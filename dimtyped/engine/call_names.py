@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from dimtyped.runtime import PREFIX
 
 VARIABLE = f"{PREFIX}shared"
+ASSERT_NAME, IS_INSTANCE_NAME = f"{PREFIX}assert_dims", f"{PREFIX}is_instance"
+"""The names of `assert_dims` and of `is_instance` in a module that the import hook has transformed."""
+_ASSERTING = {"assert_dims", ASSERT_NAME, IS_INSTANCE_NAME}
 EXPORTER = f"{PREFIX}export_names"
 """The function by which the wrapper of a plain function calls it: nothing is in its frame but this and the arguments."""
 CHECKED = ""
@@ -44,6 +47,11 @@ def code_objects_of(function: Callable[..., Any]) -> tuple[types.CodeType, ...]:
     code = getattr(inner, "__code__", None)
     codes = tuple(_nested(code)) if code is not None else ()
     return codes if any(_mentions(code, inner) for code in codes) else ()
+
+
+def names_assert(names: Iterable[str]) -> bool:
+    """Returns True if the names that a code object uses have one by which names are shared."""
+    return not _ASSERTING.isdisjoint(names)
 
 
 def register(wrapper: types.CodeType, inside: tuple[types.CodeType, ...]) -> None:
@@ -111,7 +119,7 @@ def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
 
 def _mentions(code: types.CodeType, function: Any) -> bool:
     names = (*code.co_names, *code.co_freevars)
-    if "assert_dims" in names:
+    if names_assert(names):
         return True
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     full = {name: cell.cell_contents for name, cell in cells.items() if _is_full(cell)}

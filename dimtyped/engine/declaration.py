@@ -29,6 +29,8 @@ class Declaration:
         is_method: True if the first argument may be a module whose names count.
         only_if_tensors: True to leave the function alone if none of its annotations is jaxtyping's, as for a
             `forward` that its user did not decorate: `x: Tensor = None` there is no mistake.
+        on_import: True for a function that the import hook decorated: of its annotations those that cannot be resolved
+            and do not look like jaxtyping's are not checked.
         by_reference: True if the reference engine checks.
         rules: The rules of the function. Default: those of a user's function.
     """
@@ -38,6 +40,7 @@ class Declaration:
     fixed: Mapping[str, int] = field(default_factory=dict[str, int])
     is_method: bool = False
     only_if_tensors: bool = False
+    on_import: bool = False
     by_reference: bool = False
     rules: Rules = field(default_factory=Rules)
 
@@ -62,6 +65,7 @@ class Declaration:
             fixed=self.fixed,
             attributes=self.rules.attributes,
             annotations={} if is_unchecked else self.rules.annotations,
+            only_tensors_must_resolve=self.on_import,
         )
 
     @functools.cached_property

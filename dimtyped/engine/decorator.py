@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 from dimtyped.annotations import may_name_tensors, names_tensors, outer_names
+from dimtyped.engine.call_names import names_assert
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.engine.construction import name_sizes, name_sizes_later
 from dimtyped.engine.declaration import Declaration
@@ -77,6 +78,27 @@ def typed_member(member: Any, frame: types.FrameType) -> Any:
     return _decorate(member, {}, frame, only_if_tensors=True)
 
 
+def typed_on_import(function: Any) -> Any:
+    """Types a function for the import hook.
+
+    Its user did not decorate it, so an annotation that cannot be resolved stands for anything, unless it is jaxtyping's.
+    """
+    return _decorate_function(function, {}, sys._getframe(1), on_import=True)
+
+
+def typed_class_on_import(cls: type) -> type:
+    """Types the constructor of a dataclass, and reads the `DimSize` parameters of a plain module's; methods have their checks."""
+    if mode() == "off" or getattr(cls, "__no_type_check__", False):
+        return cls
+    frame = sys._getframe(1)
+    init = vars(cls).get("__init__")
+    if dataclasses.is_dataclass(cls) and isinstance(init, types.FunctionType):
+        cls.__init__ = _decorate_function(init, {}, frame, is_method=False, on_import=True)
+    if any(entry_of(member) is not None for member in vars(cls).values()):
+        name_sizes(cls, frame)
+    return cls
+
+
 def functions_in(member: Any) -> tuple[Any, ...]:
     """The functions that a member of a class is made of: a property has up to three."""
     if isinstance(member, staticmethod | classmethod):
@@ -127,7 +149,10 @@ def _decorate_function(
     *,
     is_method: bool | None = None,
     only_if_tensors: bool = False,
+    on_import: bool = False,
 ) -> Any:
+    if on_import and (mode() == "off" or not isinstance(function, types.FunctionType)):
+        return function
     found = entry_of(function)
     if (found is not None and not fixed) or getattr(function, "__no_type_check__", False):
         return function
@@ -156,13 +181,14 @@ def _decorate_function(
             fixed=fixed,
             is_method=_looks_like_method(function, in_class=only_if_tensors) if is_method is None else is_method,
             only_if_tensors=only_if_tensors,
+            on_import=on_import,
             by_reference=mode() == "reference",
         )
     )
 
 
 def _calls_assert(function: types.FunctionType) -> bool:
-    return "assert_dims" in function.__code__.co_names
+    return names_assert(function.__code__.co_names)
 
 
 def _decorate_class(cls: type, fixed: Mapping[str, int], frame: types.FrameType) -> type:

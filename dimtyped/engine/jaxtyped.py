@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 import types
 from typing import Any
 
@@ -23,6 +25,25 @@ def without_jaxtyped(function: Any) -> Any:
         inner = inner.__wrapped__
     asks = isinstance(inner, types.FunctionType) and "isinstance" in inner.__code__.co_names
     return jaxtyped(typechecker=None)(inner) if asks else inner
+
+
+def is_checker(decorator: Any) -> bool:
+    """True for beartype's decorator, and for jaxtyping's by itself or with beartype."""
+    return decorator is jaxtyped or _is_beartype(decorator) or _is_beartype(_typechecker_of(decorator))
+
+
+def is_checker_of_others(decorator: Any) -> bool:
+    """True for `jaxtyped(typechecker=...)` with another type checker than beartype."""
+    return _typechecker_of(decorator) is not None and not is_checker(decorator)
+
+
+def _typechecker_of(decorator: Any) -> Any:
+    is_jaxtyped = isinstance(decorator, functools.partial) and decorator.func is jaxtyped
+    return decorator.keywords.get("typechecker") if is_jaxtyped else None
+
+
+def _is_beartype(decorator: Any) -> bool:
+    return decorator is not None and decorator is getattr(sys.modules.get("beartype"), "beartype", None)
 
 
 def _is_jaxtyped(function: Any) -> bool:

@@ -38,7 +38,7 @@ class _WaitingFinder(MetaPathFinder):
         """Returns another finder's spec for a module with callbacks; None for all other modules."""
         if fullname not in _waiting:
             return None
-        others = (finder for finder in sys.meta_path if finder is not self)
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
         specs = (finder.find_spec(fullname, path, target) for finder in others)
         spec = next((found for found in specs if found is not None), None)
         if spec is not None and spec.loader is not None:

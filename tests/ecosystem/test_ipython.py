@@ -1,4 +1,4 @@
-"""`%autoreload 2` of IPython on a module with typed functions, methods, dataclasses and annotated forwards."""
+"""IPython: `%autoreload 2` on a module with typed functions and methods, and `%load_ext dimtyped` for what cells define."""
 
 import os
 import sys
@@ -79,3 +79,52 @@ def test_every_edit_is_what_runs(shell, tmp_path, monkeypatch, called, note):
         for call in WRONG:
             assert type(shell.run_cell(call, store_history=False).error_in_exec).__name__ == "DimensionError", call
     sys.modules.pop(name)
+
+
+CELLS = [
+    """
+from __future__ import annotations
+import torch
+from jaxtyping import Float
+from torch import Tensor
+%load_ext dimtyped
+""",
+    """
+\"\"\"A cell with a text.\"\"\"
+def add(x: Float[Tensor, "n"], y: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    made: Float[Tensor, "n"] = torch.cat([x, y])
+    return made
+""",
+    """
+class Layer(torch.nn.Module):
+    def forward(self, x: Float[Tensor, "n n"]):
+        made: Float[Tensor, "n"] = x.sum(1)
+        return made
+""",
+]
+
+
+def test_what_cells_define_is_checked(shell):
+    for cell in CELLS:
+        shell.run_cell(cell, store_history=False).raise_error()
+    errors = {
+        call: str(shell.run_cell(call, store_history=False).error_in_exec).splitlines()[0]
+        for call in (
+            "add(torch.ones(2), torch.ones(3))",
+            "add(torch.ones(2), torch.ones(2))",
+            "Layer()(torch.ones(2, 3))",
+        )
+    }
+    assert list(errors.values()) == [
+        "add: argument `y` does not fit: n is 3, must be 2",
+        "add: variable `made` does not fit: n is 4, must be 2",
+        "Layer.forward: argument `x` does not fit: n is 3, must be 2",
+    ]
+    shell.run_cell("Layer()(torch.ones(2, 2))", store_history=False).raise_error()
+    assert not any(name.startswith("_dt_") for name in shell.run_line_magic("who_ls", ""))
+
+
+def test_the_extension_can_be_unloaded(shell):
+    shell.run_cell("%load_ext dimtyped\n%unload_ext dimtyped", store_history=False).raise_error()
+    shell.run_cell(f"{CELLS[0].replace('%load_ext dimtyped', '')}{CELLS[1]}", store_history=False).raise_error()
+    assert not hasattr(shell.user_ns["add"], "__dimtyped__")

@@ -253,3 +253,49 @@ def test_the_options_reach_the_workers_of_xdist(installed, tmp_path):
     options = ("-pno:cacheprovider", "-pno:torchtyping", "-n1", "--dimtyped=reference", "--dimtyped-fuzz=models:right")
     done = installed("-m", "pytest", *options)
     assert "2 passed" in done.stdout, done.stdout
+
+
+PACKAGE = """
+from __future__ import annotations
+from jaxtyping import Float
+from torch import Tensor
+
+def add(x: Float[Tensor, "n"], y: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    made: Float[Tensor, "n"] = y
+    return x
+"""
+CHECKED = """
+    import pytest, torch
+    import checked, other
+
+    def refused(module):
+        with pytest.raises(TypeError, match="n is 3, must be 2"):
+            module.add(torch.ones(2), torch.ones(3))
+
+    def test_checked():
+        refused(checked)
+
+    def test_other():
+        refused(other)
+
+    def test_rewritten():
+        one = 1
+        assert one == 2
+    """
+
+
+def test_packages_are_checked_once_they_are_imported(installed, tmp_path):
+    (tmp_path / "checked.py").write_text(PACKAGE)
+    (tmp_path / "other.py").write_text(PACKAGE)
+    (tmp_path / "conftest.py").write_text('import sys\nassert not {"torch", "dimtyped"} & sys.modules.keys()\n')
+    done = pytest_run(
+        installed, tmp_path, CHECKED, "--dimtyped-packages=checked,nowhere", "--dimtyped-packages=test_it", "-v"
+    )
+    outcomes = dict(re.findall(r"test_it.py::(\w+) (\w+)", done.stdout))
+    assert outcomes == {"test_checked": "PASSED", "test_other": "FAILED", "test_rewritten": "FAILED"}, done.stdout
+    assert "assert 1 == 2" in done.stdout  # pytest shows the values, in a module that is checked too
+    assert done.stdout.partition("= dimtyped packages =")[2].splitlines()[1:4] == [
+        "checked: 1 module checked",
+        "nowhere: nothing is checked: none of its modules was imported after pytest began",
+        "test_it: 1 module checked",
+    ]

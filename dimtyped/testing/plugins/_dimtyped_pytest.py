@@ -1,4 +1,4 @@
-"""The pytest plugin: `--dimtyped=reference`, `--dimtyped-fuzz=pkg.module:factory`, and the fixture `dimtyped_fuzz`.
+"""The pytest plugin: `--dimtyped=reference`, `--dimtyped-packages=a,b`, `--dimtyped-fuzz=pkg.module:factory`, a fixture.
 
 Pytest loads this in every run where dimtyped is installed, beside the package and not from it. A run that asks for
 nothing is not changed: neither torch nor dimtyped is imported, no line is printed.
@@ -10,7 +10,10 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,12 +29,20 @@ _VARIABLE = "DIMTYPED"
 # what dimtyped says by plain UserWarnings
 _OURS = re.compile(r"^Embedding\.from_pretrained: the vocabulary has | so it is no longer tied to ")
 _before = pytest.StashKey["str | None"]()
+_waiting = pytest.StashKey["_Waiting"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the two options."""
+    """Adds the options."""
     group = parser.getgroup("dimtyped", "dimension names")
     group.addoption("--dimtyped", choices=_MODES, help="which engine checks, as the environment variable DIMTYPED")
+    group.addoption(
+        "--dimtyped-packages",
+        action="append",
+        default=[],
+        metavar="PACKAGE,...",
+        help="checks every annotated function of these packages, as install_import_hook does; may be given again",
+    )
     group.addoption(
         "--dimtyped-fuzz",
         action="append",
@@ -43,7 +54,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Chooses the engine before a conftest can import dimtyped."""
+    """Chooses the engine, and waits for the packages to check, before a conftest can import any of them."""
+    packages = [
+        name for given in early_config.known_args_namespace.dimtyped_packages for name in given.split(",") if name
+    ]
+    if packages:
+        early_config.stash[_waiting] = waiting = _Waiting(packages)
+        sys.meta_path.insert(0, waiting)
     mode = early_config.known_args_namespace.dimtyped
     if mode is not None:
         early_config.stash[_before] = os.environ.get(_VARIABLE)
@@ -53,7 +70,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Gives the environment back."""
+    """Gives the environment back, and ends the hook."""
+    if _waiting in config.stash:
+        config.stash[_waiting].end()
     if _before in config.stash:
         before = config.stash[_before]
         os.environ.pop(_VARIABLE, None)
@@ -68,6 +87,46 @@ def pytest_report_header(config: pytest.Config) -> str | None:
         return None
     mode = mode or os.environ.get(_VARIABLE) or "on"
     return f"dimtyped: {mode}: {_ENGINES.get(mode, '')}"
+
+
+# Packages that are checked ----------------------------------------------------------------------------------------------
+
+
+class _Waiting(MetaPathFinder):
+    """Installs the import hook once the first module of the packages is imported: it imports torch."""
+
+    def __init__(self, packages: Sequence[str]) -> None:
+        self.packages = packages
+        self.hook: Any = None
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """What the hook finds, which from then on is asked by Python itself."""
+        if self.hook is not None or not any(f"{fullname}.".startswith(f"{name}.") for name in self.packages):
+            return None
+        sys.meta_path.remove(self)
+        self.hook = importlib.import_module("dimtyped").install_import_hook(*self.packages)
+        return self.hook.find_spec(fullname, path, target)
+
+    def end(self) -> None:
+        """Ends the waiting, or the hook."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        if self.hook is not None:
+            self.hook.uninstall()
+
+    def summary(self) -> list[str]:
+        """A line for each package: how many of its modules were imported with checks."""
+        modules: list[str] = self.hook.modules if self.hook is not None else []
+        counts = {name: sum(f"{each}.".startswith(f"{name}.") for each in modules) for name in self.packages}
+        return [f"{name}: {_counted(count)}" for name, count in counts.items()]
+
+
+def _counted(modules: int) -> str:
+    if not modules:
+        return "nothing is checked: none of its modules was imported after pytest began"
+    return f"{modules} {'module' if modules == 1 else 'modules'} checked"
 
 
 @pytest.fixture
@@ -132,8 +191,23 @@ def _factory(spec: str) -> Callable[[], Any]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Has the warnings of dimtyped listed, in a run that has asked for dimtyped."""
-    if config.getoption("dimtyped") or config.getoption("dimtyped_fuzz"):
+    if _waiting in config.stash and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Packages(config.stash[_waiting]), "dimtyped-packages")
+    if config.getoption("dimtyped") or config.getoption("dimtyped_fuzz") or config.getoption("dimtyped_packages"):
         config.pluginmanager.register(_Summary(), "dimtyped-warnings")
+
+
+class _Packages:
+    """Says at the end of a run what was checked. With xdist the workers import the packages, and nothing is said."""
+
+    def __init__(self, waiting: _Waiting) -> None:
+        self.waiting = waiting
+
+    def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
+        if not config.getoption("numprocesses", None):
+            terminalreporter.section("dimtyped packages")
+            for line in self.waiting.summary():
+                terminalreporter.line(line)
 
 
 class _Summary:
