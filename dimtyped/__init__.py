@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dimtyped.nn.layers.tied import tie as tie
     from dimtyped.nn.retype import retype as retype, untype as untype
     from dimtyped.nn.status import status as status
+    from dimtyped.nn.unchecked import unchecked as unchecked
 
 __all__ = [
     "CheckError",
@@ -48,6 +49,7 @@ __all__ = [
     "status",
     "tie",
     "typed",
+    "unchecked",
     "untype",
     "watch",
 ]
@@ -63,5 +65,6 @@ _NAMES = {
     "dimtyped.nn.layers.tied": "tie",
     "dimtyped.nn.retype": "retype untype",
     "dimtyped.nn.status": "status",
+    "dimtyped.nn.unchecked": "unchecked",
 }
 __getattr__, __dir__ = on_demand(__name__, _NAMES)

@@ -23,6 +23,7 @@ class CheckPlan:
         after_error: A condition. If it is true, only traces are checked: the function raises by itself. Default: none.
         forms: The call forms of a function that has several: the condition, the checked function and its signature. The
             last form has no condition; a form that is not checked has no function.
+        is_off: True to check nothing, and only ask whether the checks are still off.
     """
 
     signature: Signature
@@ -32,6 +33,7 @@ class CheckPlan:
     may_be_method: bool = False
     after_error: Predicate | None = None
     forms: tuple[tuple[Predicate | None, Any, Signature | None], ...] = ()
+    is_off: bool = False
 
     @property
     def signatures(self) -> tuple[Signature, ...]:

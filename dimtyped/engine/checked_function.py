@@ -16,7 +16,7 @@ from dimtyped.engine.declaration import Declaration
 from dimtyped.engine.explainer import Explainer
 from dimtyped.engine.forms import CallForms, FormChecks
 from dimtyped.errors import DimensionError
-from dimtyped.names import scope_key_names, similar_name
+from dimtyped.names import is_off_in, is_switched_off, scope_key_names, similar_name, switches_of
 from dimtyped.runtime import at_trace_time
 
 MARK = "__dimtyped__"
@@ -121,6 +121,16 @@ class CheckedFunction:
             return None
         deciding = form.forms.select_fallback(values, form)
         return deciding.explainer.find_error(values) if deciding is not None else None
+
+    @property
+    def is_off(self) -> bool:
+        """True if the checks of this function are switched off, whoever calls it."""
+        return is_off_in(switches_of(self).words, "")
+
+    def is_off_for(self, values: tuple[Any, ...]) -> bool:
+        """True if the checks of a call are switched off: the function's, or those of its module."""
+        owner = self.declaration.owner(values) if self.reads_scope else None
+        return self.is_off or (owner is not None and is_switched_off(owner, self.declaration.method))
 
     # Constants inside a trace -----------------------------------------------------------------------------------------
 

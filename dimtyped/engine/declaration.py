@@ -89,6 +89,11 @@ class Declaration:
         return self.rules.is_users
 
     @property
+    def method(self) -> str:
+        """The name by which a module has this function as a method."""
+        return getattr(self.function, "__name__", "")
+
+    @property
     def may_be_method(self) -> bool:
         """True if the first argument, so far no module, may be one at another call: `self` of a class that both have."""
         parameters = self.signature.parameters
@@ -96,8 +101,7 @@ class Declaration:
 
     def is_method_of(self, cls: type) -> bool:
         """Returns True if the class holds this function as a method, not as a static one."""
-        name = getattr(self.function, "__name__", "")
-        held = inspect.getattr_static(cls, name, None)
+        held = inspect.getattr_static(cls, self.method, None)
         return self.is_method and not isinstance(held, staticmethod)
 
     # Of one call ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dimtyped.annotations import arrays_in, free_names
 from dimtyped.engine.check_plan import CheckPlan
 from dimtyped.engine.known_names import Known
 from dimtyped.engine.source import SourceWriter
-from dimtyped.names import ATTRIBUTE, scope_key_names
+from dimtyped.names import ATTRIBUTE, scope_key_names, scope_key_words
 from dimtyped.runtime import CHECKED_NAME, PREFIX
 
 
@@ -87,7 +87,7 @@ class DeclaredSizes:
 
     def _reject_ambiguous(self, owner: str, scope_key: str) -> None:
         """A name that could mean more than one size is an error, unless the module has changed unseen."""
-        words = zip(scope_key_names(scope_key), scope_key.split(), strict=True)
+        words = zip(scope_key_names(scope_key), scope_key_words(scope_key), strict=True)
         for name in (name for name, word in words if name != word and name in self._used):
             with self._source.block(f"if {PREFIX}is_ambiguous({owner}, {name!r}):"):
                 self._source.write(f"raise {PREFIX}ambiguous({CHECKED_NAME}, {owner}, {name!r})")
@@ -107,6 +107,8 @@ class DeclaredSizes:
 
 def _used_names(plan: CheckPlan) -> tuple[str, ...]:
     """The names whose declared sizes the check needs."""
+    if plan.is_off:
+        return ()
     hints = [hint for signature in plan.signatures for hint in signature.hints]
     used = dict.fromkeys(name for hint in hints for array in arrays_in(hint) for name in free_names(array))
     if plan.exports_names and plan.scope_key is not None:  # `assert_dims` may use the names that the module declares

@@ -76,7 +76,7 @@ class InlineChecks:
     @property
     def checks_result(self) -> bool:
         """Returns True if the result is annotated."""
-        return self._signature.checks_result
+        return self._signature.checks_result and not self._plan.is_off
 
     def follow_trace(self) -> None:
         """Writes nothing: a trace follows the same lines."""
@@ -84,7 +84,9 @@ class InlineChecks:
     def check_arguments(self) -> None:
         """Writes the check of the arguments."""
         self._codegen.known.current.sizes.update(self._declared.write())
-        if self._plan.after_error is not None:
+        if self._plan.is_off:
+            pass
+        elif self._plan.after_error is not None:
             condition = self._plan.after_error.source(self._declared.read)
             with self.source.block(f"if {PREFIX}is_tracing() or not ({condition}):"):
                 self._check_forms()

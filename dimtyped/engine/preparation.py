@@ -31,7 +31,7 @@ from dimtyped.engine.recheck import (
 from dimtyped.engine.reference_engine import ReferenceEngine
 from dimtyped.engine.reloading import has_name, install
 from dimtyped.engine.scope_keys import missing_scope, scope_key_of
-from dimtyped.names import scope_key_names, scope_of
+from dimtyped.names import is_off_by, scope_key_names, scope_of
 from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, strip_internal_frames, untraced
 
 _one_at_a_time = threading.RLock()  # two threads whose first calls meet compile one after the other
@@ -121,6 +121,7 @@ def _compile(checked: CheckedFunction, scope_key: str | None) -> Compiled | None
     """The compiled check, or None if only the reference engine can decide."""
     _compile_conditions(checked)
     declaration, signature = checked.declaration, checked.signature
+    is_off = checked.is_off or is_off_by(scope_key, declaration.method)
     if not signature.expressible:
         return None
     plan = CheckPlan(
@@ -131,6 +132,7 @@ def _compile(checked: CheckedFunction, scope_key: str | None) -> Compiled | None
         may_be_method=declaration.may_be_method,
         after_error=checked.forms.after_error,
         forms=tuple((when, check, check and check.signature) for when, check in checked.forms.usual),
+        is_off=is_off,
     )
     try:
         compiled = compile_check(plan)

@@ -30,6 +30,8 @@ class ReferenceEngine:
     def check_arguments(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
         """Raises a DimensionError unless jaxtyping and beartype accept the arguments."""
         checked = self._checked
+        if checked.is_off_for(arguments):
+            return
         if checked.declaration.rules.takes_ragged and any(map(is_ragged, (*arguments, *keywords.values()))):
             return
         if checked.forms.usual:
@@ -48,7 +50,7 @@ class ReferenceEngine:
     ) -> None:
         """Raises a DimensionError unless jaxtyping and beartype accept the result."""
         checked, signature = self._checked, self._checked.signature
-        if signature.expressible and not signature.checks_result:
+        if checked.is_off_for(arguments) or (signature.expressible and not signature.checks_result):
             return
         accepted = self._check_with(arguments).accepts_result(arguments, keywords, result)
         if not accepted or (shared is not None and not checked.explainer.fits_shared(shared, result)):
@@ -64,7 +66,7 @@ class ReferenceEngine:
         owner = declaration.owner(values)
         scope = scope_of(owner) if owner is not None and declaration.reads_scope else Scope()
         unclear = [name for name in scope_key_names(scope.scope_key) if scope.is_ambiguous(name)]
-        names = checked.explainer.findings_of(given).names
+        names = {} if checked.is_off_for(values) else checked.explainer.findings_of(given).names
         return {CHECKED: checked, VALUES: given, **dict.fromkeys(unclear, AMBIGUOUS), **names}
 
     def _engine_of(self, checked: CheckedFunction) -> ReferenceEngine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+from collections.abc import Callable
 from typing import Any
 
 from dimtyped.annotations import FunctionKind, function_kind_of
@@ -14,6 +15,7 @@ from dimtyped.engine.declaration import Declaration
 from dimtyped.engine.preparation import wrapper_globals
 from dimtyped.engine.reloading import install, make_wrapper
 from dimtyped.engine.source import SourceWriter
+from dimtyped.names import SWITCHES, Switches, one_at_a_time, switches_of
 from dimtyped.runtime import CHECKED_NAME, FIRST_CALL, PREFIX
 
 _COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
@@ -49,6 +51,16 @@ def reset(checked: CheckedFunction, declaration: Declaration) -> None:
     install(wrapper, _first_call_of(function), wrapper_globals(checked), (None, None))
     for attribute in ("__doc__", "__annotations__"):
         setattr(wrapper, attribute, getattr(function, attribute))
+
+
+def switch(checked: CheckedFunction, change: Callable[[Switches], Switches]) -> None:
+    """Changes the switches of a function; where that turns its checks off or on, the next call compiles them again."""
+    with one_at_a_time:
+        was_off, switches = checked.is_off, change(switches_of(checked))
+        setattr(checked, SWITCHES, switches)
+        if checked.is_off is not was_off:
+            reset(checked, checked.declaration)
+            setattr(checked, SWITCHES, switches)
 
 
 def _copy_annotations(function: Any, wrapper: types.FunctionType) -> None:

@@ -25,6 +25,7 @@ from dimtyped.names.scope import (
     declare_parameter as declare_parameter,
     given_text as given_text,
     held_scope as held_scope,
+    is_off_by as is_off_by,
     is_scope as is_scope,
     owner_text as owner_text,
     preview as preview,
@@ -32,11 +33,22 @@ from dimtyped.names.scope import (
     replaces as replaces,
     resync as resync,
     scope_key_names as scope_key_names,
+    scope_key_words as scope_key_words,
     scope_of as scope_of,
     settle as settle,
     short_repr as short_repr,
     short_text as short_text,
     sizes_text as sizes_text,
+    switch_scope as switch_scope,
     tell_holders as tell_holders,
 )
 from dimtyped.names.spelling import are_similar as are_similar, similar_name as similar_name
+from dimtyped.names.switches import (
+    SWITCHES as SWITCHES,
+    Switch as Switch,
+    Switches as Switches,
+    is_off_in as is_off_in,
+    is_switched_off as is_switched_off,
+    one_at_a_time as one_at_a_time,
+    switches_of as switches_of,
+)

@@ -1,7 +1,7 @@
 """The names that a module declares, and the owner of each.
 
-A scope is kept on the module as `module._dim_scope`. Its `scope_key` (the names, a string) and `sizes`
-(a tuple in the same order) are what a compiled check reads; everything else is for changes and errors.
+A scope is kept on the module as `module._dim_scope`. Its `scope_key` (the names, a string, and which checks are switched
+off) and `sizes` (a tuple in the order of the names) are what a compiled check reads; everything else is for changes and errors.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dimtyped.names.dim import Dim
 from dimtyped.names.expressions import names_in
 from dimtyped.names.holders import hold, holders_of
 from dimtyped.names.layers import declared_sizes, layer_text
+from dimtyped.names.switches import Switches, is_off_in, is_switch_word, switches_of
 
 ATTRIBUTE = "_dim_scope"
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
@@ -63,9 +64,15 @@ class Claim:
 class Scope:
     """The names of one module. Never changed, only replaced: a copy of the module may hold the same one."""
 
-    def __init__(self, claims: tuple[Claim, ...] = (), inherited: tuple[Claim, ...] = ()) -> None:
+    def __init__(
+        self,
+        claims: tuple[Claim, ...] = (),
+        inherited: tuple[Claim, ...] = (),
+        switches: Switches = Switches(),  # noqa: B008  # never changed
+    ) -> None:
         self.claims = claims
         self.inherited = inherited
+        self.switches = switches
         self.owners = frozenset(claim.owner for claim in claims)
         self.deciding = tuple(_deciding(claims))
         own = {claim.name for claim in self.deciding}
@@ -77,7 +84,11 @@ class Scope:
             sizes.update((name, -1) for name in names_in(derived.name))
         ordered = sorted(sizes)
         self.sizes = tuple(sizes[name] for name in ordered)
-        self.scope_key = " ".join(name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
+        named = (name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
+        self.scope_key = " ".join((*named, *switches.words))
+
+    def __reduce__(self) -> tuple[type[Scope], tuple[tuple[Claim, ...], tuple[Claim, ...], Switches]]:
+        return Scope, (self.claims, self.inherited, self.switches)  # a copy has fewer switches, and so another key
 
     @property
     def names(self) -> dict[str, int]:
@@ -143,7 +154,23 @@ def replaces(layer: torch.nn.Module, others: Iterable[torch.nn.Module]) -> None:
 
 def scope_key_names(scope_key: str) -> tuple[str, ...]:
     """The names in a scope_key, in the order of its sizes."""
-    return tuple(name.removeprefix(_AMBIGUOUS) for name in scope_key.split())
+    return tuple(word.removeprefix(_AMBIGUOUS) for word in scope_key_words(scope_key))
+
+
+def scope_key_words(scope_key: str) -> tuple[str, ...]:
+    """The names in a scope_key as they stand there: one of two sizes is marked."""
+    return tuple(word for word in scope_key.split() if not is_switch_word(word))
+
+
+def is_off_by(scope_key: str | None, method: str) -> bool:
+    """True if the checks of a method are switched off, by the scope_key of its module."""
+    return scope_key is not None and is_off_in(scope_key.split(), method)
+
+
+def switch_scope(module: torch.nn.Module) -> None:
+    """Gives the module's scope the switches that the module has now."""
+    before = scope_of(module)
+    module.__dict__[ATTRIBUTE] = Scope(before.claims, before.inherited, switches_of(module))
 
 
 def scope_of(module: torch.nn.Module) -> Scope:
@@ -192,7 +219,7 @@ def held_scope(module: torch.nn.Module) -> Scope:
 def settle(module: torch.nn.Module, claims: tuple[Claim, ...]) -> Scope:
     """Gives the module a scope of these claims and of what the modules below declare; notifies its holders."""
     before = held_scope(module)
-    scope = module.__dict__[ATTRIBUTE] = Scope(claims, tuple(_inherited(module)))
+    scope = module.__dict__[ATTRIBUTE] = Scope(claims, tuple(_inherited(module)), switches_of(module))
     if (before.scope_key, before.sizes) != (scope.scope_key, scope.sizes):
         tell_holders(module)
     return scope

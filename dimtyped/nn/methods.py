@@ -85,6 +85,14 @@ def checked_methods(module: torch.nn.Module) -> list[str]:
     return [name for name, member in found if name != "forward" and any(map(is_checked, _functions_of(member)))]
 
 
+def switched_off_methods(module: torch.nn.Module) -> list[str]:
+    """The methods of a module whose checks `unchecked` has switched off."""
+    entries = (
+        (name, entry_of(function)) for name, member in _methods(type(module)) for function in _functions_of(member)
+    )
+    return [*dict.fromkeys(name for name, entry in entries if entry is not None and entry.is_off_for((module,)))]
+
+
 def unchecked_methods(module: torch.nn.Module) -> Iterator[tuple[str, str]]:
     """The methods of a module, `forward` aside, that are annotated and not checked, each with the reason."""
     is_reported = bool(unchecked_forward(module))

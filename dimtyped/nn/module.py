@@ -24,6 +24,7 @@ from dimtyped.errors import DeclarationError
 from dimtyped.names import (
     ATTRIBUTE,
     BUILDING,
+    SWITCHES,
     Dim,
     ParentLink,
     Scope,
@@ -34,6 +35,8 @@ from dimtyped.names import (
     read_from,
     scope_of,
     settle,
+    switch_scope,
+    switches_of,
     tell_holders,
 )
 from dimtyped.nn.methods import checked_functions, enforce, reads_names
@@ -123,6 +126,9 @@ class Module(TiedParametersMixin):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        if SWITCHES in self.__dict__:
+            self.__dict__[SWITCHES] = switches_of(self).lasting
+            switch_scope(self)
         for key, child in self._modules.items():
             read_from(self, child)
             if child is not None and parent_of(child)[0] is None:

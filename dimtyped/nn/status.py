@@ -14,7 +14,7 @@ from dimtyped.engine import entry_of
 from dimtyped.names import short_text
 from dimtyped.nn.contract import Layer, changed_hint, changed_in_place, changed_text, reason_of, typed_class_of
 from dimtyped.nn.contract.lazy_layer import LazyLayer, is_plain_lazy
-from dimtyped.nn.methods import checked_methods, unchecked_forward, unchecked_methods
+from dimtyped.nn.methods import checked_methods, switched_off_methods, unchecked_forward, unchecked_methods
 from dimtyped.nn.retype import must_be_module, reason_left_plain
 from dimtyped.nn.tying import tie_problem
 from dimtyped.runtime import mode, static_class
@@ -101,9 +101,11 @@ def _rows(model: torch.nn.Module) -> Iterator[Row]:
     for path, module in model.named_modules():
         state, why = _state_of(module)
         methods = _checked_methods(module)
-        if methods and state == "skipped":
-            state = "checked"
-        why = "; ".join(filter(None, (why, _changed_text(module), _unchecked_text(module), tie_problem(module, model))))
+        if methods and state != "checked":
+            state, why = "checked", why if state == "skipped" else ""
+        why = "; ".join(
+            filter(None, (why, _changed_text(module), _unchecked_text(module, methods), tie_problem(module, model)))
+        )
         name = short_text(module) if isinstance(module, Layer) else type(module).__name__
         yield Row(path or "(model)", name, state, why, methods)
 
@@ -112,6 +114,11 @@ def _checked_methods(module: torch.nn.Module) -> tuple[str, ...]:
     """The methods that are checked; for a typed layer, only those that a user added."""
     if isinstance(module, torch.jit.ScriptModule):
         return ()
+    off = switched_off_methods(module)
+    return tuple(name for name in _methods_with_checks(module) if name not in off)
+
+
+def _methods_with_checks(module: torch.nn.Module) -> tuple[str, ...]:
     is_users = not isinstance(module, Layer) and "forward" not in module.__dict__ and _is_checked(module)
     return (*(["forward"] if is_users else []), *checked_methods(module))
 
@@ -125,10 +132,11 @@ def _changed_text(module: torch.nn.Module) -> str:
     return f"{changed_text(module, name, shape)}: {changed_hint(module, name, shape)}"
 
 
-def _unchecked_text(module: torch.nn.Module) -> str:
+def _unchecked_text(module: torch.nn.Module, checked: tuple[str, ...]) -> str:
     if isinstance(module, torch.jit.ScriptModule):
         return ""
-    reasons = [f"{name} ({why})" if why else name for name, why in unchecked_methods(module)]
+    reasons = [f"{name} (unchecked)" for name in switched_off_methods(module) if name != "forward" or checked]
+    reasons += [f"{name} ({why})" if why else name for name, why in unchecked_methods(module)]
     reasons += [f"what {name} annotates (make it a dataclass)" for name in _plain_classes(module)]
     return f"not checked: {', '.join(reasons)}" if reasons else ""
 
@@ -151,7 +159,7 @@ def _state_of(module: torch.nn.Module) -> tuple[str, str]:
     if "forward" in module.__dict__:
         return "skipped", "its forward was replaced on the instance; what that checks is not known here"
     if _is_checked(module):
-        return "checked", ""
+        return ("off", "unchecked") if _is_switched_off(module) else ("checked", "")
     if isinstance(module, Layer):
         if mode() == "off":
             return "off", "DIMTYPED is off"
@@ -167,6 +175,11 @@ def _is_checked(module: torch.nn.Module) -> bool:
     forward = static_class(type(module)).forward
     entry = entry_of(forward)
     return (entry is not None and entry.declaration.checks_tensors) or hasattr(forward, "_dim_entries")
+
+
+def _is_switched_off(module: torch.nn.Module) -> bool:
+    """True if `unchecked` has switched the check of a module's `forward` off."""
+    return getattr(module, "_dim_unchecked", False) or "forward" in switched_off_methods(module)
 
 
 def _state_of_other(module: torch.nn.Module) -> tuple[str, str]:

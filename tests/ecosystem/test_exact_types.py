@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 import dimtyped
@@ -91,6 +91,44 @@ class TestCaptum:
             attribute = getattr(captum, method)(model.eval())
             results.append(attribute.attribute(_images().requires_grad_(), target=(1, 1, 1) if method == "LRP" else 1))
         torch.testing.assert_close(*results, rtol=0, atol=0)
+
+    def test_embeddings_where_ids_are_annotated(self, captum):
+        results = []
+        for layers in (torch.nn, nn):
+            model = _reader(layers)
+            wrapped = captum.configure_interpretable_embedding_layer(model, "embedding")
+            embedded = wrapped.indices_to_embeddings(torch.arange(6).reshape(2, 3))
+            attribute = captum.IntegratedGradients(model).attribute
+            if layers is nn:
+                with pytest.raises(dimtyped.DimensionError, match="its dtype is float32"):
+                    attribute(embedded, target=1)
+            with dimtyped.unchecked(model):
+                results.append(attribute(embedded, target=1))
+            captum.remove_interpretable_embedding_layer(model, wrapped)
+        torch.testing.assert_close(*results, rtol=0, atol=0)
+        assert dimtyped.status(model).totals == {"checked": 3}
+
+    def test_integrated_gradients_of_the_embedding_layer(self, captum):
+        results = []
+        for layers in (torch.nn, nn):
+            model, ids = _reader(layers), torch.arange(6).reshape(2, 3)
+            attribute = captum.LayerIntegratedGradients(model, model.embedding).attribute
+            results.append(attribute(ids, torch.zeros_like(ids), target=1))
+        torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
+def _reader(layers):
+    torch.manual_seed(0)
+
+    class Reader(layers.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.out = layers.Embedding(10, 4), layers.Linear(4, 2)
+
+        def forward(self, ids: Int[Tensor, "batch seq"]) -> Float[Tensor, "batch classes"]:
+            return torch.tanh(self.out(self.embedding(ids))).mean(1)
+
+    return Reader().eval()
 
 
 class TestBitsandbytes:

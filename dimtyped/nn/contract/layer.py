@@ -19,7 +19,7 @@ from torch import Tensor
 from dimtyped.annotations import size_at
 from dimtyped.engine import CallForms, Declaration, Form, Raised, entry_of, prepare, wrap
 from dimtyped.errors import DimensionError
-from dimtyped.names import tell_holders
+from dimtyped.names import SWITCHES, is_switched_off, switches_of, tell_holders
 from dimtyped.nn.contract.arguments import (
     check_counts,
     check_lengths,
@@ -37,17 +37,21 @@ from dimtyped.nn.contract.layer_rules import LayerRules
 from dimtyped.nn.contract.parameters import check_assignment, made_by_torch
 from dimtyped.nn.contract.torch_errors import TORCH_ERRORS, explained
 from dimtyped.nn.tying import TiedParametersMixin, parameter_became_tensor
-from dimtyped.runtime import WithoutInternalFrames, is_tracing, mode, on_change
+from dimtyped.runtime import WithoutInternalFrames, is_tracing, mode, on_change, strip_internal_frames
 
 _L = TypeVar("_L", bound="type[Layer]")
 _layers: list[type[Layer]] = []
 _callbacks: list[Callable[[type[Layer]], None]] = []
+_switchable: set[type[Layer]] = set()
+"""The classes of which a layer's checks were switched off once: from then on each call of theirs asks for it."""
 
 
 class Layer(TiedParametersMixin):
     """The part of a typed layer that is ours. Comes before torch's class among the bases."""
 
     contract: ClassVar[Contract]
+    _dim_unchecked: bool = False
+    """True on a layer whose checks are switched off."""
     _dim_hooks: ClassVar[Mapping[str, Callable[..., Any]]] = {}
     """Torch's own argument checks that ours replace: the method's name, and its replacement."""
 
@@ -63,6 +67,12 @@ class Layer(TiedParametersMixin):
             tell_holders(self)
         if isinstance(value, Tensor) and not is_tracing() and name not in self._parameters:
             parameter_became_tensor(self, name)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        if SWITCHES in self.__dict__:
+            self.__dict__[SWITCHES] = switches_of(self).lasting
+            follow_switches(self)
 
     def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
         """Registers a parameter as torch does; raises if its shape is not the declared one."""
@@ -194,12 +204,46 @@ def install(cls: type[Layer]) -> None:
         if name in vars(cls):
             delattr(cls, name)
     if mode() != "off":
-        cls.forward = cls._dim_checked(cls.forward)
+        torch_forward = cls.forward
+        cls.forward = _switched(cls, cls._dim_checked(torch_forward), torch_forward)
         for name, hook in cls._dim_hooks.items():
             made = types.FunctionType(
                 hook.__code__, hook.__globals__, name
             )  # TorchScript compiles the wrapped function
-            setattr(cls, name, functools.update_wrapper(made, getattr(cls, name)))
+            torch_hook = getattr(cls, name)
+            setattr(cls, name, _switched(cls, functools.update_wrapper(made, torch_hook), torch_hook))
+
+
+def follow_switches(layer: Layer) -> None:
+    """Lets a layer's calls follow its switches: its class asks for them from now on."""
+    is_off = is_switched_off(layer, "forward")
+    for cls in type(layer).__mro__ if is_off else ():
+        if cls in _layers and cls not in _switchable:
+            _switchable.add(cls)
+            install(cls)
+            compile_checks(cls)
+    if is_off:
+        layer.__dict__["_dim_unchecked"] = True
+    else:
+        layer.__dict__.pop("_dim_unchecked", None)
+
+
+def _switched(cls: type[Layer], checked: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+    """The checked method, or once a layer of the class was switched off, one that first asks which of the two to call."""
+    if cls not in _switchable:
+        return checked
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._dim_unchecked:
+            return plain(self, *args, **kwargs)
+        try:
+            return checked(self, *args, **kwargs)
+        except BaseException as error:
+            if not is_tracing():
+                strip_internal_frames(error)
+            raise
+
+    return functools.update_wrapper(method, checked)
 
 
 def check_before(
