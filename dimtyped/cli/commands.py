@@ -15,7 +15,7 @@ class CommandError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """One command of `python -m dimtyped`.
+    """One command of `dimtyped`.
 
     Args:
         summary: One line that says what it does.
@@ -61,7 +61,41 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _CHECK_EPILOG
+    _add_target_arguments(parser)
+    add = parser.add_argument
+    add("--independent", action="append", default=[], metavar="NAMES", help="axes along which nothing mixes (batch)")
+    add("--fuzz", action="store_true", help="search also for what only values show; needs dimtyped[testing]")
+    add("--watch", action="store_true", help="check again at each save, until Ctrl-C")
+    add("--format", choices=("text", "json", "github", "sarif"), default="text", help="what is printed (text)")
+    detail = parser.add_mutually_exclusive_group()
+    detail.add_argument("-q", "--quiet", action="store_true", help="print the findings alone")
+    detail.add_argument("-v", "--verbose", action="store_true", help="print a line for each class and function too")
+
+
+def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of a command that looks at models: what, and what it is made with."""
+    add = parser.add_argument
+    add("targets", nargs="*", metavar="TARGET", help="what to look at (the targets in pyproject.toml)")
+    add("--size", action="append", default=[], metavar="NAME=N", help="a size: hidden=64, Decoder.hidden=64")
+    add("--arg", action="append", default=[], metavar="NAME=VALUE", help="an argument of a class, in Python: heads=4")
+    add("--exclude", action="append", default=[], metavar="PATTERN", help="paths that a folder is searched without")
+
+
+_CHECK_EPILOG = """\
+A target is model.py, model.py:Decoder, package.module, package.module:factory or a folder. Its file is imported as
+Python would run it: what stands at the top of it runs. [tool.dimtyped] in pyproject.toml has a project's settings.
+Exit status: 0 without findings, 1 with some, 2 where something cannot be checked as it was asked.
+"""
+
 COMMANDS = {
+    "check": Command(
+        "follow dimension names through the models of a file, before their first batch: what is wrong, by line",
+        "dimtyped.cli.check.command",
+        _add_check_arguments,
+    ),
     "errors": Command(
         "every kind of mistake that dimtyped reports: the code that makes it, and the error",
         "dimtyped.cli.examples.command",

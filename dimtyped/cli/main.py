@@ -1,10 +1,12 @@
-"""The command line: `python -m dimtyped COMMAND`."""
+"""The command line: `dimtyped COMMAND`; `python -m dimtyped COMMAND` is the same."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from dimtyped.cli.commands import COMMANDS, CommandError
 
@@ -13,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; without one, lists the commands.
 
     Args:
-        arguments: The words after `python -m dimtyped`. Default: those given to Python.
+        arguments: The words after `dimtyped`. Default: those given to Python.
 
     Returns:
         The exit status.
@@ -26,14 +28,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[chosen.command].run(chosen)
     except CommandError as error:
-        print(f"python -m dimtyped {chosen.command}: error: {error}", file=sys.stderr)
+        print(f"dimtyped {chosen.command}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # what reads the output has ended: `dimtyped errors | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at exit
+        return 141
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m dimtyped", description="Dimension names for PyTorch.")
+    parser = _Parser(prog="dimtyped", description="Dimension names for PyTorch.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name, command in COMMANDS.items():
         added = commands.add_parser(name, help=command.summary, description=command.summary)

@@ -47,7 +47,7 @@ from dimtyped.flow.calls import Call as Call, Problem as Problem, text_of as tex
 from dimtyped.flow.checking import check as check
 from dimtyped.flow.findings import KINDS as KINDS, Finding as Finding
 from dimtyped.flow.interpreter import Flow as Flow
-from dimtyped.flow.report import CheckError as CheckError, Report as Report
+from dimtyped.flow.report import CheckError as CheckError, Report as Report, finding_text as finding_text
 from dimtyped.flow.rules import RULES as RULES, rule as rule
 from dimtyped.flow.watching import watch as watch
 from dimtyped.runtime import Place as Place, Places as Places

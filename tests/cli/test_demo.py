@@ -76,7 +76,7 @@ def test_a_text_of_no_use_is_refused(content, reason, tmp_path, capsys):
     if content is not None:
         file.write_bytes(content)
     assert main(["demo", "--text", str(file)]) == 2
-    assert f"python -m dimtyped demo: error: --text: {reason.format(file=file)}" in capsys.readouterr().err
+    assert f"dimtyped demo: error: --text: {reason.format(file=file)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("steps", ["0", "-1", "1.5", "many"])
@@ -92,7 +92,7 @@ def test_without_rich_it_names_the_extra():
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "python -m dimtyped demo: error: rich is not installed; the extra `demo` has it: pip install 'dimtyped[demo]'\n"
+        "dimtyped demo: error: rich is not installed; the extra `demo` has it: pip install 'dimtyped[demo]'\n"
     )
 
 

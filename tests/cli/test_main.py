@@ -30,7 +30,7 @@ def test_listing_the_commands_imports_none_of_them():
 def test_each_command_says_what_its_arguments_are(name, capsys):
     with pytest.raises(SystemExit, match="^0$"):
         main([name, "--help"])
-    assert f"usage: python -m dimtyped {name}" in capsys.readouterr().out
+    assert f"usage: dimtyped {name}" in capsys.readouterr().out
 
 
 def test_a_command_that_cannot_run_prints_one_line(capsys, monkeypatch):
@@ -39,7 +39,7 @@ def test_a_command_that_cannot_run_prints_one_line(capsys, monkeypatch):
 
     monkeypatch.setattr(Command, "run", run)
     assert command_line.main(["layers"]) == 2
-    assert capsys.readouterr().err == "python -m dimtyped layers: error: there is no such file\n"
+    assert capsys.readouterr().err == "dimtyped layers: error: there is no such file\n"
 
 
 def test_a_module_that_is_missing_for_another_reason_is_a_bug():

@@ -299,3 +299,49 @@ def test_packages_are_checked_once_they_are_imported(installed, tmp_path):
         "nowhere: nothing is checked: none of its modules was imported after pytest began",
         "test_it: 1 module checked",
     ]
+
+
+WATCHED = """
+    import pytest
+    import torch
+    from dimtyped import nn
+    from jaxtyping import Float
+    from torch import Tensor
+    class Pool(nn.Module):
+        def forward(self, x: Float[Tensor, "batch seq"]) -> Float[Tensor, "batch seq"]:
+            return x.softmax(0)
+    def test_mixes():
+        Pool()(torch.ones(2, 3))
+    @pytest.mark.dimtyped_unwatched
+    def test_left_out():
+        Pool()(torch.ones(2, 3))
+    def test_right():
+        assert (torch.ones(2, 3) @ torch.ones(3, 4)).shape == (2, 4)
+    def test_raises():
+        Pool()(torch.ones(2, 3)) @ torch.ones(4)
+    """
+
+
+def test_watched_tests_fail_with_the_text_of_what_is_found(installed, tmp_path):
+    done = pytest_run(installed, tmp_path, WATCHED, "--dimtyped-watch", "-v", "--strict-markers")
+    outcomes = re.findall(r"test_it\.py::(\w+) (\w+)", done.stdout)
+    assert outcomes[:4] == [
+        ("test_mixes", "FAILED"),
+        ("test_left_out", "PASSED"),
+        ("test_right", "PASSED"),
+        ("test_raises", "FAILED"),
+    ], done.stdout
+    assert "mixing: `x.softmax(0)` in Pool.forward: softmax carries values along batch" in done.stdout
+    assert "refused: `Pool()(torch.ones(2, 3)) @ torch.ones(4)` in test_raises" in done.stdout
+
+
+def test_a_model_is_checked_from_the_command_line(installed, tmp_path):
+    (tmp_path / "nets.py").write_text(
+        textwrap.dedent(WATCHED).partition("def test_mixes")[0] + "def right():\n    return nn.Linear(2, 3)\n"
+    )
+    names = ("Pool", "Pol", "right")
+    done = pytest_run(installed, tmp_path, "", *(f"--dimtyped-check=nets:{name}" for name in names))
+    assert "1 class checked; 1 finding; 1 of 1 operators followed" in done.stdout
+    assert re.search(r"^nets\.py:9:16: mixing: `x\.softmax\(0\)` in Pool\.forward", done.stdout, re.MULTILINE)
+    assert "--dimtyped-check=nets:Pol: nets.py has no `Pol`; did you mean `Pool`?" in done.stdout
+    assert "nets.py:right cannot be checked: Linear.forward: no annotation says which tensors it takes" in done.stdout

@@ -1,4 +1,4 @@
-"""The pytest plugin: `--dimtyped=reference`, `--dimtyped-packages=a,b`, `--dimtyped-fuzz=pkg.module:factory`, a fixture.
+"""The pytest plugin: `--dimtyped=...`, `-packages=...`, `-fuzz=...`, `-check=...`, `-watch`, and a fixture.
 
 Pytest loads this in every run where dimtyped is installed, beside the package and not from it. A run that asks for
 nothing is not changed: neither torch nor dimtyped is imported, no line is printed.
@@ -10,7 +10,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -28,6 +28,7 @@ _ENGINES = {
 _VARIABLE = "DIMTYPED"
 # what dimtyped says by plain UserWarnings
 _OURS = re.compile(r"^Embedding\.from_pretrained: the vocabulary has | so it is no longer tied to ")
+_UNWATCHED = "dimtyped_unwatched"
 _before = pytest.StashKey["str | None"]()
 _waiting = pytest.StashKey["_Waiting"]()
 
@@ -49,6 +50,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="PKG.MODULE:FACTORY",
         help="fuzzes what the factory makes: a module, or a typed function; may be given again",
+    )
+    group.addoption(
+        "--dimtyped-check",
+        action="append",
+        default=[],
+        metavar="PKG.MODULE:FACTORY",
+        help="checks what the factory makes, as the command `dimtyped check` does; may be given again",
+    )
+    group.addoption(
+        "--dimtyped-watch",
+        action="store_true",
+        help="follows the dimension names of each test's models; a finding fails the test",
     )
 
 
@@ -82,11 +95,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Says which engine runs, where one was asked for."""
-    mode = config.getoption("dimtyped")
-    if mode is None and not config.getoption("dimtyped_fuzz"):
+    if not _is_asked(config):
         return None
+    mode = config.getoption("dimtyped")
     mode = mode or os.environ.get(_VARIABLE) or "on"
     return f"dimtyped: {mode}: {_ENGINES.get(mode, '')}"
+
+
+def _is_asked(config: pytest.Config) -> bool:
+    return any(config.getoption(f"dimtyped{option}") for option in ("", "_packages", "_fuzz", "_check", "_watch"))
 
 
 # Packages that are checked ----------------------------------------------------------------------------------------------
@@ -135,26 +152,24 @@ def dimtyped_fuzz() -> Callable[..., None]:
     return importlib.import_module("dimtyped.testing").fuzz
 
 
-# Fuzzing from the command line ----------------------------------------------------------------------------------------
+# Fuzzing and checking from the command line ----------------------------------------------------------------------------
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Adds a test for each `--dimtyped-fuzz`."""
-    specs: list[str] = config.getoption("dimtyped_fuzz") or []
-    items.extend(FuzzItem.from_parent(session, name=f"dimtyped-fuzz[{spec}]", spec=spec) for spec in specs)
+    """Adds a test for each `--dimtyped-fuzz` and each `--dimtyped-check`."""
+    for kind in (FuzzItem, CheckItem):
+        specs: list[str] = config.getoption(kind.option.replace("-", "_")) or []
+        items.extend(kind.from_parent(session, name=f"{kind.option}[{spec}]", spec=spec) for spec in specs)
 
 
-class FuzzItem(pytest.Item):
-    """One `--dimtyped-fuzz`."""
+class _SpecItem(pytest.Item):
+    """A test for one option that names a factory."""
+
+    option: str
 
     def __init__(self, *, spec: str, **options: Any) -> None:
         super().__init__(**options)
         self.spec = spec
-
-    def runtest(self) -> None:
-        """Makes what is to be fuzzed, and fuzzes it."""
-        made = _factory(self.spec)()
-        self.add_report_section("call", "dimtyped", str(importlib.import_module("dimtyped.testing").fuzz(made)))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The failure's own text; any other error whole."""
@@ -169,8 +184,37 @@ class FuzzItem(pytest.Item):
         return self.spec.partition(":")[0], None, self.name
 
 
+class FuzzItem(_SpecItem):
+    """One `--dimtyped-fuzz`."""
+
+    option = "dimtyped-fuzz"
+
+    def runtest(self) -> None:
+        """Makes what is to be fuzzed, and fuzzes it."""
+        made = _factory(self.spec)()
+        self.add_report_section("call", "dimtyped", str(importlib.import_module("dimtyped.testing").fuzz(made)))
+
+
+class CheckItem(_SpecItem):
+    """One `--dimtyped-check`."""
+
+    option = "dimtyped-check"
+
+    def runtest(self) -> None:
+        """Checks what is named as the command does."""
+        target, text = (importlib.import_module(f"dimtyped.cli.check.{name}") for name in ("target", "text"))
+        try:
+            results = target.check_target(self.spec, self.config.rootpath)
+        except importlib.import_module("dimtyped.cli.targets.usage").UsageError as error:
+            raise _WrongSpecError(f"--dimtyped-check={self.spec}: {error}") from None
+        shown = text.text_of(results, text.Style())
+        if results.findings:
+            raise AssertionError(shown)
+        self.add_report_section("call", "dimtyped", shown)
+
+
 class _WrongSpecError(Exception):
-    """The object that `--dimtyped-fuzz` names is not there."""
+    """The object that an option names is not there."""
 
 
 def _factory(spec: str) -> Callable[[], Any]:
@@ -186,15 +230,43 @@ def _factory(spec: str) -> Callable[[], Any]:
     return found
 
 
+# Watching ---------------------------------------------------------------------------------------------------------------
+
+
+class _Watch:
+    """Follows what each test runs: a finding fails it, and explains an error that it raises."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        if isinstance(item, _SpecItem) or item.get_closest_marker(_UNWATCHED):
+            return (yield)
+        dimtyped, report = importlib.import_module("dimtyped"), None
+        try:
+            with dimtyped.watch() as report:
+                result = yield
+        except BaseException as error:
+            if (
+                report is not None and report.findings and not isinstance(error, dimtyped.DimensionError)
+            ):  # which says it
+                item.add_report_section("call", "dimtyped", str(report))
+            raise
+        if report.findings:
+            pytest.fail(str(report), pytrace=False)
+        return result
+
+
 # Warnings -------------------------------------------------------------------------------------------------------------
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Has the warnings of dimtyped listed, in a run that has asked for dimtyped."""
+    """Registers the marker; has the warnings of dimtyped listed, in a run that has asked for dimtyped."""
+    config.addinivalue_line("markers", f"{_UNWATCHED}: not followed by --dimtyped-watch, for a test of wrong shapes")
     if _waiting in config.stash and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Packages(config.stash[_waiting]), "dimtyped-packages")
-    if config.getoption("dimtyped") or config.getoption("dimtyped_fuzz") or config.getoption("dimtyped_packages"):
+    if _is_asked(config):
         config.pluginmanager.register(_Summary(), "dimtyped-warnings")
+    if config.getoption("dimtyped_watch"):
+        config.pluginmanager.register(_Watch(), "dimtyped-watching")
 
 
 class _Packages:

@@ -1,0 +1,1 @@
+"""`dimtyped check`: the classes and functions of files, each followed before its first batch."""
