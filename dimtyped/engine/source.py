@@ -32,11 +32,14 @@ class SourceWriter:
 
     @contextmanager
     def block(self, head: str) -> Generator[None]:
-        """Writes `head`; the lines in the `with` block stand one level deeper."""
+        """Writes `head`; the lines in the `with` block stand one level deeper. An annotation may need none: `Any | Tensor`."""
         self.write(head)
         self._depth += 1
+        before = len(self.lines)
         try:
             yield
+            if len(self.lines) == before:
+                self.write("pass")
         finally:
             self._depth -= 1
 

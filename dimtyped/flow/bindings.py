@@ -59,6 +59,12 @@ class Binding:
         for array, tensor in annotated_tensors(hint, value):
             self._match_tensor(array, tensor, what, frame)
 
+    def match_unchecked(self, hint: Hint, value: object, what: str, frame: FrameType | None) -> None:
+        """Does the same for a value that nothing else checks: one of another size is a finding."""
+        before, self._is_checked = self._is_checked, False
+        self.match(hint, value, what, frame)
+        self._is_checked = before
+
     def _match_tensor(self, array: ArrayHint, tensor: Tensor, what: str, frame: FrameType | None) -> None:
         axes = self._flow.axes_of(tensor)
         written = spread_axes(array.axes, len(axes))

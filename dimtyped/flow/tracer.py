@@ -14,9 +14,19 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dimtyped.annotations import Signature, is_array_annotation, mentions_tensors, read_array, read_signature
-from dimtyped.engine import CheckedFunction, assert_dims, entry_of
+from dimtyped.annotations import (
+    AnythingHint,
+    FunctionKind,
+    Hint,
+    Signature,
+    is_array_annotation,
+    mentions_tensors,
+    read_array,
+    read_signature,
+)
+from dimtyped.engine import CheckedFunction, assert_dims, entry_of, resolved, target_of
 from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.flow.assignments import Assignments
 from dimtyped.flow.axes import Dimension
 from dimtyped.flow.bindings import Binding
 from dimtyped.flow.calls import Call
@@ -29,6 +39,8 @@ from dimtyped.runtime import Place, checked_in, mode, place_at
 
 _LATER = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _ASSERT = assert_dims.__code__
+_MAY_CALL_BACK = ("builtins", "_functools")
+"""Modules whose functions call others more than once for one result: `sum`, `max`, `reduce`."""
 
 
 class TracedFlow(Flow):
@@ -47,6 +59,8 @@ class TracedFlow(Flow):
         self._open: list[tuple[FrameType, Signature, Binding]] = []
         self._shared: dict[tuple[str, int], Dimension] = {}
         self._previous: Any = None
+        self._assignments = Assignments()
+        self._calling_back = 0
         self._returned: tuple[str, CodeType, int] | None = None
 
     def expect(self, function: Callable[..., Any], signature: Signature | None) -> None:
@@ -97,7 +111,10 @@ class TracedFlow(Flow):
         profile = sys.getprofile()
         sys.setprofile(None)
         try:
-            return super().__torch_function__(func, types, args, kwargs)
+            result = super().__torch_function__(func, types, args, kwargs)
+            if profile is not None:
+                self._match_assigned(sys._getframe(1), result)
+            return result
         finally:
             sys.setprofile(profile)
 
@@ -127,17 +144,45 @@ class TracedFlow(Flow):
     def _seen(self, frame: FrameType, event: str, value: Any) -> None:
         if event == "call":
             self._enter_frame(frame)
-        elif event == "return" and self._open and self._open[-1][0] is frame:
+        elif event == "return":
+            self._leave_frame(frame, value)
+        elif self._open and self._open[-1][0] is frame and getattr(value, "__module__", "") in _MAY_CALL_BACK:
+            self._calling_back += 1 if event == "c_call" else -1
+
+    def _leave_frame(self, frame: FrameType, value: Any) -> None:
+        if not self._open:
+            return
+        if self._open[-1][0] is frame:
             _, signature, binding = self._open.pop()
+            self._calling_back = 0
             self._returned = (signature.where, frame.f_code, frame.f_lasti)
             binding.match(signature.result, value, "return", frame)
+        if frame.f_back is not None:
+            self._match_assigned(frame.f_back, value)
+
+    def _match_assigned(self, frame: FrameType, value: Any) -> None:
+        """Compares a value with the annotation of the variable that it is assigned to, where a call in this frame made it."""
+        if not self._open or self._open[-1][0] is not frame or self._calling_back:
+            return
+        assignment = self._assignments.at(frame)
+        hint = assignment.hint(frame) if assignment is not None else None
+        if assignment is not None and hint is not None:
+            self._open[-1][2].match_unchecked(hint, value, assignment.target, frame)
 
     def _enter_frame(self, frame: FrameType) -> None:
         code = frame.f_code
         if code in self._signatures:
             signature = self._signatures[code]
         else:
-            signature = self._signatures[code] = _signature_of(frame)
+            signature = _signature_of(frame)
+            if (
+                signature is None
+                and not code.co_flags & _LATER
+                and self._places.is_users(code)
+                and self._assignments.of(code)
+            ):
+                signature = _without_annotations(code)
+            self._signatures[code] = signature
         if code is _ASSERT and self._open:
             self._match_assertion(frame)
         if signature is not None:
@@ -145,7 +190,7 @@ class TracedFlow(Flow):
 
     def _open_call(self, frame: FrameType, signature: Signature) -> None:
         given = frame.f_locals
-        first = signature.parameters[0].name if signature.parameters else ""
+        first = frame.f_code.co_varnames[0] if frame.f_code.co_argcount else ""
         owner = given.get(first) if first == "self" else None
         declared = self.scopes.declared(owner) if isinstance(owner, torch.nn.Module) else {}
         scope = id(owner) if isinstance(owner, torch.nn.Module) else signature.where
@@ -156,9 +201,17 @@ class TracedFlow(Flow):
 
     def _match_assertion(self, frame: FrameType) -> None:
         """`assert_dims(x, annotation)` in a body shares the names of the call around it."""
-        value, annotation = (frame.f_locals.get(name) for name in frame.f_code.co_varnames[:2])
+        value, given = (frame.f_locals.get(name) for name in frame.f_code.co_varnames[:2])
+        annotation, target = resolved(given), target_of(given)
         if is_array_annotation(annotation):
-            self._open[-1][2].match(read_array(annotation), value, "assert_dims", frame.f_back)
+            self._open[-1][2].match(read_array(annotation), value, target or "assert_dims", frame.f_back)
+
+
+def _without_annotations(code: CodeType) -> Signature:
+    """The signature of a function of which only variables are annotated."""
+    nothing: Hint = AnythingHint(Any)
+    where = code.co_qualname.rpartition("<locals>.")[2]
+    return Signature(_without_annotations, where, FunctionKind.PLAIN, (), nothing, Any, expressible=True)
 
 
 def _is_of_fake_tensors(error: BaseException) -> bool:

@@ -65,6 +65,10 @@ class Places:
             traceback = traceback.tb_next
         return Place() if found is None else place_at(found.tb_frame.f_code, found.tb_lasti)
 
+    def is_users(self, code: CodeType) -> bool:
+        """True for code that the user wrote: neither torch's, nor a library's that is passed over, nor ours."""
+        return self._is_users(code.co_filename)
+
     def _is_users(self, file: str) -> bool:
         verdict = self._verdicts.get(file)
         if verdict is None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import (
     Annotated,
+    Any,
     Generic,
     List,
     NamedTuple,
@@ -30,6 +31,12 @@ pytestmark = [pytest.mark.any_engine, pytest.mark.usefixtures("engine")]  # each
 
 
 class TestContainers:
+    def test_several_arguments_of_which_any_will_do(self):
+        @typed
+        def f(*parts: Any | Float[Tensor, "n"], **named: Any | None) -> None: ...
+
+        f(1, f32(2), name=3)
+
     def test_optional_and_none(self):
         @typed
         def f(x: Float[Tensor, "n"] | None, y: Float[Tensor, "n"] | None) -> None: ...
