@@ -8,8 +8,8 @@ from torch import Tensor
 from dimtyped.annotations import ArrayHint, Axis as Written, Hint, Kind
 from dimtyped.diagnosis import annotated_tensors, spread_axes
 from dimtyped.flow.axes import Axes, Axis, Dimension, Verdict, anonymous, axis_of, better, compare
-from dimtyped.flow.calls import Problem, text_of
-from dimtyped.flow.fixes import reordered
+from dimtyped.flow.calls import Problem, axis_text, text_of
+from dimtyped.flow.fixes import advised, reordered, with_result
 from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.scopes import named_axis
 
@@ -77,7 +77,7 @@ class Binding:
         self._match_run(array, axes)
         unequal = [(wanted, axis) for wanted, axis in clashes if wanted.size != axis.size]
         if unequal:
-            words = " and ".join(f"{_sized(axis)} where it says {_sized(wanted)}" for wanted, axis in unequal)
+            words = " and ".join(f"{axis_text(axis)} where it says {axis_text(wanted)}" for wanted, axis in unequal)
             self._refuse(f"{_said(what, array, axes)}: {words}", axes, frame)
         elif clashes:
             self._report(array, axes, named, what, clashes, frame)
@@ -141,8 +141,13 @@ class Binding:
         words = " and ".join(f"{axis} where it says {expected}" for expected, axis in clashes)
         text = f"{_said(what, array, axes)}: {words}"
         met = [*(first for first, _ in clashes), *(axis for _, axis in clashes)]
-        fix = f"{order[1:]} fits" if order else ""
-        self._flow.report(Problem("annotation", text, met, fix), frame)
+        found = self._flow.report(Problem("annotation", text, met), frame)
+        if order and not found.fix:
+            found.fix = (
+                with_result(found.source, order)
+                if what == "return"
+                else advised(found.source, what, f"`{what}{order}` fits")
+            )
 
     def _refuse(self, text: str, axes: Axes, frame: FrameType | None) -> None:
         """Reports a tensor that does not fit its annotation, unless the call itself raises."""
@@ -167,10 +172,6 @@ def _said(what: str, array: ArrayHint, axes: Axes) -> str:
     given = "what is returned" if what == "return" else f"`{what}`"
     said = f'{array.annotation.dtype.__name__}[..., "{array.annotation.dim_str}"]'
     return f"{given} is {text_of(axes)}, and is annotated {said}"
-
-
-def _sized(axis: Axis) -> str:
-    return text_of([axis])[1:-1]
 
 
 def _count(flow: Flow) -> int:

@@ -77,7 +77,10 @@ class Call:
         mixed: The axes of the arguments along which the call carries values.
         moved: Axes along which values only change places, as in `flip`; they are not reported.
         notes: The notes on the results, by `id`.
+        function: What was called, where the call can be made again.
     """
+
+    function: Callable[..., Any] | None = None
 
     def __init__(
         self,
@@ -221,10 +224,14 @@ class Call:
             here = [axes[place] for axes in operands if len(axes) >= -place]
             found = here[0]
             for axis in here[1:]:
-                found = self.meet(found, axis) if found.size == axis.size else (axis if found.size == 1 else found)
+                found = self.meet(found, axis) if found.size == axis.size else self.widened(found, axis)
             made.append(found)
         result = tuple(made)
         return self._without_outer(operands, result) if rank > 1 else result
+
+    def widened(self, first: Axis, second: Axis) -> Axis:
+        """The one of two axes of a broadcast whose size is not 1; torch raises if neither is."""
+        return second if first.size == 1 else first
 
     def _without_outer(self, operands: Sequence[Axes], result: Axes) -> Axes:
         """Reports a name that a broadcast between ranks makes twice: `(batch)` with `(batch, 1)`."""
@@ -267,9 +274,14 @@ def _outer_text(short: Axes, tall: Axes, result: Axes) -> str:
     return f"{text_of(short)} with {text_of(tall)} gives {text_of(result)}"
 
 
+def axis_text(axis: Axis) -> str:
+    """An axis as a user reads it: `batch=4`, or its size."""
+    return f"{axis}={axis.size}" if axis.has_name else str(axis.size)
+
+
 def text_of(axes: Iterable[Axis]) -> str:
     """Axes as a user reads them: `(batch=4, seq=8)`."""
-    return f"({', '.join(f'{axis}={axis.size}' if axis.has_name else str(axis.size) for axis in axes)})"
+    return f"({', '.join(map(axis_text, axes))})"
 
 
 def dim_of(index: Any, rank: int) -> int:

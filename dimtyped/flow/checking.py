@@ -13,6 +13,7 @@ from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.flow.attempts import DIVIDING, Attempts, error_text, sizes_text
 from dimtyped.flow.copies import fake_mode
 from dimtyped.flow.findings import Finding
+from dimtyped.flow.fixes import squeezed_at, written_size
 from dimtyped.flow.inputs import bind
 from dimtyped.flow.report import Report, notes_on_mode
 from dimtyped.flow.runs import Options, Run, Runner
@@ -192,7 +193,7 @@ class _Check:
             other = self.attempts.run(LADDERS[0], fixed={name: size})
             if other is not None and other.error is None:
                 text = f"it runs with {name}={size} only; {name}={run.sizes[name]} is refused\n{_short(refused)}"
-                refused.fix = (
+                refused.fix = _size_fix(refused, name, size) or (
                     f"take the size from the input; if no other is meant: check(..., sizes={{'{name}': {size}}})"
                 )
                 return _as("fixed", refused, text, (name,))
@@ -231,7 +232,10 @@ class _Check:
                 self.notes.append(f"with {sizes_text(sizes)} it raised {error_text(second.error)}")
                 return []
             text = f"it runs with {sizes_text(first.sizes, self.attempts.free)}, and not with {sizes_text(sizes)}\n{_short(refused)}"
-            refused.fix = "let it follow the input's size; if no other is meant, say so: check(..., sizes={...})"
+            written = [(name, size) for name, size in first.sizes.items() if size in _literals(refused.source)]
+            refused.fix = (_size_fix(refused, *written[0]) if len(written) == 1 else "") or (
+                "let it follow the input's size; if no other is meant, say so: check(..., sizes={...})"
+            )
             return [_as("fixed", refused, text, refused.names)]
         return []
 
@@ -244,7 +248,7 @@ class _Check:
         place = more[0]
         ending = f": then {error_text(run.error)}" if run.error is not None else ": the result has fewer axes then"
         text = f"`{place.source}` in {place.where}: squeeze takes `{name}` away where it is 1{ending}"
-        fix = "say which axis goes: squeeze(dim)"
+        fix = squeezed_at(place.source, first.flow.squeezed_dims.get(place, ())) or "say which axis goes: squeeze(dim)"
         line = (place.file, place.line, place.column, place.end_column, place.source)
         return [Finding("degenerate", text, place.where, *line, (name,), fix)]
 
@@ -279,6 +283,10 @@ def _merged(findings: Iterable[Finding]) -> list[Finding]:
 def _as(kind: str, finding: Finding, message: str, names: tuple[str, ...]) -> Finding:
     finding.kind, finding.message, finding.names = kind, message, names
     return finding
+
+
+def _size_fix(refused: Finding, name: str, size: int) -> str:
+    return written_size(refused.file, refused.line, refused.source, name, size)
 
 
 def _raise_with_note(run: Run, where: str) -> NoReturn:

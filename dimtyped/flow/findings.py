@@ -35,6 +35,7 @@ class Finding:
         fix: The code to write instead, if it is known.
         operator: The operator's name.
         operands: The operands, each with its axes: `float32 (batch=4, seq=8)`.
+        operand_codes: The code of each operand; `parameter` or nothing where the expression does not show it.
         origins: Where each name comes from.
         times: The number of times it occurred.
     """
@@ -51,6 +52,7 @@ class Finding:
     fix: str = ""
     operator: str = ""
     operands: tuple[str, ...] = ()
+    operand_codes: tuple[str, ...] = ()
     origins: dict[str, str] = field(default_factory=dict[str, str])
     times: int = 1
 
@@ -79,6 +81,7 @@ def finding(kind: str, problem: str, place: Place, names: tuple[str, ...] = (), 
         fix: What to write instead.
     """
     expression = f"`{place.source}` in {place.where}: " if place.source else ""
+    problem = problem.removeprefix(f"{place.where}: ") if expression else problem
     return Finding(
         kind,
         expression + problem,

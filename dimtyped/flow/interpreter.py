@@ -18,9 +18,10 @@ from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _pop_mode_temporarily, _push_mode
 
 from dimtyped.flow.axes import OF_WEIGHT, Axes, Axis, Dimension, One, anonymous, constant
-from dimtyped.flow.calls import Call, NoRule, Note, Outcome, Pending, Problem, resized, text_of
+from dimtyped.flow.calls import Call, NoRule, Note, Outcome, Pending, Problem, axis_text, resized, text_of
 from dimtyped.flow.findings import Finding, finding
-from dimtyped.flow.fixes import fix_of
+from dimtyped.flow.fixes import codes_of, fix_of, met_in, recurrent_fix
+from dimtyped.flow.fixes.trials import Trials
 from dimtyped.flow.fused import FusedLayers, source_of, time_axis
 from dimtyped.flow.operators import Operator, operator_of
 from dimtyped.flow.store import TensorMap
@@ -170,6 +171,7 @@ class Flow(TorchFunctionMode):
         if isinstance(result, (Tensor, tuple, list)) or operator.returns_nothing:
             made = args[0] if operator.returns_nothing else result
             call = Call(operator.name, args, kwargs, made, self.axes_of, self._notes.get, before, self.independent)
+            call.function = func
             self._follow(operator, call, sys._getframe(1))
         return result
 
@@ -239,7 +241,9 @@ class Flow(TorchFunctionMode):
         for tensor in call.tensors:
             note = self._notes.get(tensor)
             if isinstance(note, Pending):
-                self._add(self._finding_at(note.problem, None, note.place))
+                found = self._finding_at(note.problem, None, note.place)
+                if self._add(found) is found:
+                    found.fix = recurrent_fix(note.place) or found.fix
 
     def _outcome(self, operator: Operator, call: Call, results: Sequence[Tensor]) -> list[Axes | None] | None:
         if operator.rule is None or not all(map(_is_plain, [*results, *call.tensors])):
@@ -272,7 +276,11 @@ class Flow(TorchFunctionMode):
         return self._report(problem, call, frame or sys._getframe(1))
 
     def _report(self, problem: Problem, call: Call | None, frame: FrameType) -> Finding:
-        return self._add(self._finding(problem, call, frame))
+        found = self._finding_at(problem, call, self._places.find(frame))
+        known = self._add(found)
+        if known is found and call is not None and not found.fix:
+            found.fix = self._fix(problem, call, found.source, frame)
+        return known
 
     def _add(self, found: Finding) -> Finding:
         known = self._found.get(found.key) or self._primary(found)
@@ -289,18 +297,26 @@ class Flow(TorchFunctionMode):
         alike = (found.kind, found.file, found.where, found.names)
         return next((each for each in self.findings if (each.kind, each.file, each.where, each.names) == alike), None)
 
-    def _finding(self, problem: Problem, call: Call | None, frame: FrameType) -> Finding:
-        return self._finding_at(problem, call, self._places.find(frame))
-
     def _finding_at(self, problem: Problem, call: Call | None, place: Place) -> Finding:
         found = finding(problem.kind, problem.text, place, problem.names, problem.fix)
         if call is not None:
             found.operator = call.name
-            found.fix = found.fix or fix_of(problem, call, place.source)
-            found.operands = tuple(_operand_text(tensor, call) for tensor in call.tensors if _is_plain(tensor))
+            shown = [tensor for tensor in call.tensors if _is_plain(tensor)]
+            found.operands = tuple(_operand_text(tensor, call) for tensor in shown)
+            found.operand_codes = codes_of(shown, call, place.source)
         dimensions = [dimension for axis in problem.axes for dimension in axis.dimensions]
         found.origins = {dimension.name or "": dimension.origin for dimension in dimensions}
         return found
+
+    def _trials(self, call: Call) -> Trials | None:
+        operator = self._operators.get(call.function) if call.function is not None else None
+        return (
+            Trials(call, call.function, operator.rule) if operator is not None and operator.rule is not None else None
+        )
+
+    def _fix(self, problem: Problem, call: Call, source: str, frame: FrameType) -> str:
+        trials = self._trials(call)
+        return fix_of(problem, trials, source, frame) if trials is not None else ""
 
     def _explain(
         self, error: Exception, operator: Operator, args: Sequence[Any], kwargs: dict[str, Any], frame: FrameType
@@ -308,10 +324,18 @@ class Flow(TorchFunctionMode):
         if self.refused is not None and self.refused[0] is error:
             return
         call = Call(operator.name, args, kwargs, None, self.axes_of)
+        call.function = operator.function
         operands = [self.axes_of(tensor) for tensor in call.tensors if _is_plain(tensor)]
-        text = f"{operator.name} does not take {' with '.join(map(text_of, operands)) or 'this call'}"
-        axes = [axis for axes in operands for axis in axes if axis.has_name]
-        self.refused = (error, self._finding(Problem("refused", text, axes), call, frame))
+        trials = self._trials(call) if all(map(_is_plain, call.tensors)) else None
+        met = met_in(trials) if trials is not None else []
+        text = ", ".join(f"{axis_text(one)} meets {axis_text(other)}" for one, other in met)
+        text = text or f"{operator.name} does not take {' with '.join(map(text_of, operands)) or 'this call'}"
+        axes = [axis for pair in met for axis in pair] or [axis for axes in operands for axis in axes]
+        problem = Problem("refused", text, [axis for axis in axes if axis.has_name])
+        found = self._finding_at(problem, call, self._places.find(frame))
+        if trials is not None:
+            found.fix = fix_of(problem, trials, found.source, frame)
+        self.refused = (error, found)
 
 
 def _sizes(tensor: Tensor) -> tuple[int, ...]:

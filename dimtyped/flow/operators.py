@@ -44,6 +44,7 @@ class Operator:
         is_silent: It makes no tensor whose names matter, and is not counted.
         returns_nothing: It returns None; what it makes is its first argument.
         only_arranges: Its result has the items of its argument, or some of them.
+        function: The function.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Operator:
     is_silent: bool = False
     returns_nothing: bool = False
     only_arranges: bool = False
+    function: Callable[..., Any] | None = None
 
 
 def operator_of(func: Callable[..., Any]) -> Operator:
@@ -69,6 +71,7 @@ def operator_of(func: Callable[..., Any]) -> Operator:
         is_in_place=base != name,
         returns_nothing=base in ("__setitem__", "data.__set__"),
         only_arranges=rule is not None and rule.__module__ in _ARRANGING,
+        function=func,
     )
 
 

@@ -13,6 +13,7 @@ from dimtyped.flow.findings import Finding
 from dimtyped.runtime import mode
 
 _MOST_ORIGINS = 6
+_LONGEST_CODE = 40
 _OFF = "checks are off (DIMTYPED=off): names come from annotated modules alone, and no dtype or layer is checked; set DIMTYPED=on"
 
 
@@ -102,7 +103,7 @@ def finding_text(finding: Finding) -> str:
     place = f"{_place_text(finding)}: " if finding.file else ""
     lines = [f"{place}{finding.kind}: {first}", *(f"  {line}" if line else line for line in rest)]
     lines += [f"    {line}" for line in _source_lines(finding)]
-    lines += [f"    {operand}" for operand in finding.operands if finding.operator]
+    lines += [f"    {operand}" for operand in _operand_lines(finding)] if finding.operator else []
     origins = [(name, origin) for name, origin in finding.origins.items() if name and origin]
     lines += [f"  {name}: {origin}" for name, origin in origins[:_MOST_ORIGINS]]
     if finding.fix:
@@ -110,6 +111,27 @@ def finding_text(finding: Finding) -> str:
     if finding.times > 1:
         lines.append(f"  and {finding.times - 1} more time{'s' if finding.times > 2 else ''}")
     return "\n".join(lines)
+
+
+def _operand_lines(finding: Finding) -> Iterable[str]:
+    """The operands that the expression shows, and those beside them that have one of the names."""
+    codes = finding.operand_codes or ("",) * len(finding.operands)
+    is_shown = any(code not in ("", "parameter") for code in codes)
+    rows = list(dict.fromkeys(zip(codes, finding.operands, strict=True)))
+    if is_shown:
+        rows = [
+            (code, text) for code, text in rows if code not in ("", "parameter") or _has_a_name(text, finding.names)
+        ]
+    width = max((len(code) for code, _ in rows if len(code) <= _LONGEST_CODE), default=0)
+    for code, text in rows:
+        if len(code) > _LONGEST_CODE:
+            yield code
+            code = ""
+        yield f"{code:<{width}}  {text}" if width else text
+
+
+def _has_a_name(text: str, names: Iterable[str]) -> bool:
+    return any(f"{name}=" in text for name in names)
 
 
 def _source_lines(finding: Finding) -> Iterable[str]:

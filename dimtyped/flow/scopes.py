@@ -79,6 +79,8 @@ class Scopes:
         roles: Mapping[str, str] = module.__dict__.get(_ROLES, {})
         names = self._held[id(parent)][1] if parent is not None else {}
         known = {role: names[name] for role, name in roles.items() if name in names}
+        if "hidden" in known and not getattr(module, "proj_size", 0):
+            known["state"] = known["hidden"]  # the width of a recurrent state, without a projection
 
         def lookup(word: str) -> Axis | None:
             if word in known:

@@ -31,6 +31,7 @@ from dimtyped.flow.axes import Dimension
 from dimtyped.flow.bindings import Binding
 from dimtyped.flow.calls import Call
 from dimtyped.flow.findings import Finding, finding
+from dimtyped.flow.fixes import advised
 from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.operators import Operator
 from dimtyped.flow.scopes import Scopes
@@ -54,6 +55,7 @@ class TracedFlow(Flow):
         self.troubles: list[str] = []
         self.sizes_of_weights: tuple[int, ...] = ()
         self.squeezed: dict[Place, int] = {}
+        self.squeezed_dims: dict[Place, tuple[int, ...]] = {}
         self.scopes = Scopes(self)
         self._signatures: dict[CodeType, Signature | None] = {}
         self._open: list[tuple[FrameType, Signature, Binding]] = []
@@ -85,10 +87,14 @@ class TracedFlow(Flow):
 
     def _refusal_of_ours(self, error: DimensionError) -> Finding:
         place = self._places.find_in(error.__traceback__)
+        text = str(error)
+        if error.hint and text.endswith(error.hint):
+            text = text.removesuffix(error.hint).rstrip()
         if error.argument == "return" and self._returned is not None and error.where == self._returned[0]:
             place = place_at(*self._returned[1:])
         names = (error.dim,) if error.dim else ()
-        return finding("refused", str(error), place, names, error.hint or "")
+        hint = error.hint or ""
+        return finding("refused", text, place, names, advised(place.source, error.argument, hint) or hint)
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -129,8 +135,11 @@ class TracedFlow(Flow):
         """Keeps how many axes each `squeeze` took away, the most at each place."""
         if call.name == "squeeze" and isinstance(call.result, Tensor):
             place = self._places.find(sys._getframe(1))
-            gone = call.tensors[0].dim() - call.result.dim()
+            sizes = call.tensors[0].shape
+            gone = len(sizes) - call.result.dim()
             self.squeezed[place] = max(gone, self.squeezed.get(place, 0))
+            dims = tuple(dim - len(sizes) for dim, size in enumerate(sizes) if size == 1)
+            self.squeezed_dims[place] = dims if self.squeezed_dims.get(place, dims) == dims else ()
 
     def _see(self, frame: FrameType, event: str, value: Any) -> None:
         """The profile hook, called where a function begins or ends. Its own errors must not end the user's run."""

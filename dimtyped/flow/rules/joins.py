@@ -42,11 +42,14 @@ def _row(axes: Sequence[Axis], size: int) -> Axis:
 def cat(call: Call) -> Outcome:
     """In a row along an axis that is there."""
     operands = [call.axes(tensor) for tensor in _listed(call)]
-    rank = len(call.shape)
+    rank = max(map(len, operands))
     dim = dim_of(call.arg(1, "dim", "axis", default=0), rank)
-    if sum(axes[dim].size for axes in operands if len(axes) == rank) != call.shape[dim]:
+    operands = [axes for axes in operands if len(axes) == rank]
+    size = sum(axes[dim].size for axes in operands)
+    made = joined(call, operands, dim, size)
+    if size != call.shape[dim]:
         raise NoRule
-    return joined(call, [axes for axes in operands if len(axes) == rank], dim, call.shape[dim])
+    return made
 
 
 @rule("stack")

@@ -1,29 +1,14 @@
-"""Suggests a replacement for a wrong expression, tried on the sizes and the names of its operands."""
+"""Reshapes that cut across axes: the axes in another order before, or the sizes in another order and the axes behind."""
 
 import ast
 import itertools
 from collections.abc import Sequence
 
-from torch import Tensor
-
-from dimtyped.diagnosis import code_of, order_text, orders, parsed, replaced_in
+from dimtyped.diagnosis import order_text, orders
 from dimtyped.flow.axes import Axes, Axis, reshape
-from dimtyped.flow.calls import Call, Problem
+from dimtyped.flow.calls import Call
 
-_RESHAPES = ("view", "reshape", "flatten", "unflatten")
 _MOST_AXES = 5
-
-
-def fix_of(problem: Problem, call: Call, source: str) -> str:
-    """The expression made right, where that is known; empty where it is not."""
-    expression = parsed(source)
-    if expression is None or not isinstance(call.result, Tensor):
-        return ""
-    if problem.kind == "scramble" and call.name in _RESHAPES:
-        return _without_scramble(expression, call)
-    if problem.kind == "outer" and len(call.tensors) == 2:
-        return _without_outer(expression, call)
-    return ""
 
 
 def reordered(actual: Sequence[Axis], wanted: Sequence[Axis]) -> str:
@@ -34,10 +19,7 @@ def reordered(actual: Sequence[Axis], wanted: Sequence[Axis]) -> str:
     return ""
 
 
-# Reshapes -------------------------------------------------------------------------------------------------------------
-
-
-def _without_scramble(expression: ast.expr, call: Call) -> str:
+def without_scramble(expression: ast.expr, call: Call) -> str:
     """Axes are brought into another order before the reshape, or the sizes before, and the axes after it."""
     if not isinstance(expression, ast.Call) or not isinstance(expression.func, ast.Attribute):
         return ""
@@ -85,22 +67,3 @@ def _is_clean(axes: Sequence[Axis], sizes: Sequence[int]) -> bool:
         if split and len(axis.factors) > 1:
             return False
     return True
-
-
-# Broadcasts -----------------------------------------------------------------------------------------------------------
-
-
-def _without_outer(expression: ast.expr, call: Call) -> str:
-    """The operand with more axes loses its last one."""
-    tall = max((0, 1), key=lambda place: call.tensors[place].dim())
-    if call.tensors[tall].shape[-1] != 1:
-        return ""
-    match expression:
-        case ast.BinOp(left=left, right=right):
-            operands = (left, right)
-        case ast.Call(args=[left, right, *_]):
-            operands = (left, right)
-        case _:
-            return ""
-    changed = ast.Call(ast.Attribute(operands[tall], "squeeze"), [ast.UnaryOp(ast.USub(), ast.Constant(1))], [])
-    return code_of(replaced_in(expression, operands[tall], changed))
