@@ -373,13 +373,17 @@ def _matched(outcome: Outcome, results: Sequence[Tensor]) -> list[Axes | None] |
     return list(each)
 
 
+_SHORT_NAMES = {"multi_head_attention_forward": "attention", "scaled_dot_product_attention": "attention"}
+
+
 def _without_mixed(call: Call, results: list[Axes | None], independent: frozenset[str]) -> list[Axes | None]:
     """Reports an independent dimension along which values are carried; its axes become anonymous."""
     left = {dimension for axes in results for axis in axes or () for dimension in axis.dimensions}
     for axis in call.mixed:
         for dimension in axis.dimensions:
             if dimension in left and not independent.isdisjoint(dimension.names):
-                call.report("mixing", f"{call.name} carries values along {axis}", axis)
+                name = _SHORT_NAMES.get(call.name, call.name)
+                call.report("mixing", f"{name} carries values along {axis}", axis)
                 return [axes and tuple(_anonymous_if(dimension, each) for each in axes) for axes in results]
     return results
 

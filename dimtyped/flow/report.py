@@ -116,12 +116,9 @@ def finding_text(finding: Finding) -> str:
 def _operand_lines(finding: Finding) -> Iterable[str]:
     """The operands that the expression shows, and those beside them that have one of the names."""
     codes = finding.operand_codes or ("",) * len(finding.operands)
-    is_shown = any(code not in ("", "parameter") for code in codes)
     rows = list(dict.fromkeys(zip(codes, finding.operands, strict=True)))
-    if is_shown:
-        rows = [
-            (code, text) for code, text in rows if code not in ("", "parameter") or _has_a_name(text, finding.names)
-        ]
+    hidden = ("", "parameter") if any(code not in ("", "parameter") for code, _ in rows) else ("parameter",)
+    rows = [(code, text) for code, text in rows if code not in hidden or _has_a_name(text, finding.names)]
     width = max((len(code) for code, _ in rows if len(code) <= _LONGEST_CODE), default=0)
     for code, text in rows:
         if len(code) > _LONGEST_CODE:

@@ -7,7 +7,7 @@ from dimtyped.diagnosis import parsed
 from dimtyped.flow.calls import Call
 from dimtyped.flow.fixes.code import spliced, with_argument
 from dimtyped.flow.fixes.operands import is_method
-from dimtyped.flow.fixes.trials import Trials
+from dimtyped.flow.fixes.trials import JOINS, Trials
 
 _PLACES = {
     "softmax": 1,
@@ -27,7 +27,6 @@ _PLACES = {
     "gumbel_softmax": 4,
 }
 """The place of `dim` among the arguments of an operator."""
-_JOINS = ("cat", "concat", "concatenate")
 
 
 def with_another_dim(source: str, expression: ast.expr, trials: Trials) -> str:
@@ -56,7 +55,7 @@ def _fits(trials: Trials, place: int, dim: int) -> bool:
     again = trials.run(args, kwargs)
     if again is None or not again.keeps_apart or again.unequal:
         return False
-    if trials.call.name in _JOINS:
+    if trials.call.name in JOINS:
         return again.is_right
     axis = trials.call.axes(trials.call.tensors[0])[dim]
     return axis.size > 1

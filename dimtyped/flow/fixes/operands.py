@@ -63,8 +63,22 @@ def codes_of(tensors: Sequence[Tensor], call: Call, source: str) -> tuple[str, .
     """The code of each operand; `parameter` or nothing for those that the expression does not show."""
     expression = parsed(source)
     written = written_operands(expression, call) if expression is not None else []
-    codes = {id(operand.tensor): ast.unparse(operand.code) for operand in written}
+    codes = {id(operand.tensor): ast.unparse(operand.code) for operand in (*written, *_listed(expression, call))}
     return tuple(codes.get(id(each), "parameter" if isinstance(each, Parameter) else "") for each in tensors)
+
+
+def _listed(expression: ast.expr | None, call: Call) -> list[Written]:
+    """The tensors of `cat([a, b])`."""
+    match expression:
+        case ast.Call(args=[ast.List(elts=codes) | ast.Tuple(elts=codes), *_]):
+            given: Any = call.args[0] if call.args else None
+        case _:
+            return []
+    if not isinstance(given, list | tuple) or len(codes) != len(list[Any](given)):
+        return []
+    return [
+        Written(code, 0, each) for code, each in zip(codes, list[Any](given), strict=True) if isinstance(each, Tensor)
+    ]
 
 
 def _calls_it(expression: ast.Call, call: Call) -> bool:

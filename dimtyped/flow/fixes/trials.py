@@ -12,6 +12,9 @@ from torch import Tensor
 from dimtyped.flow.axes import Axes, Axis, Verdict, compare
 from dimtyped.flow.calls import Call, Outcome, Rule
 
+JOINS = ("cat", "concat", "concatenate")
+"""Operators that broadcast nothing."""
+
 
 class Meetings(Call):
     """A call that keeps the pairs of axes that meet, also those of two sizes.
@@ -44,9 +47,9 @@ class Meetings(Call):
 
     @property
     def unequal(self) -> list[tuple[Axis, Axis]]:
-        """The pairs of two sizes, neither of them 1."""
-        pairs = dict.fromkeys(self.met)
-        return [(one, other) for one, other in pairs if one.size != other.size and 1 not in (one.size, other.size)]
+        """The pairs of two sizes, neither of them 1 where that is broadcast."""
+        pairs = [(one, other) for one, other in dict.fromkeys(self.met) if one.size != other.size]
+        return [pair for pair in pairs if self.name in JOINS or 1 not in (pair[0].size, pair[1].size)]
 
     @property
     def keeps_apart(self) -> bool:
