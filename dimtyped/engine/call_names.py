@@ -121,10 +121,10 @@ def _mentions(code: types.CodeType, function: Any) -> bool:
     names = (*code.co_names, *code.co_freevars)
     if names_assert(names):
         return True
-    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-    full = {name: cell.cell_contents for name, cell in cells.items() if _is_full(cell)}
-    known = {**function.__globals__, **full}
-    return any(getattr(known.get(name), "__name__", "") == "assert_dims" for name in names)
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    full = {name: cell.cell_contents for name, cell in cells if _is_full(cell)}
+    known = function.__globals__
+    return any(getattr(full.get(name, known.get(name)), "__name__", "") == "assert_dims" for name in names)
 
 
 def _is_full(cell: types.CellType) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import linecache
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dimtyped.annotations import FunctionKind, Signature, arrays_in
@@ -33,6 +33,10 @@ class Compiled:
     constants: dict[str, Any]
     defaults: tuple[Any, ...] | None
     keyword_defaults: dict[str, Any] | None
+
+    def copy(self) -> Compiled:
+        """The same with new code objects: TorchDynamo caches by code object, and would take one wrapper for another."""
+        return replace(self, code=self.code.replace(), exporter=self.exporter and self.exporter.replace())
 
 
 def compile_check(plan: CheckPlan) -> Compiled:

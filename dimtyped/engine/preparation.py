@@ -28,6 +28,7 @@ from dimtyped.engine.recheck import (
     translate_error,
     unevaluable,
 )
+from dimtyped.engine.redefinitions import definition_of, find_compiled, keep_compiled
 from dimtyped.engine.reference_engine import ReferenceEngine
 from dimtyped.engine.reloading import has_name, install
 from dimtyped.engine.scope_keys import missing_scope, scope_key_of
@@ -58,15 +59,15 @@ def prepare_scope_key(checked: CheckedFunction, scope_key: str | None, cls: type
     """
     with _one_at_a_time:
         if checked.call is None:
-            key = scope_key if checked.declaration.is_method_of(cls) else None
-            _prepare_first(checked, key, replace=replace)
+            is_method = scope_key is not None and checked.declaration.is_method_of(cls)
+            _prepare_first(checked, scope_key if is_method else None, replace=replace)
 
 
 def prepare_specialization(checked: CheckedFunction, scope_key: str) -> str:
     """The attribute of `specializations` that checks modules with other names than the first one had."""
     with _one_at_a_time:
         if scope_key not in checked.scope_keys:
-            code = _compile(checked, scope_key)
+            code = _find_compiled(checked, scope_key) or _compile(checked, scope_key)
             call = _function_of(checked, code) if code is not None else _by_reference(checked)
             _keep_specialization(checked, scope_key, call)
     return checked.scope_keys[scope_key]
@@ -80,7 +81,7 @@ def prepare_traced(checked: CheckedFunction, scope_key: str | None, cls: type) -
     if checked.traced is not None or checked.is_untraced:
         return
     scope_key = scope_key if checked.declaration.is_method_of(cls) else None
-    code = _compile(checked, scope_key)
+    code = _find_compiled(checked, scope_key) or _compile(checked, scope_key)
     if code is not None:
         checked.traced = _function_of(checked, code)
         if scope_key is not None:
@@ -94,7 +95,9 @@ def prepare_traced(checked: CheckedFunction, scope_key: str | None, cls: type) -
 
 
 def _prepare_first(checked: CheckedFunction, scope_key: str | None, *, replace: bool) -> None:
-    code = None if checked.declaration.by_reference else _compile(checked, scope_key)
+    by_reference = checked.declaration.by_reference
+    shared = None if by_reference else _find_compiled(checked, scope_key)
+    code = shared or (None if by_reference else _compile(checked, scope_key))
     if code is None:
         checked.call = _by_reference(checked)
     elif replace and isinstance(checked.wrapper, types.FunctionType):
@@ -107,7 +110,8 @@ def _prepare_first(checked: CheckedFunction, scope_key: str | None, *, replace: 
     if scope_key is not None and code is not None:
         _keep_specialization(checked, scope_key, checked.call)
     declaration = checked.declaration
-    if declaration.rules.is_users and not declaration.code_objects:  # `assert_dims` may use the names that we miss
+    # `assert_dims` may use the names that we miss; a function defined again has been warned of
+    if declaration.rules.is_users and not declaration.code_objects and shared is None:
         warn_of(checked.signature, {*declaration.fixed, *scope_key_names(scope_key or "")})
 
 
@@ -115,6 +119,14 @@ def _keep_specialization(checked: CheckedFunction, scope_key: str, call: Callabl
     name = f"specialization_{len(checked.scope_keys)}"
     setattr(checked.specializations, name, call)
     checked.scope_keys[scope_key] = name
+
+
+def _find_compiled(checked: CheckedFunction, scope_key: str | None) -> Compiled | None:
+    """The check of an earlier definition of the function that this one shares."""
+    compiled = find_compiled(definition_of(checked.declaration, scope_key))
+    if compiled is not None:
+        register(compiled.code, checked.declaration.code_objects)
+    return compiled
 
 
 def _compile(checked: CheckedFunction, scope_key: str | None) -> Compiled | None:
@@ -139,6 +151,7 @@ def _compile(checked: CheckedFunction, scope_key: str | None) -> Compiled | None
     except Inexpressible:
         return None
     register(compiled.code, declaration.code_objects)
+    keep_compiled(definition_of(declaration, scope_key), compiled)
     return compiled
 
 

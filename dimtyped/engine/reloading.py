@@ -60,6 +60,8 @@ def has_name(wrapper: types.FunctionType, name: str) -> bool:
 
 def _version_of(wrapper: types.FunctionType) -> str:
     """The suffix of the names of the wrapper's globals; empty if the function was defined once."""
+    if _key_of(wrapper) is None:
+        return ""
     found = (_VERSION.search(name) for name in wrapper.__code__.co_names if name.startswith(PREFIX))
     return next((match.group() for match in found if match), "")
 
@@ -77,6 +79,8 @@ def _is_defined_again(wrapper: types.FunctionType, function: Any) -> bool:
 
 
 def _renamed(names: Mapping[str, Any], version: str) -> dict[str, Any]:
+    if not version:
+        return dict(names)
     return {f"{name}{version}" if name.startswith(PREFIX) else name: value for name, value in names.items()}
 
 
