@@ -25,6 +25,9 @@ from dimtyped.annotations.hints import (
     ArrayHint,
     Hint,
     Inexpressible,
+    RecordHint,
+    TupleHint,
+    UnionHint,
     arrays_in,
     mentions_tensors,
     read_hint,
@@ -33,6 +36,7 @@ from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import names_in
 from dimtyped.runtime import locals_of
 
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _DRIVEN = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _PLACEHOLDER = re.compile(r"\{(.*?)\}")
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -425,16 +429,45 @@ def _is_arithmetic(expression: str) -> bool:
 
 
 def in_order(parameters: Collection[Parameter], known: Collection[str]) -> list[Parameter]:
-    """The parameters as they are checked: one whose expressions have two unknown names waits for those that bind them."""
-    pending, bound, found = list(parameters), set(known), list[Parameter]()
+    """The parameters as they are checked: one whose expressions have two unknown names waits for those that bind them.
+
+    A parameter that may be None, empty or left out may bind nothing, so one that always binds the name comes before.
+    """
+    pending, found = list(parameters), list[Parameter]()
     if not any(axis.kind is Kind.EXPRESSION for p in pending for a in arrays_in(p.hint) for axis in a.axes):
         return pending
+    bound, possible = set(known), set(known)
     while pending:
-        chosen = next((p for p in pending if _is_decidable(p.hint, bound)), pending[0])
+        decidable = (p for names in (bound, possible) for p in pending if _is_decidable(p.hint, names))
+        chosen = next(decidable, pending[0])
         pending.remove(chosen)
         found.append(chosen)
-        bound.update(name for array in arrays_in(chosen.hint) for name in free_names(array))
+        possible.update(name for array in arrays_in(chosen.hint) for name in _single_names(array))
+        if not chosen.has_default and chosen.kind not in _VARIADIC:
+            bound |= _always_bound(chosen.hint)
     return found
+
+
+def _always_bound(hint: Hint) -> set[str]:
+    """The names that any value that fits a hint binds."""
+    match hint:
+        case ArrayHint():
+            return _single_names(hint)
+        case TupleHint(items=items):
+            return set[str]().union(*map(_always_bound, items))
+        case RecordHint(fields=fields):
+            return set[str]().union(*(_always_bound(inner) for _, inner in fields))
+        case UnionHint(options=options):
+            return set.intersection(*map(_always_bound, options))
+        case _:
+            return set()
+
+
+def _single_names(array: ArrayHint) -> set[str]:
+    """The names of one axis; jaxtyping keeps `n` and `*n` apart."""
+    many = {axis.name for axis in array.axes if axis.many}
+    single = {axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many}
+    return single | (set(free_names(array)) - many)
 
 
 def _is_decidable(hint: Hint, known: Collection[str]) -> bool:

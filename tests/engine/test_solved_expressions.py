@@ -69,6 +69,21 @@ def listed(xs: list[Float[Tensor, "2*n"]], y: Float[Tensor, "n"]):
 
 
 @typed
+def half_of_listed(
+    xs: list[Float[Tensor, "n"]],
+    half: Float[Tensor, "n//2"],
+    y: Float[Tensor, "n"],
+    z: Float[Tensor, "n"] | None = None,
+):
+    pass
+
+
+@typed
+def half_beside_many(xs: list[Float[Tensor, "*n a"]], half: Float[Tensor, "n//2"], y: Float[Tensor, "n"]):
+    pass
+
+
+@typed
 def broadcast(x: Float[Tensor, "#2*n"], y: Float[Tensor, "n"]):
     return x, y
 
@@ -127,6 +142,10 @@ FITS = {
     "either, the second": lambda: either(ones(6, 1), ones(2)),
     "listed": lambda: listed([ones(6), ones(6)], ones(3)),
     "listed, nothing": lambda: listed([], ones(3)),
+    "half of listed": lambda: half_of_listed([ones(6)], ones(3), ones(6)),
+    "half of listed, nothing": lambda: half_of_listed([], ones(3), ones(6)),
+    "half beside many": lambda: half_beside_many([ones(2, 3)], ones(3), ones(6)),
+    "half beside many, nothing": lambda: half_beside_many([], ones(3), ones(6)),
     "broadcast": lambda: broadcast(ones(6), ones(3)),
     "broadcast, 1": lambda: broadcast(ones(1), ones(3)),
     "packed": lambda: packed(pack(4), ones(2)),
@@ -152,6 +171,7 @@ REFUSED = {
     "optional, no size": (lambda: optional(None, None, ones(0)), "n+1", "n+1 is 0, must be at least 1"),
     "either": (lambda: either(ones(6, 1), ones(3)), "n", "n is 3, must be 2"),
     "listed": (lambda: listed([ones(6), ones(4)], ones(3)), "2*n", "2*n is 4, must be 6"),
+    "half of listed": (lambda: half_of_listed([], ones(2), ones(6)), "n//2", "n//2 is 2, must be 3"),
     "broadcast": (lambda: broadcast(ones(5), ones(3)), "2*n", "2*n is 5, must be a multiple of 2"),
     "packed": (lambda: packed(pack(3), ones(1)), "2*batch", "2*batch is 3, must be a multiple of 2"),
     "keywords": (lambda: keywords(x=ones(6), y=ones(2)), "n", "n is 2, must be 3"),
