@@ -7,6 +7,7 @@ from dimtyped.runtime import configure as configure, on_demand
 if TYPE_CHECKING:
     from dimtyped import nn as nn
     from dimtyped.annotations import Packed as Packed
+    from dimtyped.diagnosis import explain as explain
     from dimtyped.engine import assert_dims as assert_dims, typed as typed
     from dimtyped.errors import (
         DeclarationError as DeclarationError,
@@ -43,6 +44,7 @@ __all__ = [
     "check",
     "configure",
     "dims",
+    "explain",
     "install_import_hook",
     "nn",
     "retype",
@@ -56,6 +58,7 @@ __all__ = [
 
 _NAMES = {
     "dimtyped.annotations": "Packed",
+    "dimtyped.diagnosis": "explain",
     "dimtyped.engine": "assert_dims typed",
     "dimtyped.errors": "DeclarationError DimensionError DimensionWarning StateError TyingError VocabularyError",
     "dimtyped.flow": "CheckError check watch",

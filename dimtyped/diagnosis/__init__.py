@@ -37,6 +37,8 @@ if TYPE_CHECKING:
         snapshot as snapshot,
     )
     from dimtyped.diagnosis.text import dtype_text as dtype_text
+    from dimtyped.diagnosis.torch_errors.note import annotate as annotate, explain as explain
+    from dimtyped.diagnosis.torch_errors.report import TorchErrorReport as TorchErrorReport
 
 _NAMES = {
     "dimtyped.diagnosis.annotated_values": "annotated_tensors spread_axes",
@@ -46,5 +48,7 @@ _NAMES = {
     "dimtyped.diagnosis.mismatch": "Binding Findings Mismatch axis_name placed",
     "dimtyped.diagnosis.snapshots": "Snapshot describe from_description shape_text snapshot",
     "dimtyped.diagnosis.text": "dtype_text",
+    "dimtyped.diagnosis.torch_errors.note": "annotate explain",
+    "dimtyped.diagnosis.torch_errors.report": "TorchErrorReport",
 }
 __getattr__, __dir__ = on_demand(__name__, _NAMES)

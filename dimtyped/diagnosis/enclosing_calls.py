@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -90,8 +91,15 @@ def _is_same(outer: tuple[Declared, Mapping[str, Any]], inner: tuple[Declared, M
 
 def _typed_calls() -> Iterator[tuple[Declared, Mapping[str, Any]]]:
     """The function and the arguments of each wrapper that is running, nearest first."""
+    return typed_calls(frames(lambda code, _: is_wrapper(code)))
+
+
+def typed_calls(
+    wrappers: Iterable[tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]]],
+) -> Iterator[tuple[Declared, Mapping[str, Any]]]:
+    """The function and the arguments of each of these frames of wrappers: their code, globals and locals."""
     traced: Declared | None = None
-    for code, names, values in frames(lambda code, _: is_wrapper(code)):
+    for code, names, values in wrappers:
         declaration: Declared = checked_in(code, names).declaration
         if ARGUMENTS not in values:
             traced = declaration

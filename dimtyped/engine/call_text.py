@@ -109,7 +109,7 @@ def defaults(signature: Signature) -> tuple[tuple[Any, ...] | None, dict[str, An
 
 
 def stripped(lines: Iterable[str]) -> tuple[str, ...]:
-    """The lines of a body that removes the wrapper's own frames from the traceback of an exception.
+    """The lines of a body out of which an exception goes without the wrapper's own frames, and torch's with a note.
 
     Trying costs nothing, and a bare `raise` adds no frame. TorchDynamo cannot break a graph inside.
     """
@@ -117,6 +117,6 @@ def stripped(lines: Iterable[str]) -> tuple[str, ...]:
         "    try:",
         *(f"    {line}" for line in lines),
         f"    except {PREFIX}BaseException as {PREFIX}raised:",
-        f"        if not {PREFIX}is_tracing(): {PREFIX}strip_internal_frames({PREFIX}raised)",
+        f"        if not {PREFIX}is_tracing(): {PREFIX}leave_wrapper({PREFIX}raised)",
         "        raise",
     )

@@ -19,6 +19,7 @@ from dimtyped.engine.check_plan import CheckPlan
 from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.compiler import Compiled, compile_check, compile_reference
 from dimtyped.engine.helpers import HELPERS
+from dimtyped.engine.leaving import leave_wrapper
 from dimtyped.engine.recheck import (
     ambiguous,
     explain,
@@ -33,7 +34,7 @@ from dimtyped.engine.reference_engine import ReferenceEngine
 from dimtyped.engine.reloading import has_name, install
 from dimtyped.engine.scope_keys import missing_scope, scope_key_of
 from dimtyped.names import is_off_by, scope_key_names, scope_of
-from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, strip_internal_frames, untraced
+from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, untraced
 
 _one_at_a_time = threading.RLock()  # two threads whose first calls meet compile one after the other
 
@@ -248,7 +249,7 @@ _HELPERS: dict[str, Any] = {
             ambiguous,
             translate_error,
             unevaluable,
-            strip_internal_frames,
+            leave_wrapper,
         )
     },
 }

@@ -57,5 +57,7 @@ from dimtyped.runtime.tracing import (
     is_run_by_trace as is_run_by_trace,
     is_tracing as is_tracing,
     restart_trace as restart_trace,
+    traced_frame as traced_frame,
+    traced_instruction as traced_instruction,
     untraced as untraced,
 )

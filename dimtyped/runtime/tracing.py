@@ -72,6 +72,11 @@ def traced_frame(frame: types.FrameType) -> tuple[types.CodeType, Mapping[str, A
     return translator.f_code, translator.f_globals, _StandIns(translator.symbolic_locals)
 
 
+def traced_instruction(frame: types.FrameType) -> Any:
+    """The instruction that TorchDynamo's own frame has come to: its `opname` and its `positions`."""
+    return frame.f_locals["self"].current_instruction
+
+
 class _StandIns(Mapping[str, Any]):
     """The variables of a trace as values: fake tensors, constants, the objects themselves; None where there is none."""
 

@@ -1,0 +1,19 @@
+"""Operators that take one number of each tensor: their axes are broadcast from the last."""
+
+from __future__ import annotations
+
+from dimtyped.diagnosis.torch_errors.failure import Clash, Failure, broadcast_clashes, joined
+
+
+def pointwise(failure: Failure) -> Clash | None:
+    """Operands that cannot be broadcast together."""
+    operands = [operand for operand in failure.operands if operand.node is not None or operand.text]
+    if len(operands) < 2:
+        return None
+    return joined(list(broadcast_clashes(operands, in_place=is_in_place(failure))))
+
+
+def is_in_place(failure: Failure) -> bool:
+    """True if the first operand is written to, and so keeps its sizes."""
+    name = failure.operation.name
+    return name == "setitem" or (name.endswith("_") and not name.endswith("__")) or name in ("iop", "copy_")

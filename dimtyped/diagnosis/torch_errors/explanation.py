@@ -1,0 +1,61 @@
+"""The explanation of one exception: from its frames to the report."""
+
+from __future__ import annotations
+
+from dimtyped.diagnosis.torch_errors import causes, messages
+from dimtyped.diagnosis.torch_errors.clashes.table import clash_of
+from dimtyped.diagnosis.torch_errors.failure import Clash, Failure
+from dimtyped.diagnosis.torch_errors.operands import failure_at, known_operands
+from dimtyped.diagnosis.torch_errors.report import TorchErrorReport
+from dimtyped.diagnosis.torch_errors.scene import Scene, scene_of
+from dimtyped.diagnosis.torch_errors.stand_ins import World, nothing_follows
+from dimtyped.diagnosis.torch_errors.trials import Trials
+from dimtyped.diagnosis.torch_errors.writing import written
+
+_NO_MEMORY = Clash("there is not enough memory")
+
+
+def explain_error(error: BaseException) -> TorchErrorReport | None:
+    """What is known of an exception that is being handled; None where it is none of torch's, or nothing is known."""
+    scene = scene_of(error)
+    if scene is None:
+        return None
+    with nothing_follows():
+        return _explained(scene)
+
+
+def _explained(scene: Scene) -> TorchErrorReport | None:
+    world = World()
+    failure = failure_at(scene, world)
+    if failure is None:
+        return _from_message(scene)
+    trials = Trials(scene, failure, world)
+    kind, clash = _cause(scene.error, failure, trials)
+    if kind == "shape" and (isinstance(scene.error, TypeError) or not messages.is_of_shapes(failure.message)):
+        return None
+    if clash is None:
+        clash = messages.clash_in(failure.message, scene.names)
+        if clash is None and not trials.depends_on_sizes():
+            return None
+    return written(scene, kind, failure.name, failure.operands, clash, trials.fix(kind))
+
+
+def _cause(error: BaseException, failure: Failure, trials: Trials) -> tuple[str, Clash | None]:
+    """The kind of the cause, and what does not fit."""
+    if causes.is_memory(error):
+        return "memory", causes.memory(*trials.result())
+    for kind, find in (("device", causes.devices), ("dtype", causes.dtypes)):
+        found = find(failure)
+        if found is not None:
+            return kind, found
+    return "shape", clash_of(failure)
+
+
+def _from_message(scene: Scene) -> TorchErrorReport | None:
+    """The report where an operand cannot be had: those that can, and torch's numbers in names."""
+    is_memory = causes.is_memory(scene.error)
+    clash = _NO_MEMORY if is_memory else messages.clash_in(str(scene.error), scene.names)
+    if clash is None:
+        return None
+    kind = "memory" if is_memory else "shape"
+    return written(scene, kind, messages.operator_in(scene.root), known_operands(scene), clash, "")

@@ -1,0 +1,82 @@
+"""The note that an exception of torch's gets, and what `explain` gives back of it."""
+
+from __future__ import annotations
+
+import torch
+
+from dimtyped.diagnosis.torch_errors.explanation import explain_error
+from dimtyped.diagnosis.torch_errors.frames import has_passed_another
+from dimtyped.diagnosis.torch_errors.report import TorchErrorReport
+from dimtyped.errors import DeclarationError, with_fields
+
+_KINDS = (RuntimeError, IndexError, ValueError, TypeError, AssertionError, NotImplementedError, torch.OutOfMemoryError)
+"""The exceptions that torch's operators raise; a class derived from one of them is another's."""
+_REPORT = "_dim_report"
+
+
+def annotate(error: BaseException) -> None:
+    """Adds a note to an exception that torch raised inside the typed call that is running, if it can be explained."""
+    if not is_candidate(error) or has_passed_another(error):
+        return
+    try:
+        report = explain_error(error)
+        text = str(report)
+    except Exception:  # noqa: BLE001  # a user's own objects are looked at: no second exception may hide the first
+        return
+    if report is not None:
+        error.__dict__[_REPORT] = report
+        error.add_note(text)
+
+
+def is_candidate(error: BaseException) -> bool:
+    """True for an exception of a class that torch raises, that has no note of ours yet."""
+    return type(error) in _KINDS and _REPORT not in error.__dict__
+
+
+def explain(error: BaseException) -> TorchErrorReport | None:
+    """What dimtyped knows of an exception that torch raised inside a typed call, as data.
+
+    Args:
+        error: The exception, as an `except` clause has it. Its causes are looked at too, if it has no note itself.
+
+    Returns:
+        The report, whose `str` is the note and whose `to_dict()` is what `json.dumps` takes; None if there is no note: the
+        exception is not torch's, or came from outside of a typed call. A `DimensionError` has its own fields.
+
+    Raises:
+        DeclarationError: It is no exception.
+
+    Example:
+        >>> import torch
+        >>> from dimtyped import explain, typed
+        >>> from jaxtyping import Float
+        >>> from torch import Tensor
+        >>> @typed
+        ... def scores(q: Float[Tensor, "time head"], k: Float[Tensor, "time head"]):
+        ...     return q @ k
+        >>> try:
+        ...     scores(torch.ones(8, 16), torch.ones(8, 16))
+        ... except RuntimeError as error:
+        ...     report = explain(error)
+        >>> report.problem, report.fix
+        ('head=16 meets time=8', 'q @ k.T')
+    """
+    if not isinstance(error, BaseException):
+        raise with_fields(
+            DeclarationError(
+                f"explain() takes an exception, not {error!r} of type {type(error).__name__}\n"
+                "  Give it what an `except` clause has: except RuntimeError as error: explain(error)."
+            ),
+            where="explain",
+            argument="error",
+            expected="an exception",
+            actual=type(error).__name__,
+        )
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and all(found is not other for other in seen):
+        if _REPORT in found.__dict__:
+            return found.__dict__[_REPORT]
+        seen.append(found)
+        found = found.__cause__ or found.__context__
+    return None

@@ -1,0 +1,187 @@
+"""The failed operation and its operands: of the user's expression, or of the layer of torch's that it calls."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dimtyped.diagnosis.torch_errors.evaluation import Evaluator
+from dimtyped.diagnosis.torch_errors.expression import expression_at
+from dimtyped.diagnosis.torch_errors.failure import Failure, Operand
+from dimtyped.diagnosis.torch_errors.frames import Frame
+from dimtyped.diagnosis.torch_errors.naming import Names, parameter_names
+from dimtyped.diagnosis.torch_errors.operand_edits import Root
+from dimtyped.diagnosis.torch_errors.operation import Operation, Part
+from dimtyped.diagnosis.torch_errors.scene import Scene
+from dimtyped.diagnosis.torch_errors.stand_ins import Label, NamedWorld, Unknown, World, sizes_of
+
+_MOST_PARTS = 16  # arguments that are looked at
+
+
+def known_operands(scene: Scene) -> tuple[Operand, ...]:
+    """The operands of an expression that can be had, where others cannot."""
+    world = World()
+    evaluator = Evaluator(scene.frame.values, scene.frame.names, world)
+    parts = [part for node in _arguments_in(scene.root) for part in _had(evaluator, node)]
+    return _operands(parts, world, scene.names, scene.frame)
+
+
+def failure_at(scene: Scene, world: World) -> Failure | None:
+    """The failed operation of the user's expression, or of the layer of torch's that it calls; None if it cannot be had."""
+    try:
+        evaluator = Evaluator(scene.frame.values, scene.frame.names, world)
+        operation = _operation(evaluator, scene)
+        _tell_apart(operation, world)
+        operands = _operands(_parts(operation), world, scene.names, scene.frame)
+    except Unknown:
+        return _failure_inside(scene, world)
+    if operation.name.startswith("layer "):
+        return _failure_inside(scene, world)
+    return Failure(operation, operands, str(scene.error))
+
+
+def _operation(evaluator: Evaluator, scene: Scene) -> Operation:
+    """The failed operation; an expression that only failed as a condition is asked for its truth."""
+    if "Boolean value of Tensor" in str(scene.error) and isinstance(scene.root, ast.expr):
+        part = Part(scene.root, evaluator.value(scene.root), ast.unparse(scene.root))
+        return Operation("bool", bool, [part])
+    return evaluator.operation(scene.root)
+
+
+def _failure_inside(scene: Scene, world: World) -> Failure | None:
+    """The operation of the layer that failed, below the user's frame, with the user's words for what is his."""
+    for frame in scene.inner:
+        layer = frame.values.get("self")
+        if not isinstance(layer, torch.nn.Module):
+            continue
+        expression = expression_at(frame)
+        if expression is None:
+            return None
+        try:
+            operation = Evaluator(frame.values, frame.names, world).operation(expression.node)
+            operands = _operands(_parts(operation), world, scene.names, frame)
+        except Unknown:
+            return None
+        theirs = tuple(_as_users(operand, world, layer, scene) for operand in operands)
+        return Failure(operation, theirs, str(scene.error))
+    return None
+
+
+def _as_users(operand: Operand, world: World, layer: torch.nn.Module, scene: Scene) -> Operand:
+    """An operand of a layer's own code in the user's words: his argument, or the layer's parameter."""
+    original = world.originals.get(id(operand.tensor))
+    text = operand.text
+    for node in _arguments_in(scene.root):
+        held = World()
+        found = _had(Evaluator(scene.frame.values, scene.frame.names, held), node)
+        if found and original is not None and held.originals.get(id(found[0].value)) is original:
+            return replace(operand, text=found[0].text, node=found[0].node)
+    if text.startswith("self."):
+        roles = parameter_names(layer, text.removeprefix("self."))
+        labels = tuple(
+            label if label.name or place >= len(roles) else Label(label.size, (roles[place],))
+            for place, label in enumerate(operand.labels)
+        )
+        return replace(operand, text=f"{type(layer).__name__}.{text.removeprefix('self.')}", labels=labels, node=None)
+    given = _first_argument(scene, layer)
+    if given is not None and text in layer.forward.__code__.co_varnames[1:2]:
+        return replace(operand, text=ast.unparse(given), node=given)
+    return replace(operand, text=f"input of {type(layer).__name__}", node=None)
+
+
+def _first_argument(scene: Scene, layer: torch.nn.Module) -> ast.expr | None:
+    """The code of the first argument, if the user's expression is the call of this very layer."""
+    if not isinstance(scene.root, ast.Call) or not scene.root.args:
+        return None
+    try:
+        called = Evaluator(scene.frame.values, scene.frame.names, World()).value(scene.root.func)
+    except Unknown:
+        return None
+    return scene.root.args[0] if called is layer else None
+
+
+def _tell_apart(operation: Operation, world: World) -> None:
+    """Gives an argument a tensor of its own where another one, under another name, is the same: `scores(x, x)`."""
+    seen: dict[int, str] = {}
+    for part in (*operation.args, *operation.kwargs.values()):
+        if isinstance(part.value, Tensor) and seen.setdefault(id(part.value), part.text) != part.text:
+            part.value = world.twin(part.value)
+
+
+def _parts(operation: Operation) -> list[Part]:
+    """The arguments that are tensors, those in lists too; `out` is none of them."""
+    given = [*operation.args, *(part for name, part in operation.kwargs.items() if name != "out")]
+    return [each for part in given[:_MOST_PARTS] for each in _flattened(part)]
+
+
+def _flattened(part: Part) -> Iterator[Part]:
+    if isinstance(part.value, Tensor):
+        yield part
+    elif isinstance(part.value, list | tuple):
+        nodes = part.node.elts if isinstance(part.node, ast.List | ast.Tuple) else []
+        is_whole = len(nodes) == len(part.value)  # pyright: ignore[reportUnknownArgumentType]  # a user's list
+        for place, value in enumerate(part.value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # as above
+            node = nodes[place] if is_whole else None
+            text = ast.unparse(node) if node is not None else f"{part.text}[{place}]"
+            yield from _flattened(Part(node, value, text))
+
+
+def _operands(parts: list[Part], world: World, names: Names, frame: Frame) -> tuple[Operand, ...]:
+    """The operands, each tensor once."""
+    named = Evaluator(frame.values, frame.names, NamedWorld(names.labels))
+    each = {id(part.value): part for part in reversed(parts) if isinstance(part.value, Tensor)}
+    return tuple(_operand(part, world, names, named) for part in reversed(each.values()))
+
+
+def _operand(part: Part, world: World, names: Names, named: Evaluator) -> Operand:
+    tensor: Tensor = part.value
+    original = world.originals.get(id(tensor))
+    labels = names.labels(original) if original is not None else labels_by_origin(part.node, tensor, names, named)
+    device = world.devices.get(id(tensor), tensor.device)
+    dtype = original.dtype if original is not None else tensor.dtype
+    return Operand(part.text, labels, dtype, device, part.node, tensor)
+
+
+def labels_by_origin(node: ast.expr | None, tensor: Tensor, names: Names, named: Evaluator) -> tuple[Label, ...]:
+    """The labels of a computed tensor: of the axes that it was made from, and by their sizes where those are not known."""
+    sizes, world = sizes_of(tensor), named.world
+    found: tuple[Label | None, ...] = (None,) * len(sizes)
+    try:
+        other = named.value(node) if node is not None and isinstance(world, NamedWorld) else None
+        if isinstance(other, Tensor) and isinstance(world, NamedWorld) and other.dim() == len(sizes):
+            found = world.labels_of(other, sizes)
+    except Unknown:
+        pass
+    return tuple(label or names.label(size) for label, size in zip(found, sizes, strict=True))
+
+
+# Expressions of which only a part can be had --------------------------------------------------------------------------
+
+
+def _arguments_in(root: Root) -> list[ast.expr]:
+    """The code of the arguments of an operation."""
+    match root:
+        case ast.BinOp(left=left, right=right) | ast.Compare(left=left, comparators=[right]):
+            return [left, right]
+        case ast.Subscript(value=value):
+            return [value]
+        case ast.AugAssign(target=target, value=value):
+            return [target, value]
+        case ast.Call(func=function, args=args, keywords=keywords):
+            receiver = [function.value] if isinstance(function, ast.Attribute) else []
+            return [*receiver, *args, *(keyword.value for keyword in keywords)]
+        case _:
+            return []
+
+
+def _had(evaluator: Evaluator, node: ast.expr) -> list[Part]:
+    try:
+        value: Any = evaluator.value(node)
+    except Unknown:
+        return []
+    return [Part(node, value, ast.unparse(node))] if isinstance(value, Tensor) else []

@@ -1,0 +1,46 @@
+"""Where an exception came from: the user's frame, its expression, and the names around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dimtyped.diagnosis.torch_errors.expression import Expression, expression_at
+from dimtyped.diagnosis.torch_errors.frames import Frame, frames_of
+from dimtyped.diagnosis.torch_errors.naming import Names, names_around
+from dimtyped.diagnosis.torch_errors.operand_edits import Root
+
+
+@dataclass
+class Scene:
+    """Where an exception came from.
+
+    Args:
+        error: The exception.
+        frame: The deepest frame of the user's.
+        expression: The expression that it has come to.
+        names: The names of the typed calls around it.
+        inner: The frames below it, innermost first: torch's own.
+    """
+
+    error: BaseException
+    frame: Frame
+    expression: Expression
+    names: Names
+    inner: list[Frame]
+
+    @property
+    def root(self) -> Root:
+        """The syntax of the expression."""
+        return self.expression.node
+
+
+def scene_of(error: BaseException) -> Scene | None:
+    """Where an exception that is being handled came from; None if it is the user's own, or his code is not known."""
+    frames = frames_of(error)
+    place = next((i for i, frame in enumerate(frames) if frame.is_users), None)
+    if place is None or (place == 0 and frames[0].raises):
+        return None
+    expression = expression_at(frames[place])
+    if expression is None:
+        return None
+    return Scene(error, frames[place], expression, names_around(frames), frames[:place])
