@@ -138,10 +138,15 @@ def _source_lines(finding: Finding) -> Iterable[str]:
         return []
     stripped = line.lstrip()
     indent = len(line) - len(stripped)
-    start = max(finding.column - indent, 0)
-    end = finding.end_column - indent
+    start = max(_character(line, finding.column) - indent, 0)
+    end = _character(line, finding.end_column) - indent
     width = end - start if start < end <= len(stripped) else len(stripped) - start
     return [stripped, " " * start + "^" * width] if finding.end_column else [stripped]
+
+
+def _character(line: str, column: int) -> int:
+    """A column in characters; Python counts it in bytes of UTF-8."""
+    return len(line.encode()[:column].decode(errors="replace"))
 
 
 def _place_text(finding: Finding) -> str:

@@ -1,7 +1,8 @@
 """The code blocks of README and of docs/: what each one prints. `python tests/documents.py` writes what they print today.
 
 A page's Python blocks share their names, as the cells of a notebook do. The text block that follows one is what it prints,
-and the end of the traceback where it raises. `<!-- source: FILE NAME -->` stands above code that is taken from a file.
+and the end of the traceback where it raises. A block that begins with `# model.py` is that file; a console block runs
+commands beside the page's files. `<!-- source: FILE NAME -->` stands above code that is taken from a file.
 """
 
 import ast
@@ -10,12 +11,20 @@ import io
 import itertools
 import linecache
 import re
+import shlex
+import tempfile
 from pathlib import Path
+
+from dimtyped.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<text>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(?P<kind>python|console)\n(?P<code>.*?)^```\n(?:\n```text\n(?P<text>.*?)^```\n)?", re.MULTILINE | re.DOTALL
+)
 numbers = itertools.count()
+FILE = re.compile(r"# ([\w./]+\.(?:py|toml))\n")
+SECONDS = re.compile(r"(?<=; )\d+\.\d s$", re.MULTILINE)
 EXCERPT = re.compile(r"(<!-- source: (\S+) (.*?) -->\n\n```py\n).*?(```\n)", re.DOTALL)
 ERRORS = (ValueError, TypeError, RuntimeError, AssertionError, IndexError, ImportError)
 
@@ -49,12 +58,29 @@ def public_name(cls):
 def printed(page):
     """What the blocks of a page print, one after another."""
     names = {"__name__": "page"}
-    return [printed_by(code, names) for code, _ in blocks(page)]
+    with tempfile.TemporaryDirectory() as folder:
+        return [shown_by(code, names, Path(folder)) for code, _ in blocks(page)]
+
+
+def shown_by(code, names, folder):
+    """What a block prints; a file is written, and a command runs in the folder of the files."""
+    file = FILE.match(code)
+    if file is not None:
+        (folder / file[1]).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file[1]).write_text(code, encoding="utf-8")
+        return None
+    if not code.startswith("$ "):
+        return printed_by(code, names)
+    output = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
+        for line in code.splitlines():
+            main(shlex.split(line.removeprefix("$ dimtyped ")))
+    return output.getvalue() or None
 
 
 def without_seed(text):
-    """A text without the line of fuzz that repeats a failure, which differs between releases of hypothesis."""
-    return text and re.sub(r'repeat="[^"]*"', 'repeat="..."', text)
+    """A text without what differs between runs: the time, and the line of fuzz that repeats a failure."""
+    return text and SECONDS.sub("0.5 s", re.sub(r'repeat="[^"]*"', 'repeat="..."', text))
 
 
 def updated(page):
@@ -64,7 +90,11 @@ def updated(page):
     def block(match):
         text = next(texts)
         same = without_seed(text) == without_seed(match["text"])
-        return match[0] if same else f"```python\n{match['code']}```\n" + (f"\n```text\n{text}```\n" if text else "")
+        return (
+            match[0]
+            if same
+            else f"```{match['kind']}\n{match['code']}```\n" + (f"\n```text\n{text}```\n" if text else "")
+        )
 
     return BLOCK.sub(block, with_excerpts(page))
 

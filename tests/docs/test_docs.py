@@ -74,7 +74,7 @@ def parts(folder):
 
 
 @pytest.mark.any_engine
-def test_the_first_screen_is_one_sentence_the_two_commands_ten_lines_and_their_error():
+def test_the_first_screen_is_one_sentence_the_two_commands_ten_lines_and_what_is_wrong_in_them():
     title, sentence, commands, code = README.split("\n\n```text")[0].split("\n\n", 3)
     assert title == "# dimtyped"
     assert sentence.count(".") == 1
@@ -82,8 +82,11 @@ def test_the_first_screen_is_one_sentence_the_two_commands_ten_lines_and_their_e
         "pip install -e '.[demo]' && python -m dimtyped demo",
         "pip install -e '.[test]' && pytest",
     ]
-    assert len(code.splitlines()) <= 10 + len(["fence", "blank", "blank", "fence"])
-    assert documents.blocks(README)[0][1].startswith("TyingError: ")
+    fences = ["python", "blank", "blank", "end", "blank", "console", "command", "end"]
+    assert len(code.splitlines()) <= 10 + len(fences)
+    assert documents.blocks(README)[1][0] == "$ dimtyped check model.py\n"
+    assert documents.blocks(README)[1][1].startswith("model.py:12:21: mixing: ")
+    assert documents.blocks(README)[2][1].startswith("TyingError: ")
 
 
 @pytest.mark.any_engine
