@@ -359,6 +359,6 @@ LINES = (
     ),
     Line("GPU: under autocast", "+1%", "autocast", _ratios("autocast", "", 1.01), gpu=True),
     Line("GPU: kernels", "the untyped model's", "kernels", _facts(kernels.SAME), gpu=True),
-    Line("GPU: synchronisations", "none added", "kernels", _facts(kernels.SYNCS), gpu=True),
+    Line("GPU: synchronizations", "none added", "kernels", _facts(kernels.SYNCS), gpu=True),
     Line("GPU: peak memory", "the untyped model's", "kernels", _facts(kernels.PEAK), gpu=True),
 )

@@ -54,8 +54,8 @@ def _peers(results: Results) -> Figure | None:
     figure = Figure(figsize=(_WIDTH, 0.42 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
     costs = [row.over.median for row in rows]
-    colours = [_COLOURS.get(row.candidate, _OTHERS) for row in rows]
-    axes.barh([row.candidate for row in rows], costs, color=colours, height=0.66)
+    colors = [_COLOURS.get(row.candidate, _OTHERS) for row in rows]
+    axes.barh([row.candidate for row in rows], costs, color=colors, height=0.66)
     for place, cost in enumerate(costs):
         axes.annotate(quantity(cost, "us"), (cost, place), (6, 0), textcoords="offset points", va="center")
     axes.set_xscale("log")
@@ -85,14 +85,14 @@ def _steps(results: Results) -> Figure | None:
 def _draw_steps(axes: Any, model: str, rows: list[Row]) -> None:
     untyped = [row for row in rows if row.candidate == "untyped"]
     typed = [row for row in rows if row.candidate == "dimtyped"]
-    for shift, label, colour, group in ((-0.2, "untyped", _OTHERS, untyped), (0.2, "dimtyped", _OURS, typed)):
+    for shift, label, color, group in ((-0.2, "untyped", _OTHERS, untyped), (0.2, "dimtyped", _OURS, typed)):
         places = [place + shift for place in range(len(group))]
         heights = [row.figure.median / 1e3 for row in group]
         errors = [
             [(row.figure.median - row.figure.low) / 1e3 for row in group],
             [(row.figure.high - row.figure.median) / 1e3 for row in group],
         ]
-        axes.bar(places, heights, 0.38, color=colour, label=label, yerr=errors, error_kw={"ecolor": _INK, "lw": 1})
+        axes.bar(places, heights, 0.38, color=color, label=label, yerr=errors, error_kw={"ecolor": _INK, "lw": 1})
     for place, row in enumerate(typed):
         if row.ratio:
             top = max(row.figure.high, untyped[place].figure.high) / 1e3

@@ -26,7 +26,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 _NOTHING_MEASURED = """No full run's results are in the repository yet; until then every cell says so."""
 _HOW = """`python -m benchmarks` (extra `[bench]`) measures all this anew, with `--device cuda` on a GPU, with `--quick` in under
 three minutes; `python -m benchmarks --compare OLD.json NEW.json` says what got slower beyond its spread. `pytest -m gpu` shows
-that checks add no kernel, no synchronisation and no byte on a GPU; it skips where there is none, and fails there with
+that checks add no kernel, no synchronization and no byte on a GPU; it skips where there is none, and fails there with
 `DIMTYPED_REQUIRE_GPU=1`. The demo ends with what the checks add to its own training step on your machine."""
 
 

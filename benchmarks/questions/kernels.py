@@ -1,4 +1,4 @@
-"""Does checking add an operator on the CPU; a kernel, a copy, a synchronisation or a byte on a GPU?
+"""Does checking add an operator on the CPU; a kernel, a copy, a synchronization or a byte on a GPU?
 
 The profiler's list of what ran, `torch.cuda.set_sync_debug_mode("error")`, and the allocator's peak.
 """
@@ -21,7 +21,7 @@ from benchmarks.workloads import Workload, workloads
 
 SAME = "the same, as often"
 PEAK = "peak memory"
-SYNCS = "runs with synchronisation forbidden"
+SYNCS = "runs with synchronization forbidden"
 _MB = 1e6
 
 
@@ -47,7 +47,7 @@ def _facts(run: Run, workload: Workload, what: str) -> Iterator[Row]:
         return
     for label in ran:
         yield run.fact(f"{case}: {PEAK}", label, peak_of(workload, what, run.device, typed=label == "dimtyped"), "MB")
-        yield run.fact(f"{case}: {SYNCS}", label, not (problem := synchronises(work[label])), note=problem)
+        yield run.fact(f"{case}: {SYNCS}", label, not (problem := synchronizes(work[label])), note=problem)
 
 
 def work_of(workload: Workload, what: str, device: torch.device, *, typed: bool) -> Callable[[], Any]:
@@ -79,7 +79,7 @@ def _events(work: Callable[[], Any], *more: ProfilerActivity) -> Any:
     return profiler.events()
 
 
-def synchronises(work: Callable[[], Any]) -> str:
+def synchronizes(work: Callable[[], Any]) -> str:
     """The first line of the error for a call in the work that waits for the GPU; empty if there is none."""
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.synchronize()

@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 
 def load() -> Callable[[Any, Any], bool]:
-    """Beartype's own `is_bearable`, for what asks often."""
+    """Beartype's own `is_bearable`, for frequent use."""
     from beartype.door import is_bearable  # noqa: PLC0415  # 140 ms, which a model without such hints need not pay
 
     return is_bearable
@@ -31,7 +31,7 @@ def is_known(hint: Any) -> bool:
 
 
 def modern(hint: Any) -> Any:
-    """The hint without the old names of `typing`, `List[int]`: beartype would warn of them whoever calls us."""
+    """The hint without the old names of `typing`, `List[int]`: beartype warns of them, whoever the caller is."""
     origin, arguments = get_origin(hint), tuple(_modern_part(part) for part in get_args(hint))
     if origin in (Union, types.UnionType):
         return Union[arguments]  # noqa: UP007

@@ -41,7 +41,7 @@ def _broadcast(left: Any, right: Any) -> tuple[Any, ...] | None:
 
 
 def evaluate(expression: str, values: tuple[Any, ...], sizes: Mapping[str, Any]) -> Any:
-    """A symbolic axis whose `{...}` hold more than ints, by jaxtyping's own rule: put in as text, then evaluated."""
+    """The value of an axis whose `{...}` hold more than ints, by jaxtyping's rule: inserted as text, then evaluated."""
     texts = iter(values)
     parts = expression.split("{")
     text = parts[0] + "".join(f"{_plain(next(texts))}{part.partition('}')[2]}" for part in parts[1:])
@@ -53,12 +53,12 @@ def evaluate(expression: str, values: tuple[Any, ...], sizes: Mapping[str, Any])
 
 
 def _several_sizes(axis: str, sizes: tuple[Any, ...]) -> DeclarationError:
-    """The error for an axis that is several sizes, and so fits none."""
+    """The error for an axis that has several sizes, and so fits none."""
     path = axis.strip("{}")
     each = " ".join(f"{{{path}[{index}]}}" for index in range(len(sizes)))
-    hint = f"write one axis for each, `{each}`, or bind several by a name, `*shape`"
+    hint = f"write one axis for each, `{each}`, or bind several to a name, `*shape`"
     return with_fields(
-        DeclarationError(f"the axis `{axis}` is {sizes}, and an axis is one size\n  {hint[0].upper()}{hint[1:]}."),
+        DeclarationError(f"the axis `{axis}` is {sizes}, and an axis has one size\n  {hint[0].upper()}{hint[1:]}."),
         expected="one size",
         actual=sizes,
         hint=hint,
@@ -80,7 +80,7 @@ def unknown_names(expression: str, known: Collection[str]) -> list[str]:
 
 
 def turn(expression: str, known: Collection[str]) -> int:
-    """When an expression is looked at among the axes of one tensor: once it is known, else where it can be solved, else last."""
+    """The place of an expression in the order of checking one tensor: first if known, then if solvable, else last."""
     unknown = unknown_names(expression, known)
     if not unknown:
         return 0
@@ -95,7 +95,7 @@ def linear(expression: str, name: str) -> tuple[str, str] | None:
         name: The name to solve for.
 
     Returns:
-        Two expressions over the other names; None where it is not linear in the name.
+        Two expressions over the other names; None if it is not linear in the name.
 
     Example:
         >>> linear("rows*(cols+1)", "cols")
@@ -149,18 +149,18 @@ def _plus(left: str, right: str) -> str:
 
 
 def _folded(expression: str) -> str:
-    """A number where there are only numbers in it."""
+    """The source of an expression; a number if only numbers are in it."""
     names = any(isinstance(node, ast.Name) for node in ast.walk(ast.parse(expression, mode="eval")))
     return expression if names else str(eval(expression, {"__builtins__": {}}))  # our own sum or product of numbers
 
 
 def solve(expression: str, name: str, size: Any, known: Mapping[str, Any]) -> Any:
-    """The size of a name for which an expression has a size, or None where there is none.
+    """The size of a name for which an expression has a given size; None if there is none.
 
     Args:
         expression: A sum, difference or product over sizes, without `{...}`.
         name: The one name in it that has no size.
-        size: What the expression is.
+        size: The size of the expression.
         known: The sizes of the other names.
 
     Raises:

@@ -27,7 +27,7 @@ from dimtyped.errors import DeclarationError, with_fields
 _KNOWN_MODULES = ("builtins", "collections", "collections.abc")
 
 _PERHAPS_ITERATED = (collections.abc.Iterable, collections.abc.Container, collections.abc.Reversible)
-_OPAQUE = (  # what is inside shows only when it is used: beartype too looks at the class alone
+_OPAQUE = (  # their items show only in use: beartype checks the class alone too
     collections.abc.Iterator,
     collections.abc.AsyncIterable,
     collections.abc.Awaitable,
@@ -35,8 +35,8 @@ _OPAQUE = (  # what is inside shows only when it is used: beartype too looks at 
 )
 
 
-class Inexpressible(Exception):  # noqa: N818  # no error: a turning to the reference engine
-    """This annotation is for the reference engine."""
+class Inexpressible(Exception):  # noqa: N818  # not an error: the reference engine takes over
+    """Raised for an annotation that only the reference engine can check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class ClassHint:
 
 @dataclass(frozen=True, slots=True)
 class BeartypeHint:
-    """A hint without a tensor in it that beartype decides."""
+    """A hint without tensors, which beartype checks."""
 
     annotation: Any
 
 
 @dataclass(frozen=True, slots=True)
 class UnionHint:
-    """The first option that fits decides."""
+    """A union: the first option that fits decides."""
 
     annotation: Any
     options: tuple[Hint, ...]
@@ -71,7 +71,7 @@ class UnionHint:
 
 @dataclass(frozen=True, slots=True)
 class TupleHint:
-    """`tuple[A, B]`: so many items, each its own hint."""
+    """`tuple[A, B]`: a fixed number of items, each with its own hint."""
 
     annotation: Any
     items: tuple[Hint, ...]
@@ -81,7 +81,7 @@ class TupleHint:
 class ItemsHint:
     """`list[A]`, `tuple[A, ...]`, `Sequence[A]`: every item is checked.
 
-    For `Iterable[A]` (`if_collection`) only where the value is a collection: looking at an iterator's items would use it up.
+    For `Iterable[A]` (`if_collection`) only if the value is a collection: reading an iterator's items would use it up.
     """
 
     annotation: Any
@@ -123,7 +123,7 @@ def read_hint(annotation: Any, within: tuple[type, ...] = ()) -> Hint:
     """The tree of one annotation, already resolved (no strings in it); `within` are the records around it.
 
     Raises:
-        Inexpressible: where only the reference engine can decide.
+        Inexpressible: only the reference engine can decide.
         DeclarationError: a field of a record cannot be resolved.
     """
     annotation = underlying(annotation)
@@ -213,7 +213,7 @@ def record_fields(cls: Any) -> dict[str, Any]:
 
 
 def unchecked_classes(annotation: Any) -> Iterator[type]:
-    """The plain classes in an annotation whose annotated tensors are not checked, only that a value is of the class."""
+    """The plain classes in an annotation with annotated tensors that are not checked; only the class of a value is."""
     is_plain = isinstance(annotation, type) and not record_fields(annotation)
     own = (
         inspect.get_annotations(annotation).values() if is_plain and not issubclass(annotation, torch.nn.Module) else ()
@@ -248,7 +248,7 @@ def _class_hints(cls: type) -> dict[str, Any]:
 
 
 def _class_hint(cls: type, name: str, annotation: Any) -> Any:
-    """The hint of one field, where another one cannot be resolved. Hints without tensors are not checked."""
+    """The hint of one field if another one cannot be resolved. Hints without tensors are not checked."""
     alone = type(cls.__name__, (), {"__annotations__": {name: annotation}, "__module__": cls.__module__})
     try:
         return typing.get_type_hints(alone, include_extras=True)[name]
@@ -300,7 +300,7 @@ def _read_tensor(annotation: Any) -> ArrayHint:
 
 
 def _read_plain(annotation: Any) -> Hint:
-    """A hint without tensors in it: plain classes ourselves, the rest is beartype's."""
+    """A hint without tensors: plain classes are checked here, the rest by beartype."""
     if annotation is float or annotation is int:
         symbolic = torch.SymInt if annotation is int else torch.SymFloat
         return ClassHint(annotation, (annotation, symbolic))
@@ -324,7 +324,7 @@ def _read_composite(annotation: Any, within: tuple[type, ...]) -> Hint:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         if any(type(extra).__module__.startswith("beartype") for extra in arguments[1:]):
-            raise Inexpressible(f"{annotation} carries a validator of beartype")
+            raise Inexpressible(f"{annotation} has a validator of beartype's")
         return read_hint(arguments[0], within)
     if origin in (typing.Union, types.UnionType):
         return UnionHint(annotation, tuple(read_hint(option, within) for option in arguments))
@@ -344,7 +344,7 @@ def _read_composite(annotation: Any, within: tuple[type, ...]) -> Hint:
 
 
 def container_kind(origin: Any, arguments: int) -> str:
-    """The check for a generic class with so many arguments: `items`, `mapping`, or `opaque`: by its class alone."""
+    """The check for a generic class with this number of arguments: `items`, `mapping`, or `opaque`, the class alone."""
     if not isinstance(origin, type) or origin.__module__ not in _KNOWN_MODULES:
         return ""
     opaque: Any = _OPAQUE
@@ -360,7 +360,7 @@ def _read_record(annotation: Any, within: tuple[type, ...]) -> Hint:
     fields = record_fields(annotation)
     if not fields:
         raise Inexpressible(f"{annotation_text(annotation)} is left to the reference engine")
-    if annotation in within:  # a record that holds its own kind: there it is checked by its class
+    if annotation in within:  # a record that contains its own class: the inner one is checked by its class alone
         return ClassHint(annotation, annotation)
     hints = {name: read_hint(hint, (*within, annotation)) for name, hint in fields.items()}
     return RecordHint(

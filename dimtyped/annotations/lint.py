@@ -15,11 +15,11 @@ from dimtyped.errors import DimensionWarning
 from dimtyped.names import names_in, similar_name
 
 _warned: set[tuple[str, str, int]] = set()
-_SHORTEST = 4  # of a name that broadcasts: `#n` by itself is a shorthand
+_SHORTEST = 4  # of a broadcast name: `#n` alone is a shorthand
 
 
 def warn_of(signature: Signature, declared: Collection[str]) -> None:
-    """Warns of what is suspicious in a signature, at the function's own line.
+    """Warns of suspicious names in a signature, at the function's own line.
 
     Args:
         signature: The signature.
@@ -34,10 +34,10 @@ def warn_of(signature: Signature, declared: Collection[str]) -> None:
 
 
 def _warn(text: str, file: str, line: int, module: str) -> None:
-    """Warns, unless this place was warned of before under a filter that warns once.
+    """Warns, unless a filter that warns once has shown a warning for this place before.
 
-    Python forgets its past warnings whenever someone enters or leaves `warnings.catch_warnings`, so the warnings
-    that it recorded in a registry are kept here. It records only those it showed, and none under "always".
+    Python forgets its past warnings whenever someone enters or leaves `warnings.catch_warnings`, so its record of them
+    is kept here. Python records only warnings that it showed, and none under "always".
     """
     if (text, file, line) in _warned:
         return
@@ -48,11 +48,11 @@ def _warn(text: str, file: str, line: int, module: str) -> None:
 
 
 def _misspelt(signature: Signature, declared: Collection[str]) -> Iterator[str]:
-    """Names used once that look like another one: nothing would ever be compared with them."""
+    """Names used once that look like another name: no size is ever compared with them."""
     uses = _uses(signature)
     bound = _bound(signature, declared)
     for name, count in uses.items():
-        if name not in bound:  # in an expression of several unknown names: that is an error by itself
+        if name not in bound:  # in an expression of several unknown names, which is an error of its own
             continue
         others = [other for other in (*declared, *uses) if other != name]
         similar = similar_name(name, others) if count == 1 and name not in declared else None
@@ -76,17 +76,17 @@ def _bound(signature: Signature, declared: Collection[str]) -> set[str]:
 
 
 def _lonely(signature: Signature, declared: Collection[str]) -> Iterator[str]:
-    """`#name` where nothing else has that name: a size of 1 is let through to be broadcast, and nothing says to what."""
+    """`#name` without another axis of that name: a size of 1 passes as broadcast, and nothing says to which size."""
     uses = _uses(signature)
     arrays = _arrays(signature)
     for axis in (axis for array in arrays for axis in array.axes if axis.broadcast and not axis.many):
         lonely = axis.kind is Kind.NAME and uses[axis.name] == 1 and axis.name not in declared
         if lonely and len(arrays) > 1 and len(axis.name) >= _SHORTEST:
-            yield f"`#{axis.name}` is to be broadcast to an axis `{axis.name}`, but no other axis has that name: any size fits."
+            yield f"`#{axis.name}` broadcasts to an axis `{axis.name}`, but no other axis has that name: any size fits."
 
 
 def _uses(signature: Signature) -> Counter[str]:
-    """The number of uses of each name of single axes in the annotations, expressions included."""
+    """The number of uses of each name of single axes in the annotations, including expressions."""
     return Counter(name for array in _arrays(signature) for axis in array.axes for name in _names(axis))
 
 

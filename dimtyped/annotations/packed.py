@@ -1,4 +1,4 @@
-"""`Packed`: a PackedSequence as an annotation, by the shape of what it packs."""
+"""`Packed`: a PackedSequence as an annotation, with the shape of the sequences in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class PackedType(type):
-    """The class of each `Packed[...]`. As with jaxtyping's annotations, `isinstance` checks."""
+    """The class of each `Packed[...]`; `isinstance` checks it, as for jaxtyping's annotations."""
 
     array: Any
     dtype: Any
@@ -37,11 +37,11 @@ def is_packed(annotation: object) -> TypeGuard[PackedType]:
 def packed_shape(sequence: PackedSequence) -> tuple[Any, ...]:
     """The batch, the longest sequence, and the axes of a step.
 
-    The batch is None where only the values of `batch_sizes` tell it, and these are not there: for sequences that were
-    sorted by hand, inside a trace and among fake tensors.
+    The batch is None if only the values of `batch_sizes` contain it and there are no values: for sequences sorted by
+    hand, inside a trace or with fake tensors.
 
     Raises:
-        DimensionError: the data has not as many rows as `batch_sizes` counts.
+        DimensionError: the number of rows in the data is not the sum of `batch_sizes`.
     """
     order, counts = sequence.sorted_indices, sequence.batch_sizes
     is_readable = not (torch.compiler.is_compiling() or type(counts) is not torch.Tensor or counts.is_meta)
@@ -55,10 +55,10 @@ def packed_shape(sequence: PackedSequence) -> tuple[Any, ...]:
 def _check_rows(rows: int, counts: torch.Tensor) -> None:
     counted = int(counts.sum())
     if rows != counted:
-        hint = "pack with lengths of at most the padded length, by dimtyped.nn.utils.rnn.pack_padded_sequence, which checks them"
+        hint = "pack with lengths of at most the padded length; dimtyped.nn.utils.rnn.pack_padded_sequence checks them"
         raise with_fields(
             DimensionError(
-                f"PackedSequence: its data has {rows} rows, its batch_sizes add up to {counted}\n  {hint[0].upper()}{hint[1:]}."
+                f"PackedSequence: its data has {rows} rows, but its batch_sizes add up to {counted}\n  {hint[0].upper()}{hint[1:]}."
             ),
             where="PackedSequence",
             argument="data",
@@ -78,7 +78,7 @@ def _packed(array: Any) -> PackedType:
     """The class of `Packed[array]`.
 
     Raises:
-        DeclarationError: `array` is no annotation of a tensor with two axes or more.
+        DeclarationError: `array` is not an annotation of a tensor with at least two axes.
     """
     if not (
         is_array_annotation(array) and isinstance(array.array_type, type) and issubclass(array.array_type, torch.Tensor)
@@ -89,7 +89,7 @@ def _packed(array: Any) -> PackedType:
     axes = read_array(array).axes
     if len(axes) < 2 or axes[0].many or axes[1].many:
         raise DeclarationError(
-            f"{annotation_text(array)} has no axes for the batch and the longest sequence, which Packed begins with\n"
+            f"{annotation_text(array)} lacks the two axes that Packed begins with: the batch and the longest sequence\n"
             '  Write Packed[Float[Tensor, "batch seq embed"]].'
         )
     return _made(array)
@@ -110,7 +110,7 @@ copyreg.pickle(PackedType, _reduced)
 if TYPE_CHECKING:
 
     class _Of(PackedSequence, Generic[_T]):
-        """Any PackedSequence: what is in the brackets is for the check of the call."""
+        """True for any PackedSequence; the check of the call looks at what is in the brackets."""
 
     Packed: TypeAlias = PackedSequence | _Of[_T]
 else:
@@ -118,15 +118,15 @@ else:
     class Packed:
         """A `PackedSequence` as an annotation: its batch, its longest sequence, and the axes of a step.
 
-        `Packed[Float[Tensor, "batch seq embed"]]` takes what `pack_padded_sequence` and `pack_sequence` give. The dtype and
-        the axes are checked and bound as those of the padded tensor with the batch first would be, whatever the order in
-        which it was packed. To a static checker it is `PackedSequence`, and without brackets it is that for a call too.
+        `Packed[Float[Tensor, "batch seq embed"]]` takes what `pack_padded_sequence` and `pack_sequence` return. The dtype
+        and the axes are checked and bound as those of the padded tensor, batch first, would be, whatever the layout of the
+        input that was packed. A static checker sees `PackedSequence`; `Packed` without brackets means just that.
 
-        Under `torch.compile` the batch of sequences that were sorted by hand (`enforce_sorted=True`) is not looked at: only
-        the values of a tensor tell it.
+        Under `torch.compile` the batch of sequences that were sorted by hand (`enforce_sorted=True`) is not checked: only
+        the values of a tensor contain it.
 
         Raises:
-            DeclarationError: what is in the brackets is no annotation of a tensor with two axes or more.
+            DeclarationError: the brackets hold no annotation of a tensor with at least two axes.
 
         Example:
             >>> import torch

@@ -1,6 +1,6 @@
-"""A function's signature as data: what each parameter and the return must be.
+"""A function's signature as data: what each parameter and the result must be.
 
-Read once a function, at its first call: annotations may be strings that name things defined later.
+It is read once for each function, at its first call: annotations may be strings that name things defined later.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class Parameter:
 class Signature:
     """The signature of a typed function, with its annotations resolved.
 
-    `result` is checked where the function returns, `item` for each thing a generator yields.
-    `expressible` is False where only the reference engine can decide. `fixed` are the sizes of
+    `result` is checked when the function returns, `item` for each value that a generator yields.
+    `expressible` is False if only the reference engine can decide. `fixed` are the sizes of
     `typed(dims=...)`; `attributes` maps names to attributes of the first argument that hold their size,
     or to paths from it: `normalized_shape[-1]`.
     """
@@ -168,11 +168,13 @@ def size_at(owner: Any, path: str) -> int:
     """The size that an attribute of a layer holds; the path may go on from it: `normalized_shape[-1]`."""
     if path.isidentifier():
         return int(getattr(owner, path))
-    return int(eval(f"owner.{path}", {"__builtins__": {}}, {"owner": owner}))  # our own declaration's text
+    return int(
+        eval(f"owner.{path}", {"__builtins__": {}}, {"owner": owner})
+    )  # the text of a declaration in this package
 
 
 def display_name(function: Callable[..., Any]) -> str:
-    """`Decoder.forward`, whatever function the class was defined in."""
+    """The qualified name without the functions around it: `Decoder.forward`."""
     name: str = getattr(function, "__qualname__", repr(function))
     return name.rpartition("<locals>.")[2]
 
@@ -180,7 +182,7 @@ def display_name(function: Callable[..., Any]) -> str:
 def function_kind_of(function: Callable[..., Any]) -> FunctionKind:
     """The kind of a function."""
     if type(function) is types.FunctionType and not (function.__code__.co_flags & _DRIVEN or function.__dict__):
-        return FunctionKind.PLAIN  # as most are; Python marks others in one of these two places
+        return FunctionKind.PLAIN  # the usual case; Python marks other kinds in one of these two places
     if inspect.iscoroutinefunction(function):
         return FunctionKind.COROUTINE
     if inspect.isasyncgenfunction(function):
@@ -222,7 +224,7 @@ def _names_in(text: str) -> set[str]:
 
 
 def _strings_in(text: str) -> set[str]:
-    """`"Pair"` in `Optional["Pair"]`; the axes of a tensor too, so such a name must refer to a type."""
+    """The names in nested strings, `"Pair"` in `Optional["Pair"]`. Axes are strings too, so a name must refer to a type."""
     return {node.value for node in _parsed(text) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
@@ -238,17 +240,17 @@ def _is_hint(value: object) -> bool:
 
 
 def names_tensors(function: Callable[..., Any], names: Mapping[str, Any]) -> bool:
-    """True if the function has a jaxtyping annotation; a string that cannot be resolved is judged by its form."""
+    """True if the function has a jaxtyping annotation; a string that cannot be resolved is judged by how it looks."""
     try:
         hints = typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
-    except Exception:  # noqa: BLE001  # a user's string may raise anything; what counts is what it looks like
+    except Exception:  # noqa: BLE001  # a user's string may raise anything; then its look decides
         texts = map(str, getattr(function, "__annotations__", {}).values())
         return any(_is_dtype(word, function) for text in texts for word in _ARRAY_TEXT.findall(text))
     return any(mentions_tensors(hint) for hint in hints.values())
 
 
 def _is_dtype(word: str, function: Callable[..., Any]) -> bool:
-    """True for `Float` and its like; `dict[str, "Tensor"]` has the same form."""
+    """True for a dtype class of jaxtyping's, such as `Float`; `dict[str, "Tensor"]` looks alike."""
     known: Any = getattr(inspect.unwrap(function), "__globals__", {}).get(word, getattr(jaxtyping, word, None))
     return isinstance(known, type) and issubclass(known, jaxtyping.AbstractDtype)
 
@@ -262,7 +264,7 @@ def may_name_tensors(function: Callable[..., Any], names: Mapping[str, Any]) -> 
         return False
     try:
         hints = list(typing.get_type_hints(function, localns={**_closure(function), **names} or None).values())
-    except Exception:  # noqa: BLE001  # a user's string may raise anything; it may name what is defined later
+    except Exception:  # noqa: BLE001  # a user's string may raise anything; what it names may be defined later
         return True
     return any(mentions_tensors(hint) for hint in hints)
 
@@ -276,7 +278,7 @@ def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], 
     """The annotations of a function with every string replaced by what it means.
 
     Raises:
-        DeclarationError: a string names nothing, or jaxtyping rejects it.
+        DeclarationError: a string names something undefined, or jaxtyping rejects it.
     """
     try:
         return typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
@@ -353,7 +355,7 @@ def _closure(function: Callable[..., Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A hint, and whether it says all; if not, it checks nothing and the reference engine decides."""
+    """A hint, and True if it is complete; if not, it checks nothing and the reference engine decides."""
 
     hint: Hint
     expressible: bool
@@ -366,14 +368,14 @@ def _read(annotation: Any, parameters: Collection[str], where: str) -> _Read:
             if starred := re.search(r"\{\s*\*([^}]*)\}", axis.name):
                 raise _declaration_error(
                     where,
-                    f"the axis `{axis.name}` is several sizes, and an axis is one size",
-                    f"write one axis for each, `{{{starred[1]}[0]}} {{{starred[1]}[1]}}`, or bind several by a name, `*shape`",
+                    f"the axis `{axis.name}` has several sizes, and an axis has one",
+                    f"write one axis for each, `{{{starred[1]}[0]}} {{{starred[1]}[1]}}`, or bind several to a name, `*shape`",
                 )
             split_placeholders(axis.name, parameters)
     except Inexpressible:
         return _Read(AnythingHint(annotation), expressible=False)
     except SyntaxError as error:
-        raise _declaration_error(where, f"an axis is no expression: {error.text or error}: {error.msg}") from None
+        raise _declaration_error(where, f"an axis is not an expression: {error.text or error}: {error.msg}") from None
     return _Read(hint, expressible=True)
 
 
@@ -390,11 +392,11 @@ def _checked_at_the_end(annotation: Any, function: Callable[..., Any], where: st
         return arguments[0] if arguments and mentions_tensors(arguments[0]) else Any
     if mentions_tensors(annotation):
         raise with_fields(
-            _declaration_error(where, f"it yields, so its result is annotated as Iterator[...], not {annotation}"),
+            _declaration_error(where, f"it yields, so its result must be annotated Iterator[...], not {annotation}"),
             argument="return",
             expected="Iterator[...]",
             actual=str(annotation),
-            hint="annotate what it yields, as in Iterator[Float[Tensor, ...]]",
+            hint="annotate the values that it yields, as in Iterator[Float[Tensor, ...]]",
         )
     return Any
 
@@ -410,7 +412,7 @@ def split_placeholders(expression: str, parameters: Collection[str]) -> list[str
 
     Raises:
         Inexpressible: a part is more than a path from a parameter, so only the reference engine can check it.
-        SyntaxError: it can be no expression, whatever the parts give.
+        SyntaxError: it cannot be an expression, whatever the values of its parts.
     """
     paths = [path.strip() for path in _PLACEHOLDER.findall(expression)]
     for path in paths:
@@ -481,7 +483,7 @@ def _is_decidable(hint: Hint, known: Collection[str]) -> bool:
 
 
 def free_names(array: ArrayHint) -> tuple[str, ...]:
-    """The names a tensor annotation uses, `*name` ones and those in expressions included."""
+    """The names that a tensor annotation uses, including `*name` and names in expressions."""
     names: list[str] = []
     for axis in array.axes:
         if axis.kind is Kind.NAME:

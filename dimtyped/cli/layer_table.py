@@ -38,12 +38,12 @@ _SAMPLES: dict[str, Any] = {
         for name in (f"Conv{kind}{count}d" for kind in ("", "Transpose") for count in (1, 2, 3))
     },
 }
-"""Of the layers whose parameters' axes depend on how they are made: one."""
+"""A sample of each layer whose parameters' axes depend on its arguments."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Layers with one contract: what goes in, what comes out, and their parameters."""
+    """Layers with equal contracts: their inputs, their output, and their parameters."""
 
     layers: tuple[str, ...]
     takes: tuple[str, ...]
@@ -52,7 +52,7 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """The contract of each layer; those with the same one, such as Conv1d and Conv2d, in one row."""
+    """The contract of each layer; layers with equal ones, such as Conv1d and Conv2d, share a row."""
     grouped: dict[tuple[Any, ...], list[str]] = {}
     for cls in sorted(layer_classes(), key=_family):
         contract = (_takes(cls), _gives(cls), _parameters(cls))
@@ -88,12 +88,12 @@ def _family(cls: type[Layer]) -> int:
     return _FAMILIES.index(cls.__module__.rpartition(".")[2])
 
 
-# A contract in words --------------------------------------------------------------------------------------------------
+# A contract as text ---------------------------------------------------------------------------------------------------
 
 
 def _takes(cls: type[Layer]) -> tuple[str, ...]:
     shown = _shown_form(cls.contract)
-    # one with fewer arguments is a case of the one that is shown, such as the attention of a sequence to itself
+    # a form with fewer arguments is a case of the form shown, such as self-attention
     others = [form.inputs or {} for form in cls.contract.calls if form is not shown and _is_other(form, shown)]
     parameters = inspect.signature(inspect.unwrap(cls.forward)).parameters
     inputs = (shown.inputs or {}).items()
@@ -170,7 +170,7 @@ def _without_batch(words: _Words) -> _Words:
 
 
 def _text(hint: Hint, known: Collection[_Words]) -> str:
-    """A hint in words; `known` are the shapes that it may have without the batch."""
+    """A hint as text; `known` holds the shapes that it may also have without the batch."""
     match hint:
         case ArrayHint():
             return _shape_text(_shapes(hint)[0], known)

@@ -1,4 +1,4 @@
-"""Edits of an expression of the user's: another operand, axes in another order."""
+"""Edits of an expression in the user's code: another operand, axes in another order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 
 def parsed(source: str) -> ast.expr | None:
-    """The expression of a line of code, with or without `return`; None if it is none."""
+    """The expression in a line of code, with or without `return`; None if there is none."""
     try:
         return ast.parse(source.strip().removeprefix("return "), mode="eval").body
     except SyntaxError:
@@ -17,7 +17,7 @@ def parsed(source: str) -> ast.expr | None:
 
 
 def code_of(expression: ast.expr) -> str:
-    """The code of an expression, as Python writes it."""
+    """The source code of an expression."""
     return ast.unparse(ast.fix_missing_locations(expression))
 
 
@@ -50,14 +50,14 @@ class _Replaced:
 
 
 def orders(rank: int) -> Iterator[tuple[int, ...]]:
-    """Every order of axes but the one that they have, those that swap two first."""
+    """Every order of axes but the present one; those that swap two axes come first."""
     plain = tuple(range(rank))
     found = [order for order in itertools.permutations(plain) if order != plain]
     return iter(sorted(found, key=lambda order: sum(i != j for i, j in zip(order, plain, strict=True)) > 2))
 
 
 def order_text(order: Sequence[int]) -> str:
-    """The call that brings axes into an order: `.transpose(0, 1)`."""
+    """The call that puts axes into an order: `.transpose(0, 1)`."""
     moved = [place for place, index in enumerate(order) if place != index]
     if len(moved) == 2:
         return f".transpose({moved[0]}, {moved[1]})"

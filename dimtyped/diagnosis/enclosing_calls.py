@@ -16,7 +16,7 @@ from dimtyped.runtime import ARGUMENTS, KEYWORDS, checked_in, frames, is_wrapper
 
 
 class Declared(Protocol):
-    """A checked function, as the engine declares it before its calls."""
+    """A checked function, as the engine declares it."""
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -49,7 +49,7 @@ class EnclosingCall:
     Args:
         where: The function.
         parameters: Its parameters.
-        values: What they were given.
+        values: The values given for them.
         sizes: The names that its arguments have bound, `*name` for several axes.
     """
 
@@ -69,7 +69,7 @@ class EnclosingCall:
 def calls_around(signature: Signature) -> Iterator[EnclosingCall]:
     """The users' typed calls around the innermost one of this function, nearest first.
 
-    Their arguments are read from the frames and checked again: until a check fails this costs nothing.
+    Their arguments are read from the frames and checked again, so this costs nothing until a check fails.
     """
     calls = itertools.dropwhile(lambda call: call[0].function is not signature.function, _typed_calls())
     inner = next(calls, None)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from dimtyped.diagnosis.fixes import Fix
 
 _T = TypeVar("_T")
-_SHOWN = 5  # values that are shown where the annotations alone do not say what is wrong
-_CALLS = 3  # typed calls around that are looked at
+_SHOWN = 5  # values shown if the annotations alone do not say what is wrong
+_CALLS = 3  # enclosing typed calls that are examined
 _KINDS = (
     DimensionError,
     DimensionValueError,
@@ -54,7 +54,7 @@ def find_mismatches(
 
 
 def declared_names(signature: Signature, owner: Any, where: str, scope: Scope | None) -> dict[str, Binding]:
-    """The names that have their size before the call, each with the words for who declares it."""
+    """The names that have a size before the call, each with the text that says who declares it."""
     layer = "" if where.endswith(".forward") else f"{where}: "
     found = {name: Binding(size, "fixed by typed(dims=...)") for name, size in signature.fixed.items()}
     for name, path in signature.attributes.items():
@@ -75,7 +75,7 @@ def build_error(
     kind: type[DimensionError] = DimensionError,
     notes: tuple[str, ...] = (),
 ) -> DimensionError:
-    """The error for a call's findings, its text and its data.
+    """The error for the findings of a call, with its text and its data.
 
     `labels` are the user's words for a layer's names, `notes` are further lines about the wrong values.
     """
@@ -104,7 +104,7 @@ def kind_of(error: Exception) -> type[DimensionError]:
 
 
 def find_fix(findings: Findings, labels: Mapping[str, str], around: Sequence[EnclosingCall] = ()) -> Fix | None:
-    """The fix for a failed call, or None where the pattern is not known."""
+    """The fix for a failed call, or None if the pattern is not known."""
     call = findings.call
     if call is None:
         return None
@@ -119,7 +119,7 @@ def _unless_it_fails(explain: Callable[[], _T], otherwise: _T) -> _T:
     """The result of `explain`, or `otherwise` if it raises: a failing explanation must not hide the error itself."""
     try:
         return explain()
-    except Exception:  # noqa: BLE001  # a user's own objects are looked at here
+    except Exception:  # noqa: BLE001  # it reads a user's own objects
         return otherwise
 
 
@@ -137,7 +137,7 @@ def _surroundings(findings: Findings, where: str, fix: Fix | None, around: list[
     owner = findings.call.owner if findings.call is not None else None
     path = path_of(owner) if isinstance(owner, torch.nn.Module) else ""
     notes = [*_identity(findings, around), *_likeness(findings, around)]
-    if fix is None or fix.is_general:  # other fixes say by themselves what the value is
+    if fix is None or fix.is_general:  # other fixes already say what the value is
         notes += _other_meanings(findings)
     outer = tuple(str(call) for call in around if call.sizes)
     line = None if is_run_by_trace() else user_line()
@@ -156,7 +156,7 @@ def _identity(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
 
 
 def _likeness(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
-    """Notes the names whose sizes a tensor of a wrong dtype has, where its annotation names no axes."""
+    """Notes the names whose sizes a tensor of a wrong dtype has, if its annotation names no axes."""
     wrong = findings.mismatches[0]
     shape = wrong.value.shape or ()
     if wrong.kind != "dtype" or names_of(wrong.hint) or not shape or not around:
@@ -176,8 +176,10 @@ def _likeness(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
 
 
 def _other_meanings(findings: Findings) -> Iterator[str]:
-    """Notes other meanings of the wrong size: a product of two names, or the one name around that has this size."""
-    if findings.call is not None and not findings.call.signature.attributes:  # a layer's own names say little
+    """Notes other meanings of the wrong size: a product of two names, or the only name in the module around with this size."""
+    if (
+        findings.call is not None and not findings.call.signature.attributes
+    ):  # the names of a layer's own contract say little
         yield from _products(findings)
     for holder, claim in _meanings(findings):
         yield f"{claim.size} is {claim.name}, declared by {owner_text(holder, claim)}"
@@ -231,9 +233,9 @@ def _meanings(findings: Findings) -> Iterator[tuple[torch.nn.Module, Claim]]:
 def unexplained(
     where: str, argument: str, annotation: Any = None, given: Mapping[str, tuple[Any, Any]] = MappingProxyType({})
 ) -> DimensionError:
-    """The error where the second check finds nothing: only jaxtyping can decide, or the values have changed since.
+    """The error if the second check finds nothing: only jaxtyping can decide, or the values have changed since.
 
-    `argument` may be `"return"`, or empty where it is not known. `given` are annotations and values, by their places.
+    `argument` may be `"return"`, or empty if it is not known. `given` holds annotations and values by place.
     """
     subject = {"return": "the result", "": "an argument"}.get(argument, f"argument `{argument}`")
     wanted = "its annotation" if annotation is None else annotation_text(annotation)
@@ -252,7 +254,7 @@ def names_of(hint: Hint) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> Any:
-    """Data that pickles and prints: no class objects of jaxtyping's making."""
+    """A value as data that can be pickled and printed: text in place of jaxtyping's classes."""
     if isinstance(value, bool | int | str | tuple) or value is None:
         return value
     if isinstance(value, torch.dtype):

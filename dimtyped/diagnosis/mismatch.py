@@ -1,7 +1,7 @@
 """A failed call checked again, slowly: every mismatch, and the size and the origin of each name.
 
-This walks the same hints as the engines do, over descriptions of the values. It runs only after an
-engine has refused a call.
+This walks the same hints as the engines, over descriptions of the values. It runs only after an engine has rejected
+a call.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One thing that does not fit. `kind` is `type`, `dtype`, `rank`, `size` or `expression`; `axis` is an index of the shape."""
+    """One mismatch. `kind` is `type`, `dtype`, `rank`, `size` or `expression`; `axis` is an index of the shape."""
 
     place: str
     kind: str
@@ -281,7 +281,7 @@ class Findings:
             self.mismatches.append(Mismatch(place, "size", hint, value, axis_name(axis), expected, size, index))
 
     def _turn(self, axis: Axis) -> int:
-        """When an axis is looked at: another axis of the same tensor may bind the name that an expression lacks."""
+        """The order of checking an axis: another axis of the same tensor may bind the name that an expression lacks."""
         return turn(axis.name, self.bindings) if axis.kind is Kind.EXPRESSION else 0
 
     def _solve(self, axis: Axis, index: int, hint: ArrayHint, value: Snapshot, place: str) -> None:
@@ -297,7 +297,7 @@ class Findings:
             found = linear(text, unknown[0]) if len(unknown) == 1 else None
         except NameError:
             found, solved = None, None
-        if found is None:  # where nothing else is wrong, the engine has said so
+        if found is None:  # if nothing else is wrong, the engine has already raised
             self.undecided.append(axis.text)
         elif solved is not None:
             self.bindings[unknown[0]] = Binding(solved, place, value)
@@ -335,7 +335,7 @@ class Findings:
 
 
 def placed(axes: tuple[Axis, ...], rank: int) -> list[tuple[Axis, int]]:
-    """Each axis that stands for one, with its index in a shape of this rank, in the order of checking."""
+    """Each axis that is not variadic, with its index in a shape of this rank, in the order of checking."""
     many = next((index for index, axis in enumerate(axes) if axis.many), None)
     if many is None:
         return list(zip(axes, range(rank), strict=False))
@@ -356,7 +356,7 @@ def axis_name(axis: Axis) -> str:
 
 
 def is_within(place: str, outer: str) -> bool:
-    """True if a place is another one, or a part of it: `hx[0]` of `hx`."""
+    """True if one place is the same as another, or a part of it: `hx[0]` of `hx`."""
     return place == outer or place.startswith((f"{outer}[", f"{outer}."))
 
 

@@ -21,7 +21,7 @@ RAGGED = "ragged"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One value as an error speaks of it. `items` are those of a list, tuple or dict, by key or index."""
+    """One value as errors describe it. `items` are those of a list, tuple or dict, by key or index."""
 
     cls: type
     dtype: torch.dtype | None = None
@@ -78,13 +78,13 @@ def describe(value: Any) -> tuple[Any, ...]:
         symbolic = is_tracing()
         return ("constant", int, (len(range(value)) if value >= 0 else -len(range(-value))) if symbolic else value)
     fields: Any = getattr(type(value), "__dataclass_fields__", None) if is_tracing() else None
-    if fields is not None:  # `items_of` reads the fields of a value at hand, if an annotation asks for them
+    if fields is not None:  # `items_of` reads the fields of a value if an annotation has hints for them
         return ("record", type(value), tuple([(name, describe(getattr(value, name, None))) for name in fields]))
     return ("other", type(value))
 
 
 def from_description(description: tuple[Any, ...], value: Any = None) -> Snapshot:
-    """A description as data, with the value itself if it is at hand: some hints only beartype can decide."""
+    """A Snapshot from a description, with the value itself if it is available: only beartype can check some hints."""
     kind, cls = description[0], description[1]
     if kind == "tensor":
         return Snapshot(cls, dtype=description[2], shape=description[3], value=value)
@@ -111,7 +111,7 @@ def from_description(description: tuple[Any, ...], value: Any = None) -> Snapsho
 
 
 def snapshot(value: Any) -> Snapshot:
-    """The description of a value at hand. A strided nested tensor has no shape and counts as no tensor."""
+    """The snapshot of a value. A strided nested tensor has no shape and does not count as a tensor."""
     try:
         return from_description(describe(value), value)
     except RuntimeError:
@@ -132,7 +132,7 @@ def _key(key: Any) -> str | int:
 def items_of(value: Snapshot) -> list[tuple[Any, Snapshot]]:
     """The items of a container or a record, by key, index or field name.
 
-    Only here are the items of other collections than a list, tuple or dict read: an annotation asks for them.
+    Collections other than a list, tuple or dict are read only here, if an annotation has a hint for their items.
     """
     inner = value.value
     if value.items is not None:

@@ -1,6 +1,6 @@
 """The text of an error: the mismatch, the value, the origin of each size, the fix.
 
-Plain text without colour, at most fifteen lines for one mismatch, never a tensor's values.
+Plain text without color, at most fifteen lines for one mismatch, never a tensor's values.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Report:
-    """The report of one failed call; `str` gives its text.
+    """The report of one failed call; `str` returns its text.
 
     Args:
         where: The function, or the layer's path.
@@ -63,7 +63,7 @@ class Report:
         path: The path of the module in the running model, if it is not the model itself. Default: not shown.
         notes: Further lines about the wrong values: `100 is embed, declared by ...`. Default: nothing.
         around: The typed calls around this one, nearest first. Default: none.
-        called: The user's line that made the call, if the traceback does not end in it. Default: not shown.
+        called: The user's line that made the call, if the traceback does not end there. Default: not shown.
     """
 
     where: str
@@ -111,7 +111,7 @@ class Report:
             case "rank":
                 return _rank_words(mismatch)
             case "expression":
-                return f"the axis `{mismatch.dim}` cannot be worked out: {mismatch.expected}"
+                return f"the axis `{mismatch.dim}` cannot be evaluated: {mismatch.expected}"
             case "extent" if re.match(r"0 to \d+$", str(mismatch.expected)):  # an index, not a size
                 return f"{mismatch.actual} is none of the {self._axis(mismatch)}, {mismatch.expected}"
             case "size" if _is_whole_shape(mismatch.hint):
@@ -120,7 +120,7 @@ class Report:
                 return f"{self._axis(mismatch)} is {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"
 
     def wanted(self, mismatch: Mismatch) -> str:
-        """The wanted type or dtype, as data: the annotation, or the dtypes if they are one or two."""
+        """The expected type or dtype, as data: the annotation, or the dtypes if there are one or two."""
         if mismatch.kind == "type":
             return self.annotation(mismatch.hint)
         return _few_dtypes(mismatch) or str(mismatch.expected)
@@ -172,7 +172,7 @@ class Report:
         return f"{line.rstrip()} {', '.join(wanted)}".rstrip()
 
     def _wanted(self, mismatch: Mismatch) -> str:
-        """A wanted size with its name: a number, or a bound for some sizes that torch refuses."""
+        """An expected size with its name: a number, or a bound for some sizes that torch rejects."""
         is_bound = isinstance(mismatch.expected, str)
         return f"{self.name(mismatch.dim)}{' ' if is_bound else ' = '}{size_text(mismatch.expected)}"
 
@@ -186,7 +186,7 @@ class Report:
             yield f"    {name:<{name_width}} = {size:<{size_width}}  {origin}"
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
-        """Each name involved, mismatches first, without the names that only the wrong value has bound."""
+        """Each name involved, mismatches first, without names that only the wrong value has bound."""
         wrong = {mismatch.dim for mismatch in self.findings.mismatches if mismatch.kind != "extent"}
         places = {mismatch.place for mismatch in self.findings.mismatches}
         known = {**self.findings.bindings, **{f"*{name}": b for name, b in self.findings.runs.items()}}
@@ -231,7 +231,7 @@ def _type_text(value: Snapshot) -> str:
 
 
 def _type_words(hint: Hint) -> str:
-    """The type that a hint wants: `a Tensor or None`."""
+    """The type that a hint expects: `a Tensor or None`."""
     match hint:
         case ArrayHint(array_type=cls):
             return f"a {cls.__name__}"
@@ -260,7 +260,7 @@ def _rank_words(mismatch: Mismatch) -> str:
 
 
 def _few_dtypes(mismatch: Mismatch) -> str:
-    """The accepted dtypes if they are one or two: `int32 or int64`; else an empty text."""
+    """The accepted dtypes if there are one or two, `int32 or int64`; else an empty text."""
     dtypes = mismatch.hint.dtypes if isinstance(mismatch.hint, ArrayHint) else None
     return " or ".join(sorted(map(dtype_text, dtypes))) if dtypes is not None and 0 < len(dtypes) <= 2 else ""
 

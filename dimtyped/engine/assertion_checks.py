@@ -1,7 +1,7 @@
 """The checks of `assert_dims`: one annotation as a function, by either engine.
 
-It takes the value, the names of the call around (see `call_names`) and the frame of the wrapper. It returns True if the
-value fits, and then writes the names that it has bound.
+It takes the value, the names of the enclosing call (see `call_names`) and the frame of the wrapper. It returns True if
+the value fits, and then stores the names that it has bound.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ from dimtyped.runtime import GENERATED, PREFIX, eagerly
 
 Names: TypeAlias = dict[str, Any]
 Check: TypeAlias = Callable[[Any, Names, types.FrameType | None], bool]
-_LONGEST = 40  # characters shown in an error of an object that is no annotation
+_LONGEST = 40  # characters shown of an object that is not an annotation
 _numbers = itertools.count()
 
 
 def key_of(annotation: Any) -> Any:
-    """A key that is equal for equal annotations: jaxtyping makes a new class each time, equal to no other."""
+    """A key that is equal for equal annotations, for which jaxtyping makes a new class each time."""
     if is_array_annotation(annotation):
         return (annotation.dtype, annotation.array_type, annotation.dim_str, _hashable(annotation.dtypes))
     origin = typing.get_origin(annotation)
@@ -78,7 +78,7 @@ def read(annotation: Any) -> Hint | None:
     """The annotation as data, or None if only jaxtyping and beartype can decide.
 
     Raises:
-        DeclarationError: it is no annotation.
+        DeclarationError: it is not an annotation.
     """
     if isinstance(annotation, str | torch.Tensor | torch.dtype) or not _is_hint(annotation):
         raise DeclarationError(
@@ -143,7 +143,7 @@ def parameter(names: Names, frame: types.FrameType | None, name: str) -> Any:
     try:
         return _parameters(names, frame)[name]
     except KeyError:
-        raise DeclarationError(f"`{{{name}}}` names no parameter of a typed function around assert_dims") from None
+        raise DeclarationError(f"`{{{name}}}` is not a parameter of a typed function around assert_dims") from None
 
 
 def _parameters(names: Names, frame: types.FrameType | None) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def _signature_of(hints: Mapping[str, Any]) -> Signature:
 def _read_path(parameters: Mapping[str, Any], path: str) -> Any:
     head, *rest = path.strip().split(".")
     if head not in parameters:
-        raise DeclarationError(f"`{{{path}}}` names no parameter of a typed function around assert_dims")
+        raise DeclarationError(f"`{{{path}}}` is not a parameter of a typed function around assert_dims")
     return functools.reduce(getattr, rest, parameters[head])
 
 

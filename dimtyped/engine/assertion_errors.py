@@ -92,7 +92,7 @@ def _holds_proxy(value: Any) -> bool:
 
 
 def _expression(frame: types.FrameType) -> str:
-    """The first argument of the call as it stands in the source: `scores`."""
+    """The source of the call's first argument: `scores`."""
     positions = inspect.getframeinfo(frame).positions
     if positions is None or positions.lineno is None or positions.end_lineno is None:
         return "x"
@@ -102,6 +102,6 @@ def _expression(frame: types.FrameType) -> str:
     try:
         call: Any = ast.parse(textwrap.dedent(whole[positions.col_offset : last].decode()), mode="eval").body
         text = ast.unparse(call.args[0])
-    except (SyntaxError, AttributeError, IndexError):  # no source, or one that has changed
+    except (SyntaxError, AttributeError, IndexError):  # no source, or it has changed
         return "x"
     return text if len(text) <= _LONGEST else "x"

@@ -1,7 +1,7 @@
 """`assert_dims`: a check in a function's body that shares the names of the typed call around it.
 
-A check is written once for each annotation, as a parameter's is. It reads the names that the call has bound from the
-dictionary that `call_names` describes, and writes those that it binds itself there.
+A check is written once for each annotation, as for a parameter. It reads the names that the call has bound from the
+dictionary that `call_names` describes, and stores there the names that it binds itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dimtyped.runtime.config import mode, on_change
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage]  # inspect.currentframe cannot skip a frame
 _VARIABLE, _EXPORTER, _code_objects = VARIABLE, EXPORTER, code_objects  # looked up once: this is hot
 _T = TypeVar("_T")
-_KEPT = 512  # annotations known by identity: those written inside a function are new objects at each call
+_KEPT = 512  # annotations known by identity: one written inside a function is a new object at each call
 _known: dict[Any, Check] = {}
 _assigned: dict[Any, Check] = {}
 _checks: dict[Any, Check] = {}
@@ -45,20 +45,20 @@ _by_reference = False
 def assert_dims(x: _T, annotation: Any, /) -> _T:
     """Checks a value in a function's body, as a parameter with this annotation would be, and returns it.
 
-    In the body of a function that `typed` checks, the names mean what they mean in that call, those that a module
-    declares included; a name that nothing has bound yet is bound here, and holds for later checks of the call and for
-    its result. Anywhere else the annotation stands alone, and so it does in compiled code, where names of the call
-    around are not compared. With checks off, `x` comes back at once.
+    In the body of a function that `typed` checks, the names have the sizes that they have in that call, including
+    those that a module declares. A name without a size yet is bound here, for later checks of the call and for its
+    result. Anywhere else, and in compiled code, the annotation is checked alone: the names of the enclosing call are not
+    compared. With checks off, `x` is returned at once.
 
-    jaxtyping takes 6 us to make an annotation: where a body runs often, give it a name outside.
+    jaxtyping takes 6 us to make an annotation. If a body runs often, assign the annotation to a name outside it.
 
     Args:
-        x: What to check.
-        annotation: What it must be: any annotation that `typed` takes for a parameter.
+        x: The value to check.
+        annotation: Any annotation that `typed` accepts for a parameter.
 
     Raises:
         DimensionError: `x` does not fit.
-        DeclarationError: `annotation` is none, or uses a name in an expression that has no size.
+        DeclarationError: `annotation` is not an annotation, or has an expression with a name without a size.
 
     Example:
         >>> import torch
@@ -77,14 +77,14 @@ def assert_dims(x: _T, annotation: Any, /) -> _T:
     if is_tracing():
         if getattr(_traced, _prepare_traced(annotation))(x, {}, None):
             return x
-        raise _explain_traced(annotation, describe(x))  # from here, so that it is this frame that TorchDynamo gives up
+        raise _explain_traced(annotation, describe(x))  # called from here, so that TorchDynamo skips this frame
     outer: types.FrameType | None = None
     names: Any = None
     try:
         outer = _getframe(2)
         if outer.f_code.co_name == _EXPORTER:
             names = outer.f_locals.get(_VARIABLE)
-    except ValueError:  # called from no function
+    except ValueError:  # not called from a function
         pass
     if names is None:
         frame = _getframe(1)
@@ -157,7 +157,7 @@ def _make_check(annotation: Any) -> Check:
     return ByReference(annotation, hint) if _by_reference or hint is None else write(hint)
 
 
-# Inside a trace, where there is no frame by which to find the call around ---------------------------------------------
+# Inside a trace, which has no frame that leads to the enclosing call -----------------------------------------------
 
 
 @at_trace_time

@@ -1,10 +1,10 @@
 """The names that a typed call exports for `assert_dims` in its body.
 
 The wrapper of a function whose code mentions `assert_dims` keeps them in a local variable, a dictionary. It holds the
-size of each name, for a `*name` of several axes the result of `broadcast_variadic`, and None where nothing has bound
-the name yet. Under `CHECKED` it holds the checked function; under `VALUES`, where the variables of the wrapper are not the
+size of each name, for a `*name` of several axes the result of `broadcast_variadic`, and None if nothing has bound
+the name yet. Under `CHECKED` it holds the checked function; under `VALUES`, if the variables of the wrapper are not the
 parameters, the arguments of the call. The wrapper is found from the frame of the body, so recursion, threads, generators and
-coroutines need nothing more.
+coroutines need nothing else.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ EXPORTER = f"{PREFIX}export_names"
 CHECKED = ""
 """The key of the checked function."""
 VALUES = "()"
-"""The key of the arguments, where the variables of the wrapper are not the parameters."""
+"""The key of the arguments, if the variables of the wrapper are not the parameters."""
 _FRAMES = 12  # between a body and its wrapper: other decorators, the driver of a generator, a comprehension
 
 wrappers: set[int] = set()
 """The identities of the code objects that keep such a variable."""
 code_objects: set[int] = set()
-"""Those of the functions that they wrap, and of the functions defined inside."""
+"""The identities of the code objects that they wrap, and of those defined inside."""
 
 
 class Ambiguous:
-    """Stands for the size of a name that could mean more than one: it equals none."""
+    """Stands for the size of a name with more than one size; it equals no size."""
 
 
 AMBIGUOUS = Ambiguous()

@@ -57,7 +57,7 @@ def yields(function_kind: FunctionKind) -> bool:
 
 
 def leave(function_kind: FunctionKind, call: str) -> tuple[str, ...]:
-    """Leaves the wrapper with the result of another call."""
+    """The line that returns the result of another call from the wrapper."""
     match function_kind:
         case FunctionKind.PLAIN:
             return (f"return {call}",)
@@ -70,9 +70,9 @@ def leave(function_kind: FunctionKind, call: str) -> tuple[str, ...]:
 
 
 def drive(function_kind: FunctionKind, call: str, check: Iterable[str] = ()) -> tuple[str, ...]:
-    """Runs a generator to its end, and checks each item before it is handed on.
+    """Runs a generator to its end, and checks each item before yielding it.
 
-    `yield from` does all but the check, and for an async generator there is none.
+    `yield from` does everything but the check, and does not exist for async generators.
     """
     is_async = function_kind is FunctionKind.ASYNC_GENERATOR
     do = f"await {PREFIX}generator.a" if is_async else f"{PREFIX}generator."
@@ -101,7 +101,7 @@ def drive(function_kind: FunctionKind, call: str, check: Iterable[str] = ()) -> 
 
 
 def defaults(signature: Signature) -> tuple[tuple[Any, ...] | None, dict[str, Any] | None]:
-    """The defaults of the wrapper. For a hint that is checked, a mark that the argument was left out."""
+    """The defaults of the wrapper. For a checked hint it is the mark of an argument that was left out."""
     checked = [(p, MISSING if is_marked(p) else p.default) for p in signature.parameters]
     positional = tuple(default for p, default in checked if p.has_default and p.kind in _POSITIONAL)
     keyword = {p.name: d for p, d in checked if p.has_default and p.kind is inspect.Parameter.KEYWORD_ONLY}
@@ -111,7 +111,7 @@ def defaults(signature: Signature) -> tuple[tuple[Any, ...] | None, dict[str, An
 def stripped(lines: Iterable[str]) -> tuple[str, ...]:
     """The lines of a body out of which an exception goes without the wrapper's own frames, and torch's with a note.
 
-    Trying costs nothing, and a bare `raise` adds no frame. TorchDynamo cannot break a graph inside.
+    A `try` costs nothing, and a bare `raise` adds no frame. TorchDynamo cannot break a graph inside one.
     """
     return (
         "    try:",

@@ -48,12 +48,12 @@ class CheckedFunction:
         declaration: The data of the function before the first call.
         explainer: The explainer of its failed calls.
         forms: The checks of the forms of its calls.
-        wrapper: The function that stands for it.
-        call: The check of the first call's names; None until then.
-        specializations: The checks for modules that declare other names than the first one did. Attributes, since a
-            trace reads a dictionary once: it would not see later entries.
+        wrapper: The function that users call.
+        call: The check for the names of the first call; None before it.
+        specializations: The checks for modules that declare other names than the first one did. They are
+            attributes, because a trace reads a dictionary once and would not see later entries.
         scope_keys: The names that modules declare, and the attribute of `specializations` for each.
-        engine: The reference engine, where it checks.
+        engine: The reference engine, if it checks.
         traced: With the reference engine, which no trace can follow: the compiled check to trace in its place.
         is_untraced: True if there is no such check: the reference engine then checks behind a graph break.
     """

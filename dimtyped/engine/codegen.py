@@ -86,7 +86,7 @@ class CheckCodegen:
         self.known.bind(bindings)
 
     def _judge(self, condition: str, value: str) -> str:
-        """The condition in a variable; a ragged tensor, which has no shape, leaves the check. Trying costs nothing."""
+        """Puts the condition into a variable; a ragged tensor, which has no shape, leaves the check. A `try` costs nothing."""
         verdict = self.source.fresh("fits")
         with self.source.block("try:"):
             self.source.write(f"{verdict} = {condition}")
@@ -122,7 +122,9 @@ class CheckCodegen:
 
     def _choose_flat(self, options: tuple[Hint, ...], value: str, fail: tuple[str, ...], before: Names) -> None:
         head = "if"
-        for option in sorted(options, key=is_none, reverse=True):  # None first: the cheapest to see, and no tensor
+        for option in sorted(
+            options, key=is_none, reverse=True
+        ):  # None first: it is the cheapest test, and not a tensor
             self.known.current = before.copy()
             terms, bindings = self.conditions.terms(option, value, self.known.current)
             with self.source.block(f"{head} {' and '.join(terms)}:"):
@@ -143,7 +145,7 @@ class CheckCodegen:
         for index, option in enumerate(options):
             self.known.current = before.copy()
             with self.source.block(f"if not {found}:"), self.source.block(f"for {self.source.fresh('once')} in (0,):"):
-                if index and variables:  # names that the option before has bound before it failed
+                if index and variables:  # names that the previous option bound before it failed
                     self.source.write(f"{variables}= {kept}")
                 self.check(option, value, ("break",))
                 self.source.write(f"{found} = True")
@@ -169,7 +171,7 @@ class CheckCodegen:
         if all(isinstance(hint, AnythingHint) for hint, _ in parts):
             return
         mismatch = self.source.fresh("mismatch")
-        leaves = fail[-1].split()[0] in ("return", "raise")  # then the loop need not be left by hand
+        leaves = fail[-1].split()[0] in ("return", "raise")  # then the loop needs no `break`
         inner = fail if leaves else (f"{mismatch} = True", "break")
         if not leaves:
             self.source.write(f"{mismatch} = False")

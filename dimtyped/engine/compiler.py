@@ -1,6 +1,6 @@
 """Wrappers as code: the checks that an engine writes, around the call of the function.
 
-The source of a check is written once a function, and once for each set of names that a module declares; it becomes the
+The source of a check is written once for each function and each set of names that a module declares; it becomes the
 wrapper's own code. `linecache` knows it under the code's file name, so tracebacks and debuggers show it.
 """
 
@@ -43,7 +43,7 @@ def compile_check(plan: CheckPlan) -> Compiled:
     """The wrapper of a function that the fast engine checks.
 
     Raises:
-        Inexpressible: a parameter's name is one of ours.
+        Inexpressible: a parameter's name begins with this package's prefix.
     """
     return _compile(InlineChecks(plan), plan.signature, plan.translated, *call_text.defaults(plan.signature))
 
@@ -96,7 +96,7 @@ def _wrapper_text(engine: EngineSource, signature: Signature, translated: tuple[
     is_async = kind in (FunctionKind.COROUTINE, FunctionKind.ASYNC_GENERATOR)
     head = f"{'async ' if is_async else ''}def {call_text.function_name(signature.function)}({engine.parameters}):"
     lines = engine.source.lines
-    # a trace breaks at a packed sequence's numbers: it must go on after that, which it cannot inside `try`
+    # a trace breaks at a packed sequence's numbers, and cannot continue after that inside `try`
     has_packed = any(array.packed for hint in signature.hints for array in arrays_in(hint))
     body = lines[before:] if has_packed else call_text.stripped(lines[before:])
     return "\n".join((head, *lines[:before], *body, *engine.exporter, ""))
@@ -114,7 +114,7 @@ def _call_once(engine: EngineSource, awaited: str) -> None:
 
 
 def _call_and_translate(engine: EngineSource, translated: tuple[type[Exception], ...]) -> None:
-    """A layer's call: an exception of torch's that means a wrong argument becomes ours; trying costs nothing."""
+    """A layer's call: an exception of torch's for a wrong argument becomes a DimensionError; the `try` costs nothing."""
     source, error, better = engine.source, f"{PREFIX}error", f"{PREFIX}better"
     kinds = source.constant(translated, "translated")
     with source.block("try:"):
@@ -126,7 +126,7 @@ def _call_and_translate(engine: EngineSource, translated: tuple[type[Exception],
 
 
 def _call_generator(engine: EngineSource, kind: FunctionKind) -> None:
-    """A generator's call, of either kind: each item is checked before it is handed on."""
+    """The call of a generator of either kind: each item is checked before it is yielded."""
     if not engine.checks_result:
         engine.source.write(*call_text.leave(kind, engine.call))
         return

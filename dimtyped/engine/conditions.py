@@ -43,7 +43,7 @@ class Conditions:
 
     Args:
         source: Where the constants are kept.
-        known: Which names need a variable.
+        known: The known names, and which of them need a variable.
         broadcast: The `*name`s that broadcast somewhere, whose sizes a helper must compare.
     """
 
@@ -114,7 +114,7 @@ class Conditions:
         return terms, bindings
 
     def _at_least(self, count: int, shape: str) -> str:
-        """The condition that a shape has so many axes, in its fastest form."""
+        """The condition that a shape has this number of axes, in its fastest form."""
         match count:
             case 0:
                 return f"{shape} is not None"
@@ -129,7 +129,9 @@ class Conditions:
         lead = count if many is None else many
         bindings: Bindings = []
         places = list(range(lead)) if many is None else [*range(lead), *range(many + 1 - count, 0)]
-        for index in sorted(places, key=lambda index: _turn(hint.axes[index], names)):  # what binds a name goes first
+        for index in sorted(
+            places, key=lambda index: _turn(hint.axes[index], names)
+        ):  # axes that bind a name come first
             unknown = hint.packed and index == 0  # the batch of a PackedSequence may be None inside a trace
             self._size_terms(hint.axes[index], f"{shape}[{index}]", names, terms, bindings, unknown=unknown)
         if many is not None:
@@ -167,7 +169,7 @@ class Conditions:
     def _solve_terms(
         self, axis: Axis, name: str, size: str, one: str, names: Names, terms: list[str], bindings: Bindings
     ) -> None:
-        """Solves `2*batch` for `batch`: the size must leave a whole number of 0 or more, which the name is bound to."""
+        """Solves `2*batch` for `batch`: the result must be a whole number of at least 0, to which the name is bound."""
         values: Bindings = []
         factor, rest = self._linear_source(axis, name, names, values)
         known = names.sizes.get(name)
@@ -176,7 +178,7 @@ class Conditions:
         fits = [] if factor == "1" else [f"({left}) % ({factor}) == 0"]
         if factor != "1" or rest != "0":
             fits.append(f"({solved}) >= 0")
-        if not _is_number(factor):  # a size of 0: then the name may be anything
+        if not _is_number(factor):  # a factor of 0: then the name may have any size
             fits = [f"({' and '.join(fits)} if ({factor}) else {size} == ({rest}))"]
             solved = f"({solved} if ({factor}) else None)"
         term = " and ".join(fits) or self._source.python("True")
@@ -254,7 +256,7 @@ class Conditions:
             terms.append(f"{sizes} == {known.source}")
 
     def _expression(self, axis: Axis, names: Names) -> str:
-        """The source of `2*hidden` over the names known here; jaxtyping's own rules apply if a `{...}` is no int."""
+        """The source of `2*hidden` over the names known here; jaxtyping's own rules apply if a `{...}` is not an int."""
         values: Bindings = []
 
         def replace(match: re.Match[str]) -> str:
@@ -295,7 +297,7 @@ def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
 
 
 def _turn(axis: Axis, names: Names) -> int:
-    """When an axis is looked at: another axis of the same tensor may bind the name that an expression lacks."""
+    """The order of checking an axis: another axis of the same tensor may bind the name that an expression lacks."""
     certain = [name for name, known in names.sizes.items() if not known.optional]
     return turn(axis.name, certain) if axis.kind is Kind.EXPRESSION else 0
 

@@ -103,7 +103,7 @@ def _dim_hint(hint: Any, init: Any, names: Mapping[str, Any]) -> Any:
     """One annotation of a constructor, resolved. Others may use names that only a type checker imports.
 
     Raises:
-        DeclarationError: it says `DimSize` and cannot be resolved.
+        DeclarationError: it contains `DimSize` and cannot be resolved.
     """
     if not isinstance(hint, str):
         return hint
@@ -139,15 +139,15 @@ def _declared(module: torch.nn.Module, where: str, values: dict[str, Any]) -> di
     clashing = {name for name, size in sizes if any(other == name and value != size for other, value in sizes)}
     named: dict[str, Dim] = {}
     for name, dim in dims.items():
-        # a name from outside gives way to a parameter's own: an MLP's `embed` may be its caller's `hidden`, and its
-        # `hidden` the caller's `4*hidden`
+        # a parameter's own name takes precedence over a name from outside: an MLP's `embed` may be its caller's `hidden`,
+        # and its `hidden` the caller's `4*hidden`
         named[name] = Dim(name, int(dim)) if dim.name in clashing or not dim.name.isidentifier() else dim
         declare_parameter(module, name, where, named[name])
     return named
 
 
 def settle_sizes(module: torch.nn.Module) -> None:
-    """Turns the Dims that the module and torch's own layers in it store into plain ints, after construction."""
+    """Turns the Dims stored on the module, and on torch's own layers in it, into plain ints after construction."""
     for name, value in list(module.__dict__.items()):
         if isinstance(value, Dim):
             module.__dict__[name] = int(value)
@@ -185,7 +185,7 @@ def name_sizes_later(function: types.FunctionType, frame: types.FrameType) -> No
 
 
 class _Later:
-    """Stands in a class's body until the class is made."""
+    """A placeholder in a class's body until the class is made."""
 
     def __init__(self, frame: types.FrameType) -> None:
         self._frame = frame
@@ -202,7 +202,7 @@ def _finish(module: torch.nn.Module) -> None:
 
 
 def has_sizes(init: Any) -> bool:
-    """True for a constructor that has `DimSize` parameters, or strings that may say so."""
+    """True for a constructor that has `DimSize` parameters, or strings that may contain it."""
     if not isinstance(init, types.FunctionType):
         return False
     hints = _annotations(init).values()
@@ -212,5 +212,5 @@ def has_sizes(init: Any) -> bool:
 def _annotations(function: Any) -> Mapping[str, Any]:
     try:
         return function.__annotations__
-    except NameError:  # from Python 3.14 on they are evaluated here, and may use names that are defined later
+    except NameError:  # Python 3.14 evaluates them here, and they may use names that are defined later
         return {}

@@ -27,8 +27,8 @@ class Declaration:
         names: Names that its string annotations may use beside its globals.
         fixed: The sizes of `typed(dims=...)`.
         is_method: True if the first argument may be a module whose names count.
-        only_if_tensors: True to leave the function alone if none of its annotations is jaxtyping's, as for a
-            `forward` that its user did not decorate: `x: Tensor = None` there is no mistake.
+        only_if_tensors: True to leave the function alone if none of its annotations is jaxtyping's, as for an undecorated
+            `forward`, where `x: Tensor = None` is not a mistake.
         on_import: True for a function that the import hook decorated: of its annotations those that cannot be resolved
             and do not look like jaxtyping's are not checked.
         by_reference: True if the reference engine checks.
@@ -45,7 +45,7 @@ class Declaration:
     rules: Rules = field(default_factory=Rules)
 
     def __getstate__(self) -> dict[str, Any]:
-        read = ("signature", "code_objects")  # read again where it is unpickled: code does not pickle
+        read = ("signature", "code_objects")  # read again after unpickling: code cannot be pickled
         return {key: value for key, value in self.__dict__.items() if key not in read}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ class Declaration:
 
     @property
     def checks_tensors(self) -> bool:
-        """True if the signature has an annotation of jaxtyping's at all."""
+        """True if the signature has any jaxtyping annotation."""
         return not self.signature.expressible or any(arrays_in(hint) for hint in self.signature.hints)
 
     @property
@@ -95,12 +95,12 @@ class Declaration:
 
     @property
     def may_be_method(self) -> bool:
-        """True if the first argument, so far no module, may be one at another call: `self` of a class that both have."""
+        """True if the first argument may be a module in another call: `self` of a mixin, so far without a module."""
         parameters = self.signature.parameters
         return self.reads_scope and bool(parameters) and isinstance(parameters[0].hint, AnythingHint)
 
     def is_method_of(self, cls: type) -> bool:
-        """Returns True if the class holds this function as a method, not as a static one."""
+        """Returns True if the function is a method of the class, and not a static one."""
         held = inspect.getattr_static(cls, self.method, None)
         return self.is_method and not isinstance(held, staticmethod)
 

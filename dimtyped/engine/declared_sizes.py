@@ -1,4 +1,4 @@
-"""The sizes that a call does not bind, read at the beginning of its check: of attributes, and of the module's scope."""
+"""The sizes that a call does not bind, read when its check starts: from attributes, and from the module's scope."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dimtyped.runtime import CHECKED_NAME, PREFIX
 
 
 class DeclaredSizes:
-    """Writes the reading of the sizes that are declared.
+    """Writes the lines that read the declared sizes.
 
     Args:
         plan: The data that the check is written from.
         source: The writer that collects the lines.
-        variable: Gives the variable of a name.
-        leave: Writes the call of another check, given its source, in place of this one.
+        variable: Returns the variable of a name.
+        leave: Writes the call of another check, whose source it takes, in place of this one.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DeclaredSizes:
         return f"{self._parts[part]}.{attribute}" if part in self._parts else f"{self._owner}.{path}"
 
     def _read_parts(self, attributes: Mapping[str, str]) -> None:
-        """Reads each part of the owner that both conditions of forms and sizes are asked of, once."""
+        """Reads each part of the owner that several conditions or sizes use, once."""
         asked = {path for when, *_ in self._plan.forms if when is not None for path in when.paths}
         asked |= {path.rpartition(".")[0] for path in asked}
         for part in dict.fromkeys(path.rpartition(".")[0] for path in attributes.values()):
@@ -86,7 +86,7 @@ class DeclaredSizes:
         return found
 
     def _reject_ambiguous(self, owner: str, scope_key: str) -> None:
-        """A name that could mean more than one size is an error, unless the module has changed unseen."""
+        """A name that could mean more than one size is an error, unless the module has changed unnoticed."""
         words = zip(scope_key_names(scope_key), scope_key_words(scope_key), strict=True)
         for name in (name for name, word in words if name != word and name in self._used):
             with self._source.block(f"if {PREFIX}is_ambiguous({owner}, {name!r}):"):

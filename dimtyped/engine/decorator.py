@@ -32,18 +32,18 @@ def typed(*, dims: Iterable[Dim]) -> Callable[[_F], _F]: ...
 def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
     """Enforces the jaxtyping annotations of a function, a method, a dataclass or every method of a class.
 
-    Names in one call's annotations must agree, its result's included. In a method of a module, a name that the
-    module declares means that size. Coroutine functions and generators stay what they are: their arguments
-    are checked when they start, each item or result when it is there. With checks off, `typed(f) is f`.
+    All annotations of one call, including its result's, must agree on the names. In a method of a module, a name
+    that the module declares means that size. Coroutine functions and generators stay such: their arguments are checked
+    when they start, each item or result when it is produced. With checks off, `typed(f) is f`.
 
     Args:
         function: The function to check; left out with `dims`.
         dims: Names whose size is fixed here. Default: none.
 
     Raises:
-        DeclarationError: at decoration, something that cannot be checked; at the first call, an annotation that
-            cannot be resolved.
-        DimensionError: at a call, an argument or a result that does not fit.
+        DeclarationError: at decoration, for something that cannot be checked; at the first call, for an annotation
+            that cannot be resolved.
+        DimensionError: at a call, for an argument or a result that does not fit.
 
     Example:
         >>> import torch
@@ -68,10 +68,10 @@ def entry_of(function: object) -> CheckedFunction | None:
 
 
 def typed_member(member: Any, frame: types.FrameType) -> Any:
-    """Types a member of a class that checks its methods by itself.
+    """Types a member of a class whose methods are checked automatically.
 
     Returns:
-        The member with its check; the member itself where none of its annotations is jaxtyping's.
+        The member with its check; the member itself if none of its annotations is jaxtyping's.
     """
     if not isinstance(member, _MEMBERS) or not any(_may_name_tensors(part, frame) for part in functions_in(member)):
         return member
@@ -116,7 +116,7 @@ def _may_name_tensors(function: Any, frame: types.FrameType) -> bool:
         return True
     try:
         annotations = function.__annotations__
-    except NameError:  # from Python 3.14 on they are evaluated here, and may name what comes later
+    except NameError:  # Python 3.14 evaluates them here, and they may use names that are defined later
         return True
     return may_name_tensors(function, outer_names(annotations, function, frame))
 
@@ -248,11 +248,11 @@ def _fixed_sizes(dims: Iterable[Dim] | None) -> dict[str, int]:
 def _annotations(function: types.FunctionType) -> Mapping[str, Any]:
     try:
         return function.__annotations__
-    except NameError:  # from Python 3.14 on they are evaluated here, and may name what comes later
+    except NameError:  # Python 3.14 evaluates them here, and they may use names that are defined later
         return {"later": Any}
 
 
 def _looks_like_method(function: types.FunctionType, *, in_class: bool) -> bool:
     owner = function.__qualname__.rpartition(".")[0]
-    inner: Any = inspect.unwrap(function)  # torch.no_grad() and its like leave only *args in sight
+    inner: Any = inspect.unwrap(function)  # decorators such as torch.no_grad() show only *args
     return (in_class or (bool(owner) and not owner.endswith("<locals>"))) and inner.__code__.co_argcount > 0

@@ -33,7 +33,7 @@ class Explainer:
         self._declaration = declaration
 
     def explain(self, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
-        """The error for a call that an engine has refused."""
+        """The error for a call that an engine has rejected."""
         found = self.find_error(values, stage, result)
         return found if found is not None else self._unexplained(self._declaration.owner(values), stage)
 
@@ -82,7 +82,7 @@ class Explainer:
         return build_error(findings, declaration.where(owner), rules.labels(owner), kind)
 
     def is_stale(self, values: tuple[Any, ...], stage: str, result: Any) -> bool:
-        """Returns True if the module changed unseen since its names were read, and the call fits after all."""
+        """Returns True if the module has changed unnoticed since its names were read, and the call fits after all."""
         owner = self._declaration.owner(values)
         if owner is None or not self._declaration.reads_scope or not resync(owner):
             return False
@@ -103,7 +103,7 @@ class Explainer:
         return Findings(bindings=found.bindings, runs=found.runs, paths=paths)
 
     def read_again(self, values: Mapping[str, Any], names: dict[str, Any]) -> bool:
-        """Reads the names of the module into `names` again; returns True if the module has changed unseen."""
+        """Rereads the names of the module into `names`; returns True if the module has changed unnoticed."""
         owner = self._declaration.owner(tuple(values.values()))
         if owner is None or not self._declaration.reads_scope or not resync(owner):
             return False

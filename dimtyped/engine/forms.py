@@ -44,7 +44,7 @@ class CallForms:
     Args:
         calls: The forms, in order. The first usual form whose condition is true is checked; if that fails, the first rare
             form whose condition is true decides. Default: the function has one form.
-        after_error: A condition. If it is true, the function itself raises for every call that the annotations refuse,
+        after_error: A condition. If it is true, the function itself raises for every call that the annotations reject,
             so outside traces the check runs only after that error. Default: the check comes first.
     """
 

@@ -18,7 +18,7 @@ def unbound(name: str, axis: str) -> Any:
         f"the axis `{axis}` uses `{name}`, which no parameter before it binds and no module declares\n"
         f"  Put a tensor with an axis named `{name}` before it, or declare `{name}` as a DimSize."
     )
-    error.dim, error.expected, error.actual = name, "names bound before it, or declared", axis
+    error.dim, error.expected, error.actual = name, "names that are bound before it, or declared", axis
     error.hint = f"put a tensor with an axis named `{name}` before it, or declare `{name}` as a DimSize"
     raise error
 
@@ -41,7 +41,7 @@ def evaluation_error(where: str, error: Exception) -> DeclarationError:
 
 
 def bearable_traced(value: Any, hint: Any) -> bool:
-    """Checks a hint of beartype's inside a trace: only texts and truth values are constants there."""
+    """Checks a hint by beartype inside a trace, where only strings and bools are constants."""
     return not isinstance(value, (str, bool)) or _is_bearable_constant(value, hint)
 
 

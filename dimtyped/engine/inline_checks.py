@@ -31,7 +31,7 @@ class InlineChecks:
     """Writes the checks of one function into its wrapper.
 
     Raises:
-        Inexpressible: a parameter's name is one of ours.
+        Inexpressible: a parameter's name begins with this package's prefix.
     """
 
     def __init__(self, plan: CheckPlan) -> None:
@@ -145,7 +145,7 @@ class InlineChecks:
         self._codegen.check(hint, value, self._failure("arguments"))
 
     def _failure(self, stage: str, result: str = "None") -> tuple[str, ...]:
-        """The lines for a value that does not fit: they raise, or go on if the second look accepts the call."""
+        """The lines for a value that does not fit: they raise, or continue if the second check accepts the call."""
         values = f"{self._checked}, {self.values}, {stage!r}, {result}"
         wrong = f"if {PREFIX}is_violation({values}): raise {PREFIX}explain({values})"
         kind = self._signature.function_kind
@@ -169,7 +169,7 @@ def _or_default(source: SourceWriter, parameter: Parameter) -> str:
 def _codegen_of(plan: CheckPlan) -> CheckCodegen:
     hints = [hint for signature in plan.signatures for hint in signature.hints]
     uses, broadcast = count_uses(hints)
-    if plan.exports_names:  # kept as `broadcast_variadic` makes them, for any that `assert_dims` may join to them
+    if plan.exports_names:  # kept as `broadcast_variadic` returns them, so that `assert_dims` can add to them
         broadcast |= {axis.name for hint in hints for a in arrays_in(hint) for axis in a.axes if axis.many}
     names = [parameter.name for parameter in plan.signature.parameters]
     return CheckCodegen(uses, broadcast, keep_all=plan.exports_names or reads_text(hints), taken=names)

@@ -1,7 +1,7 @@
 """Support for IPython's `%autoreload`, which puts the code of a new definition, without its decorators, into a function.
 
-It finds the wrapper under the function's name and changes that. The new code is moved to the user's function, and the
-wrapper's check is compiled again.
+It changes the wrapper, which it finds under the function's name. Here the new code moves to the user's function, and
+the wrapper's check is compiled again.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ _MODULE = jaxtyped.__module__
 def without_jaxtyped(function: Any) -> Any:
     """The function inside `jaxtyped(typechecker=...)`; any other function itself.
 
-    jaxtyping knows none of the names that a module declares, so it would refuse right calls. A body that asks `isinstance`
-    keeps what binds its names.
+    jaxtyping does not know the names that a module declares, so it would reject right calls. A body that calls
+    `isinstance` with an annotation keeps the wrapper that binds its names.
     """
     if not _is_jaxtyped(function) or not (_has_typechecker(function) or _is_beartyped(function.__wrapped__)):
         return function

@@ -59,7 +59,7 @@ class KnownNames:
 
     @contextmanager
     def loop(self, head: str, hint: Hint) -> Generator[None]:
-        """A block that runs any number of times: a turn finds the names that the turn before has bound."""
+        """A block that runs any number of times: a turn sees the names that the previous turn has bound."""
         self._loops += 1
         with self.alternatives((hint,)), self._source.block(head):
             yield

@@ -1,4 +1,4 @@
-"""Arguments that a call left out: the mark that stands for one, and which parameters need it."""
+"""Arguments that a call left out: their mark, and the parameters that need it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_marked(parameter: Parameter) -> bool:
 
 
 def value_left_out(parameter: Parameter) -> Any:
-    """The value that a compiled check finds for a parameter that a call gave nothing."""
+    """The value that a compiled check sees for a parameter that a call left out."""
     kinds: dict[str, Any] = {"VAR_POSITIONAL": (), "VAR_KEYWORD": {}}
     return kinds.get(parameter.kind.name, MISSING if is_marked(parameter) else parameter.default)
 

@@ -15,8 +15,8 @@ from dimtyped.runtime import CHECKED_NAME, PREFIX
 class NameExports:
     """Writes the export of one check's names.
 
-    A plain function is called by a second one, the exporter: reading a variable of a frame from outside copies all that
-    there are, and the frame of the exporter has few.
+    A plain function is called by a second function, the exporter, because reading a variable of a frame from outside
+    copies all its variables, and the exporter's frame has few.
     """
 
     def __init__(self, plan: CheckPlan, codegen: CheckCodegen) -> None:

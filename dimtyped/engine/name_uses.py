@@ -28,9 +28,9 @@ class Use:
     """The uses of one name in the tensor annotations.
 
     Attributes:
-        axes: The different axes that they have. Equal axes are compared as one shape; the axes of arguments that may be
-            None do not count: most calls leave them out.
-        most: The number of annotations of one call it may stand in; of a union's options only one counts.
+        axes: The different axes that they have. Equal axes are compared as one shape. The axes of arguments that may be
+            None do not count, because most calls leave them out.
+        most: The number of annotations that may use it in one call; only one option of a union counts.
     """
 
     axes: set[tuple[Axis, ...]] = field(default_factory=set[tuple[Axis, ...]])
@@ -55,7 +55,7 @@ def count_uses(hints: Collection[Hint]) -> tuple[Uses, frozenset[str]]:
 
 
 def reads_text(hints: Iterable[Hint]) -> bool:
-    """Returns True if an axis reads a value, `{self.width}`: the value may be a text, `"seq+1"`, that needs other names."""
+    """Returns True if an axis reads a value, `{self.width}`: the value may be a string, `"seq+1"`, that needs other names."""
     return any(
         axis.kind is Kind.EXPRESSION and "{" in axis.name
         for hint in hints
@@ -65,7 +65,7 @@ def reads_text(hints: Iterable[Hint]) -> bool:
 
 
 def _most_uses(hint: Hint) -> Counter[str]:
-    """The number of annotations of a hint that use each name, at most: of a union only one option holds."""
+    """The most annotations in a hint that can use each name at once: only one option of a union applies."""
     match hint:
         case UnionHint(options=options):
             return functools.reduce(operator.or_, map(_most_uses, options), Counter[str]())
@@ -92,7 +92,7 @@ def _may_be_none(hint: Hint) -> bool:
 
 
 def variadic_names(axes: Iterable[Axis]) -> list[str]:
-    """The names of several axes, `*name`, without their star."""
+    """The variadic names, `*name`, without the star."""
     return [axis.name for axis in axes if axis.many and axis.kind is Kind.NAME]
 
 

@@ -1,4 +1,4 @@
-"""Conditions on a call, as objects that write themselves as Python, so that a compiled check states them in a line.
+"""Conditions on a call, as objects that write their own Python source for the compiled check.
 
 `of_call` and `of_owner` make them; `&`, `|` and `~` combine them.
 """
@@ -60,4 +60,4 @@ def of_owner(path: str, condition: str = "{}") -> Predicate:
 
 
 ALWAYS = of_call("True")
-"""The condition that every call meets."""
+"""The condition that is true for every call."""

@@ -36,7 +36,7 @@ from dimtyped.engine.scope_keys import missing_scope, scope_key_of
 from dimtyped.names import is_off_by, scope_key_names, scope_of
 from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, untraced
 
-_one_at_a_time = threading.RLock()  # two threads whose first calls meet compile one after the other
+_one_at_a_time = threading.RLock()  # two threads with simultaneous first calls compile one after the other
 
 
 def prepare(checked: CheckedFunction, module: torch.nn.Module | None) -> None:
@@ -54,7 +54,7 @@ def prepare(checked: CheckedFunction, module: torch.nn.Module | None) -> None:
 
 
 def prepare_scope_key(checked: CheckedFunction, scope_key: str | None, cls: type, *, replace: bool) -> None:
-    """Compiles the check for the names that a module of class `cls` declares; None for a function that is no method.
+    """Compiles the check for the names that a module of class `cls` declares; None for a function that is not a method.
 
     `replace` makes it the wrapper's own code.
     """
@@ -111,7 +111,7 @@ def _prepare_first(checked: CheckedFunction, scope_key: str | None, *, replace: 
     if scope_key is not None and code is not None:
         _keep_specialization(checked, scope_key, checked.call)
     declaration = checked.declaration
-    # `assert_dims` may use the names that we miss; a function defined again has been warned of
+    # `assert_dims` may use names that are missing here; a function defined again has been warned of
     if declaration.rules.is_users and not declaration.code_objects and shared is None:
         warn_of(checked.signature, {*declaration.fixed, *scope_key_names(scope_key or "")})
 

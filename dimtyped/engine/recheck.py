@@ -1,4 +1,4 @@
-"""The second look at a refused call: it raises the error, or selects the function to call if the call is right."""
+"""The second check of a rejected call: it raises the error, or selects the function to call if the call is right."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dimtyped.runtime import at_trace_time, eagerly, is_tracing, restart_trace
 
 
 def is_violation(checked: CheckedFunction, values: tuple[Any, ...], stage: str, result: Any) -> bool:
-    """Returns True if a refused call is really wrong.
+    """Returns True if a rejected call is really wrong.
 
-    It is not if the module changed unseen, if torch.fx traces it, or if the check of another call form decides.
+    It is not if the module has changed unnoticed, if torch.fx traces it, or if the check of another call form decides.
     """
     if is_tracing():
         if checked.reads_scope and isinstance(values[0], torch.nn.Module):
@@ -31,7 +31,7 @@ def is_violation(checked: CheckedFunction, values: tuple[Any, ...], stage: str, 
         return False
     if not eagerly(checked.explainer.is_stale)(values, stage, result):
         return True
-    reject_ambiguous(checked, values[0])  # a name of two sizes fits no result either
+    reject_ambiguous(checked, values[0])  # a name with two sizes fits no result either
     return False
 
 
@@ -46,7 +46,7 @@ def reject_ambiguous(checked: CheckedFunction, owner: torch.nn.Module) -> None:
 
 
 def explain(checked: CheckedFunction, values: tuple[Any, ...], stage: str, result: Any) -> DimensionError:
-    """The error for a refused call; inside a trace its text is made at trace time."""
+    """The error for a rejected call; inside a trace its text is made at trace time."""
     if is_tracing():
         owner = values[0] if values and isinstance(values[0], torch.nn.Module) else None
         described = tuple([describe(value) for value in values])
@@ -55,7 +55,7 @@ def explain(checked: CheckedFunction, values: tuple[Any, ...], stage: str, resul
 
 
 def retry_target(checked: CheckedFunction, values: tuple[Any, ...], _stage: str, result: Any) -> Callable[..., Any]:
-    """The function to call if a refused call is not wrong."""
+    """The function to call if a rejected call is not wrong."""
     if any(isinstance(value, torch.fx.Proxy) for value in (*values, result)):
         return checked.declaration.call_unchecked
     return checked.fallback_call(values) or checked.wrapper
@@ -63,13 +63,13 @@ def retry_target(checked: CheckedFunction, values: tuple[Any, ...], _stage: str,
 
 @at_trace_time
 def _read_again(module: torch.nn.Module) -> None:
-    """Reads the names of a module again; if they have changed unseen, the trace starts again."""
+    """Rereads the names of a module; if they have changed unnoticed, the trace restarts."""
     if resync(module):
         restart_trace(f"the names that {type(module).__name__} declares have changed")
 
 
 def is_ambiguous(owner: torch.nn.Module, name: str) -> bool:
-    """Returns True if a name could still mean more than one size after the module is read again."""
+    """Returns True if a name still has more than one size after the module is reread."""
     return is_tracing() or not resync(owner) or scope_of(owner).is_ambiguous(name)
 
 

@@ -1,4 +1,4 @@
-"""The reference engine: jaxtyping and beartype check the signature. Its answer defines the meaning.
+"""The reference engine: jaxtyping and beartype check the signature. Its answer defines what an annotation means.
 
 Declared names are filled in as sizes, containers and records of tensors are checked item by item, and the rest is
 `jaxtyped(typechecker=beartype)` on a stand-in with the function's signature.
@@ -47,7 +47,7 @@ from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.runtime import PREFIX
 
 _SYMBOLIC: dict[Any, Any] = {int: int | torch.SymInt, float: float | torch.SymFloat}
-"""The hints of plain numbers, with the symbols that a tracer that runs the code makes of them."""
+"""The hints of plain numbers, widened to the symbols that some tracers pass in their place."""
 _RESULT = f"{PREFIX}result"
 _numbers = itertools.count()
 _BLAMED = re.compile(r"typechecking parameter '(\w+)'")
@@ -57,7 +57,7 @@ _WORD_OR_PLACEHOLDER = re.compile(r"\{.*?\}|(?<![\w.])[^\W\d]\w*")
 class ReferenceCheck:
     """A signature's two checks, with the declared names at the sizes given.
 
-    jaxtyping solves no expression: names that only expressions have get their sizes before it checks.
+    jaxtyping does not solve expressions, so names that only expressions use get their sizes before it checks.
     """
 
     def __init__(self, signature: Signature, sizes: Mapping[str, int]) -> None:
@@ -73,13 +73,13 @@ class ReferenceCheck:
         """Returns True if jaxtyping and beartype accept these arguments.
 
         Raises:
-            DeclarationError: they cannot make sense of an annotation.
+            DeclarationError: they do not understand an annotation.
         """
         made = self._stand_ins(arguments, keywords)
         return made is not None and self._accepts(made.arguments, arguments, keywords)
 
     def blamed(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
-        """The parameter whose argument they refuse, or an empty string if they do not say."""
+        """The parameter whose argument they reject, or an empty string if they do not say."""
         made = self._stand_ins(arguments, keywords)
         try:
             if made is not None:
@@ -122,7 +122,7 @@ class ReferenceCheck:
         if any(mismatch.kind == "extent" for mismatch in found.mismatches):
             return None
         sizes = {name: found.bindings[name].size for name in self._open if name in found.bindings}
-        is_free = not found.mismatches and not found.undecided  # a name that a size of 0 multiplies may have any size
+        is_free = not found.mismatches and not found.undecided  # a name multiplied by a size of 0 may have any size
         return {**dict.fromkeys(self._open if is_free else (), 0), **sizes}
 
     def _accepts(self, check: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
@@ -130,12 +130,12 @@ class ReferenceCheck:
         try:
             check(*arguments, **keywords)
         except AnnotationError as error:
-            if self._is_mismatch:  # it came to an expression that is not solved, of a call that does not fit anyway
+            if self._is_mismatch:  # it met an unsolved expression in a call that does not fit anyway
                 return False
             raise with_fields(
                 DeclarationError(f"{where}: {error}"),
                 where=where,
-                expected="names bound before it, or declared",
+                expected="names that are bound before it, or declared",
                 actual=str(error),
                 hint="write an expression over names that a parameter before it binds or a module declares",
             ) from error
@@ -205,7 +205,7 @@ def filled(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...] = 
 
 
 def _filled_record(annotation: Any, sizes: Mapping[str, int], within: tuple[Any, ...]) -> Any:
-    if annotation in within:  # a record that holds its own kind: there it is checked by its class
+    if annotation in within:  # a record that contains its own class: the inner one is checked by its class alone
         return annotation
     around = (*within, annotation)
     fields = {name: filled(hint, sizes, around) for name, hint in record_fields(annotation).items()}
@@ -218,13 +218,13 @@ def _filled_record(annotation: Any, sizes: Mapping[str, int], within: tuple[Any,
 
 
 def _validator(fits: Callable[[Any], bool]) -> Any:
-    """A function as beartype's validator, of a name of its own: beartype takes two hints of one repr for the same."""
+    """A function as a validator for beartype, with a name of its own: beartype takes hints with equal reprs for the same."""
     fits.__name__ = fits.__qualname__ = f"fits_{next(_numbers)}"
     return Is[fits]
 
 
 def _all(items: Any, hint: Any) -> bool:
-    """Returns True if each item fits. Items of an iterator are not read: that would use them up."""
+    """Returns True if each item fits. Items of an iterator are not read, since that would use them up."""
     is_collection = isinstance(items, collections.abc.Collection)
     return not is_collection or all(is_bearable(item, hint) for item in items)
 
@@ -235,7 +235,7 @@ def _filled_array(annotation: Any, sizes: Mapping[str, int]) -> Any:
         return annotation
     dtype: Any = annotation.dtype
     if dtype.dtypes != annotation.dtypes:  # an annotation extended by another: both limit the dtypes
-        name = f"{dtype.__name__}_{next(_numbers)}"  # beartype takes two hints of one repr for the same
+        name = f"{dtype.__name__}_{next(_numbers)}"  # beartype takes hints with equal reprs for the same
         dtype = type(name, (jaxtyping.AbstractDtype,), {"dtypes": annotation.dtypes})
     return dtype[annotation.array_type, text]
 

@@ -15,7 +15,7 @@ from dimtyped.engine.recheck import explain, is_violation, reject_ambiguous
 from dimtyped.errors import DimensionError
 from dimtyped.names import Scope, scope_key_names, scope_of
 
-if TYPE_CHECKING:  # it imports beartype, which costs what the package does: only once it checks
+if TYPE_CHECKING:  # it imports beartype, which takes as long as this package: only when it checks
     from dimtyped.engine.reference import ReferenceCheck
 
 
@@ -80,7 +80,7 @@ class ReferenceEngine:
             self._refuse(arguments, keywords, "arguments", None)
 
     def _refuse(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any) -> None:
-        """Raises the error for a refused call, unless the second look accepts it."""
+        """Raises the error for a rejected call, unless the second check accepts it."""
         checked = self._checked
         values = checked.declaration.values_of(arguments, keywords)
         if is_violation(checked, values, stage, result):

@@ -1,4 +1,4 @@
-"""The reference engine's checks in a wrapper: calls of the engine, since jaxtyping and beartype take whole calls."""
+"""The reference engine's checks in a wrapper: calls of the engine, since jaxtyping and beartype check whole calls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ReferenceSource:
         self._exports_names = exports_names
 
     def follow_trace(self) -> None:
-        """Writes the way of a trace, which cannot follow the engine."""
+        """Writes the branch for a trace, which cannot follow the engine."""
         if self._function_kind in _TRACED:
             with self.source.block(f"if {PREFIX}is_tracing():"):
                 self.source.write(f"{PREFIX}prepare_traced(*{PREFIX}scope_key_of({CHECKED_NAME}, {ARGUMENTS}))")

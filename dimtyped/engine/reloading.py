@@ -1,8 +1,8 @@
-"""Wrappers of a function that is defined again, as `importlib.reload` and IPython's `%autoreload` do.
+"""Wrappers of a function that is defined again by `importlib.reload` or IPython's `%autoreload`.
 
-A reloader gives the functions that others still hold the new code: `old.__code__ = new.__code__`. Their globals stay.
-So a wrapper shares its globals with the earlier wrappers of the same function, and finds its own under names that
-no other has: its code then means the same in each of them.
+A reloader puts the new code into the old functions, `old.__code__ = new.__code__`, and leaves their globals. So a
+wrapper shares its globals with the earlier wrappers of the same function, under names that only it uses: its code
+means the same in each of them.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def make_wrapper(code: types.CodeType, names: Mapping[str, Any], function: Any) 
 
 
 def install(wrapper: types.FunctionType, code: types.CodeType, names: Mapping[str, Any], defaults: Any) -> None:
-    """Gives a wrapper other code, defaults and further globals; also earlier ones that a reloader has made the same.
+    """Gives a wrapper new code, defaults and more globals, and also the earlier wrappers that a reloader made equal.
 
-    The defaults come before the code: a call between the two finds them.
+    The defaults are set before the code, so that a call in between finds them.
     """
     version = _version_of(wrapper)
     for value in names.values():
@@ -67,13 +67,13 @@ def _version_of(wrapper: types.FunctionType) -> str:
 
 
 def _key_of(function: Any) -> tuple[str, str] | None:
-    """The place where a reloader finds the function; None for one that is made inside another."""
+    """The name under which a reloader finds the function; None for a function defined inside another."""
     name: str = getattr(function, "__qualname__", "<locals>")
     return None if "<locals>" in name else (function.__module__, name)
 
 
 def _is_defined_again(wrapper: types.FunctionType, function: Any) -> bool:
-    """True if the wrapper stands for another definition: of one definition there may be any number of wrappers."""
+    """True if the wrapper is of another definition; one definition may have any number of wrappers."""
     code = getattr(getattr(wrapper, "__wrapped__", None), "__code__", None)
     return code is not getattr(function, "__code__", None)
 
@@ -85,7 +85,7 @@ def _renamed(names: Mapping[str, Any], version: str) -> dict[str, Any]:
 
 
 def _with_version(code: types.CodeType, version: str) -> types.CodeType:
-    """The code, and all code inside, with the version at the end of our names."""
+    """The code, and all code in it, with the version appended to this package's names."""
     if not version:
         return code
     inside = [_with_version(c, version) if isinstance(c, types.CodeType) else c for c in code.co_consts]

@@ -22,12 +22,12 @@ class Rules:
     """The rules of a function's checks: on names, forms and errors.
 
     Attributes:
-        annotations: The annotations, in place of the function's. None: the function's own.
+        annotations: Annotations in place of the function's. None: the function's own.
         attributes: Names, and the attributes of the first argument that hold their sizes.
         forms: The forms of a call.
         translated: The kinds of exception of the function that `translate` may replace.
         reads_scope: True if the names that the module of a method declares have its sizes.
-        is_users: True if the function is a user's: names used once warn, and errors list its running calls.
+        is_users: True for a user's function: names used once cause a warning, and errors list its running calls.
         takes_ragged: True if the function takes nested tensors, which no annotation describes.
     """
 
@@ -63,18 +63,18 @@ class Rules:
         return DimensionError
 
     def translate(self, raised: Raised) -> Exception:
-        """The exception to raise for one of the function's that is `translated`."""
+        """The exception to raise in place of a `translated` exception of the function."""
         return raised.error
 
     def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:  # noqa: ARG002  # as above
-        """Further globals of the wrapper."""
+        """Additional globals of the wrapper."""
         return {}
 
 
 class Raised(NamedTuple):
     """An exception that a checked function raised.
 
-    `form` is the signature that holds in the form of this call.
+    `form` is the signature of this call's form.
     """
 
     rules: Rules

@@ -13,21 +13,21 @@ from dimtyped.runtime import at_trace_time, is_tracing, restart_trace, running_m
 
 
 def scope_key_of(checked: CheckedFunction, arguments: tuple[Any, ...]) -> tuple[str | None, type]:
-    """The names that the module of a first call declares, None if the first argument is no module; and its class."""
+    """The names that the module of a first call declares, None if the first argument is not a module; and its class."""
     if len(arguments) == 0:
         return None, object
     module = arguments[0]
     if not (checked.reads_scope and isinstance(module, torch.nn.Module)):
         return None, type(module)
     try:
-        scope: Any = module._dim_scope  # ATTRIBUTE, in words that a trace follows
+        scope: Any = module._dim_scope  # ATTRIBUTE, written so that a trace can follow it
     except AttributeError:
         scope = missing_scope(module)
     return scope.scope_key, type(module)
 
 
 def missing_scope(module: torch.nn.Module) -> Scope:
-    """Makes the scope of a module that has none yet. A trace then starts again: it has seen the missing scope."""
+    """Makes the scope of a module that has none yet. A trace then restarts, because it has read the missing scope."""
     if not isinstance(module, torch.nn.Module):  # a class that shares the method with a module
         return Scope()
     return _make_scopes(module) if is_tracing() else scope_of(module)
@@ -37,8 +37,8 @@ def missing_scope(module: torch.nn.Module) -> Scope:
 def _make_scopes(module: torch.nn.Module) -> Scope:
     """Reads the names of every module that this trace may reach, and of every other instance of their classes.
 
-    A model compiled block by block thus needs one trace for all its blocks. Finding the instances takes 20 ms, once
-    a compilation that meets a module without a scope.
+    So a model that is compiled block by block needs one trace for all its blocks. Finding the instances takes 20 ms,
+    once for each compilation that meets a module without a scope.
     """
     classes = {type(member) for root in (*running_modules(), module) for member in root.modules()}
     reading = {type(module), *(cls for cls in classes if _reads_scope(cls))}

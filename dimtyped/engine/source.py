@@ -1,4 +1,4 @@
-"""Python source, written line by line, and the objects that it names."""
+"""Python source, written line by line, and the objects that it uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SourceWriter:
     """Writes the body of one function.
 
     Args:
-        taken: The parameters' names: where one is Python's own, `len`, the source finds Python's under another.
+        taken: The parameters' names. If one hides a builtin, such as `len`, the source uses the builtin under another name.
     """
 
     def __init__(self, taken: Collection[str] = ()) -> None:
@@ -53,7 +53,7 @@ class SourceWriter:
         return name
 
     def python(self, name: str) -> str:
-        """The name under which the source finds one of Python's own functions or classes."""
+        """The name under which the source finds a builtin function or class."""
         return self.constant(getattr(builtins, name), "python") if name in self._taken else name
 
     def fresh(self, kind: str) -> str:
@@ -62,7 +62,7 @@ class SourceWriter:
 
     @contextmanager
     def apart(self) -> Generator[list[str]]:
-        """Gives a list that takes the lines written meanwhile, without the depth of the body."""
+        """Yields a list that collects the lines written meanwhile, without the indentation of the body."""
         before, self.lines = self.lines, []
         apart: list[str] = []
         try:

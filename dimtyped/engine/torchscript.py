@@ -1,4 +1,4 @@
-"""TorchScript: `torch.jit.script` of a checked function raises a clear error, and traces warn of no check."""
+"""TorchScript: `torch.jit.script` of a checked function raises a clear error, and traces do not warn of checks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _jit: Any = torch.jit  # type checkers know only half of its attributes
 _CHECKS = r"<string>$|dimtyped\.|jaxtyping\."
 """The modules with comparisons of checks. A check's code has no `__name__`: TorchDynamo would import it."""
 _HINT = (
-    "use torch.export or torch.jit.trace, which take it as it is; TorchScript knows no annotation of a tensor but `Tensor`, "
-    "so with checks off it refuses jaxtyping's too"
+    "use torch.export or torch.jit.trace, which take it as it is. TorchScript accepts only `Tensor` as the annotation of a tensor, "
+    "so it rejects jaxtyping's with checks off too"
 )
 
 
 def _reject_checked(target: Any) -> None:
-    """Refuses a checked function, and a module one of whose checked forwards would be compiled.
+    """Rejects a checked function, and a module with a checked forward that would be compiled.
 
     Raises:
         DeclarationError: the target is one of these.
@@ -34,7 +34,7 @@ def _reject_checked(target: Any) -> None:
 
 
 def ignore_tracer_warnings() -> None:
-    """Adds a warning filter, because tracing the comparisons of a check emits a TracerWarning each."""
+    """Adds a warning filter, because each comparison of a check emits a TracerWarning in a trace."""
     warnings.filterwarnings("ignore", category=_jit.TracerWarning, module=_CHECKS)
 
 
@@ -53,7 +53,7 @@ def _install() -> None:
     """Makes every call of `torch.jit.script` reject checked functions first."""
     module = _jit._script
     script = getattr(module, "_script_impl", None)
-    if script is None:  # a release that does it elsewhere: its own error stands
+    if script is None:  # in a release that does it elsewhere, torch's own error remains
         return
 
     @functools.wraps(script)

@@ -22,7 +22,7 @@ _COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
 def wrap(declaration: Declaration) -> types.FunctionType:
-    """The wrapper of a declared function: a plain function that compiles the check at its first call and becomes it."""
+    """The wrapper of a declared function: a plain function that compiles the check at its first call and takes its code."""
     checked = CheckedFunction(declaration)
     for other in checked.forms.fallback:
         if other is not None:
@@ -36,7 +36,7 @@ def _wrap(checked: CheckedFunction) -> types.FunctionType:
     checked.wrapper = wrapper
     for attribute in _COPIED:
         setattr(wrapper, attribute, getattr(function, attribute, None))
-    # TorchDynamo's marks on the inner function would let a caller go around this one
+    # TorchDynamo's marks on the inner function would let a caller bypass this one
     kept = {key: value for key, value in vars(function).items() if not key.startswith("_torchdynamo")}
     wrapper.__dict__.update(kept, __wrapped__=function, **{MARK: checked})
     _copy_annotations(function, wrapper)
@@ -71,7 +71,7 @@ def _copy_annotations(function: Any, wrapper: types.FunctionType) -> None:
 
 
 def _first_call_of(function: Any) -> types.CodeType:
-    """A new code object: TorchDynamo caches by code object, and would take one wrapper for another."""
+    """A new code object, because TorchDynamo caches by code object and would confuse two wrappers."""
     name: str = getattr(function, "__name__", "call")
     code = _first_call(function_kind_of(function))
     return code.replace(co_name=name, co_qualname=getattr(function, "__qualname__", name))

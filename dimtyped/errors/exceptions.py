@@ -1,7 +1,7 @@
 """The exceptions, and how their fields are set.
 
-None of the classes has an ``__init__`` or ``__new__``: TorchDynamo cannot trace one. Whoever makes an error gives the
-text to the constructor and sets the fields on the instance, so that pickling needs no help either.
+No class has an ``__init__`` or ``__new__``, because TorchDynamo cannot trace one. The constructor takes the text; the
+fields are set on the instance afterwards. So the errors pickle without help too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ class _Fields:
     Attributes:
         where: The function or method, with the layer's path inside its model: ``"Decoder.forward"``. Default: ``""``.
         argument: The argument that does not fit, or ``"return"``. Default: ``""``.
-        dim: The name of the dimension that does not fit; empty where it is the dtype or the kind of value. With too few or
-            too many axes: those that are wanted, ``"batch seq"``. Default: ``""``.
+        dim: The name of the dimension that does not fit; empty if the dtype or the type of the value is wrong. If the
+            number of axes is wrong: the expected axes, ``"batch seq"``. Default: ``""``.
         expected: The value that was declared or bound before. Default: ``None``.
         actual: The value that was found. Default: ``None``.
         bindings: Each name known at the failure, with its size. Default: empty.
@@ -34,7 +34,7 @@ class _Fields:
     hint: str = ""
 
     def to_dict(self) -> dict[str, object]:
-        """The error as data that ``json.dumps`` takes: its type, its message and its fields.
+        """Returns the error as data that ``json.dumps`` accepts: its type, its message and its fields.
 
         Returns:
             A dict with the keys ``type``, ``message`` and each attribute's name.
@@ -53,7 +53,7 @@ _E = TypeVar("_E", bound=Exception)
 
 
 def with_fields(error: _E, **fields: object) -> _E:
-    """The error with these fields set, ready to be raised. Not inside a trace, which sets them one by one."""
+    """Sets fields of an error and returns it. Not for use inside a trace, which sets them one by one."""
     error.__dict__.update(fields)
     return error
 
@@ -71,7 +71,7 @@ def _json_ready(value: object) -> object:
 
 
 class DimensionError(_Fields, TypeCheckError, RuntimeError):
-    """A tensor does not fit, at a call.
+    """A tensor that does not fit, found at a call.
 
     It is a ``TypeError``, as all of jaxtyping's are, and a ``RuntimeError``, so that code that caught torch's error
     still catches it.
@@ -81,16 +81,20 @@ class DimensionError(_Fields, TypeCheckError, RuntimeError):
 
 
 class VocabularyError(DimensionError, IndexError):
-    """A token id lies outside the vocabulary, at a call."""
+    """A token id outside the vocabulary, found at a call."""
 
     __module__ = "dimtyped"
 
 
-class _Kind(DimensionError):  # noqa: N818  # never shown: its classes go by the name DimensionError
+class _Kind(DimensionError):  # noqa: N818  # users see its subclasses as DimensionError
     """The base of DimensionErrors that also derive from one of torch's exceptions; users see a DimensionError."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self).__name__, self.args, self.__dict__)  # by its own name, not the one it shows
+        return _restored, (
+            type(self).__name__,
+            self.args,
+            self.__dict__,
+        )  # pickled by its own name, not by the one that it shows
 
 
 def _restored(name: str, arguments: tuple[Any, ...], fields: dict[str, Any]) -> Exception:
@@ -133,7 +137,7 @@ class DimensionAssertionError(_Kind, AssertionError):
 
 
 class DeclarationError(_Fields, ValueError):
-    """A declaration cannot be right, at construction or decoration.
+    """A declaration that cannot be right, found at construction or decoration.
 
     Never a ``TypeError``, which jaxtyping and beartype may take for a value that does not fit.
     """
@@ -142,22 +146,22 @@ class DeclarationError(_Fields, ValueError):
 
 
 class TyingError(DeclarationError):
-    """Two layers cannot share a weight, or a parameter is assigned one of the wrong shape."""
+    """Two layers that cannot share a weight, or a parameter of the wrong shape that is assigned."""
 
     __module__ = "dimtyped"
 
 
 class StateError(DeclarationError):
-    """A decoder cannot take the encoder's final state: layers, directions, hidden size or kind differ."""
+    """A final state of an encoder that the decoder cannot take: layers, directions, hidden size or kind differ."""
 
     __module__ = "dimtyped"
 
 
 class DimensionWarning(UserWarning):
-    """An annotation that is legal, and yet most likely a slip: a name used once that looks like a misspelt other one.
+    """An annotation that is legal but probably a typo: a name used once that looks like another name misspelled.
 
-    It is shown once for each place. `warnings.filterwarnings("ignore", category=DimensionWarning)` silences it, and so
-    does Python's own `-W ignore::UserWarning`: `-W` cannot name a class of an installed package, but pytest's can.
+    It is shown once for each place. `warnings.filterwarnings("ignore", category=DimensionWarning)` silences it. So does
+    `python -W ignore::UserWarning`: Python's `-W` cannot name a class of an installed package, but pytest's can.
     """
 
     __module__ = "dimtyped"
@@ -168,12 +172,12 @@ def declaration_error(
 ) -> DeclarationError:
     r"""A DeclarationError with its text and its fields, ready to be raised.
 
-    The text is ``where: problem``, and below it the hint as a sentence; after a problem of several lines there is an empty
-    line between them.
+    The text is ``where: problem``, and below it the hint as a sentence. An empty line separates them if the problem
+    has several lines.
 
     Args:
         where: The function, class or layer that was declared. A problem that begins with it is not prefixed again.
-        problem: What is wrong; the values in it.
+        problem: What is wrong, with the values.
         hint: What to write instead. Default: none.
         kind: The class of the error. Default: DeclarationError.
         **fields: The other fields of the error: ``argument``, ``dim``, ``expected``, ``actual``, ``bindings``.

@@ -130,7 +130,7 @@ class Axis:
     """A product of factors, outermost first, as `axis_of`, `product` and `reshape` make it: canonical.
 
     Args:
-        factors: Its factors. None of them has size 1, and no two neighbours continue one another.
+        factors: Its factors. None of them has size 1, and no two neighbors continue one another.
         one: Where it comes from, if its size is 1.
     """
 

@@ -13,7 +13,7 @@ from torch.serialization import (
 
 from dimtyped.errors import DeclarationError, with_fields
 
-_LOOSE, _TIGHT, _WHOLE = 0, 1, 2  # how strongly an expression holds together: a+b, a*b, a
+_LOOSE, _TIGHT, _WHOLE = 0, 1, 2  # precedence of an expression: a+b, a*b, a
 _STRENGTH: dict[type[ast.operator], int] = {ast.Add: _LOOSE, ast.Sub: _LOOSE, ast.Mult: _TIGHT, ast.FloorDiv: _TIGHT}
 
 
@@ -33,7 +33,7 @@ class Dim(int):
         size: The size as a plain int.
 
     Raises:
-        DeclarationError: The name is no identifier, or the size is negative, a bool, a float or of another type.
+        DeclarationError: The name is not an identifier, or the size is negative, a bool, a float or of another type.
 
     Example:
         >>> hidden = Dim("hidden", 256)
@@ -92,7 +92,7 @@ class Dim(int):
 
     # Inside a trace each operator below computes with the plain int: TorchDynamo cannot build a subclass of int there,
     # and a trace has no use for the name. Those that give plain ints are here because Dynamo (torch 2.13) gets
-    # them wrong where the other side is a tensor or a symbolic size: `tokens == pad` was False, without an error.
+    # them wrong if the other side is a tensor or a symbolic size: `tokens == pad` was False, without an error.
 
     def __add__(self, other: int, /) -> int:
         return int(self) + other if is_compiling() else _derived(int.__add__(self, other), self, "+", other)
@@ -199,7 +199,7 @@ def name_of(value: object) -> str | None:
 
 
 def plain(value: int) -> int:
-    """A Dim's size as a plain int; any other value is given back as it is."""
+    """A Dim's size as a plain int; any other value unchanged."""
     return int(value) if isinstance(value, Dim) else value
 
 
@@ -246,7 +246,7 @@ def _wrong_size(name: str, size: object, why: str, fix: str) -> DeclarationError
 
 
 def _named(name: str, size: int) -> Dim:
-    """A Dim of any name, also a derived one, which is no identifier. Pickles name this function."""
+    """A Dim of any name, including a derived one that is not an identifier. Pickles name this function."""
     dim = int.__new__(Dim, size)
     object.__setattr__(dim, "name", name)
     return dim
@@ -280,7 +280,7 @@ def _strength(expression: str) -> int:
     return _STRENGTH[type(body.op)] if isinstance(body, ast.BinOp) else _WHOLE
 
 
-# pickles name the room, which stays where this file may not
+# pickles name the package, which stays, not this file, which may move
 _named.__module__ = "dimtyped.names"
 
 # torch.load(weights_only=True), the default, then reads a checkpoint that has a Dim among its hyperparameters.

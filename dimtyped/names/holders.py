@@ -14,15 +14,15 @@ _holders: weakref.WeakKeyDictionary[torch.nn.Module, weakref.WeakSet[torch.nn.Mo
 
 
 def hold(holder: torch.nn.Module, module: torch.nn.Module) -> None:
-    """Notes that `holder` reads names from `module`."""
+    """Records that `holder` reads names from `module`."""
     try:
         _holders.setdefault(module, weakref.WeakSet()).add(holder)
-    except TypeError:  # a class of the user's without a hash: its changes are seen at the next mismatch
+    except TypeError:  # a user's class without a hash: its changes are noticed at the next mismatch
         return
 
 
 def holders_of(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """The modules that read names from this one, as far as they still live."""
+    """The modules that read names from this one and still exist."""
     try:
         yield from tuple(_holders.get(module, ()))
     except TypeError:

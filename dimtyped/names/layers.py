@@ -1,6 +1,6 @@
 """The attributes through which typed layers expose their names to this package and those above it.
 
-`dimtyped.nn` gives them to its layers. A layer of torch's own has none, nor has a layer that is still being made.
+`dimtyped.nn` sets them on its layers. Torch's own layers do not have them, nor does a layer under construction.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 _SIZES = "_dim_names"
 """The sizes that were given as Dims, by the Dims' names."""
 _LABELS = "_dim_labels"
-"""The names that a user gave the layer's own, by these."""
+"""Maps the layer's own names to the names that a user gave them."""
 _TEXT = "_dim_text"
 """A method, which gives the layer as errors name it: `GRU(embed=128 -> hidden=256)`."""
 
@@ -27,6 +27,6 @@ def labels_of(module: object) -> Mapping[str, str]:
 
 
 def layer_text(module: object) -> str | None:
-    """A layer as errors name it, None where it declares no names."""
+    """A layer as errors name it; None if it declares no names."""
     text: Callable[[], Any] | None = getattr(module, _TEXT, None)
     return str(text()) if callable(text) else None

@@ -30,13 +30,13 @@ _REPLACED = "_dim_replaces"
 BUILDING = "_dim_building"
 """Set on a module while its constructors run."""
 MANAGED = "_dim_checks_methods"
-"""Set on the classes that look after their names and their methods by themselves."""
+"""Set on the classes that manage their own names and methods."""
 INHERITED = "_dim_inherited"
-"""On a plain layer that took a typed one's place: the attributes that hold a named size, each with the name."""
+"""Set on a plain layer that replaced a typed one: the attributes that hold a named size, each with the name."""
 
 
 class Rank(enum.IntEnum):
-    """Precedence where a name has more than one owner: layers decide, after `__init__` too."""
+    """Precedence if a name has several owners: layers decide, after `__init__` too."""
 
     PARAMETER = 0
     STORED = 1
@@ -62,7 +62,7 @@ class Claim:
 
 
 class Scope:
-    """The names of one module. Never changed, only replaced: a copy of the module may hold the same one."""
+    """The names of one module. It is replaced, never changed, because a copy of the module may hold the same scope."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Scope:
         return own or tuple(claim for claim in self.inherited if claim.name == name)
 
     def disagreeing(self, name: str) -> tuple[Claim, ...]:
-        """The claims that give this name different sizes, those of names derived from it included."""
+        """The claims that give this name different sizes, including those of names derived from it."""
         derived = (claim for claim in self.deciding if claim.name != name and name in names_in(claim.name))
         return (*self.owners_of(name), *derived)
 
@@ -119,7 +119,7 @@ def _deciding(claims: tuple[Claim, ...]) -> Iterator[Claim]:
 
 
 class ParentLink:
-    """A container's way up to the module that holds it. A copy or a pickle of the container has none."""
+    """A container's link to the module that holds it. A copy or a pickle of the container has none."""
 
     def __init__(self, parent: torch.nn.Module | None = None, key: str = "") -> None:
         self._parent = weakref.ref(parent) if parent is not None else None
@@ -186,7 +186,7 @@ def is_scope(module: object) -> bool:
 
 
 def resync(module: torch.nn.Module) -> bool:
-    """Reads the module's names anew from what it holds now; says whether a size changed."""
+    """Rereads the names from what the module holds now; returns True if a size changed."""
     before = held_scope(module)
     for _, child in _children(module):
         if is_scope(child):
@@ -226,14 +226,14 @@ def settle(module: torch.nn.Module, claims: tuple[Claim, ...]) -> Scope:
 
 
 def tell_holders(module: torch.nn.Module) -> None:
-    """Lets the modules that read names from this one read them anew."""
+    """Makes the modules that read names from this one reread them."""
     for holder in holders_of(module):
         if is_scope(holder):
             resync(holder)
 
 
 def read_from(holder: torch.nn.Module, value: object) -> None:
-    """Notes that the holder reads names from a module, and from what is in it where it is a container."""
+    """Records that the holder reads names from a module and, if that is a container, from the modules in it."""
     if isinstance(value, torch.nn.Module):
         hold(holder, value)
         if isinstance(value, _CONTAINERS):
@@ -250,11 +250,11 @@ def declare_parameter(module: torch.nn.Module, parameter: str, constructor: str,
 
 
 def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ...] | None:
-    """The scope's claims once `key` holds `value`, or None where that changes nothing.
+    """The scope's claims once `key` holds `value`; None if that changes nothing.
 
     Raises:
-        DeclarationError: a name would get a second size. Once the module is made, only a further owner of the name is
-            refused: where one replaces another, the others may follow, and the next call checks that they did.
+        DeclarationError: a name would get a second size. After construction only an additional owner of the name is
+            rejected: if one owner replaces another, the rest may follow, and the next call checks that they did.
     """
     new = list(claims_of(key, value))
     old = [claim for claim in held_scope(module).claims if _belongs(claim, key)]
@@ -262,19 +262,19 @@ def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ..
         return None
     was_layer = key.partition(".")[0] in module.__dict__.get("_modules", {})
     gone = [claim for claim in old if was_layer and not _still_has(value, claim.size)]
-    refused: set[str] = set()
+    rejected: set[str] = set()
     if not is_heir(value):
-        refused = {claim.name for claim in new} if BUILDING in module.__dict__ else _further(old, new)
-    return _merged(module, key, new, [*gone, *_replaced(module, value, new)], refused)
+        rejected = {claim.name for claim in new} if BUILDING in module.__dict__ else _further(old, new)
+    return _merged(module, key, new, [*gone, *_replaced(module, value, new)], rejected)
 
 
 def _further(old: list[Claim], new: list[Claim]) -> set[str]:
-    """The names that more owners carry than before."""
+    """The names that have more owners than before."""
     return set((Counter(claim.name for claim in new) - Counter(claim.name for claim in old)).keys())
 
 
 def _replaced(module: torch.nn.Module, value: object, new: list[Claim]) -> list[Claim]:
-    """The claims of layers that the value stands in for, as far as its own are others."""
+    """The claims of the layers that the value replaces, for the names that it declares itself."""
     replaced: _Replaced = getattr(value, "__dict__", {}).get(_REPLACED, _Replaced())
     names = {claim.name for claim in new}
     return [c for c in held_scope(module).claims if c.name in names and replaced.has(_lookup(module, c.owner))]
@@ -295,7 +295,7 @@ def claims_of(key: str, value: object) -> Iterator[Claim]:
 
 
 def owner_text(module: torch.nn.Module, claim: Claim) -> str:
-    """Who declared it, as an error says it: `Decoder.gru: GRU(embed=128 -> hidden=256)`."""
+    """The owner of a claim, as an error names it: `Decoder.gru: GRU(embed=128 -> hidden=256)`."""
     name = type(module).__name__
     value = _lookup(module, claim.owner)
     if claim.is_parameter or not isinstance(value, torch.nn.Module):
@@ -304,7 +304,7 @@ def owner_text(module: torch.nn.Module, claim: Claim) -> str:
 
 
 def sizes_text(module: torch.nn.Module, name: str) -> str:
-    """Who gives a name which size, where they do not agree: `encoder.hidden=512, decoder.hidden=256`."""
+    """The owners that disagree on a name, each with its size: `encoder.hidden=512, decoder.hidden=256`."""
     owners = [
         (f"{_owner_phrase('', claim)}: {name}" if claim.is_parameter else f"{claim.owner}.{claim.name}", claim.size)
         for claim in held_scope(module).disagreeing(name)
@@ -313,23 +313,23 @@ def sizes_text(module: torch.nn.Module, name: str) -> str:
 
 
 def agreement_hint(module: torch.nn.Module, name: str) -> str:
-    """The fix for a name of two sizes: give the layers one, or where it is the children's, declare it here."""
+    """The fix for a name of two sizes: give the layers one size or, if children declare it, declare it here."""
     scope = held_scope(module)
     layers = [claim for claim in scope.deciding if claim.name == name]
     if not layers:
         return f"use another name, or declare `{name}` on {type(module).__name__} itself (a DimSize parameter, or a Dim stored on it)"
     other = f"Dim('{name}_2', {layers[-1].size})"
-    hint = f"give the layers that carry `{name}` one size, or one of them another name, as in {other}"
+    hint = f"give the layers that use `{name}` the same size, or give one of them another name, as in {other}"
     embedding = next((c for c in layers if isinstance(_lookup(module, c.owner), torch.nn.Embedding)), None)
     others = [claim.owner for claim in layers if claim.owner != (embedding and embedding.owner)]
     if embedding is None or not others or not hasattr(_lookup(module, embedding.owner), "resized"):
         return hint
     left, size = ", ".join(f"model.{owner}" for owner in others), max(claim.size for claim in layers)
-    return f"{hint}; tied ones are resized together: model.{embedding.owner}, ({left},) = model.{embedding.owner}.resized({size})"
+    return f"{hint}; resize tied layers together: model.{embedding.owner}, ({left},) = model.{embedding.owner}.resized({size})"
 
 
 def short_text(module: object) -> str:
-    """A layer as an error names it: a typed one by what goes in and comes out."""
+    """A layer as an error names it; a typed one shows its input and its output."""
     return layer_text(module) or short_repr(module)
 
 
@@ -343,7 +343,7 @@ def given_text(value: object) -> str:
 
 
 def short_repr(module: object) -> str:
-    """A module on one line; of one that holds others, its own sizes alone."""
+    """A module on one line; only its own sizes if it holds other modules."""
     if not isinstance(module, torch.nn.Module):
         return repr(module)
     if next(module.children(), None) is not None:
@@ -352,9 +352,9 @@ def short_repr(module: object) -> str:
 
 
 def _merged(
-    module: torch.nn.Module, key: str, new: list[Claim], gone: Iterable[Claim], refused: Collection[str]
+    module: torch.nn.Module, key: str, new: list[Claim], gone: Iterable[Claim], rejected: Collection[str]
 ) -> tuple[Claim, ...]:
-    """The claims with those of `key` replaced; a second size is an error for the names in `refused`."""
+    """The claims with those of `key` replaced; a second size is an error for the names in `rejected`."""
     before = held_scope(module).claims
     kept = [c for c in before if not _belongs(c, key) and c not in gone]
     claims = _without_lapsed(kept, gone)
@@ -362,16 +362,16 @@ def _merged(
     place = len([c for c in claims if c.owner in ahead])  # a replacement keeps the place of the replaced one
     for claim in reversed(new):
         other = next((known for known in claims if known.name == claim.name and known.size != claim.size), None)
-        if claim.name in refused and other is not None:
+        if claim.name in rejected and other is not None:
             raise _conflict(module, claim, other)
         claims.insert(place, claim)
-    if refused:
+    if rejected:
         _check_derived(module, claims)
     return tuple(claims)
 
 
 def _without_lapsed(claims: list[Claim], gone: Iterable[Claim]) -> list[Claim]:
-    """The claims without those of parameters whose last layer is gone: a model with a new head has other `classes`."""
+    """Drops the claims of parameters whose last layer was replaced: a model with a new head has other `classes`."""
     held = {claim.name for claim in claims if not claim.is_parameter}
     lapsed = {claim.name for claim in gone} - held
     return [claim for claim in claims if claim.name not in lapsed]
@@ -386,7 +386,7 @@ def _still_has(value: object, size: int) -> bool:
 
 
 def is_heir(value: object) -> bool:
-    """True for a layer that has its names from the one whose place it took."""
+    """True for a layer that took its names from the layer that it replaced."""
     return isinstance(value, torch.nn.Module) and any(INHERITED in module.__dict__ for module in value.modules())
 
 
@@ -396,7 +396,7 @@ def _is_plain(value: object, size: int) -> bool:
 
 
 def _check_derived(module: torch.nn.Module, claims: list[Claim]) -> None:
-    """`2*hidden` must be what `hidden` makes it."""
+    """Checks that derived names agree with the names in them: `2*hidden` with `hidden`."""
     sizes = {claim.name: claim.size for claim in claims if claim.name.isidentifier()}
     for claim, size in _wrongly_derived(claims, sizes):
         base = next(known for known in claims if known.name == names_in(claim.name)[0])
@@ -406,12 +406,14 @@ def _check_derived(module: torch.nn.Module, claims: list[Claim]) -> None:
 
 
 def _wrongly_derived(claims: Iterable[Claim], sizes: Mapping[str, int]) -> list[tuple[Claim, int]]:
-    """The claims of derived names that contradict the names in them, each with the size that those make."""
+    """The claims of derived names that contradict the names in them, each with the size that they result in."""
     found: list[tuple[Claim, int]] = []
     for claim in claims:
         if claim.name.isidentifier() or not all(sizes.get(name, -1) >= 0 for name in names_in(claim.name)):
             continue
-        size = int(eval(claim.name, {"__builtins__": {}}, dict(sizes)))  # a Dim's own name: arithmetic, nothing else
+        size = int(
+            eval(claim.name, {"__builtins__": {}}, dict(sizes))
+        )  # the name of a Dim, which is nothing but arithmetic
         if size != claim.size:
             found.append((claim, size))
     return found
@@ -422,7 +424,7 @@ def _conflict(module: torch.nn.Module, claim: Claim, other: Claim, note: str = "
     error = DeclarationError(
         f"{name}: `{claim.name}` has two sizes: {claim.size} by {_owner_phrase(name, claim)}, "
         f"{other.size} by {_owner_phrase(name, other)}{note}\n"
-        "  In one module a name is one size. "
+        "  Within a module a name has one size. "
         f"Give one of them another name, as in dims({_other_name(claim.name)}={claim.size})."
     )
     error.where, error.argument, error.dim = name, claim.owner.partition("=")[0], claim.name

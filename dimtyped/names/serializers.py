@@ -15,7 +15,7 @@ from dimtyped.runtime import when_imported
 
 
 def _for_yaml(module: types.ModuleType) -> None:
-    """Has each kind of writer of PyYAML or ruamel.yaml write a Dim as an int; some have a table of their own."""
+    """Makes each writer of PyYAML or ruamel.yaml write a Dim as an int; some have their own table."""
     for representer in _with_subclasses(module.BaseRepresenter):
         if hasattr(representer, "represent_int"):
             representer.add_representer(Dim, _represent)
@@ -40,13 +40,13 @@ def _for_toml(module: types.ModuleType) -> None:
 
 
 def _for_lightning(module: types.ModuleType) -> None:
-    """Makes what `save_hyperparameters` finds in `__init__` plain: it is copied to checkpoints and every logger."""
+    """Makes the arguments that `save_hyperparameters` finds plain: they are copied to checkpoints and every logger."""
     mixin = module.HyperparametersMixin
     mixin._set_hparams = _given_plain(mixin._set_hparams)
 
 
 def _given_plain(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method as it is, given plain ints for Dims."""
+    """The same method, given plain ints in place of Dims."""
 
     @functools.wraps(method)
     def convert(self: Any, value: Any) -> Any:
@@ -56,7 +56,7 @@ def _given_plain(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value with ints in place of Dims, also in the dictionaries and lists in it; the same object where it has none."""
+    """The value with ints in place of Dims, in nested dictionaries and lists too; the same object if it has none."""
     if isinstance(value, dict) and any(_plain(item) is not item for item in value.values()):
         copy = value.copy()
         copy.update((key, _plain(item)) for key, item in value.items())

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_SHORTEST = 5  # of the longer one: shorter words that differ by a letter are often intended
+_SHORTEST = 5  # letters in the longer word: shorter words that differ by one letter are often intended
 
 
 def similar_name(name: str, others: Iterable[str]) -> str | None:
-    """The first of the others that the name looks like a misspelling of."""
+    """The first of the other names that this one looks like a misspelling of."""
     return next((other for other in others if are_similar(name, other)), None)
 
 
 def are_similar(left: str, right: str) -> bool:
-    """True if one letter inside the word is missing, doubled or swapped with its neighbour: a likely typo.
+    """True if one letter inside the word is missing, doubled or swapped with its neighbor: a likely typo.
 
     The first and the last letter must agree: `nheads` and `heads`, `layer` and `layers`, `seq_q` and `seq_k`,
     `batch` and `patch` are intended. Digits and underscores must agree too. A replaced letter counts as intended.

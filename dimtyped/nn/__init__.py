@@ -1,9 +1,9 @@
-"""All of `torch.nn`, the shape-bearing layers replaced by typed ones: `from dimtyped import nn`.
+"""All of `torch.nn`, with typed layers in place of the shape-bearing ones: `from dimtyped import nn`.
 
-A family of layers is imported when one of it is first asked for.
+A family of layers is imported when one of its layers is first used.
 """
 
-import typing as _typing  # not a name for those who star-import this
+import typing as _typing  # private, so a star import leaves it out
 
 import torch.nn as _torch_nn
 from torch.nn import (
@@ -14,12 +14,12 @@ from torch.nn import (
     parameter as parameter,
 )
 
-from dimtyped.nn import exact_types as exact_types  # waits for the tools that it knows
+from dimtyped.nn import exact_types as exact_types  # registers callbacks for tools that may be imported later
 from dimtyped.nn.contract.families import MODULES as _MODULES
-from dimtyped.nn.submodules import load as _load  # makes `import dimtyped.nn.functional` and its like work
+from dimtyped.nn.submodules import load as _load  # makes `import dimtyped.nn.functional` work
 from dimtyped.runtime import on_demand as _on_demand
 
-if _typing.TYPE_CHECKING:  # mypy keeps to the first import of a name, so it must not see torch's Linear before ours
+if _typing.TYPE_CHECKING:  # mypy uses the first import of a name, so it must see this package's Linear first
     from dimtyped.nn import modules as modules, utils as utils
     from dimtyped.nn.layers.attention import MultiheadAttention as MultiheadAttention
     from dimtyped.nn.layers.container import (
@@ -144,7 +144,7 @@ else:
     modules, utils = _load("modules"), _load("utils")
 
     def __getattr__(name: str) -> object:
-        """One of the typed layers, else what torch has under this name."""
+        """A typed layer, or torch's object of this name."""
         try:
             return _get(name)
         except AttributeError:

@@ -1,4 +1,4 @@
-"""Support for tools that look up torch's layers by exact type, and so miss a typed one, which is a subclass.
+"""Support for tools that look up torch's layers by exact type, and so miss typed layers, which are subclasses.
 
 Once such a tool is imported, its tables of types get the typed classes too. Tools that replace layers get torch's own:
 see `plain_layers`.
@@ -18,11 +18,11 @@ from dimtyped.runtime import import_with, viewed_as, when_imported
 
 
 def _enter(table: MutableMapping[type, Any] | list[type], *, of_functions: bool = False) -> None:
-    """Enters each typed class where torch's class is, now and as further ones are declared.
+    """Enters each typed class beside torch's class, now and whenever another one is declared.
 
     Args:
         table: The tool's table of layer types.
-        of_functions: Whether its functions get the layer viewed as torch's class, since they compare its type again.
+        of_functions: True if the table holds functions that compare the type again, so they see the layer as torch's class.
     """
 
     def enter(typed: type[torch.nn.Module]) -> None:
@@ -47,7 +47,7 @@ def _on_plain_layer(plain: type[torch.nn.Module], function: Callable[..., Any]) 
 
 
 def _register_in(*paths: str, of_functions: bool = False) -> Callable[[types.ModuleType], None]:
-    """Enters the typed classes in the tables at these paths in a module, as far as this release has them."""
+    """Enters the typed classes into the tables at these paths in a module, if this release has them."""
 
     def enter_all(module: types.ModuleType) -> None:
         for path in paths:

@@ -23,12 +23,12 @@ _WRAPPING = (functools.partialmethod, functools.singledispatchmethod)
 
 
 def enforce(cls: type[torch.nn.Module], frame: types.FrameType, *, parents: tuple[type, ...]) -> None:
-    """Gives the annotated methods of a class their checks, and those that it inherits from classes without checks.
+    """Gives the annotated methods of a class their checks, and those that it inherits from other classes.
 
     Args:
-        cls: The class; `__init__` is left to its maker.
-        frame: Where the class is made.
-        parents: Classes whose subclasses have their checks already.
+        cls: The class; its `__init__` is left alone.
+        frame: The frame that defines the class.
+        parents: Classes whose subclasses already have their checks.
     """
     setattr(cls, MANAGED, True)
     seen = {"__init__"}
@@ -71,7 +71,7 @@ def _kept(base: type, name: str, member: Any) -> list[CheckedFunction]:
 
 
 def _is_idle(wrapper: Any, entry: CheckedFunction) -> bool:
-    """True for a method whose check turned out to be unneeded: its string annotations have no tensors."""
+    """True for a method that turned out to need no check: its string annotations have no tensors."""
     if not entry.declaration.only_if_tensors or entry.declaration.code_objects:
         return False
     return hasattr(wrapper, "__no_type_check__") or not may_name_tensors(
@@ -80,7 +80,7 @@ def _is_idle(wrapper: Any, entry: CheckedFunction) -> bool:
 
 
 def checked_methods(module: torch.nn.Module) -> list[str]:
-    """The methods of a module, `forward` aside, that are checked."""
+    """The methods of a module other than `forward` that are checked."""
     found = [(name, member) for name, member in _methods(type(module)) if name not in module.__dict__]
     return [name for name, member in found if name != "forward" and any(map(is_checked, _functions_of(member)))]
 
@@ -94,7 +94,7 @@ def switched_off_methods(module: torch.nn.Module) -> list[str]:
 
 
 def unchecked_methods(module: torch.nn.Module) -> Iterator[tuple[str, str]]:
-    """The methods of a module, `forward` aside, that are annotated and not checked, each with the reason."""
+    """The methods of a module other than `forward` that are annotated but not checked, each with the reason."""
     is_reported = bool(unchecked_forward(module))
     for name, member in _methods(type(module)):
         if name == "forward" or not any(map(is_annotated, _functions_of(member))):
@@ -106,7 +106,7 @@ def unchecked_methods(module: torch.nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def unchecked_forward(module: torch.nn.Module) -> str:
-    """The reason, with what to write, why a `forward` that is annotated is not checked; empty where it is checked or bare."""
+    """The reason why an annotated `forward` is not checked, with the fix; empty if it is checked or not annotated."""
     cls = type(module)
     forward = inspect.getattr_static(cls, "forward", None)
     if not any(is_annotated(function) and not is_checked(function) for function in _functions_of(forward)):
@@ -114,7 +114,7 @@ def unchecked_forward(module: torch.nn.Module) -> str:
     if not _is_bare(forward):
         return f"forward is annotated; {_reason(forward)}"
     if MANAGED in vars(cls):
-        return "forward is annotated; it was put in after its class was made: decorate it with @dimtyped.typed"
+        return "forward is annotated, but was assigned after its class was made: decorate it with @dimtyped.typed"
     return (
         f"forward is annotated, but {cls.__name__} is not a dimtyped.nn.Module: "
         "derive it from dimtyped.nn.Module, or decorate the class with @dimtyped.typed"
@@ -122,7 +122,7 @@ def unchecked_forward(module: torch.nn.Module) -> str:
 
 
 def words_of_annotations(cls: type) -> set[str]:
-    """Every word in the annotations of a class's methods, also of those that are not checked."""
+    """Every word in the annotations of a class's methods, including methods that are not checked."""
     functions = [inspect.unwrap(function) for _, member in _methods(cls) for function in _functions_of(member)]
     hints = [hint for function in functions for hint in getattr(function, "__annotations__", {}).values()]
     return {word for hint in hints for word in _WORD.findall(hint if isinstance(hint, str) else repr(hint))}
@@ -137,14 +137,14 @@ def is_checked(function: Any) -> bool:
 def is_annotated(function: Any) -> bool:
     """True if an annotation of this function is jaxtyping's."""
     inner: Any = inspect.unwrap(function)
-    if hasattr(inner, "__no_type_check__"):  # typing then finds no annotations on it
+    if hasattr(inner, "__no_type_check__"):  # then typing finds no annotations on it
         undecorated: Any = types.SimpleNamespace(__annotations__=inner.__annotations__)
         return names_tensors(undecorated, {})
     return isinstance(inner, types.FunctionType) and names_tensors(inner, {})
 
 
 def _is_bare(member: Any) -> bool:
-    """True for a method that would be checked if it were decorated: nothing else stands against it."""
+    """True for a method that would be checked if it were decorated."""
     is_plain = isinstance(
         member, types.FunctionType | staticmethod | classmethod | property | functools.cached_property
     )
@@ -154,7 +154,7 @@ def _is_bare(member: Any) -> bool:
 
 def _reason(member: Any) -> str:
     if any(hasattr(function, "__no_type_check__") for function in _functions_of(member)):
-        return "typing.no_type_check leaves it out"
+        return "typing.no_type_check excludes it"
     if mode() == "off":
         return "DIMTYPED is off"
     if not _is_bare(member):

@@ -59,13 +59,13 @@ class Module(TiedParametersMixin):
 
     It declares its `DimSize` parameters, every Dim stored on it and every named Dim of the typed layers that
     are its direct children (`Sequential`, `ModuleList` and `ModuleDict` are transparent). In the annotations of its
-    methods a declared name means that size; every other name is bound per call. Once `__init__` is done, a stored
-    Dim is a plain int again, since TorchDynamo compares subclasses of int wrongly; its name stays declared.
-    `typing.no_type_check` leaves one method out.
+    methods a declared name means that size; every other name is bound per call. After `__init__` a stored Dim becomes a
+    plain int, because TorchDynamo compares subclasses of int wrongly; its name stays declared. `typing.no_type_check`
+    excludes a method.
 
     Raises:
-        DeclarationError: at the assignment that gives a name a second size.
-        DimensionError: at a call of a method that does not fit its annotations.
+        DeclarationError: at an assignment that gives a name a second size.
+        DimensionError: at a call that does not fit the annotations of the method.
 
     Example:
         >>> import torch
@@ -99,7 +99,7 @@ class Module(TiedParametersMixin):
             setattr(cls, "__post_init__", naming_fields(vars(cls)["__post_init__"], _finish))  # noqa: B010  # torch's has none
 
     def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The call while torch.jit traces. The TracerWarnings that the checks would cause are ignored."""
+        """Runs the call while torch.jit traces, without the TracerWarnings that the checks would cause."""
         with warnings.catch_warnings():
             ignore_tracer_warnings()
             return super()._slow_forward(*args, **kwargs)
@@ -155,7 +155,7 @@ def _matters(module: Module, name: str, value: Any) -> bool:
 
 
 def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
-    """Stores the claims of a change that has been made, and links a container to its scope."""
+    """Stores the claims after a change, and links a container to its scope."""
     if claims is not None or isinstance(value, torch.nn.Module) or value is None:
         read_from(module, value)
         _make_scopes(value)
@@ -166,7 +166,7 @@ def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
 
 
 def _make_scopes(value: Any) -> None:
-    """Makes the scopes of assigned modules of other classes with checked methods now, not at their first call."""
+    """Makes the scopes of assigned modules of other classes with checked methods now rather than at their first call."""
     for child in value.modules() if isinstance(value, torch.nn.Module) else ():
         if not isinstance(child, Module) and not is_scope(child) and reads_names(child):
             scope_of(child)
@@ -205,7 +205,7 @@ def check_container(container: torch.nn.Module) -> None:
 
 
 def _constructor(init: Any, frame: types.FrameType) -> Any:
-    """`__init__` with its names, which tells of a `DimSize` parameter that nothing uses."""
+    """`__init__` with its names; it warns of a `DimSize` parameter that nothing uses."""
     unused: list[str] | None = None
 
     def after(module: torch.nn.Module, parameters: list[str]) -> None:
@@ -218,7 +218,7 @@ def _constructor(init: Any, frame: types.FrameType) -> Any:
 
 
 def _inherit_constructor(cls: Any, frame: types.FrameType) -> None:
-    """Gives the class a constructor with names, where it inherits one with `DimSize` parameters from a class by another."""
+    """Gives the class a constructor with names, if it inherits `DimSize` parameters from a class without them."""
     holder = next((base for base in cls.__mro__ if "__init__" in vars(base)), object)
     init = vars(holder)["__init__"]
     if holder is not cls and not issubclass(holder, Module) and has_sizes(init):

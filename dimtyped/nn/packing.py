@@ -1,4 +1,4 @@
-"""`pack_padded_sequence`, checked: torch reads past the end of a sequence whose length is too large."""
+"""`pack_padded_sequence` with a check: torch reads past the end of a sequence whose length is too large."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def pack_padded_sequence(
     batch_first: bool = False,
     enforce_sorted: bool = True,
 ) -> PackedSequence:
-    """`torch.nn.utils.rnn.pack_padded_sequence`, checked: one length for each of the batch, none larger than `seq`.
+    """`torch.nn.utils.rnn.pack_padded_sequence`, checked: one length for each sequence, none larger than `seq`.
 
     Args:
         input: `(seq, batch, ...)`, or `(batch, seq, ...)` with `batch_first`.
         lengths: The length of each sequence: a list, or a tensor on the CPU.
-        batch_first: Whether the batch comes first. Default: False.
-        enforce_sorted: Whether the lengths must come in decreasing order. Default: True.
+        batch_first: True if the batch comes first. Default: False.
+        enforce_sorted: True if the lengths must be in decreasing order. Default: True.
 
     Raises:
         DimensionError: there are more or fewer lengths than sequences, or one is larger than the padded length.
@@ -73,7 +73,7 @@ def _check(input: Tensor, lengths: Any, batch_first: bool) -> None:
 
 
 def _values(lengths: Any) -> tuple[int, int | None] | None:
-    """The number of lengths, and the largest if this process knows it; None for lengths that torch itself rejects."""
+    """The number of lengths, and the largest if this process knows it; None for lengths that torch rejects itself."""
     if isinstance(lengths, Tensor):
         if lengths.dim() != 1:
             return None

@@ -1,4 +1,4 @@
-"""The names that `dimtyped.nn` re-exports from `torch.nn` unchanged, so that static checkers take only these from there."""
+"""The names that `dimtyped.nn` re-exports from `torch.nn` unchanged, listed for static checkers."""
 
 from torch.nn import (
     CELU as CELU,
@@ -14,7 +14,7 @@ from torch.nn import (
     ConstantPad1d as ConstantPad1d,
     ConstantPad2d as ConstantPad2d,
     ConstantPad3d as ConstantPad3d,
-    Container as Container,  # pyright: ignore[reportDeprecated]  # whoever still has it may keep it
+    Container as Container,  # pyright: ignore[reportDeprecated]  # existing code may use it
     CosineSimilarity as CosineSimilarity,
     CrossMapLRN2d as CrossMapLRN2d,
     DataParallel as DataParallel,
@@ -35,7 +35,7 @@ from torch.nn import (
     LogSigmoid as LogSigmoid,
     LogSoftmax as LogSoftmax,
     Mish as Mish,
-    NLLLoss2d as NLLLoss2d,  # pyright: ignore[reportDeprecated]  # whoever still has it may keep it
+    NLLLoss2d as NLLLoss2d,  # pyright: ignore[reportDeprecated]  # existing code may use it
     PairwiseDistance as PairwiseDistance,
     Parameter as Parameter,
     ParameterDict as ParameterDict,

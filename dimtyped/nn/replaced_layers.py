@@ -24,10 +24,9 @@ _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
 def inherit_names(old: torch.nn.Module | None, new: object) -> None:
-    """Gives a layer without names those of the layer whose place it takes, where both hold a size in the same attribute.
+    """Gives a layer without names those of the layer that it replaces, for the sizes that both hold in the same attribute.
 
-    Of a `Sequential` that takes a place, the first layer inherits the name that goes in, the last the one that comes out:
-    what is between has sizes of its own.
+    If a `Sequential` replaces a layer, its first layer inherits the name of the input and its last that of the output.
     """
     if old is None or old is new or not isinstance(new, torch.nn.Module):
         return
@@ -50,7 +49,7 @@ def _inherit_by_flow(old: torch.nn.Module, layers: list[torch.nn.Module]) -> Non
 
 
 def rows_lost(old: object, new: object) -> tuple[str, int, int] | None:
-    """The name, the rows before and the rows now, where an embedding with a named vocabulary gives way to a smaller one."""
+    """The name, the old and the new number of rows, if a smaller embedding replaces one with a named vocabulary."""
     if not isinstance(old, torch.nn.Embedding) or not isinstance(new, torch.nn.Embedding):
         return None
     name = dict(_named_attributes(old)).get("num_embeddings")
@@ -58,18 +57,16 @@ def rows_lost(old: object, new: object) -> tuple[str, int, int] | None:
 
 
 def warn_of_fewer_rows(module: torch.nn.Module, key: str, old: object, new: object) -> None:
-    """Warns where a declared vocabulary is left with fewer rows."""
+    """Warns if a declared vocabulary loses rows."""
     lost = rows_lost(old, new)
     if lost is not None:
         name, before, after = lost
         rows = f"id {after} has no row" if before - after == 1 else f"ids {after} to {before - 1} have no row"
-        warn_user(
-            f"{type(module).__name__}.{key}: {name} shrinks from {before} to {after}, {before - after} fewer: {rows} any more"
-        )
+        warn_user(f"{type(module).__name__}.{key}: {name} shrinks from {before} to {after}: {rows} any more")
 
 
 def warn_of_lost_names(module: torch.nn.Module, before: Scope) -> None:
-    """Warns of a name that the module's annotations use and that nothing gives a size any more."""
+    """Warns of a name that the module's annotations use and that no layer gives a size any more."""
     if BUILDING in module.__dict__ or mode() == "off":
         return
     after = held_scope(module)
@@ -78,13 +75,13 @@ def warn_of_lost_names(module: torch.nn.Module, before: Scope) -> None:
     for name in sorted(lost & used_names(type(module)) if lost else ()):
         owner = before.owners_of(name)[0].owner.partition("=")[0]
         warn_user(
-            f"{type(module).__name__}: no layer carries `{name}` any more, which {owner} did: any size fits it in the annotations. "
+            f"{type(module).__name__}: no layer has the size `{name}` any more, which {owner} had: in the annotations any size fits. "
             f"Give the new layer the name, as in Dim('{name}', size)."
         )
 
 
 def unmentioned(init: Any, parameters: Iterable[str]) -> list[str]:
-    """The parameters that a constructor's code never reads; none where it may read them all at once, as `locals()` does."""
+    """The parameters that a constructor's code never reads; none if it may read them all at once, as `locals()` does."""
     inner: Any = inspect.unwrap(init)
     code: types.CodeType | None = getattr(inner, "__code__", None)
     if code is None or set(code.co_names) & _READS_ALL:
@@ -103,20 +100,20 @@ def warn_of_unused_parameters(module: torch.nn.Module, parameters: Iterable[str]
     declared, used = held_scope(module).names, used_names(type(module)) | words_of_annotations(type(module))
     for name in (name for name in parameters if name in declared and name not in used):
         warn_user(
-            f"{type(module).__name__}: nothing uses the DimSize parameter `{name}`, {declared[name]} here: neither __init__ nor an "
-            "annotation. Give it to the layer that it is for, or leave it out."
+            f"{type(module).__name__}: the DimSize parameter `{name}`, here {declared[name]}, is used neither in __init__ nor in an "
+            "annotation. Pass it to the layer that it is for, or remove it."
         )
 
 
 def used_names(cls: type[torch.nn.Module]) -> set[str]:
-    """The names that the annotations of a class's methods use, as far as they can be resolved."""
+    """The names in those annotations of a class's methods that can be resolved."""
     return {name for entry in checked_functions(cls) for name in _names_of(entry)}
 
 
 def _names_of(entry: CheckedFunction) -> Iterator[str]:
     try:
         hints = entry.signature.hints
-    except DeclarationError:  # it may name what is defined later
+    except DeclarationError:  # it may name something that is defined later
         return
     yield from (name for hint in hints for array in arrays_in(hint) for name in free_names(array))
 
@@ -146,7 +143,7 @@ def _inherit(names: Mapping[str, str], layer: torch.nn.Module) -> None:
         sizes = {(name, getattr(layer, path, None)) for path, name in new.items()}
         twice = [
             name for name, count in Counter(name for name, _ in sizes).items() if count > 1
-        ]  # `_dim_names` has it once
+        ]  # `_dim_names` holds each name once
         layer.__dict__[INHERITED] = {path: name for path, name in new.items() if name in twice}
     else:
         layer.__dict__[INHERITED] = {

@@ -17,27 +17,27 @@ from dimtyped.runtime import viewed_as
 
 _M = TypeVar("_M", bound=torch.nn.Module)
 _COUNTS = ("heads", "layers")
-"""Sizes that count something: that one equals a width is no reason to call it so."""
+"""Sizes that count something. They get no name from a width that happens to be equal."""
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
 def retype(model: _M, names: Mapping[str, int] | None = None) -> _M:
     """Makes the plain torch layers of a model typed ones, in place; nothing is copied.
 
-    Only layers of exactly a torch class change. Subclasses that others wrote, and layers whose parameters do not
-    have the shapes that their sizes declare, are left alone: `dimtyped.status(model)` lists them with the reason.
+    Only layers whose class is exactly torch's change. Subclasses, and layers whose parameters do not have the shapes
+    that their sizes declare, are left alone: `dimtyped.status(model)` lists them with the reason.
 
     Args:
         model: Any module.
-        names: Names for sizes, such as `{"embed": 768}`. A size of a layer that equals exactly one of them gets that
-            name; one that equals two of them gets none, nor does one that has a name already, or that is in a module which
-            declares that name with another size. Default: no names.
+        names: Names for sizes, such as `{"embed": 768}`. A size of a layer gets the name that it
+            equals. It gets none if it equals two of them, if it already has a name, or if its module declares that name
+            with another size. Default: no names.
 
     Returns:
         The model.
 
     Raises:
-        DeclarationError: a name is no identifier, or its size no size.
+        DeclarationError: a name is not an identifier, or its size is not a size.
 
     Example:
         >>> import torch, dimtyped
@@ -60,7 +60,7 @@ def retype(model: _M, names: Mapping[str, int] | None = None) -> _M:
 def untype(model: _M) -> _M:
     """Gives the typed layers of a model their torch classes back, in place.
 
-    Subclasses of typed layers stay what they are, and so do `TiedDecoder` and `StateBridge`, which torch does not have.
+    Subclasses of typed layers do not change, nor do `TiedDecoder` and `StateBridge`, which torch does not have.
 
     Args:
         model: Any module.
@@ -87,7 +87,7 @@ def untype(model: _M) -> _M:
 
 
 def retype_layer(layer: torch.nn.Module) -> bool:
-    """Makes one layer of exactly a torch class the typed one; says whether it changed."""
+    """Makes one layer whose class is exactly torch's a typed one; returns True if it changed."""
     typed = typed_class_of(type(layer))
     if typed is None or reason_left_plain(layer) is not None:
         return False
@@ -110,7 +110,7 @@ def _lost_size(layer: Any) -> str | None:
     for path in layer.contract.sizes.values():
         attribute = path.partition(".")[0].partition("[")[0]
         if not attribute.startswith("_") and attribute not in layer.__dict__:
-            return f"it has no `{attribute}`, which its declaration speaks of"
+            return f"it has no `{attribute}`, which its declaration uses"
     return None
 
 
@@ -152,7 +152,7 @@ def _name_sizes(layer: Layer, dims: list[Dim]) -> None:
 
 
 def _names_of_other_sizes(model: torch.nn.Module, dims: list[Dim]) -> dict[torch.nn.Module, set[str]]:
-    """For each layer, the names that the module it is in declares with another size."""
+    """Maps each layer to the names that the module around it declares with another size."""
     taken: dict[torch.nn.Module, set[str]] = {}
     for module in model.modules():
         declared = held_scope(module).names if is_scope(module) else {}

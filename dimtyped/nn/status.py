@@ -22,10 +22,10 @@ from dimtyped.runtime import mode, static_class
 
 @dataclass(frozen=True)
 class Row:
-    """One module.
+    """The row of one module.
 
-    `state` is `checked`, `skipped`, `off` or `free`: nothing in it depends on a shape. `methods` are the methods of a
-    module of the user's that are checked, `forward` first.
+    `state` is `checked`, `skipped`, `off` or `free`, if nothing in it depends on a shape. `methods` are the checked
+    methods of a user's module, `forward` first.
     """
 
     path: str
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def text(self) -> str:
-        """The state with the methods, where there are others than `forward`, and the reason."""
+        """The state with the methods, if there are others than `forward`, and the reason."""
         listed = ", ".join(self.methods) if self.methods != ("forward",) else ""
         details = "; ".join(filter(None, (listed, self.why)))
         return f"{self.state}: {details}" if details else self.state
@@ -69,8 +69,8 @@ class Status:
 def status(model: torch.nn.Module) -> Status:
     """Prints every module of a model as checked, skipped (why), off or free of shapes, and the totals.
 
-    Of your own modules it lists the methods that are checked, where there are others than `forward`, and each method
-    that is annotated and not checked, with the reason.
+    For your own modules it lists the checked methods, if there are others than `forward`, and each method that is
+    annotated but not checked, with the reason.
 
     Args:
         model: Any module.
@@ -79,7 +79,7 @@ def status(model: torch.nn.Module) -> Status:
         The table as data: `rows` and `totals`.
 
     Raises:
-        DeclarationError: `model` is no module.
+        DeclarationError: `model` is not a module.
 
     Example:
         >>> import torch, dimtyped
@@ -137,7 +137,7 @@ def _unchecked_text(module: torch.nn.Module, checked: tuple[str, ...]) -> str:
         return ""
     reasons = [f"{name} (unchecked)" for name in switched_off_methods(module) if name != "forward" or checked]
     reasons += [f"{name} ({why})" if why else name for name, why in unchecked_methods(module)]
-    reasons += [f"what {name} annotates (make it a dataclass)" for name in _plain_classes(module)]
+    reasons += [f"the annotations in {name} (make it a dataclass)" for name in _plain_classes(module)]
     return f"not checked: {', '.join(reasons)}" if reasons else ""
 
 
@@ -157,7 +157,7 @@ def _state_of(module: torch.nn.Module) -> tuple[str, str]:
     if type(module).__module__.startswith("torch._dynamo."):
         return "free", "compiles its module and passes it through"
     if "forward" in module.__dict__:
-        return "skipped", "its forward was replaced on the instance; what that checks is not known here"
+        return "skipped", "its forward was replaced on the instance, so its checks are unknown"
     if _is_checked(module):
         return ("off", "unchecked") if _is_switched_off(module) else ("checked", "")
     if isinstance(module, Layer):
@@ -198,11 +198,11 @@ def _state_of_other(module: torch.nn.Module) -> tuple[str, str]:
             "skipped",
             f"a {base.__name__} whose parameters are computed; dimtyped.retype(model) types it before that",
         )
-    return "skipped", f"a subclass of {base.__name__} by another: its contract is not ours to know"
+    return "skipped", f"a subclass of {base.__name__}, whose contract is not known"
 
 
 def _reason_of_container(module: torch.nn.Module) -> tuple[str, str] | None:
-    """The state of a container that calls its layers as torch's does, and the reason; None for other modules."""
+    """The state of a container that calls its layers as torch's does, with the reason; None for other modules."""
     base = next(
         (base for base in (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict) if isinstance(module, base)),
         None,

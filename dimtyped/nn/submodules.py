@@ -1,7 +1,7 @@
 """Every submodule of `torch.nn` under the name `dimtyped.nn`: `import dimtyped.nn.functional as F`.
 
-A module of torch's that holds no layer is the very same object under both names. A package, and a module of layers, is a
-module of its own here: it looks a name up when it is first asked for, and gives the typed class where there is one.
+A torch module without layers is the same object under both names. A package or a module of layers is a separate module
+here. It looks a name up when it is first used, and returns the typed class if there is one.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class _Mirror(types.ModuleType):
         original: types.ModuleType = self.__dict__["_dim_original"]
         if name == "__all__":
             return getattr(original, name, [key for key in vars(original) if not key.startswith("_")])
-        if name.startswith("__"):  # what Python notes on a module, such as its file, is torch's own
+        if name.startswith("__"):  # what Python sets on a module, such as its file, is torch's own
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         found = _typed(getattr(original, name), f"{original.__name__}.{name}")
-        self.__dict__[name] = found  # TorchDynamo and every later look find it there
+        self.__dict__[name] = found  # TorchDynamo and later lookups find it there
         return found
 
     def __dir__(self) -> list[str]:
@@ -54,11 +54,11 @@ def _typed(value: Any, path: str) -> Any:
 
 
 def mirror(name: str, **own: Any) -> None:
-    """Puts torch's module, or a mirror of it, in the place of the module of this name, which is being imported.
+    """Replaces the module of this name, which is being imported, by torch's module or a mirror of it.
 
     Args:
         name: The module's `__name__`.
-        **own: What it has of its own. Default: nothing.
+        **own: Attributes that differ from torch's. Default: none.
     """
     original = importlib.import_module(_TORCHS + name.removeprefix(_OURS))
     if own or hasattr(original, "__path__") or original.__name__.startswith(_LAYERS):
@@ -70,10 +70,10 @@ def mirror(name: str, **own: Any) -> None:
 
 
 class _MirrorLoader(Loader):
-    """Puts torch's module, or the mirror of it, where the import system looks for ours."""
+    """Puts torch's module, or its mirror, where the import system looks for this package's."""
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leaves the new module to Python: `exec_module` puts another in its place."""
+        """Lets Python make the module; `exec_module` replaces it."""
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Replaces the new module in `sys.modules`."""
@@ -82,9 +82,9 @@ class _MirrorLoader(Loader):
 
 
 class _MirrorFinder(MetaPathFinder):
-    """Finds what `dimtyped.nn` has no file for in `torch.nn`.
+    """Finds modules in `torch.nn` for which `dimtyped.nn` has no file.
 
-    It comes before Python's own finder, which would take a folder with nothing but type stubs for a package.
+    It precedes Python's own finder, which would take a folder of type stubs for a package.
     """
 
     def find_spec(
@@ -104,12 +104,12 @@ class _MirrorFinder(MetaPathFinder):
 def _exists(name: str) -> bool:
     try:
         return name in sys.modules or find_spec(name) is not None
-    except ModuleNotFoundError:  # the parent is no package
+    except ModuleNotFoundError:  # the parent is not a package
         return False
 
 
 def load(name: str) -> types.ModuleType:
-    """The submodule of this name, as an import gives it."""
+    """Imports and returns the submodule of this name."""
     return importlib.import_module(_OURS + name)
 
 

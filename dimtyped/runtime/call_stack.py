@@ -56,7 +56,7 @@ def parent_of(module: torch.nn.Module) -> torch.nn.Module | None:
 
 
 def _unwrapped(module: Any) -> torch.nn.Module:
-    """The user's module inside what compiles or distributes it."""
+    """The user's module inside the wrappers that compile or distribute it."""
     inner = getattr(module, "_orig_mod", module)
     while type(inner).__module__.startswith(_WRAPPERS) and isinstance(getattr(inner, "module", None), torch.nn.Module):
         inner = inner.module
@@ -76,7 +76,7 @@ def traced_frames() -> Iterator[tuple[types.CodeType, Mapping[str, Any], Mapping
 def frames(
     wanted: Callable[[types.CodeType, Mapping[str, Any]], bool],
 ) -> Iterator[tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]]]:
-    """The code, globals and locals of the wanted frames, innermost first; inside a trace, of those it traces too."""
+    """The code, globals and locals of the frames wanted, innermost first; inside a trace, also of the traced frames."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         traced = traced_frame(frame)

@@ -24,7 +24,7 @@ _ASSIGNING = ("__setattr__", "__delattr__", "register_parameter")
 
 
 def by_framework() -> bool:
-    """True if torch or another framework assigns, not the user."""
+    """True if torch or another framework assigns, rather than the user."""
     return is_framework(calling_module())
 
 
@@ -47,7 +47,7 @@ def calling_frame() -> types.FrameType | None:
 
 
 def warn_user(text: str) -> None:
-    """Gives a DimensionWarning at the line that assigns or constructs: the first above this package."""
+    """Issues a DimensionWarning at the line that assigns or constructs: the first above this package."""
     frame = calling_frame()
     if frame is None:
         warnings.warn(text, DimensionWarning, stacklevel=2)

@@ -61,5 +61,5 @@ def configure(mode: str) -> None:
 
 
 def on_change(callback: Callable[[], None]) -> None:
-    """Has ``callback()`` called after each :func:`configure`. It reads :func:`mode` itself."""
+    """Registers ``callback()`` to be called after each :func:`configure`; it reads :func:`mode` itself."""
     _callbacks.append(callback)

@@ -33,7 +33,7 @@ def without_mixin(cls: Any, maker: Callable[..., type]) -> Any:
 
 
 def static_class(cls: Any) -> Any:
-    """The class without all that was added to it here."""
+    """The class without the mixins that were added to it here."""
     while _MADE_BY in vars(cls):
         cls = vars(cls)[_MADE_BY][1]
     return cls
@@ -41,7 +41,7 @@ def static_class(cls: Any) -> Any:
 
 @contextmanager
 def viewed_as(module: torch.nn.Module, cls: type[torch.nn.Module] | None) -> Generator[None]:
-    """Within the block a module has another class: a plain layer that of its typed one. None changes nothing."""
+    """Gives a module another class within the block, such as a plain layer its typed class. None changes nothing."""
     own = module.__class__
     module.__class__ = cls or own
     try:

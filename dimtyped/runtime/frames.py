@@ -13,8 +13,8 @@ _OURS = 3  # references to a frame's dictionary of variables: the frame's, and t
 def locals_of(frame: types.FrameType) -> dict[str, Any]:
     """A copy of a function's variables.
 
-    Before Python 3.13 a frame keeps the dictionary that it gives until the function returns, and in it every tensor
-    that the function deletes meanwhile. So that one is emptied, unless the user holds it too, from `locals()`.
+    Before Python 3.13 a frame keeps the dictionary that it hands out until the function returns, and with it every
+    tensor that the function deletes meanwhile. So the dictionary is emptied, unless the user holds it too, through `locals()`.
     """
     held = frame.f_locals
     values = dict(held)

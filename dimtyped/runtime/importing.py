@@ -23,7 +23,7 @@ def on_demand(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], A
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module = importlib.import_module(homes[name])
         value = module if homes[name] == f"{package}.{name}" else getattr(module, name)
-        setattr(sys.modules[package], name, value)  # the next look finds it without this function
+        setattr(sys.modules[package], name, value)  # the next lookup finds it without this function
         return value
 
     def names_of_package() -> list[str]:

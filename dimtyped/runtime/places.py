@@ -1,4 +1,4 @@
-"""The place in the user's code where an operator was called: the deepest frame that is neither torch's, nor a library's, nor ours."""
+"""The place in the user's code where an operator was called: the deepest frame outside torch, libraries and this package."""
 
 import itertools
 import linecache
@@ -51,13 +51,13 @@ class Places:
         self._verdicts: dict[str, bool] = {}
 
     def find(self, frame: FrameType | None) -> Place:
-        """The place that the deepest frame of the user's is at, from `frame` outwards."""
+        """The place in the user's deepest frame, searched from `frame` outwards."""
         while frame is not None and not self._is_users(frame.f_code.co_filename):
             frame = frame.f_back
         return Place() if frame is None else place_at(frame.f_code, frame.f_lasti)
 
     def find_in(self, traceback: TracebackType | None) -> Place:
-        """The place that the deepest frame of the user's is at, in an exception's traceback."""
+        """The place in the user's deepest frame, searched in an exception's traceback."""
         found: TracebackType | None = None
         while traceback is not None:
             if self._is_users(traceback.tb_frame.f_code.co_filename):

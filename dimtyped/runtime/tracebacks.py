@@ -21,7 +21,7 @@ _R = TypeVar("_R")
 _PACKAGE = f"{Path(__file__).parent.parent}/"
 _TORCH = f"{Path(torch.__file__).parent}/"
 _MODULES = f"{_TORCH}nn/modules/"
-_WIDTH = 100  # of a line that a message quotes
+_WIDTH = 100  # of a line quoted in a message
 _CONTEXTS = contextlib.__file__
 _CONSTRUCTOR = f"{_PACKAGE}nn/module.py", "constructor"
 
@@ -48,11 +48,11 @@ class UserLine(NamedTuple):
 
 
 def strip_internal_frames(error: BaseException) -> None:
-    """Takes this package's frames out of an error's traceback.
+    """Removes this package's frames from an error's traceback.
 
-    A bare `raise` that follows does not add the running frame again, so a wrapper can take itself out too. Of
-    another's exception only wrappers are taken out: a fault in this package must still show where it is. Of this
-    package's own errors torch's module calls go as well, and the user's line comes last.
+    A bare `raise` that follows does not add the running frame again, so a wrapper can remove itself too. From an
+    exception that is not this package's only wrappers are removed, so that a bug in this package still shows where it
+    is. From this package's own errors torch's module calls are removed as well, so that the user's line comes last.
     """
     if isinstance(error, DimensionError | DeclarationError):
         error.__traceback__ = _relinked([*_users(error.__traceback__)])
@@ -72,13 +72,13 @@ def take_user_frames(error: BaseException, source: BaseException, *hidden: str) 
 
 
 class WithoutInternalFrames:
-    """A context that does this to what is raised inside; not for code that a trace follows."""
+    """A context that removes these frames from errors raised inside; not for traced code."""
 
     def __enter__(self) -> None:
-        """Nothing is kept."""
+        """Does nothing."""
 
     def __exit__(self, kind: object, error: BaseException | None, found: object) -> None:
-        """Strips the error, which goes on."""
+        """Strips the error and lets it propagate."""
         if error is not None:
             strip_internal_frames(error)
 
@@ -108,7 +108,7 @@ def user_line() -> UserLine | None:
 
 
 def _has_wrapper(frame: types.FrameType | None) -> bool:
-    """True if a wrapper around this frame takes torch's frames out of what passes it."""
+    """True if a wrapper around this frame removes torch's frames from the errors that pass through it."""
     while frame is not None:
         if _is_wrapper(frame.f_code):
             return True

@@ -1,7 +1,7 @@
-"""All that this package uses of TorchDynamo, its internals included.
+"""Everything that this package uses of TorchDynamo, including its internals.
 
 `import dimtyped` does not import TorchDynamo. Its attributes are looked up inside a trace, where it is loaded.
-Where a release lacks an attribute, the trace still goes on; the comment there says with what effect.
+If a release lacks an attribute, the trace still continues; a comment there states the effect.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ is_tracing = torch.compiler.is_dynamo_compiling
 
 
 def at_trace_time(function: _F) -> _F:
-    """A function that a trace runs and does not enter; its arguments must be constants there.
+    """Marks a function that a trace runs but does not enter; its arguments must be constants in the trace.
 
     `torch.compiler.assume_constant_result` does the same, but imports TorchDynamo.
     """
@@ -38,8 +38,8 @@ def at_trace_time(function: _F) -> _F:
 def end_trace(error: DimensionError) -> DimensionError:
     """Ends the trace that runs this, so that the call is made eagerly; with `fullgraph=True`, raises the error.
 
-    A `raise` in the traced code would do the first, but then TorchDynamo shows the text as one quoted line. Where
-    that is all a release can do, and outside a trace, the error is given back to be raised.
+    A `raise` in the traced code would end it too, but then TorchDynamo shows the text as one quoted line. If a release
+    can do no better, and outside a trace, the error is returned so that the caller raises it.
     """
     kind = _ending(type(error)) if is_run_by_trace() else None
     if kind is None:
@@ -52,14 +52,14 @@ def end_trace(error: DimensionError) -> DimensionError:
 
 
 def restart_trace(reason: str) -> None:
-    """Begins the trace that runs this again, where what it has seen of a module is no longer true."""
+    """Restarts the trace that runs this, because a module has changed since the trace read it."""
     kind = _of_dynamo("UnspecializeRestartAnalysis") if is_run_by_trace() else None
     if kind is not None:
         raise kind(restart_reason=reason)
 
 
 def eagerly(function: _F) -> _F:
-    """The function as TorchDynamo leaves it alone, frames that it calls included: for the slow way of a wrong call."""
+    """The function, excluded from tracing with all that it calls: for the slow path of a call that does not fit."""
     return _disable(function) if "torch._dynamo" in sys.modules else function
 
 
@@ -78,7 +78,7 @@ def traced_instruction(frame: types.FrameType) -> Any:
 
 
 class _StandIns(Mapping[str, Any]):
-    """The variables of a trace as values: fake tensors, constants, the objects themselves; None where there is none."""
+    """The variables of a trace as values: fake tensors, constants, the objects themselves; None for a variable without a value."""
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
         self._variables = variables
@@ -118,13 +118,13 @@ def untraced(function: Callable[..., Any], reason: str) -> Callable[..., Any]:
 
 
 def is_run_by_trace() -> bool:
-    """True in Python that a trace runs, such as a function of `at_trace_time`."""
+    """True while a trace runs Python code, such as a function marked by `at_trace_time`."""
     return TracingContext.try_get() is not None
 
 
 @functools.cache
 def _ending(kind: type[DimensionError]) -> type[DimensionError] | None:
-    """Our error as one by which TorchDynamo gives up a frame."""
+    """A subclass of our error that makes TorchDynamo skip the frame."""
     unsupported = _of_dynamo("Unsupported")
     return None if unsupported is None else type(kind.__name__, (unsupported, kind), {"__module__": kind.__module__})
 

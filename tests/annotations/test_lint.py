@@ -59,7 +59,7 @@ SUSPICIOUS = {
     "Did you mean `hidden`, which the annotations use twice?",
     once_beside_a_twin_used_once: "`bacth` is used once in the annotations, so any size fits. "
     "Did you mean `batch`, which the annotations use once?",
-    broadcast_to_nothing: "`#batch` is to be broadcast to an axis `batch`, but no other axis has that name: any size fits.",
+    broadcast_to_nothing: "`#batch` broadcasts to an axis `batch`, but no other axis has that name: any size fits.",
 }
 
 

@@ -234,7 +234,7 @@ def test_a_packed_sequence_is_to_be_padded(axes: str, hint: str) -> None:
 # What stands in the brackets ------------------------------------------------------------------------------------------
 
 NO_TENSOR = "Packed takes an annotation of a tensor, not "
-NO_AXES = "has no axes for the batch and the longest sequence, which Packed begins with"
+NO_AXES = "lacks the two axes that Packed begins with: the batch and the longest sequence"
 
 
 @pytest.mark.parametrize(

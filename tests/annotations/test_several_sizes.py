@@ -18,7 +18,7 @@ def test_a_tuple_that_is_read(shape):
 
         def forward(self, x: Float[Tensor, "batch {self.shape}"]): ...
 
-    ours = r"the axis `\{self.shape\}` is .*, and an axis is one size"
+    ours = r"the axis `\{self.shape\}` is .*, and an axis has one size"
     by_jaxtyping = mode() == "reference" and isinstance(shape, torch.Size)  # which reads `torch.Size` as two names
     with pytest.raises(DeclarationError, match="symbolic axis" if by_jaxtyping else ours) as caught:
         Reader()(torch.ones(2, 3))
@@ -36,6 +36,6 @@ def test_a_star_in_braces():
     @typed
     def f(size: tuple[int, int], x: Float[Tensor, "batch {*size}"]): ...
 
-    with pytest.raises(DeclarationError, match="is several sizes, and an axis is one size") as caught:
+    with pytest.raises(DeclarationError, match="has several sizes, and an axis has one size") as caught:
         f((3, 4), torch.ones(2, 3, 4))
     assert "`{size[0]} {size[1]}`" in caught.value.hint

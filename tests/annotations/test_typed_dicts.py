@@ -100,5 +100,5 @@ def test_status_names_a_plain_class_whose_annotations_are_not_checked(capsys):
         def forward(self, x: Float[Tensor, "batch classes"]) -> Output:
             return {"logits": x, "note": ""}
 
-    assert "not checked: what Plain annotates (make it a dataclass)" in str(status(Model()))
+    assert "not checked: the annotations in Plain (make it a dataclass)" in str(status(Model()))
     assert "not checked" not in str(status(Keyed()))

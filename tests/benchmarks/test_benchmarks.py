@@ -325,7 +325,7 @@ class TestGpuPaths:
         assert graphs == ["replay"]
 
     @pytest.mark.parametrize("fails", [False, True])
-    def test_synchronisation_is_forbidden_while_the_work_runs(self, fails: bool, monkeypatch: pytest.MonkeyPatch):
+    def test_synchronization_is_forbidden_while_the_work_runs(self, fails: bool, monkeypatch: pytest.MonkeyPatch):
         modes: list[Any] = [0]
         monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: modes[-1])
         monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
@@ -335,7 +335,7 @@ class TestGpuPaths:
             if fails:
                 raise RuntimeError("called a synchronizing CUDA operation")
 
-        said = kernels.synchronises(work)
+        said = kernels.synchronizes(work)
         assert said == ("RuntimeError: called a synchronizing CUDA operation" if fails else "")
         assert modes == [0, "error", "work", 0]
 

@@ -68,7 +68,7 @@ def test_it_takes_a_text_of_the_users(tmp_path, monkeypatch, capsys):
             b"", "the text is too short: it has 0 different phrases of 3 words and at most 24 letters", id="empty"
         ),
         pytest.param(b"read this line", "the text is too short: it has 1 different phrases of 3 words", id="short"),
-        pytest.param(b"caf\xe9", "{file} is no UTF-8: byte 0xe9 at 3", id="latin-1"),
+        pytest.param(b"caf\xe9", "{file} is not UTF-8: byte 0xe9 at 3", id="latin-1"),
     ],
 )
 def test_a_text_of_no_use_is_refused(content, reason, tmp_path, capsys):

@@ -84,7 +84,7 @@ def _with_a_batch(example):
 def test_its_text_is_short_plain_and_names_a_class_that_a_user_knows(example):
     text = example.text()
     assert len(text.splitlines()) <= LINES
-    assert all(character.isprintable() or character in "\n\t" for character in text)  # no colour
+    assert all(character.isprintable() or character in "\n\t" for character in text)  # no color
     name = text.partition(":")[0]
     assert name in ("RuntimeError", "UserWarning") or hasattr(dimtyped, name)
 

@@ -51,7 +51,7 @@ def test_a_reduction_over_another_axis_is_told_by_its_dim():
     def norm_of(w: Float[Tensor, "inputs outputs"], dim: int = 1) -> Float[Tensor, "outputs"]:
         return w.norm(dim=dim)
 
-    assert hint_of(lambda: norm_of(ones(3, 4))) == "Axis 1 of `w` has been reduced, and axis 0 is to be: dim=0."
+    assert hint_of(lambda: norm_of(ones(3, 4))) == "Axis 1 of `w` was reduced, axis 0 should be: dim=0."
     norm_of(ones(3, 4), 0)
 
 
@@ -67,11 +67,11 @@ def test_a_reduction_that_two_arguments_explain_is_not_told():
 @pytest.mark.parametrize(
     ("target", "hint"),
     [
-        ([4, 5, 6, 7], "Classes count from 0: make the layer before this one give 8 classes."),
-        ([1, 2, 255, 0], "If 255 marks what is to be left out, make this {}(..., ignore_index=255)."),
-        ([1, 2, -1, 0], "If -1 marks what is to be left out, make this {}(..., ignore_index=-1)."),
-        ([1, 2, 3, 4], "Do the classes count from 1? Here they count from 0: `target - 1` fits."),
-        ([1, -2, -1, 0], "Classes count from 0: none may be negative."),
+        ([4, 5, 6, 7], "Classes are numbered from 0: give the layer before this one 8 classes."),
+        ([1, 2, 255, 0], "If 255 marks positions to ignore, make this {}(..., ignore_index=255)."),
+        ([1, 2, -1, 0], "If -1 marks positions to ignore, make this {}(..., ignore_index=-1)."),
+        ([1, 2, 3, 4], "Are the classes numbered from 1? They must be numbered from 0: `target - 1` fits."),
+        ([1, -2, -1, 0], "Classes are numbered from 0: none may be negative."),
     ],
     ids=str,
 )
@@ -126,7 +126,7 @@ class Tagger(nn.Module):
 
 def test_one_hot_ids():
     tokens = torch.nn.functional.one_hot(torch.zeros(2, 5, dtype=torch.long), 11)
-    assert hint_of(lambda: Tagger(11, 4)(tokens)) == "Is `tokens` one-hot? Ids are wanted: `tokens.argmax(-1)` fits."
+    assert hint_of(lambda: Tagger(11, 4)(tokens)) == "Is `tokens` one-hot? Ids are expected: `tokens.argmax(-1)` fits."
     Tagger(11, 4)(tokens.argmax(-1))
 
 
@@ -157,7 +157,7 @@ def test_a_squeeze_that_took_the_batch():
     def f(x: Float[Tensor, "batch 1 n"]) -> Float[Tensor, "batch n"]:
         return x.squeeze()
 
-    assert hint_of(lambda: f(ones(1, 1, 4))).startswith("`batch` is 1 here: has a squeeze() taken it?")
+    assert hint_of(lambda: f(ones(1, 1, 4))).startswith("`batch` is 1 here: did a squeeze() remove it?")
     f(ones(2, 1, 4))
 
 
@@ -166,7 +166,7 @@ def test_every_pair_where_a_row_is_wanted():
     def f(p: Float[Tensor, "batch"], t: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
         return p[:, None] - t
 
-    assert hint_of(lambda: f(ones(5), ones(5))).startswith("(5, 5) is every one with every other, as (5, 1) with (5,)")
+    assert hint_of(lambda: f(ones(5), ones(5))).startswith("(5, 5) comes from broadcasting (5, 1) with (5,)")
 
 
 def test_a_product_of_names_is_told():

@@ -218,7 +218,7 @@ ROWS: dict[str, Row] = {
             "DimensionError",
             "hidden",
             ("hidden is 30, must be 20", f"declared by {kind}(embed=10 -> hidden=20)", "from `input` (3, 5, 10)"),
-            f"If it is another layer's final state, `nn.StateBridge(source, {kind.lower()})` learns the map",
+            f"If it is the final state of another layer, `nn.StateBridge(source, {kind.lower()})` learns the map",
         ),
     ),
     **of_each(
@@ -229,7 +229,7 @@ ROWS: dict[str, Row] = {
             "DimensionError",
             "batch",
             ("batch is 32, must be 17", "from `input` (17, 5, 10)"),
-            "A smaller last batch?",
+            "Is this a smaller last batch?",
         ),
     ),
     **of_each(

@@ -95,18 +95,18 @@ ONE_OF_EACH = [
     (mix, (ones(2, 4, 3), ones(2, 3), ones(4)), "x.permute(0, 2, 1)", "Two axes are swapped"),
     (mix, (ones(4, 2, 3), ones(2, 3), ones(4)), "x.permute(1, 2, 0)", "The axes are in another order"),
     (join, (ones(2, 8, 3), ones(8)), "x.permute(0, 2, 1)", "Two axes are swapped"),
-    (mix, (ones(2, 3, 4), ones(2, 3, 1), ones(4)), "y.squeeze(2)", "An axis of size 1 is too many"),
-    (mix, (ones(2, 3, 4), ones(2, 3), ones(1, 4)), "z.squeeze(0)", "An axis of size 1 is too many"),
+    (mix, (ones(2, 3, 4), ones(2, 3, 1), ones(4)), "y.squeeze(2)", "There is an extra axis of size 1"),
+    (mix, (ones(2, 3, 4), ones(2, 3), ones(1, 4)), "z.squeeze(0)", "There is an extra axis of size 1"),
     (mix, (ones(3, 4), ones(1, 3), ones(4)), "x.unsqueeze(0)", "The axis `batch` is missing"),
     (mix, (ones(3, 4), ones(2, 3), ones(4)), "x.unsqueeze(0).expand(2, -1, -1)", "An axis is missing"),
     (mix, (ones(2, 3, 4), ones(1, 3), ones(4)), "y.expand(2, -1)", "An axis of size 1 can be repeated"),
-    (join, (ones(2, 3, 4, 5), ones(20)), "x.flatten(2)", "Axes 2 and 3 are to be one"),
-    (split, (ones(2, 3, 20), ones(4, 5)), "x.unflatten(2, (4, 5))", "Axis 2 is to be 4 by 5"),
+    (join, (ones(2, 3, 4, 5), ones(20)), "x.flatten(2)", "Axes 2 and 3 should be one axis"),
+    (split, (ones(2, 3, 20), ones(4, 5)), "x.unflatten(2, (4, 5))", "Axis 2 should be split into 4 by 5"),
     (alike, (ones(4, 1), ones(4)), "y.unsqueeze(1)", "An axis is missing"),
-    (alike, (ones(4), ones(4, 1)), "y.squeeze(1)", "An axis of size 1 is too many"),
+    (alike, (ones(4), ones(4, 1)), "y.squeeze(1)", "There is an extra axis of size 1"),
     # dtypes
     (attend, (ones(2, 4), ones(2, 3), ones(2, 3) > 0), "tokens.long()", "If these are indices"),
-    (attend, (ones(2, 4), ids(2, 3), ones(2, 3)), "mask.bool()", "True for all but 0"),
+    (attend, (ones(2, 4), ids(2, 3), ones(2, 3)), "mask.bool()", "True for every value but 0"),
     (mix, (ones(2, 3, 4, dtype=torch.long), ones(2, 3), ones(4)), "x.float()", "fits"),
     (short, (ones(3, dtype=torch.float64),), "x.float()", "NumPy makes float64"),
     (pixels, (ids(2, 3),), "x.to(torch.uint8)", "fits"),
@@ -114,21 +114,21 @@ ONE_OF_EACH = [
     # other kinds of value
     (short, (numpy.ones(3, dtype=numpy.float32),), "torch.from_numpy(x)", "It is a NumPy array"),
     (short, (numpy.ones((3, 1)),), "torch.from_numpy(x).squeeze(1).float()", "It is a NumPy array"),
-    (short, ([1.0, 2.0],), "torch.tensor(x)", "It is no tensor yet"),
+    (short, ([1.0, 2.0],), "torch.tensor(x)", "It is not a tensor yet"),
     (many, (ones(2, 3),), "[xs]", "A list is wanted"),
     (many, ((ones(2, 3), ones(2, 3)),), "list(xs)", "A list is wanted"),
     (pair, ([ones(2, 3), ones(2, 3)],), "tuple(xs)", "A tuple is wanted"),
-    (linear, ((ones(2, 8), ones(1, 2)),), "input[0]", "A recurrent layer gives (output, state)"),
+    (linear, ((ones(2, 8), ones(1, 2)),), "input[0]", "A recurrent layer returns (output, state)"),
     (linear, ([ones(2, 8)] * 3,), "input[0]", "It is a list"),
     # arguments
     (attend, (ids(2, 3), ones(2, 4), ones(2, 3) > 0), {"query": "tokens", "tokens": "query"}, "are swapped"),
     (mix, (ones(2, 3, 2, 2), ids(2, 3), ones(4)), {"x": "x.flatten(2)", "y": "y.float()"}, "fit."),
     (several, (ones(2, 3), ones(3, 2)), {"xs[1]": "xs[1].T"}, "It is transposed"),
-    (many, ([ones(2, 3), ones(3, 2), ones(3, 2)],), {"xs[1]": "xs[1].T", "xs[2]": "xs[2].T"}, "Each of them as `.T` fits"),
+    (many, ([ones(2, 3), ones(3, 2), ones(3, 2)],), {"xs[1]": "xs[1].T", "xs[2]": "xs[2].T"}, "Change each of them: `.T` fits"),
     (pair, ((ones(2), ones(2)),), "tuple(part.unsqueeze(0) for part in xs)", "The axis `batch` is missing"),
     # layers
     (linear, (ones(8, 3),), "input.T", "It is transposed"),
-    (linear, (ones(2, 4, 2),), "input.flatten(1)", "Axes 1 and 2 are to be one"),
+    (linear, (ones(2, 4, 2),), "input.flatten(1)", "Axes 1 and 2 should be one axis"),
     (linear, (ones(2, 5),), "nn.Linear(5, 8)(input)", "Make this layer with in_features=5"),
     (linear, (ones(2, 8, dtype=torch.long),), "input.float()", "fits"),
     (linear, (ones(2, 8, dtype=torch.bfloat16),), "input.float()", "torch.autocast"),
@@ -136,7 +136,7 @@ ONE_OF_EACH = [
     (conv, (ones(2, 5, 5, 3),), "input.permute(0, 3, 1, 2)", "The channels come before height and width"),
     (conv, (ones(2, 4, 5, 5),), "nn.Conv2d(4, 3, 1)(input)", "Make this layer with in_channels=4"),
     (nn.MSELoss(), (ones(4, 1), ones(4)), "target.unsqueeze(1)", "An axis is missing"),
-    (nn.CrossEntropyLoss(), (ones(2, 3, 9), ids(2, 3)), "input.permute(0, 2, 1)", "The classes are axis 1"),
+    (nn.CrossEntropyLoss(), (ones(2, 3, 9), ids(2, 3)), "input.permute(0, 2, 1)", "The classes must be axis 1"),
     # recurrent layers
     (gru, (ones(5, 2, 8), ones(2, 1, 16)), "hx.permute(1, 0, 2)", "whatever batch_first says"),
     (lstm, (ones(5, 2, 8), (ones(2, 1, 16),) * 2), "tuple(part.permute(1, 0, 2) for part in hx)", "whatever batch_first says"),
@@ -147,7 +147,7 @@ ONE_OF_EACH = [
     (gru, (ones(5, 2, 8), (ones(1, 2, 16),) * 2), "hx[0]", "takes h alone"),
     (lstm, (ones(5, 2, 8), ones(1, 2, 16)), "(hx, torch.zeros_like(hx))", "a pair (h, c)"),
     (gru, (ones(5, 2, 8), ones(1, 2, 16, dtype=torch.float64)), "hx.float()", "NumPy makes float64"),
-    (gru, (ones(5, 8), ones(1, 1, 16)), "hx.squeeze(1)", "`input` has no axis for the batch, so the state has none"),
+    (gru, (ones(5, 8), ones(1, 1, 16)), "hx.squeeze(1)", "`input` has no batch axis, so the state has none either"),
     (lstm, (ones(5, 8), (ones(1, 1, 16),) * 2), "tuple(part.squeeze(1) for part in hx)", "`input` has no axis for the batch"),
 ]  # fmt: skip
 
@@ -177,7 +177,9 @@ class Classifier(nn.Module):
 
 
 def test_a_batch_that_was_flattened_too() -> None:
-    text = re.escape("The batch of 8 is flattened too: `input.unflatten(0, (8, 256))` fits; flatten(1) keeps it apart.")
+    text = re.escape(
+        "The batch of 8 was flattened too: `input.unflatten(0, (8, 256))` fits; flatten(1) keeps the batch."
+    )
     with pytest.raises(DimensionError, match=text), recorded() as found:
         Classifier(torch.flatten)(ones(8, 1, 6, 6))
     assert_is_what_it_says(found[-1][1], {"input": ones(8 * 256)})
@@ -193,7 +195,9 @@ def test_a_batch_that_was_flattened_too() -> None:
     ids=["the result", "the loss"],
 )
 def test_another_axis_in_the_batch(call: Callable[[], Any]) -> None:
-    text = re.escape("72 is 9 times 8: has a view(-1, ...) put another axis into the batch? flatten(1) keeps the batch")
+    text = re.escape(
+        "72 is 9 times 8: did a view(-1, ...) merge another axis into the batch? flatten(1) keeps the batch"
+    )
     with pytest.raises(DimensionError, match=text):
         call()
     with pytest.raises(DimensionError, match="batch is 8, must be 12") as error:  # by no whole factor
@@ -242,7 +246,9 @@ def test_a_part_that_was_to_be_joined_with_another() -> None:
 
     with pytest.raises(DimensionError) as error:
         Step(3, 4)(ids(2, 6), None)
-    assert error.value.hint == "It is `embed` alone: join it with `context` first, by torch.cat over this axis."
+    assert (
+        error.value.hint == "It is `embed` alone: concatenate it with `context` first, with torch.cat along this axis."
+    )
     Step(3, 4)(ids(2, 6), ones(2, 6, 4))
 
 
@@ -253,7 +259,7 @@ def test_no_argument_is_transposed_to_fit_a_result_which_would_change_with_it() 
 
     with pytest.raises(DimensionError, match="batch is 9, must be 7") as caught:
         average(ones(7, 9))
-    assert caught.value.hint == "Axis 0 of `tokens` has been reduced, and axis 1 is to be: dim=1."
+    assert caught.value.hint == "Axis 0 of `tokens` was reduced, axis 1 should be: dim=1."
 
 
 def test_a_result_is_fixed_too() -> None:

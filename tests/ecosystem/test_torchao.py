@@ -41,7 +41,7 @@ def _model(layers, how="assignment"):
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("how", ["assignment", "tie"])
-def test_the_same_layers_are_quantised_with_the_same_results(config, how):
+def test_the_same_layers_are_quantized_with_the_same_results(config, how):
     twin, model = _model(torch.nn), _model(nn, how)
     quantize_(twin, config())
     quantize_(model, config())
@@ -52,7 +52,7 @@ def test_the_same_layers_are_quantised_with_the_same_results(config, how):
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("how", ["assignment", "tie"])
-def test_a_quantised_checkpoint_loads_into_a_tied_model(config, how):
+def test_a_quantized_checkpoint_loads_into_a_tied_model(config, how):
     model, loaded = _model(nn, how), _model(nn, how)
     quantize_(model, config())
     buffer = io.BytesIO()

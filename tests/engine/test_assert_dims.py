@@ -65,7 +65,7 @@ class TestAlone:
         assert assert_dims(ones(4), Float[Tensor, "2*n"]).shape == (4,)
 
     def test_a_placeholder_needs_a_typed_call(self):
-        with pytest.raises(DeclarationError, match=r"`\{width\}` names no parameter of a typed function around"):
+        with pytest.raises(DeclarationError, match=r"`\{width\}` is not a parameter of a typed function around"):
             assert_dims(ones(4), Float[Tensor, "{width}"])
 
 
@@ -212,9 +212,7 @@ class TestInACall:
         with refuses("hidden is 4, must be 5"):
             module(ones(2, 4))
 
-    @pytest.mark.filterwarnings(
-        "ignore:Part. nothing uses the DimSize parameter:dimtyped.DimensionWarning"
-    )  # but Whole does
+    @pytest.mark.filterwarnings("ignore:Part. the DimSize parameter:dimtyped.DimensionWarning")  # but Whole does
     def test_a_name_that_could_mean_two_sizes(self):
         class Part(nn.Module):
             def __init__(self, hidden: DimSize):

@@ -54,7 +54,7 @@ class TestDeclarations:
         @typed
         def f(x: Float[Tensor, "n m"], y: Float[Tensor, axis]): ...
 
-        with pytest.raises(DeclarationError, match="f: an axis is no expression"):
+        with pytest.raises(DeclarationError, match="f: an axis is not an expression"):
             f(f32(2, 3), f32(3))
 
     def test_a_division_by_a_size_of_zero_is_the_caller_s(self):
@@ -64,7 +64,7 @@ class TestDeclarations:
 
         f(f32(4, 2))
         error = refused(f, f32(4, 0))
-        assert "the axis `n//m` cannot be worked out: ZeroDivisionError" in str(error)
+        assert "the axis `n//m` cannot be evaluated: ZeroDivisionError" in str(error)
 
     def test_a_string_that_names_nothing(self):
         @typed
@@ -143,7 +143,7 @@ class TestTwoEnginesInOrder:
         g(f32(1), None, f32(6))
         assert refused(g, f32(1), f32(5), f32(6)).argument == "z"
 
-    def test_an_error_names_the_default_s_neighbour_not_the_default(self):
+    def test_an_error_names_the_default_s_neighbor_not_the_default(self):
         """A default is filled in only for the function: the diagnosis does not see it."""
 
         @typed

@@ -150,5 +150,5 @@ class TestCoroutinesAndGenerators:
         def f(x: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
             yield x
 
-        with pytest.raises(DeclarationError, match=r"f: it yields, so its result is annotated as Iterator\[...\]"):
+        with pytest.raises(DeclarationError, match=r"f: it yields, so its result must be annotated Iterator\[...\]"):
             list(f(f32(2)))

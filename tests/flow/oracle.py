@@ -178,7 +178,7 @@ def judge_axis(name, function, leaves, spec, place, axis, found):
     other[place] = with_slice_changed(tensor, axis, index)
     try:
         results = tree_leaves(outputs_of(function, other, spec))
-    except (RuntimeError, ValueError, IndexError):  # the neighbour's values do not fit there
+    except (RuntimeError, ValueError, IndexError):  # the neighbor's values do not fit there
         return
     results = [result for result in results if isinstance(result, Tensor)]
     for before, after, axes in zip(probe.results, results, probe.axes, strict=True):

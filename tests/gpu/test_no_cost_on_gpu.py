@@ -1,4 +1,4 @@
-"""Checking adds no kernel, no synchronisation and no byte on a GPU: eager, under autocast, compiled, captured."""
+"""Checking adds no kernel, no synchronization and no byte on a GPU: eager, under autocast, compiled, captured."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.questions.cuda_graphs import captured
-from benchmarks.questions.kernels import kernels_of, peak_of, synchronises, work_of
+from benchmarks.questions.kernels import kernels_of, peak_of, synchronizes, work_of
 from benchmarks.workloads import QUICK, Workload
 
 both_models = pytest.mark.parametrize("workload", QUICK, ids=lambda workload: workload.name)
@@ -51,12 +51,12 @@ def test_the_same_kernels_run_under_autocast(workload: Workload, gpu: torch.devi
 @both_models
 @both_works
 def test_a_check_never_waits_for_the_gpu(workload: Workload, what: str, gpu: torch.device) -> None:
-    assert synchronises(work_of(workload, what, gpu, typed=False)) == ""
-    assert synchronises(work_of(workload, what, gpu, typed=True)) == ""
+    assert synchronizes(work_of(workload, what, gpu, typed=False)) == ""
+    assert synchronizes(work_of(workload, what, gpu, typed=True)) == ""
 
 
-def test_synchronisation_would_be_noticed(gpu: torch.device) -> None:
-    assert "synchroniz" in synchronises(torch.ones(1, device=gpu).item)
+def test_synchronization_would_be_noticed(gpu: torch.device) -> None:
+    assert "synchroniz" in synchronizes(torch.ones(1, device=gpu).item)
 
 
 @both_models

@@ -174,7 +174,7 @@ class Gpt(nn.Module):
         )
         self.head = nn.Linear(embed, vocab, bias=False)
         self.transformer["tokens"].weight = self.head.weight
-        self.apply(self._initialise)
+        self.apply(self._initialize)
 
     @staticmethod
     def _block(embed: int, heads: int, dropout: float) -> nn.ModuleDict:
@@ -188,7 +188,7 @@ class Gpt(nn.Module):
         return nn.ModuleDict({**parts, "norm2": nn.LayerNorm(embed, bias=False), "mlp": mlp})
 
     @staticmethod
-    def _initialise(module: nn.Module) -> None:
+    def _initialize(module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
 

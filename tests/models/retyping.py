@@ -24,10 +24,10 @@ FOREIGN = "forward is not annotated"
 
 def of_another(kind: str) -> str:
     """What `status` says of a subclass."""
-    return f"a subclass of {kind} by another: its contract is not ours to know"
+    return f"a subclass of {kind}, whose contract is not known"
 
 
-def normalised(kind: str) -> str:
+def normalized(kind: str) -> str:
     """What `status` says of a layer under `torch.nn.utils.parametrizations.weight_norm`."""
     return f"a {kind} whose parameters are computed; dimtyped.retype(model) types it before that"
 

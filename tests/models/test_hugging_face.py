@@ -11,7 +11,7 @@ import torch
 import transformers as hf
 from torch import Tensor
 
-from tests.models.retyping import CompiledModels, Model, RetypedModels, normalised, of_another
+from tests.models.retyping import CompiledModels, Model, RetypedModels, normalized, of_another
 
 SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 VOCAB = {"vocab_size": 40, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -80,7 +80,7 @@ def vit(layers: int = 2) -> torch.nn.Module:
 
 
 def encodec() -> torch.nn.Module:
-    """Convolutions whose weights are normalised, around an LSTM."""
+    """Convolutions whose weights are normalized, around an LSTM."""
     config = hf.EncodecConfig(
         num_filters=2,
         hidden_size=8,
@@ -144,7 +144,7 @@ MODELS = [
         "encodec",
         encodec,
         lambda: {"input_values": torch.randn(2, 1, 64)},
-        left_alone={f"Parametrized{kind}": normalised(kind) for kind in ("Conv1d", "ConvTranspose1d")},
+        left_alone={f"Parametrized{kind}": normalized(kind) for kind in ("Conv1d", "ConvTranspose1d")},
     ),
     Model("parakeet", parakeet, speech),
     Model("slanet", slanet, lambda: {"pixel_values": torch.randn(2, 3, 64, 64)}),

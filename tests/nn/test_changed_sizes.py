@@ -36,8 +36,8 @@ def ids(last: int = 0) -> Tensor:
 
 DISAGREE = (
     r"^Model.forward: `vocab` in the annotations could mean more than one size: embedding.vocab=35, out.vocab=28\n"
-    r"  Give the layers that carry `vocab` one size, or one of them another name, as in Dim\('vocab_2', 28\); "
-    r"tied ones are resized together: "
+    r"  Give the layers that use `vocab` the same size, or give one of them another name, as in Dim\('vocab_2', 28\); "
+    r"resize tied layers together: "
     r"model.embedding, \(model.out,\) = model.embedding.resized\(35\)\.$"
 )
 
@@ -275,7 +275,7 @@ class TestDataChangedInPlace:
         out = nn.TiedDecoder(embedding)
         embedding.weight.data, embedding.num_embeddings = torch.ones(12, 4), 12
         with pytest.raises(
-            DimensionError, match=r"its weight is \(12, 4\), declared \(vocab=10, embed=4\): the data was changed"
+            DimensionError, match=r"its weight is \(12, 4\), declared \(vocab=10, embed=4\): its data was replaced"
         ):
             out(torch.ones(2, 4))
 

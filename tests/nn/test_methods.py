@@ -414,7 +414,7 @@ def test_status_lists_the_methods(capsys) -> None:
     assert "left_out" not in row.methods
     assert (row.state, row.why) == (
         "checked",
-        "forward is not annotated; not checked: left_out (typing.no_type_check leaves it out)",
+        "forward is not annotated; not checked: left_out (typing.no_type_check excludes it)",
     )
 
 

@@ -255,7 +255,7 @@ class TestStoredDims:
     def test_another_value_under_the_attribute_takes_the_name_back(self):
         module = Named()
         module.width = Dim("hidden", 4)
-        with pytest.warns(DimensionWarning, match="no layer carries `hidden` any more, which width did"):
+        with pytest.warns(DimensionWarning, match="no layer has the size `hidden` any more, which width had"):
             module.width = 5
         assert module(ones(2, 7)).shape == (2, 7)
 

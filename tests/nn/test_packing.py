@@ -104,6 +104,6 @@ def _broken(enforce_sorted=True):
 def test_a_pack_with_other_rows_than_it_counts_is_refused(call, enforce_sorted):
     fits = pack_padded_sequence(BATCH_FIRST, [6, 5, 2, 1], True, enforce_sorted)
     call(fits)
-    with pytest.raises(DimensionError, match="its data has 14 rows, its batch_sizes add up to 17") as caught:
+    with pytest.raises(DimensionError, match="its data has 14 rows, but its batch_sizes add up to 17") as caught:
         call(_broken(enforce_sorted))
     assert (caught.value.expected, caught.value.actual) == (17, 14)

@@ -99,7 +99,7 @@ def test_a_layer_that_has_lost_a_size_stays_plain_and_says_why() -> None:
     del layer.in_features
     model = retype(torch.nn.Sequential(layer))
     assert type(model[0]) is torch.nn.Linear
-    assert dimtyped.status(model).rows[1].why == "it has no `in_features`, which its declaration speaks of"
+    assert dimtyped.status(model).rows[1].why == "it has no `in_features`, which its declaration uses"
 
 
 def test_a_second_retype_names_what_the_first_has_typed() -> None:

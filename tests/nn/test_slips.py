@@ -31,8 +31,8 @@ class TestUnusedSizes:
             Translator(10, 4, 6)
         assert [(str(each.message), each.filename) for each in told] == [
             (
-                "Translator: nothing uses the DimSize parameter `target`, 6 here: neither __init__ nor an annotation. "
-                "Give it to the layer that it is for, or leave it out.",
+                "Translator: the DimSize parameter `target`, here 6, is used neither in __init__ nor in an annotation. "
+                "Pass it to the layer that it is for, or remove it.",
                 __file__,
             )
         ]
@@ -71,7 +71,7 @@ class TestUnusedSizes:
                 return x
 
         Real(4)
-        with pytest.warns(DimensionWarning, match="nothing uses the DimSize parameter `hidden`"):
+        with pytest.warns(DimensionWarning, match="the DimSize parameter `hidden`"):
             Base(4)
 
     def test_code_that_may_read_all_of_them_is_let_be(self) -> None:
@@ -90,7 +90,7 @@ class TestUnusedSizes:
 def test_a_negative_padding_index_is_told(layer: type[torch.nn.Module]) -> None:
     text = (
         f"{layer.__name__}: padding_idx=-1 is counted from the end: row 9 of 10 is zero and never trains. "
-        "For no padding leave padding_idx out, for that row give 9."
+        "For no padding leave padding_idx out; for that row give 9."
     )
     with pytest.warns(DimensionWarning) as told:
         made = layer(10, 4, padding_idx=-1)
@@ -111,7 +111,7 @@ class TestTransposedTies:
         with pytest.raises(TyingError) as caught:
             dec.weight = enc.weight
         assert str(caught.value) == (
-            "Linear.weight: cannot be the weight of Linear(feat=16 -> hidden=16), whose axes are the other way round\n"
+            "Linear.weight: cannot be the weight of Linear(feat=16 -> hidden=16), whose axes are in reverse order\n"
             "    must be  (feat=16, hidden=16)    declared by Linear(hidden=16 -> feat=16)\n"
             "    got      (hidden=16, feat=16)\n\n"
             "  Both are 16, so torch would compute with a transposed weight. "
@@ -124,7 +124,7 @@ class TestTransposedTies:
         embedding = nn.Embedding(vocab, embed)
         wrong, right = nn.Linear(vocab, embed, bias=False), nn.Linear(embed, vocab, bias=False)
         for tied in (lambda: setattr(wrong, "weight", embedding.weight), lambda: dimtyped.tie(wrong, embedding)):
-            with pytest.raises(TyingError, match="the other way round"):
+            with pytest.raises(TyingError, match="in reverse order"):
                 tied()
         assert dimtyped.tie(right, embedding).weight is embedding.weight
 
@@ -171,7 +171,7 @@ class TestLayersAndDirections:
             made = layer(3, 4, bidirectional=Dim("ways", count))
             assert made.bidirectional is (count == 2)
             assert made._dim_names == {"ways": count}
-        with pytest.raises(DeclarationError, match=r"bidirectional=3 is no number of directions"):
+        with pytest.raises(DeclarationError, match=r"bidirectional=3 is not a number of directions"):
             layer(3, 4, bidirectional=Dim("ways", 3))
 
     def test_two_of_them_in_one_module(self, layer: type[nn.GRU]) -> None:

@@ -38,12 +38,12 @@ def state_of(module: torch.nn.Module) -> tuple[str, str]:
         (
             nn.TiedDecoder(nn.Embedding(3, 2)),
             "checked",
-            "its weight is declared to be another layer's, which is not in this model",
+            "its weight is declared to be that of a layer outside this model",
         ),
         (Annotated(), "checked", ""),
         (Bare(), "skipped", "forward is not annotated"),
         (torch.nn.Linear(2, 2), "skipped", "a plain torch layer; dimtyped.retype(model) types it"),
-        (Foreign(2, 2), "skipped", "a subclass of Linear by another: its contract is not ours to know"),
+        (Foreign(2, 2), "skipped", "a subclass of Linear, whose contract is not known"),
         (torch.nn.LazyLinear(2), "skipped", "a plain torch layer; dimtyped.retype(model) types it"),
         (nn.LazyLinear(2), "skipped", "its sizes are not known yet; it is typed at its first call"),
         (
@@ -52,8 +52,8 @@ def state_of(module: torch.nn.Module) -> tuple[str, str]:
             "a Linear whose parameters are computed; dimtyped.retype(model) types it before that",
         ),
         (torch.nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "checked", ""),
-        (torch.nn.ReLU(), "free", "keeps its input's shape, whatever that is"),
-        (torch.nn.GLU(), "skipped", "halves an axis; torch alone checks that it can"),
+        (torch.nn.ReLU(), "free", "keeps the shape of its input"),
+        (torch.nn.GLU(), "skipped", "halves an axis; only torch checks that it is even"),
         (torch.compile(nn.Linear(2, 2), backend="eager"), "free", "compiles its module and passes it through"),
         (torch.nn.DataParallel(nn.Linear(2, 2)), "free", "passes its layers through"),
         (nn.Sequential(), "free", "passes its layers through"),
@@ -68,7 +68,7 @@ def test_a_forward_that_was_replaced_on_the_instance_is_not_called_checked() -> 
     layer.forward = lambda input: input  # type: ignore[method-assign]  # what hooks of other libraries do
     assert state_of(layer) == (
         "skipped",
-        "its forward was replaced on the instance; what that checks is not known here",
+        "its forward was replaced on the instance, so its checks are unknown",
     )
 
 

@@ -16,7 +16,7 @@ from dimtyped.cli.demo.training import Task, loss_of
 
 PAIRS, WARM_UP = 30, 3
 IS_FINE = time.get_clock_info("process_time").resolution < 1e-4
-CLOCK = time.process_time if IS_FINE else time.perf_counter  # the processor's time: other programs' is not counted
+CLOCK = time.process_time if IS_FINE else time.perf_counter  # processor time, which excludes other programs
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Cost:
 
 
 def unchecked(model: Seq2Seq) -> Seq2Seq:
-    """A copy whose layers are torch's own, and whose methods are what they were before they were typed."""
+    """A copy with torch's own layers, and with the methods as they were before they were typed."""
     plain = untype(copy.deepcopy(model))
     for module in plain.modules():
         for name in ("forward", "step"):
@@ -50,7 +50,7 @@ def unchecked(model: Seq2Seq) -> Seq2Seq:
 
 
 def measure(model: Seq2Seq, task: Task) -> Cost:
-    """Forward and backward of one batch, by the two models in turn."""
+    """Runs forward and backward of one batch by the two models in turn."""
     batch = task.batch(0)
     checked, plain = copy.deepcopy(model), unchecked(model)
     with_checks: list[float] = []

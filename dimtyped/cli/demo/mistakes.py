@@ -1,4 +1,4 @@
-"""Three mistakes, made with the trained model: what dimtyped says, and what torch says without it."""
+"""Three mistakes made with the trained model: dimtyped's errors, and torch's without it."""
 
 import traceback
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from dimtyped.cli.demo.model import Seq2Seq
 
 @dataclass(frozen=True)
 class Mistake:
-    """A few lines of code that are wrong.
+    """A few lines of wrong code.
 
     Attributes:
-        title: What is wrong, in words.
-        code: The lines; they run as they are shown.
+        title: The mistake in words.
+        code: The lines, which run as shown.
     """
 
     title: str

@@ -8,7 +8,7 @@ from dimtyped import DimSize, nn, typed
 
 
 class Encoder(nn.Module):
-    """Reads a phrase: one key for each character, and the state after the last."""
+    """Reads a phrase: returns a key for each character, and the state after the last one."""
 
     def __init__(self, vocab: DimSize, embed: DimSize, hidden: DimSize) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Attention(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Writes a phrase character by character, each time looking back at the keys."""
+    """Writes a phrase character by character, with attention to the keys at each step."""
 
     def __init__(self, vocab: DimSize, embed: DimSize, hidden: DimSize) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Decoder(nn.Module):
 
 
 class Seq2Seq(nn.Module):
-    """The two together. Token 0 is padding."""
+    """The encoder and the decoder together. Token 0 is padding."""
 
     def __init__(self, vocab: DimSize, embed: DimSize, hidden: DimSize) -> None:
         super().__init__()

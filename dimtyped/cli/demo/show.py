@@ -32,8 +32,8 @@ def demo(path: Path | None, steps: int) -> None:
     """Runs the demo.
 
     Args:
-        path: A text of the user's own; without one, Python's language reference.
-        steps: How many batches to train on.
+        path: The user's text; None means Python's language reference.
+        steps: The number of batches to train on.
 
     Raises:
         TextError: nothing can be learned from the text.
@@ -52,16 +52,16 @@ def demo(path: Path | None, steps: int) -> None:
 
 
 class Screen:
-    """The console. No text is taken for markup: an error's brackets are its own."""
+    """The console, without markup, so that the brackets in an error stay."""
 
     def __init__(self) -> None:
         output: Any = sys.stdout
         if isinstance(output, io.TextIOWrapper):
-            output.reconfigure(errors="replace")  # a pipe may take less than Unicode
+            output.reconfigure(errors="replace")  # a pipe may not accept all of Unicode
         self.console = Console(markup=False, highlight=False, emoji=False)
 
     def introduce(self, model: Seq2Seq, corpus: Corpus, path: Path | None) -> None:
-        """The task and the model."""
+        """Prints the task and the model."""
         self._heading("A GRU encoder-decoder with attention and a tied output, typed")
         source = "Python's language reference" if path is None else str(path)
         example = corpus.held[0]
@@ -73,7 +73,7 @@ class Screen:
         self.console.print(Padding(Text(str(model.decoder)), (0, 4)))
 
     def follow(self, losses: Iterator[float], steps: int) -> None:
-        """The training: a bar that moves, where there is a terminal, and a line now and then."""
+        """Prints the training: a progress bar if there is a terminal, and a line now and then."""
         self._heading(f"Training: {steps} steps of {training.BATCH} phrases")
         first = last = 0.0
         shown = milestones(steps)
@@ -90,7 +90,7 @@ class Screen:
         self.console.print(f"loss {first:.2f} -> {last:.2f}", style="bold")
 
     def show_sample(self, model: Seq2Seq, task: training.Task) -> None:
-        """Phrases that the model has never seen, as it restores them."""
+        """Prints phrases that the model has never seen, as it restores them."""
         held = task.corpus.held[:256]
         written = task.restore(model, held)
         share = training.words_right(held, written)
@@ -103,7 +103,7 @@ class Screen:
         self.console.print(table)
 
     def show_mistakes(self, model: Seq2Seq, task: training.Task) -> None:
-        """Each as code, what dimtyped says to it, and what torch says."""
+        """Prints each mistake as code, with dimtyped's error and torch's."""
         self._heading("Three mistakes, caught by name")
         source, tokens = task.batch(0)
         for number, mistake in enumerate(mistakes.MISTAKES, start=1):
@@ -114,7 +114,7 @@ class Screen:
             self.console.print(Padding(Text(f"torch.nn alone: {_in_short(plain)}", "dim"), (0, 2, 1, 2)))
 
     def show_cost(self, measured: cost.Cost) -> None:
-        """One line."""
+        """Prints the measured cost in one line."""
         self._heading("What the checks cost")
         times = f"{measured.checked:.1f} ms with the checks, {measured.unchecked:.1f} ms without"
         self.console.print(f"training step: {times}: {measured.added:+.1%}", style="bold")
@@ -152,7 +152,7 @@ def _panel(outcome: mistakes.Outcome | None) -> Panel:
 
 
 def _wrapped(text: str) -> Group:
-    """The text, where a line that is too long goes on at its own indentation."""
+    """The text, with long lines wrapped at their own indentation."""
     lines = [(line.lstrip(), len(line) - len(line.lstrip())) for line in text.splitlines()]
     return Group(*(Padding(Text(line), (0, 0, 0, indent)) for line, indent in lines))
 

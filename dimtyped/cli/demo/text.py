@@ -1,4 +1,4 @@
-"""English text that every machine has, or the user's own, as phrases to learn from."""
+"""English text that comes with Python, or the user's own, as phrases to learn from."""
 
 import codecs
 import random
@@ -15,7 +15,7 @@ MOST_BYTES = 2_000_000
 
 
 class TextError(ValueError):
-    """A text that nothing can be learned from: no file, no UTF-8, too short."""
+    """A text from which nothing can be learned: a missing file, not UTF-8, or too short."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Corpus:
 
     Attributes:
         train: Phrases to learn from, shuffled.
-        held: The phrases that come last in the text, shuffled; none of them is among the others.
+        held: The last phrases of the text, shuffled; none of them is in `train`.
         characters: Each character that occurs, in order.
     """
 
@@ -34,10 +34,10 @@ class Corpus:
 
 
 def read_text(path: Path | None) -> str:
-    """The text of a file, its first 2 MB; without a file, the language reference that every Python has for `help()`.
+    """The text of a file, its first 2 MB; without a file, the language reference that `help()` of Python uses.
 
     Raises:
-        TextError: the file cannot be read, or is no UTF-8.
+        TextError: the file cannot be read, or is not UTF-8.
     """
     if path is None:
         return "\n".join(topics.values())
@@ -48,7 +48,7 @@ def read_text(path: Path | None) -> str:
     except OSError as error:
         raise TextError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise TextError(f"{path} is no UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}") from error
+        raise TextError(f"{path} is not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}") from error
 
 
 def split(text: str) -> Corpus:

@@ -1,4 +1,4 @@
-"""The training of the demo's model: phrases as token ids, one batch after the other."""
+"""The training of the demo's model: batches of phrases as token ids."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from dimtyped.cli.demo.text import LONGEST, Corpus, without_vowels
 
 BATCH = 64
 PADDING, EDGE = 0, 1
-"""The two ids that are no character: padding, and what stands before a phrase's first and after its last."""
+"""The two ids that are not characters: padding, and the mark before a phrase's first and after its last character."""
 
 
 class Task:
@@ -27,7 +27,7 @@ class Task:
         self.vocab = len(self._ids) + 2
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Sources and targets of a step, each `(batch, characters)`; the phrases come round again at the end."""
+        """Sources and targets of a step, each `(batch, characters)`; after the last phrase the first ones follow."""
         phrases = self.corpus.train
         chosen = [phrases[(step * BATCH + place) % len(phrases)] for place in range(BATCH)]
         return self.sources(chosen), self._tokens(chosen)
@@ -37,7 +37,7 @@ class Task:
         return self._tokens([without_vowels(phrase) for phrase in phrases])
 
     def restore(self, model: Seq2Seq, phrases: list[str]) -> list[str]:
-        """The phrases that the model restores from these without their vowels."""
+        """The phrases that the model restores from these phrases without vowels."""
         written = model.write(self.sources(phrases), EDGE, LONGEST)
         return [self._text([int(number) for number in row]) for row in written]
 
@@ -51,7 +51,7 @@ class Task:
 
 
 def loss_of(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
-    """The mean surprise at each next character, in nats; the decoder is given the true ones before it."""
+    """The mean cross-entropy of each next character, in nats; the decoder gets the true characters before it."""
     given = F.pad(target, (1, 0), value=EDGE)
     wanted = F.pad(target, (0, 1), value=PADDING)
     wanted = wanted.scatter(1, (target != PADDING).sum(1, keepdim=True), EDGE)

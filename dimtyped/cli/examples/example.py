@@ -1,4 +1,4 @@
-"""One mistake: the code that makes it, what it leads to, and what is left of that once the advice is followed."""
+"""One mistake: the code that makes it, its error, and the outcome once the error's advice is followed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Decoder(nn.Module):
 
 tokens = torch.zeros(32, 10, dtype=torch.long)
 """
-"""Runs before the code of every example."""
+"""The code that runs before every example."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ def _outcome(code: str, name: str) -> Exception | Warning | None:
         try:
             exec(compile(PRELUDE, "<gallery>", "exec"), names)
             exec(compile(code, f"<{name}>", "exec"), names)
-        except Exception as error:  # noqa: BLE001  # whatever the mistake leads to is what is shown
+        except Exception as error:  # noqa: BLE001  # whatever the mistake raises is shown
             return error
     return next((warning.message for warning in caught if isinstance(warning.message, UserWarning)), None)
 
 
 def _public_name(found: Exception | Warning | None) -> str:
-    """The class that a user catches: its internal subclasses are not shown."""
+    """The class that a user catches, in place of its internal subclasses."""
     public = (cls for cls in type(found).__mro__ if cls.__module__ in ("dimtyped", "builtins"))
     return next(public, type(found)).__qualname__

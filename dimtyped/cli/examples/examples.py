@@ -1,4 +1,4 @@
-"""The mistakes that are known, by what they have in common."""
+"""The known mistakes, by family."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Block(128)(torch.ones(32, 128))
         ),
         Example(
             "channels",
-            "A picture with one channel, a layer for three",
+            "An image with one channel, a layer for three",
             """\
 conv = nn.Conv2d(3, 16, 3)
 conv(torch.ones(32, 1, 28, 28))
@@ -63,7 +63,7 @@ attention(x, x, x, key_padding_mask=mask)
         ),
         Example(
             "result",
-            "A function returns another shape than it says",
+            "A function returns another shape than its annotation says",
             """\
 @typed
 def scores(query: Float[Tensor, "batch hidden"], keys: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch 1 seq"]:
@@ -99,7 +99,7 @@ read(torch.ones(32, 10, 256), torch.ones(10, 32))
         ),
         Example(
             "channels-last",
-            "Pictures with their channels last",
+            "Images with the channels last",
             """\
 conv = nn.Conv2d(3, 16, 3)
 conv(torch.ones(32, 28, 28, 3))
@@ -147,7 +147,7 @@ decoder(torch.zeros(1, 32, 256), tokens)
             ("torch.zeros(1, 32, 256), tokens", "tokens, torch.zeros(1, 32, 256)"),
         ),
     ),
-    "An axis too many or too few": (
+    "Too many or too few axes": (
         Example(
             "column",
             "(batch, 1) against (batch)",
@@ -162,7 +162,7 @@ error(nn.Linear(8, 1)(torch.ones(32, 8)), torch.ones(32))
         ),
         Example(
             "no-batch",
-            "One sequence where a batch is wanted",
+            "One sequence where a batch is expected",
             """\
 decoder = Decoder(10_000, 128, 256)
 decoder(tokens[0], torch.zeros(1, 1, 256))
@@ -171,7 +171,7 @@ decoder(tokens[0], torch.zeros(1, 1, 256))
         ),
         Example(
             "heads",
-            "Heads that were not joined again",
+            "Heads that were not joined",
             """\
 out = nn.Linear(128, 128)
 out(torch.ones(32, 10, 4, 32))
@@ -200,7 +200,7 @@ out(gru(torch.ones(10, 32, 128)))
     "A wrong dtype": (
         Example(
             "float-ids",
-            "An encoder's state where token ids are wanted",
+            "An encoder's state where token ids are expected",
             """\
 decoder = Decoder(10_000, 128, 256)
 state = torch.zeros(1, 32, 256)
@@ -219,7 +219,7 @@ embedding(torch.tensor([3.0, 4.0]))
         ),
         Example(
             "float64",
-            "What comes from NumPy is float64",
+            "An array from NumPy is float64",
             """\
 layer = nn.Linear(8, 4)
 layer(torch.ones(32, 8, dtype=torch.float64))
@@ -228,7 +228,7 @@ layer(torch.ones(32, 8, dtype=torch.float64))
         ),
         Example(
             "float-mask",
-            "A mask that is no bool",
+            "A mask that is not bool",
             """\
 @typed
 def masked(x: Float[Tensor, "batch seq"], mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch seq"]:
@@ -260,7 +260,7 @@ gru(torch.ones(32, 10, 128), torch.zeros(1, 32, 256))
         ),
         Example(
             "last-batch",
-            "The state of the batch before the last, smaller one",
+            "The state of a full batch for a smaller last one",
             """\
 gru = nn.GRU(128, 256, batch_first=True)
 state = torch.zeros(1, 32, 256)
@@ -339,7 +339,7 @@ encoder(torch.nn.functional.one_hot(tokens, 1_000))
         ),
         Example(
             "class-outside",
-            "A label that is no class, in a target for cross-entropy",
+            "A label that is not a class, in a target for cross-entropy",
             """\
 loss = nn.CrossEntropyLoss()
 loss(torch.ones(4, 10), torch.tensor([3, 9, 255, 0]))
@@ -348,7 +348,7 @@ loss(torch.ones(4, 10), torch.tensor([3, 9, 255, 0]))
         ),
         Example(
             "other-tokenizer",
-            "Ids of another tokenizer",
+            "Ids from another tokenizer",
             """\
 embedding = nn.Embedding(10_000, 128)
 embedding(torch.tensor([[3, 31_999], [20_000, 5]]))
@@ -357,7 +357,7 @@ embedding(torch.tensor([[3, 31_999], [20_000, 5]]))
         ),
         Example(
             "ignored-ids",
-            "Ignored positions looked up",
+            "Ignored positions are looked up",
             """\
 embedding = nn.Embedding(10_000, 128)
 ids = torch.tensor([[3, -100], [4, 5]])
@@ -429,7 +429,7 @@ nn.Embedding(32_000, 128).load_state_dict(saved)
     "Declarations": (
         Example(
             "sequential",
-            "Layers in a row that do not fit each other",
+            "Layers of a Sequential that do not fit together",
             """\
 nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(30, 5))
 """,
@@ -459,7 +459,7 @@ Pair(256)
         ),
         Example(
             "ambiguous",
-            "A name that two parts of a model give different sizes",
+            "A name with different sizes in two parts of a model",
             """\
 class Both(nn.Module):
     def __init__(self):
@@ -491,7 +491,7 @@ Doubling(256)(torch.ones(32, 256))
         ),
         Example(
             "misspelt-name",
-            "A misspelt name, which fits any size",
+            "A misspelled name, which fits any size",
             """\
 class Head(nn.Module):
     def __init__(self, hidden: DimSize, vocab: DimSize):
@@ -507,7 +507,7 @@ Head(256, 10_000)
         ),
         Example(
             "broadcast-to-nothing",
-            "An axis that is to be broadcast to nothing",
+            "An axis that broadcasts to nothing",
             """\
 @typed
 def add(x: Float[Tensor, "rows hidden"], bias: Float[Tensor, "#batch hidden"]) -> Float[Tensor, "rows hidden"]:
@@ -519,7 +519,7 @@ add(torch.ones(32, 256), torch.ones(1, 256))
         ),
         Example(
             "unresolved",
-            "An annotation that names what is not there",
+            "An annotation that uses an undefined name",
             """\
 @typed
 def first(x: "Floot[Tensor, 'batch seq']") -> Float[Tensor, "batch"]:
@@ -531,7 +531,7 @@ first(torch.ones(32, 10))
         ),
         Example(
             "bad-size",
-            "A size that is none",
+            "A size that is not an int",
             """\
 half = dims(hidden=255)[0] / 2
 Dim("half", half)
@@ -540,4 +540,4 @@ Dim("half", half)
         ),
     ),
 }
-"""Every example, by its family's title."""
+"""Every example, by the title of its family."""

@@ -1,4 +1,4 @@
-"""The mistakes that `check` and `watch` find, by what they have in common: each a small program, and the same made right."""
+"""The mistakes that `check` and `watch` find, by family: each is a small program, and its corrected form."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from torch.nn import functional as F
 
 from dimtyped import DimSize, check, nn, typed, watch
 """
-"""What the code of every example begins with."""
+"""The code that every example begins with."""
 
 
 @dataclass(frozen=True)
 class FindingExample:
-    """One mistake that runs, or that nobody has run yet.
+    """One mistake in a program that runs without an error, or has not been run yet.
 
     Args:
-        name: What it is called.
+        name: Its name.
         title: The mistake in words.
         kind: The kind of the finding.
         code: The program; its last statement makes `report`.
-        fix: A part of it, and what stands there in the right program.
+        fix: A part of the code, and its replacement in the right program.
     """
 
     name: str
@@ -46,7 +46,7 @@ class FindingExample:
 
     @property
     def line(self) -> int:
-        """The line of the mistake: the last one of what the fix replaces."""
+        """The line of the mistake: the last line that the fix replaces."""
         return self.code[: self.code.index(self.fix[0]) + len(self.fix[0])].count("\n") + 1
 
     def report(self) -> Report:
@@ -117,7 +117,7 @@ report = check(Scores(embed=64, heads=4))
         ),
         FindingExample(
             "heads-into-batch",
-            "Heads are folded into the batch, and come out of it in the other order",
+            "Heads are folded into the batch, and unfolded in the other order",
             "scramble",
             """\
 @typed
@@ -256,7 +256,7 @@ report = check(Encoder)
             ),
         ),
     ),
-    "What must not mix": (
+    "Dimensions that must not mix": (
         FindingExample(
             "softmax-axis",
             "A softmax over the batch",
@@ -289,7 +289,7 @@ report = check(ranked)
         ),
         FindingExample(
             "cumulative-axis",
-            "Returns add up along the batch instead of the time",
+            "Returns are summed along the batch instead of the time",
             "mixing",
             """\
 @typed
@@ -350,7 +350,7 @@ report = check(Encoder(embed=16))
         ),
         FindingExample(
             "scores-across-samples",
-            "Scores of every sample with every other, by `@` of two matrices, are normed as if they were positions",
+            "A matrix product scores every sample against every other, as if samples were positions",
             "mixing",
             """\
 @typed
@@ -382,7 +382,7 @@ report = check(Joined)
         ),
         FindingExample(
             "positions-by-batch",
-            "Positions are cut by the batch: every sample gets one place",
+            "Positions are cut by the batch size: every sample gets one position",
             "refused",
             """\
 class Positions(nn.Module):
@@ -405,7 +405,7 @@ report = check(Positions)
     "Losses": (
         FindingExample(
             "outer-difference",
-            "`(batch, 1)` minus `(batch)` is every prediction with every target",
+            "`(batch, 1)` minus `(batch)` pairs every prediction with every target",
             "outer",
             """\
 class Critic(nn.Module):
@@ -461,7 +461,7 @@ report = check(actor_loss)
         ),
         FindingExample(
             "class-axis",
-            "Cross-entropy takes its classes second, and gets them last",
+            "Cross-entropy expects the classes second, and gets them last",
             "refused",
             """\
 @typed
@@ -474,7 +474,7 @@ report = check(loss)
         ),
         FindingExample(
             "class-axis-coincidence",
-            "The same, where the sequence is as long as the vocabulary",
+            "The same with a sequence as long as the vocabulary",
             "coincidence",
             """\
 @typed
@@ -487,7 +487,7 @@ report = check(loss, torch.zeros(2, 9, 9), torch.zeros(2, 9, dtype=torch.long))
         ),
         FindingExample(
             "labels-not-shifted",
-            "The logits lose their last step, the labels lose none",
+            "The logits lose their last step, the labels do not",
             "refused",
             """\
 @typed
@@ -513,7 +513,7 @@ report = check(loss)
         ),
         FindingExample(
             "masked-mean",
-            "A mask without its last axis: it lies on the features",
+            "A mask without its last axis: it applies to the features",
             "refused",
             """\
 @typed
@@ -528,7 +528,7 @@ report = check(mean)
     "Masks and attention": (
         FindingExample(
             "mask-of-the-other",
-            "The mask is that of the other sequence",
+            "The mask belongs to the other sequence",
             "refused",
             """\
 @typed
@@ -549,7 +549,7 @@ report = check(attend)
         ),
         FindingExample(
             "mask-transposed",
-            "A mask of target by source lies the wrong way round, and both are equally long",
+            "A mask of target by source is transposed, and both are equally long",
             "coincidence",
             """\
 @typed
@@ -567,7 +567,7 @@ report = check(attend, torch.ones(2, 6, 8), torch.ones(2, 6, 8), torch.zeros(2, 
         ),
         FindingExample(
             "mask-without-heads",
-            "A mask without an axis for the heads meets them with its batch",
+            "A mask without an axis for the heads: its batch broadcasts to them",
             "refused",
             """\
 @typed
@@ -612,7 +612,7 @@ report = check(scores, torch.ones(2, 8, 8), torch.ones(2, 8, 8))
         ),
         FindingExample(
             "scores-transposed",
-            "Scores are returned the other way round, and both sequences are equally long",
+            "Scores are returned transposed, and both sequences are equally long",
             "annotation",
             """\
 @typed
@@ -642,7 +642,7 @@ report = check(context)
         ),
         FindingExample(
             "einsum-coincidence",
-            "The same where source and target are equally long",
+            "The same with source and target equally long",
             "coincidence",
             """\
 @typed
@@ -656,10 +656,10 @@ report = check(context, torch.ones(2, 6, 6), torch.ones(2, 6, 8))
             ('"bts,bte->bse"', '"bts,bse->bte"'),
         ),
     ),
-    "Pictures and sound": (
+    "Images and sound": (
         FindingExample(
             "conv-over-features",
-            "A convolution runs over the features, and sees the time as channels",
+            "A convolution runs over the features, and takes the time as channels",
             "refused",
             """\
 class Speech(nn.Module):
@@ -708,7 +708,7 @@ report = check(stacked)
         ),
         FindingExample(
             "patches-by-view",
-            "Patches are cut by one view",
+            "Patches are cut by a single view",
             "scramble",
             """\
 @typed
@@ -725,7 +725,7 @@ report = check(patches, sizes={"height": 32, "width": 40, "channels": 3})
         ),
         FindingExample(
             "channels-last",
-            "Channels are brought to the front by a reshape",
+            "Channels are moved to the front by a reshape",
             "scramble",
             """\
 @typed
@@ -739,7 +739,7 @@ report = check(to_torch)
         ),
         FindingExample(
             "odd-sizes",
-            "A skip connection of a U-Net: odd sizes do not come back",
+            "A skip connection of a U-Net: odd sizes are not restored",
             "refused",
             """\
 class Unet(nn.Module):
@@ -758,7 +758,7 @@ report = check(Unet)
         ),
         FindingExample(
             "image-size",
-            "A classifier's last layer is made for one picture size",
+            "A classifier's last layer is made for one image size",
             "fixed",
             """\
 class Net(nn.Module):
@@ -777,10 +777,10 @@ report = check(Net)
             ("y.view(64, 8)", "y"),
         ),
     ),
-    "Sizes written into the code, and sizes of 1": (
+    "Hard-coded sizes, and sizes of 1": (
         FindingExample(
             "fixed-batch",
-            "The batch size is in the code",
+            "The batch size is hard-coded",
             "fixed",
             """\
 @typed
@@ -810,7 +810,7 @@ report = check(Positions)
         ),
         FindingExample(
             "squeezed-batch",
-            "`squeeze()` takes the batch away when there is one sample",
+            "`squeeze()` removes the batch if it holds one sample",
             "degenerate",
             """\
 class Score(nn.Module):
@@ -845,7 +845,7 @@ report = check(Pool)
         ),
         FindingExample(
             "last-word-frozen",
-            "`padding_idx=-1` is meant for no padding, and freezes the last word",
+            "`padding_idx=-1`, meant as no padding, freezes the last word",
             "degenerate",
             """\
 @typed
@@ -860,7 +860,7 @@ report = check(embedded)
     "Rows, columns and indices": (
         FindingExample(
             "rows-as-logits",
-            "The embedding's rows are used as they are: logits of width, not of words",
+            "The embedding's matrix is not transposed: logits of the width, not of the words",
             "refused",
             """\
 class Model(nn.Module):
@@ -907,7 +907,7 @@ report = check(last, torch.ones(4, 4), torch.ones(4, dtype=torch.long))
         ),
         FindingExample(
             "expert-routing",
-            "Tokens are weighted by the experts' axis of the wrong tensor",
+            "Tokens are weighted by another token's gates",
             "coincidence",
             """\
 @typed
@@ -922,7 +922,7 @@ report = check(routed, torch.ones(4, 4, 8), torch.ones(4, 4))
         ),
         FindingExample(
             "returned-transposed",
-            "The annotation says batch first, what is returned has the time first",
+            "The annotation says batch first, the result has the time first",
             "refused",
             """\
 class Encoder(nn.Module):
@@ -940,7 +940,7 @@ report = check(Encoder)
         ),
         FindingExample(
             "swapped-arguments",
-            "Keys and queries are swapped at a call, and are equally long",
+            "Keys and queries are swapped in a call, and are equally long",
             "annotation",
             """\
 @typed
@@ -961,4 +961,4 @@ report = check(align, torch.ones(2, 6, 8), torch.ones(2, 6, 8))
         ),
     ),
 }
-"""The examples, by what they have in common."""
+"""The examples, by family."""

@@ -18,7 +18,7 @@ def find(name: str) -> Example:
     """The example of this name.
 
     Raises:
-        KeyError: there is none; its text says which names are near.
+        KeyError: there is none; its text suggests similar names.
     """
     known = examples()
     if name not in known:
@@ -33,7 +33,7 @@ def shown(example: Example) -> str:
 
 
 def everything() -> Iterator[str]:
-    """Every example as the command line prints it, after what they have in common."""
+    """Every example as the command line prints it, after the code that they share."""
     yield f"Every example begins with\n\n{_indented(PRELUDE)}"
     for family, members in FAMILIES.items():
         yield f"{family}\n{'=' * len(family)}\n"

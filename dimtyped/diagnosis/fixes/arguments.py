@@ -1,4 +1,4 @@
-"""Fixes of whole arguments: one changed, several changed alike, two given the wrong way round."""
+"""Fixes of whole arguments: one changed, several changed alike, two swapped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def place_of_outer_calls(context: FixContext) -> Iterator[Fix]:
 
 
 def other_kind(context: FixContext) -> Iterator[Fix]:
-    """Floats of another shape where integers are wanted: some other tensor, such as a state for token ids."""
+    """Floats of another shape where integers are expected: another tensor altogether, such as a state for token ids."""
     place = context.places[0]
     value, array = value_at(context, place), wanted_array(context, place)
     kinds = {mismatch.kind for mismatch in context.at(place)}
@@ -87,7 +87,9 @@ def all_alike(context: FixContext) -> Iterator[Fix]:
             changes = {place: others[code].value for place, others in zip(context.places, choices, strict=True)}
             each = _each(context, argument, code)
             text = (
-                change.text.replace("{}", each[argument]) if len(each) == 1 else f"Each of them as `{code[2:]}` fits."
+                change.text.replace("{}", each[argument])
+                if len(each) == 1
+                else f"Change each of them: `{code[2:]}` fits."
             )
             yield Fix(text, each, changes)
 
@@ -133,7 +135,7 @@ def _alone(context: FixContext, place: str, wanted: Callable[[Change], bool]) ->
 
 
 def _each(context: FixContext, argument: str, code: str) -> dict[str, str]:
-    """The code that changes every item of an argument, or each of the wrong ones by itself."""
+    """The code that changes every item of an argument, or only the wrong ones."""
     value: Snapshot | None = context.argument(argument)
     items: Any = value.items if value is not None else None
     if items is not None and len(items) == len(context.places) and value is not None and value.cls in (tuple, list):

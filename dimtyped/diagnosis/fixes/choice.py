@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dimtyped.diagnosis.fixes import arguments, layers, packed, recurrent, results
 from dimtyped.diagnosis.fixes.fix import Fix, FixContext
 
-_PROPOSERS: tuple[Callable[[FixContext], Iterator[Fix]], ...] = (  # in this order: the surest of its cause comes first
+_PROPOSERS: tuple[Callable[[FixContext], Iterator[Fix]], ...] = (  # in this order: the most certain of its cause first
     arguments.swapped_kinds,
     recurrent.batch_first_of_outer_calls,
     arguments.place_of_outer_calls,
@@ -46,11 +46,11 @@ _PROPOSERS: tuple[Callable[[FixContext], Iterator[Fix]], ...] = (  # in this ord
 _UNTRIED = (
     "expression",
     "extent",
-)  # refused by torch or by a user's own expression: a fit of the annotations proves nothing here
+)  # rejected by torch or by a user's own expression: that the annotations fit proves nothing here
 
 
 def fix_of(context: FixContext) -> Fix | None:
-    """The fix to show, or None where the pattern is not known."""
+    """The fix to show, or None if the pattern is not known."""
     if all(mismatch.kind == "extent" for mismatch in context.mismatches):
         return layers.advice(context)
     if not context.call.signature.expressible or any(mismatch.kind in _UNTRIED for mismatch in context.mismatches):

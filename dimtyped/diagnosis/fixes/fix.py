@@ -16,11 +16,11 @@ from dimtyped.diagnosis.snapshots import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A sentence for the user, and the same as data.
+    """A fix: a sentence for the user, and the same as data.
 
     Args:
-        text: The sentence; code in it stands in backticks.
-        code: The code to write at each place, over the names of the parameters: `{"state": "state.permute(1, 0, 2)"}`.
+        text: The sentence, with code in backticks.
+        code: The code to write at each place, in terms of the parameters: `{"state": "state.permute(1, 0, 2)"}`.
         changes: The value at each place after the fix.
         renamed: Other names for names in the annotation of a place.
         is_general: True if it suits any size mismatch, so it says nothing about the cause.
@@ -45,7 +45,7 @@ class FixContext:
         labels: The user's words for a layer's names.
         root: The outermost module that is running, if any.
         outer: The names that the typed calls around this one have bound, with their sizes.
-        meaning: The name or product with the first wrong size in the module around: `2*embed`; empty if unknown.
+        meaning: The name or product in the module around that has the first wrong size, `2*embed`; empty if unknown.
     """
 
     call: Call
@@ -82,7 +82,7 @@ class FixContext:
         return not found.mismatches and not found.undecided and not self._is_refused(fix)
 
     def _is_refused(self, fix: Fix) -> bool:
-        """True if a rule of the layer says that torch refuses the fixed sizes, or cannot decide without values."""
+        """True if a rule of the layer says that torch rejects the fixed sizes, or cannot decide without values."""
         rule = getattr(getattr(self.owner, "contract", None), "violations", None)
         if rule is None or not fix.changes:
             return False
@@ -100,7 +100,7 @@ class FixContext:
         return not any(is_within(mismatch.place, place) for mismatch in found)
 
     def argument(self, name: str) -> Snapshot | None:
-        """The value that a parameter was given."""
+        """The value given for a parameter."""
         return self.call.values.get(name)
 
     def hint(self, name: str) -> Hint | None:
@@ -144,13 +144,13 @@ def computed(value: Snapshot) -> type:
 
 
 def _as_tensor(value: Snapshot) -> Any:
-    """The value itself if it is at hand, else a meta tensor of its shape and dtype."""
+    """The value itself if it is available, else a meta tensor of its shape and dtype."""
     if value.is_at_hand or sizes_of(value) is None:
         return value.value
     return torch.empty(sizes_of(value) or (), dtype=value.dtype, device="meta")
 
 
 def wanted_array(context: FixContext, place: str) -> ArrayHint | None:
-    """The annotation of a place, if it is a tensor's: of a union, the option that comes nearest."""
+    """The annotation of a place if it is a tensor's; for a union, the closest option."""
     hint = context.at(place)[0].hint if context.at(place) else context.hint(place)
     return hint if isinstance(hint, ArrayHint) else None

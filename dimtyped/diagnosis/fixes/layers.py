@@ -1,4 +1,4 @@
-"""Fixes that know which layer was called."""
+"""Fixes that depend on the called layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dimtyped.names import are_similar
 _INPUTS = ("input", "query", "key", "value", "src", "tgt", "memory")
 _CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
 _USUAL_MARK = 255
-"""The usual mark of pixels without a class."""
+"""The value that usually marks pixels without a class."""
 _NOTHING = Snapshot(type(None))
 _CONVOLUTIONS = {
     "Conv1d": 1,
@@ -28,7 +28,7 @@ _CONVOLUTIONS = {
 
 
 def class_axis(context: FixContext) -> Iterator[Fix]:
-    """Scores whose classes are the last axis, for a loss that wants them second."""
+    """Scores with the classes last, for a loss that expects them second."""
     value = context.argument("input")
     shape = sizes_of(value) if value is not None else None
     if not isinstance(context.owner, _CLASSIFIERS) or value is None or shape is None or len(shape) < 3:
@@ -36,20 +36,18 @@ def class_axis(context: FixContext) -> Iterator[Fix]:
     order = (0, len(shape) - 1, *range(1, len(shape) - 1))
     code = f"input.permute({', '.join(map(str, order))})"
     moved = reshaped(value, tuple(shape[index] for index in order))
-    yield Fix(f"The classes are axis 1: `{code}` fits.", {"input": code}, {"input": moved})
+    yield Fix(f"The classes must be axis 1: `{code}` fits.", {"input": code}, {"input": moved})
 
 
 def one_hot(context: FixContext) -> Iterator[Fix]:
-    """A target with an axis of classes where the number of each class is wanted."""
+    """A one-hot target where class indices are expected."""
     given, target = context.argument("input"), context.argument("target")
     if not isinstance(context.owner, _CLASSIFIERS) or given is None or target is None or target.shape != given.shape:
         return
     axis = min(1, len(given.shape or ()) - 1)
     code, shape = f"target.argmax({axis})", sizes_of(target) or ()
     made = Snapshot(torch.Tensor, dtype=torch.int64, shape=(*shape[:axis], *shape[axis + 1 :]))
-    yield Fix(
-        f"Is `target` one-hot? The number of each class is wanted: `{code}` fits.", {"target": code}, {"target": made}
-    )
+    yield Fix(f"Is `target` one-hot? Class indices are expected: `{code}` fits.", {"target": code}, {"target": made})
 
 
 def sequence_first(context: FixContext) -> Iterator[Fix]:
@@ -69,7 +67,7 @@ def sequence_first(context: FixContext) -> Iterator[Fix]:
 
 
 def lookup(context: FixContext) -> Iterator[Fix]:
-    """Integers where features are wanted: ids that no embedding has looked up."""
+    """Integers where features are expected: ids that were not looked up in an embedding."""
     wrong, shape = context.mismatches[0], _shape_of_input(context)
     if shape and wrong.value.dtype in (torch.int64, torch.int32) and isinstance(wrong.expected, int):
         made = Snapshot(torch.Tensor, dtype=torch.float32, shape=(*shape, wrong.expected))
@@ -88,7 +86,7 @@ def one_hot_ids(context: FixContext) -> Iterator[Fix]:
             continue
         code = f"{subject(place)}.argmax(-1)"
         made = Snapshot(torch.Tensor, dtype=torch.int64, shape=shape[:-1])
-        yield Fix(f"Is `{place}` one-hot? Ids are wanted: `{code}` fits.", {place: code}, {place: made})
+        yield Fix(f"Is `{place}` one-hot? Ids are expected: `{code}` fits.", {place: code}, {place: made})
 
 
 def _vocabularies(owner: object) -> set[int]:
@@ -99,7 +97,7 @@ def _vocabularies(owner: object) -> set[int]:
 
 
 def channel_axis(context: FixContext) -> Iterator[Fix]:
-    """Images with their channels last."""
+    """Images with the channels last."""
     value = context.argument("input")
     spatial = _CONVOLUTIONS.get(type(context.owner).__name__)
     shape = sizes_of(value) if value is not None else None
@@ -114,7 +112,7 @@ def channel_axis(context: FixContext) -> Iterator[Fix]:
 
 
 def projection(context: FixContext) -> Iterator[Fix]:
-    """A width that the layer was not made for: another layer before it, or the layer made for it."""
+    """A width that the layer was not made for: remake the layer, or put another one before it."""
     wrong, shape = context.mismatches[0], _shape_of_input(context)
     if wrong.axis is None or not shape:
         return
@@ -126,20 +124,20 @@ def projection(context: FixContext) -> Iterator[Fix]:
 
 
 def flat_batch(context: FixContext) -> Iterator[Fix]:
-    """A feature map of which the batch was flattened too; the calls around know the batch."""
+    """A feature map whose batch was flattened too; the enclosing calls know the batch."""
     wrong, shape = context.mismatches[0], _shape_of_input(context)
     if len(shape) != 1 or not wrong.expected or shape[0] % wrong.expected:
         return
     batch = shape[0] // wrong.expected
     if batch > 1 and batch in context.outer.values():
         code = f"{wrong.place}.unflatten(0, ({batch}, {wrong.expected}))"
-        text = f"The batch of {batch} is flattened too: `{code}` fits; flatten(1) keeps it apart."
+        text = f"The batch of {batch} was flattened too: `{code}` fits; flatten(1) keeps the batch."
         changed = reshaped(wrong.value, (batch, wrong.expected))
         yield Fix(text, {wrong.place: code}, {wrong.place: changed})
 
 
 def concatenation(context: FixContext) -> Iterator[Fix]:
-    """A part of the wanted features, such as the embedding alone for a layer of `embed+context`."""
+    """Only a part of the expected features, such as the embedding for a layer of `embed+context`."""
     wrong, shape = context.mismatches[0], _shape_of_input(context)
     whole = context.label(wrong.dim)
     if wrong.axis is None or not shape or not set("()*/-").isdisjoint(whole):
@@ -148,12 +146,12 @@ def concatenation(context: FixContext) -> Iterator[Fix]:
     if len(parts) > 1 and context.meaning in parts:
         parts.remove(context.meaning)
         changed = reshaped(wrong.value, (*shape[: wrong.axis], wrong.expected, *shape[wrong.axis + 1 :]))
-        text = f"It is `{context.meaning}` alone: join it with `{'+'.join(parts)}` first, by torch.cat over this axis."
+        text = f"It is `{context.meaning}` alone: concatenate it with `{'+'.join(parts)}` first, with torch.cat along this axis."
         yield Fix(text, {}, {wrong.place: changed}, is_other_form=True)
 
 
 def folded_batch(context: FixContext) -> Iterator[Fix]:
-    """More results than the batch has, by a whole factor: another axis went into it, as view(-1, ...) makes it."""
+    """More rows than the batch has, by a whole factor: a view(-1, ...) merged another axis into the batch."""
     wrong, owner = context.mismatches[0], context.owner
     is_result = wrong.place == "return" and isinstance(owner, torch.nn.Module)
     is_loss = isinstance(owner, torch.nn.modules.loss._Loss) and wrong.place == "target"
@@ -162,7 +160,7 @@ def folded_batch(context: FixContext) -> Iterator[Fix]:
     if len(context.mismatches) != 1 or not (is_result or is_loss) or not is_sized or sizes[0] % sizes[1]:
         return
     text = (
-        f"{sizes[0]} is {sizes[0] // sizes[1]} times {sizes[1]}: has a view(-1, ...) put another axis into the batch? "
+        f"{sizes[0]} is {sizes[0] // sizes[1]} times {sizes[1]}: did a view(-1, ...) merge another axis into the batch? "
         "flatten(1) keeps the batch as it is."
     )
     shape = sizes_of(wrong.value) or (0,)
@@ -171,7 +169,7 @@ def folded_batch(context: FixContext) -> Iterator[Fix]:
 
 
 def single_feature(context: FixContext) -> Iterator[Fix]:
-    """One feature or channel for a layer of several. Repeating it would run, and invent data."""
+    """One feature or channel for a layer of several. Repeating it would run but invent data."""
     wrong, shape = context.mismatches[0], _shape_of_input(context)
     if wrong.axis is None or not shape or shape[wrong.axis] != 1:
         return
@@ -194,7 +192,7 @@ def _size_words(context: FixContext) -> str:
 
 
 def _maker(layer: torch.nn.Module, axis: int, have: int, want: int) -> str | None:
-    """The layer that makes one width of another."""
+    """The code of a layer that maps one width to the other."""
     spatial = _CONVOLUTIONS.get(type(layer).__name__)
     if spatial is not None:
         return f"nn.Conv{spatial}d({have}, {want}, 1)"
@@ -202,13 +200,13 @@ def _maker(layer: torch.nn.Module, axis: int, have: int, want: int) -> str | Non
 
 
 def advice(context: FixContext) -> Fix | None:
-    """Advice on a size that torch refuses, or None; there is no other tensor to propose."""
+    """Advice on a size that torch rejects, or None; there is no other tensor to propose."""
     wrong = context.mismatches[0]
     text = ""
     if isinstance(context.owner, (*_CLASSIFIERS, torch.nn.MultiMarginLoss)) and wrong.dim == "classes":
         text = _class_advice(context)
     elif wrong.dim == "batch" and "training" in str(wrong.expected):
-        text = "DataLoader(..., drop_last=True) leaves such a batch out; model.eval() needs no statistics of it."
+        text = "DataLoader(..., drop_last=True) skips such a batch; in eval mode the layer needs no statistics of it."
     elif hasattr(context.owner, "kernel_size") and str(wrong.expected).startswith("at least"):
         text = "It is smaller than the kernel: give a larger input, a smaller kernel_size or more padding."
     return Fix(text, {}, {}, is_general=True) if text else None
@@ -222,11 +220,11 @@ def _class_advice(context: FixContext) -> str:
     outside: Any = target[((target < 0) | (target >= count)) & (target != (worst if ignored is None else ignored))]
     if ignored is not None and (worst < 0 or worst == _USUAL_MARK) and bool((outside == worst).all()):
         kind = type(context.owner).__name__
-        return f"If {worst} marks what is to be left out, make this {kind}(..., ignore_index={worst})."
+        return f"If {worst} marks positions to ignore, make this {kind}(..., ignore_index={worst})."
     if worst == count and int(target.min()) >= 1:
-        return "Do the classes count from 1? Here they count from 0: `target - 1` fits."
-    least = f"make the layer before this one give {worst + 1} classes" if worst >= 0 else "none may be negative"
-    return f"Classes count from 0: {least}."
+        return "Are the classes numbered from 1? They must be numbered from 0: `target - 1` fits."
+    least = f"give the layer before this one {worst + 1} classes" if worst >= 0 else "none may be negative"
+    return f"Classes are numbered from 0: {least}."
 
 
 def misspelt(context: FixContext) -> Iterator[Fix]:

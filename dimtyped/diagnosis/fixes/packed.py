@@ -1,4 +1,4 @@
-"""Fixes of packed sequences: one where a padded tensor is wanted, and the other way round."""
+"""Fixes for a packed sequence in place of a padded tensor, and the reverse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dimtyped.diagnosis.snapshots import Snapshot
 
 
 def packing(context: FixContext) -> Iterator[Fix]:
-    """A padded tensor where a PackedSequence is wanted."""
+    """A padded tensor where a PackedSequence is expected."""
     place = context.places[0]
     array, value = wanted_array(context, place), value_at(context, place)
     shape = sizes_of(value) if value is not None else None
@@ -27,7 +27,7 @@ def packing(context: FixContext) -> Iterator[Fix]:
 
 
 def padding(context: FixContext) -> Iterator[Fix]:
-    """A PackedSequence where a tensor is wanted: padded, or its steps one after the other."""
+    """A PackedSequence where a tensor is expected: padded, or its steps one after the other."""
     place = context.places[0]
     value = value_at(context, place)
     if value is None or not issubclass(value.cls, PackedSequence) or value.items is None:

@@ -1,4 +1,4 @@
-"""Fixes of recurrent layers' states and inputs, where the layer itself or a model around it shows the cause."""
+"""Fixes of recurrent layers' states and inputs, if the layer or the model around it shows the cause."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dimtyped.diagnosis.snapshots import Snapshot
 
 
 def pair(context: FixContext) -> Iterator[Fix]:
-    """`(h, c)` for a layer that takes h alone, and the reverse."""
+    """`(h, c)` given to a layer that takes only h, and the reverse."""
     layer, place = context.owner, context.places[0]
     if not isinstance(layer, torch.nn.RNNBase) or place != "hx":
         return
@@ -30,7 +30,7 @@ def pair(context: FixContext) -> Iterator[Fix]:
 
 
 def batch_first(context: FixContext) -> Iterator[Fix]:
-    """An input the other way round than `batch_first` says."""
+    """An input whose axes contradict `batch_first`."""
     layer = context.owner
     value = context.argument("input")
     if not isinstance(layer, torch.nn.RNNBase) or value is None or len(sizes_of(value) or ()) != 3:
@@ -46,13 +46,13 @@ def batch_first(context: FixContext) -> Iterator[Fix]:
 
 
 def batch_first_of_outer_calls(context: FixContext) -> Iterator[Fix]:
-    """The fix of `batch_first`, if the enclosing calls agree with the batch of the state."""
+    """The same fix, if the enclosing calls agree with the batch of the state."""
     if context.outer_calls_disagree and context.places[0].partition("[")[0] == "hx":
         yield from batch_first(context)
 
 
 def one_step(context: FixContext) -> Iterator[Fix]:
-    """One step of a batch, (batch, embed), which reads as one unbatched sequence; the state shows that it is a batch."""
+    """One step of a batch, (batch, embed), which looks like an unbatched sequence; the state shows that it is a batch."""
     layer, value = context.owner, context.argument("input")
     parts = _parts(context.argument("hx"))
     shape = sizes_of(value) if value is not None else None
@@ -67,15 +67,15 @@ def one_step(context: FixContext) -> Iterator[Fix]:
 
 
 def unbatched_state(context: FixContext) -> Iterator[Fix]:
-    """A state with an axis for the batch, for an input without one."""
+    """A state with a batch axis for an input without one."""
     value = context.argument("input")
     if isinstance(context.owner, torch.nn.RNNBase) and value is not None and len(sizes_of(value) or ()) == 2:
-        rule = "`input` has no axis for the batch, so the state has none: `{}` fits."
+        rule = "`input` has no batch axis, so the state has none either: `{}` fits."
         yield from _state_fixes(context, _without_batch, "squeeze(1)", rule)
 
 
 def both_directions(context: FixContext) -> Iterator[Fix]:
-    """The final state of a bidirectional layer, for a layer that is as wide as both directions."""
+    """The final state of a bidirectional layer for a layer that is as wide as both directions."""
     wrong, shape = context.mismatches[0], sizes_of(context.mismatches[0].value) or ()
     if wrong.kind != "size" or len(shape) != 3 or wrong.axis != 2 or isinstance(context.owner, torch.nn.RNNBase):
         return
@@ -84,8 +84,8 @@ def both_directions(context: FixContext) -> Iterator[Fix]:
         return
     code = f"torch.cat([{wrong.place}[-2], {wrong.place}[-1]], -1)"
     text = (
-        f"It is the final state of the bidirectional `{found[0]}`: `{code}` joins its last layer's directions; "
-        "the outputs of all steps are what it returns first."
+        f"It is the final state of the bidirectional `{found[0]}`: `{code}` joins the two directions of its last layer; "
+        "its first result is the outputs of all steps."
     )
     changed = Snapshot(wrong.value.cls, dtype=wrong.value.dtype, shape=(shape[1], 2 * shape[2]))
     yield Fix(text, {wrong.place: code}, {wrong.place: changed})
@@ -110,15 +110,15 @@ def smaller_batch(context: FixContext) -> Iterator[Fix]:
     if context.outer_calls_disagree or not _is_state(context, wrong.value, want):
         return
     if have > want:
-        rule = "A smaller last batch? `{}` cuts the state; DataLoader(..., drop_last=True) leaves it out."
+        rule = "Is this a smaller last batch? `{}` cuts the state; DataLoader(..., drop_last=True) skips such a batch."
         yield from _state_fixes(context, lambda part: _cut(part, want), f"[:, :{want}].contiguous()", rule, argument)
     elif isinstance(context.owner, torch.nn.RNNBase):
-        text = f"The state is another batch's: without `{argument}` this one starts from zeros."
+        text = f"The state belongs to another batch: without `{argument}` this one starts from zeros."
         yield Fix(text, {argument: "None"}, {argument: Snapshot(type(None), text="None")})
 
 
 def bridge(context: FixContext) -> Iterator[Fix]:
-    """A state of other layers, directions or width: StateBridge maps one to the other."""
+    """A state with another number of layers or directions, or another width: StateBridge maps it."""
     argument = context.places[0].partition("[")[0]
     value = context.argument(argument)
     parts = _parts(value)
@@ -136,7 +136,7 @@ def bridge(context: FixContext) -> Iterator[Fix]:
         if source is None:
             root = type(context.root).__name__.lower()
             code = f"nn.StateBridge(source, {own if '.' in own else f'{root}.{own}'.rstrip('.')})"
-            text = f"If it is another layer's final state, `{code}` learns the map."
+            text = f"If it is the final state of another layer, `{code}` learns the map."
         else:
             code = f"nn.StateBridge({source[0]}, {own})"
             text = f"It is {_difference(source, parts[0], made)}: `{code}` learns the map between the two."
@@ -212,7 +212,7 @@ def _state_shapes(layer: torch.nn.RNNBase, *batch: int) -> list[tuple[int, ...]]
 
 
 def _first_state(target: torch.nn.RNNBase, parts: tuple[Snapshot, ...]) -> Snapshot | None:
-    """The state that a bridge would make for this layer; None if the rank is not a state's."""
+    """The state that a bridge would make for this layer; None if the value does not have the rank of a state."""
     shape = sizes_of(parts[0]) or ()
     if len(shape) not in (2, 3):
         return None

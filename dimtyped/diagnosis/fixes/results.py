@@ -1,4 +1,4 @@
-"""Fixes of results, where their axes show which operator in the body has gone another way."""
+"""Fixes of results, if their axes show which operator in the body is wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dimtyped.diagnosis.snapshots import Snapshot
 
 
 def reduced_axis(context: FixContext) -> Iterator[Fix]:
-    """A sum, mean or norm over another axis of an argument than the one that the result lacks."""
+    """A sum, mean or norm that reduced the wrong axis of an argument."""
     result, array = _result(context), wanted_array(context, "return")
     if result is None or array is None or not _is_named(array):
         return
@@ -28,12 +28,12 @@ def reduced_axis(context: FixContext) -> Iterator[Fix]:
     }
     if len(found) == 1:
         ((name, gone, wanted),) = found
-        text = f"Axis {gone} of `{name}` has been reduced, and axis {wanted} is to be: dim={wanted}."
+        text = f"Axis {gone} of `{name}` was reduced, axis {wanted} should be: dim={wanted}."
         yield _changed_result(context, result, array, text)
 
 
 def every_pair(context: FixContext) -> Iterator[Fix]:
-    """A result of (n, n) where (n) is wanted: (n, 1) has met (n)."""
+    """A result of (n, n) instead of (n), from broadcasting (n, 1) with (n)."""
     result, array = _result(context), wanted_array(context, "return")
     shape = sizes_of(result) if result is not None else None
     if result is None or array is None or not shape or not _is_named(array) or len(array.axes) != 1:
@@ -41,14 +41,14 @@ def every_pair(context: FixContext) -> Iterator[Fix]:
     size = known_size(context, array.axes[0])
     if size > 1 and shape == (size, size):
         text = (
-            f"({size}, {size}) is every one with every other, as ({size}, 1) with ({size},) gives: "
-            "give both the same axes, by squeeze(1) or unsqueeze(1)."
+            f"({size}, {size}) comes from broadcasting ({size}, 1) with ({size},): "
+            "give both the same axes, with squeeze(1) or unsqueeze(1)."
         )
         yield _changed_result(context, result, array, text)
 
 
 def batch_first(context: FixContext) -> Iterator[Fix]:
-    """A result with as many rows as an argument has steps: a recurrent layer took the batch for the steps."""
+    """A result with one row for each step of an argument: a recurrent layer took the batch for the steps."""
     result, array, module = _result(context), wanted_array(context, "return"), context.owner
     if result is None or array is None or not _is_named(array) or not isinstance(module, torch.nn.Module):
         return
@@ -66,9 +66,7 @@ def batch_first(context: FixContext) -> Iterator[Fix]:
     if len(layers) == 1 and steps == {True} and len(context.mismatches) == 1:
         ((name, layer),) = layers.items()
         kind = type(layer).__name__
-        text = (
-            f"`{name}` takes the batch second: is it given the batch first? Then make it {kind}(..., batch_first=True)."
-        )
+        text = f"`{name}` expects the batch second. Is its batch first? Then make it {kind}(..., batch_first=True)."
         yield _changed_result(context, result, array, text)
 
 
@@ -93,7 +91,7 @@ def _is_named(array: ArrayHint) -> bool:
 
 
 def _without(items: tuple[Axis, ...] | tuple[int, ...], index: int) -> tuple[str | int, ...]:
-    """The names or sizes but one."""
+    """The names or sizes without one of them."""
     rest = (*items[:index], *items[index + 1 :])
     return tuple(item.name if isinstance(item, Axis) else item for item in rest)
 

@@ -20,7 +20,7 @@ _SHORT = (torch.float16, torch.bfloat16)
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _FLOATS = (torch.float32, torch.float64, *_SHORT)
 _COMPLEX = (torch.complex64, torch.complex128)
-_USUAL = frozenset({torch.bool, *_INTEGERS, *_FLOATS, *_COMPLEX})  # torch converts, and copies, hardly any other
+_USUAL = frozenset({torch.bool, *_INTEGERS, *_FLOATS, *_COMPLEX})  # the ones that torch converts
 _METHODS = {
     "long": torch.int64,
     "float": torch.float32,
@@ -40,7 +40,7 @@ class Change:
         code: Its code, `{}` for the value: `{}.permute(1, 0, 2)`.
         text: The sentence, `{}` for that code.
         value: The changed value.
-        is_item: True for a part of a list, which fits as it is or not at all.
+        is_item: True for a part of a list, which must fit without further changes.
     """
 
     code: str
@@ -50,7 +50,7 @@ class Change:
 
 
 def changes_at(context: FixContext, place: str, value: Snapshot) -> Iterator[Change]:
-    """Everything that is tried at one place, the likeliest first."""
+    """All changes to try at one place, the likeliest first."""
     for base in _bases(context, place, value):
         array = wanted_array(context, place) or _nearest_array(context, place, base.value)
         if array is None or sizes_of(base.value) is None:
@@ -98,8 +98,8 @@ def _bases(context: FixContext, place: str, value: Snapshot) -> Iterator[Change]
         return
     hint = mismatches[0].hint
     if value.shape is not None:
-        yield Change("[{}]", "A list is wanted: `{}` fits.", Snapshot(list, items=((0, value),)))
-        yield Change("({},)", "A tuple is wanted: `{}` fits.", Snapshot(tuple, items=((0, value),)))
+        yield Change("[{}]", "A list is expected: `{}` fits.", Snapshot(list, items=((0, value),)))
+        yield Change("({},)", "A tuple is expected: `{}` fits.", Snapshot(tuple, items=((0, value),)))
         return
     if value.items is not None and issubclass(value.cls, list | tuple):
         yield from _of_items(value, hint)
@@ -110,11 +110,11 @@ def _of_items(value: Snapshot, hint: Hint) -> Iterator[Change]:
     kind = value.cls.__name__
     items = value.items or ()
     for cls in (tuple, list):
-        yield Change(f"{cls.__name__}({{}})", f"A {cls.__name__} is wanted: `{{}}` fits.", Snapshot(cls, items=items))
+        yield Change(f"{cls.__name__}({{}})", f"A {cls.__name__} is expected: `{{}}` fits.", Snapshot(cls, items=items))
     if isinstance(hint, TupleHint):
         return
     for index, item in items:
-        of_layer = " A recurrent layer gives (output, state)." if len(items) == 2 and index == 0 else ""
+        of_layer = " A recurrent layer returns (output, state)." if len(items) == 2 and index == 0 else ""
         text = f"It is a {kind}, not the tensor in it: `{{}}` fits.{of_layer}"
         yield Change(f"{{}}[{index}]", text, item, is_item=True)
     first = items[0][1] if items else None
@@ -125,7 +125,7 @@ def _of_items(value: Snapshot, hint: Hint) -> Iterator[Change]:
 
 
 def _concatenations(kind: str, items: list[Snapshot]) -> Iterator[Change]:
-    """Tensors that differ along one axis at most, joined along it."""
+    """Tensors that differ along at most one axis, concatenated along it."""
     shapes = [sizes_of(item) for item in items]
     first = shapes[0] if len(shapes) > 1 else None
     if first is None or len({item.dtype for item in items}) > 1:
@@ -151,7 +151,7 @@ def _of_numbers(value: Snapshot) -> Iterator[Change]:
         kinds, shape = found
         dtype = torch.float32 if float in kinds else torch.int64 if int in kinds else torch.bool
         made = Snapshot(torch.Tensor, dtype=dtype, shape=shape)
-        yield Change("torch.tensor({})", "It is no tensor yet: `{}` fits.", made)
+        yield Change("torch.tensor({})", "It is not a tensor yet: `{}` fits.", made)
 
 
 def _numbers_in(value: Snapshot) -> tuple[frozenset[type], tuple[int, ...]] | None:
@@ -185,7 +185,7 @@ def _casts(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[C
     if value.dtype.is_complex or value.dtype not in _USUAL:  # a cast would drop the imaginary part
         return
     named = [(f"{{}}.{method}()", dtype) for method, dtype in _METHODS.items() if dtype in array.dtypes]
-    named.sort(key=lambda cast: cast[1] is not torch.bool)  # a mask of ints is one of 0 and 1
+    named.sort(key=lambda cast: cast[1] is not torch.bool)  # a mask of ints holds 0 and 1
     others = sorted((str(dtype), dtype) for dtype in (array.dtypes & _USUAL) - set(_METHODS.values()))
     for code, dtype in (*named, *((f"{{}}.to({name})", dtype) for name, dtype in others))[:1]:
         yield Change(
@@ -194,22 +194,22 @@ def _casts(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[C
 
 
 def _makes_indices(before: Snapshot, after: Snapshot) -> bool:
-    """True if the cast makes integers of floats: with a wrong shape too, these are hardly indices."""
+    """True if the cast turns floats into integers. With a wrong shape too, they are hardly indices."""
     return bool(before.dtype and after.dtype and before.dtype.is_floating_point and not after.dtype.is_floating_point)
 
 
 def _cast_text(context: FixContext, before: torch.dtype, after: torch.dtype) -> str:
     if before in _SHORT and _is_autocast():
         given = str(before).removeprefix("torch.")
-        return f"Autocast makes it {given}: `{{}}` fits, or annotate it Float, which takes both."
+        return f"Autocast makes it {given}: `{{}}` fits, or annotate it Float, which accepts both."
     if before.is_floating_point and not after.is_floating_point and after is not torch.bool:
-        return "If these are indices, `{}` fits; a float tensor such as a state is none."
+        return "If these are indices, `{}` fits; a float tensor such as a state is not an index."
     if hasattr(context.owner, "contract") and before.is_floating_point and {before, after} & {*_SHORT}:
-        return "`{}` fits; torch.autocast converts by itself."
+        return "`{}` fits; torch.autocast converts automatically."
     if before is torch.float64 and after is torch.float32:
-        return "NumPy makes float64: `{}` fits."
+        return "NumPy's default is float64: `{}` fits."
     if after is torch.bool:
-        return "`{}` fits, True for all but 0."
+        return "`{}` fits, True for every value but 0."
     return "`{}` fits."
 
 
@@ -245,17 +245,17 @@ def _permutations(value: Snapshot) -> Iterator[Change]:
 
 
 def _inversions(order: tuple[int, ...]) -> int:
-    """The number of pairs of axes that stand in reverse order."""
+    """The number of pairs of axes in reverse order."""
     return sum(a > b for a, b in itertools.combinations(order, 2))
 
 
 def _squeezes(context: FixContext, array: ArrayHint, value: Snapshot, *, is_result: bool = False) -> Iterator[Change]:
-    """An axis of size 1 too many, or one missing."""
+    """Removes an extra axis of size 1, or adds a missing one."""
     shape = sizes_of(value) or ()
     for axis, size in enumerate(shape):
         if size == 1:
             rest = shape[:axis] + shape[axis + 1 :]
-            yield Change(f"{{}}.squeeze({axis})", "An axis of size 1 is too many: `{}` fits.", reshaped(value, rest))
+            yield Change(f"{{}}.squeeze({axis})", "There is an extra axis of size 1: `{}` fits.", reshaped(value, rest))
     if len(shape) < _wanted_rank(context, array):
         for axis in range(len(shape) + 1):
             named = array.variadic is None and axis < len(array.axes) and array.axes[axis].kind is Kind.NAME
@@ -263,13 +263,13 @@ def _squeezes(context: FixContext, array: ArrayHint, value: Snapshot, *, is_resu
             text = f"The axis `{name}` is missing" if name else "An axis is missing"
             text = f"{text}: `{{}}` adds one of size 1."
             if is_result and named and known_size(context, array.axes[axis]) == 1:
-                text = f"`{name}` is 1 here: has a squeeze() taken it? Give squeeze() the axis that it is to take."
+                text = f"`{name}` is 1 here: did a squeeze() remove it? Give squeeze() the axis to remove."
             longer = (*shape[:axis], 1, *shape[axis:])
             yield Change(f"{{}}.unsqueeze({axis})", text, reshaped(value, longer))
 
 
 def _wanted_rank(context: FixContext, array: ArrayHint) -> int:
-    """The number of axes that a tensor must have, 0 if it is not known."""
+    """The number of axes that a tensor must have; 0 if unknown."""
     if array.variadic is None:
         return len(array.axes)
     run = context.findings.runs.get(array.axes[array.variadic].name)
@@ -277,7 +277,7 @@ def _wanted_rank(context: FixContext, array: ArrayHint) -> int:
 
 
 def _joins(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
-    """Flattens neighbouring axes, such as `heads` and `head_dim` after attention; the last ones first."""
+    """Flattens neighboring axes, such as `heads` and `head_dim` after attention; the last ones first."""
     shape = (sizes_of(value) or ()) if value.dtype in _USUAL else ()  # it may copy
     sizes = _declared_sizes(context, array)
     for count, start in itertools.product(range(2, len(shape) + 1), reversed(range(len(shape)))):
@@ -285,12 +285,12 @@ def _joins(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[C
         wanted = (
             {known_size(context, array.axes[start])} if array.variadic is None and start < len(array.axes) else sizes
         )
-        if stop > len(shape) or math.prod(shape[start:stop]) not in wanted:  # else any shape would do
+        if stop > len(shape) or math.prod(shape[start:stop]) not in wanted:  # else any shape would fit
             continue
         flat = (*shape[:start], math.prod(shape[start:stop]), *shape[stop:])
         code = f"{{}}.flatten({start})" if stop == len(shape) else f"{{}}.flatten({start}, {stop - 1})"
         axes = " and ".join(map(str, range(start, stop))) if count == 2 else f"{start} to {stop - 1}"
-        yield Change(code, f"Axes {axes} are to be one: `{{}}` fits.", reshaped(value, flat))
+        yield Change(code, f"Axes {axes} should be one axis: `{{}}` fits.", reshaped(value, flat))
 
 
 def _splits(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
@@ -302,7 +302,7 @@ def _splits(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[
         first, second = _both(size, known_size(context, array.axes[axis]), known_size(context, array.axes[axis + 1]))
         if first * second == size and size > 0:
             split = (*shape[:axis], first, second, *shape[axis + 1 :])
-            text = f"Axis {axis} is to be {first} by {second}: `{{}}` fits."
+            text = f"Axis {axis} should be split into {first} by {second}: `{{}}` fits."
             yield Change(f"{{}}.unflatten({axis}, ({first}, {second}))", text, reshaped(value, split))
 
 
@@ -315,7 +315,7 @@ def _both(size: int, left: int, right: int) -> tuple[int, int]:
 
 
 def _repeats(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
-    """An axis of size 1 where a larger one is wanted, or no axis where the size is known."""
+    """Repeats an axis of size 1, or along a missing axis whose size is known."""
     shape = sizes_of(value) or ()
     if array.variadic is not None:
         return
@@ -338,13 +338,13 @@ def _repeat(value: Snapshot, shape: tuple[int, ...], axis: int, wanted: int, cod
     text = (
         "An axis of size 1 can be repeated: `{}` fits."
         if code == "{}"
-        else "An axis is missing: `{}` repeats it along one."
+        else "An axis is missing: `{}` repeats it along a new one."
     )
     return Change(f"{code}.expand({sizes})", text, reshaped(value, expanded))
 
 
 def _means(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[Change]:
-    """Takes the mean over one axis too many, if exactly one axis can be left out: a mean was forgotten."""
+    """Takes the mean over an extra axis, if exactly one axis can be left out: a mean was forgotten."""
     shape = sizes_of(value) or ()
     if array.variadic is not None or len(shape) != len(array.axes) + 1 or value.dtype not in _FLOATS:
         return
@@ -355,7 +355,7 @@ def _means(context: FixContext, array: ArrayHint, value: Snapshot) -> Iterator[C
         if all(_may_be(context, *pair) for pair in zip(array.axes, rest, strict=True))
     ]
     if len(fitting) == 1:
-        text = f"Axis {fitting[0]} is too many: was a mean over it forgotten, `{{}}`?"
+        text = f"Axis {fitting[0]} is one too many: was a mean over it forgotten, `{{}}`?"
         yield Change(f"{{}}.mean({fitting[0]})", text, reshaped(value, rests[fitting[0]]))
 
 

@@ -67,7 +67,7 @@ def multinomial(call: Call) -> Outcome:
 @rule(*(f"init.{name}_" for name in ("uniform", "normal", "trunc_normal", "constant", "ones", "zeros", "eye", "dirac")))
 @rule(*(f"init.{kind}_{name}_" for kind in ("xavier", "kaiming") for name in ("uniform", "normal")))
 @rule("init.orthogonal_", "init.sparse_")
-def initialised(call: Call) -> Outcome:
+def initialized(call: Call) -> Outcome:
     """The tensor itself, with other values."""
     axes: Axes = call.axes(call.tensors[0])
     call.moves(*axes)

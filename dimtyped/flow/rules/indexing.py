@@ -135,7 +135,7 @@ class _Indexing:
 
 
 def _takes_half_a_layer(axis: Axis, indices: range) -> bool:
-    """True for several neighbours of `layers*directions` that begin or end between the directions of one layer."""
+    """True for several neighbors of `layers*directions` that begin or end between the directions of one layer."""
     if len(axis.factors) < 2 or axis.factors[-1].dimension is not DIRECTIONS or indices.step != 1:
         return False
     return len(indices) > 1 and bool(indices.start % 2 or indices.stop % 2)

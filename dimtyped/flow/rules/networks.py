@@ -244,7 +244,7 @@ def group_norm(call: Call) -> Outcome:
 
 @rule("local_response_norm")
 def local_response_norm(call: Call) -> Outcome:
-    """Along neighbouring channels."""
+    """Along neighboring channels."""
     axes = call.first()
     call.mixes(axes[1])
     return axes

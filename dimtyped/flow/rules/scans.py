@@ -84,7 +84,7 @@ def topk(call: Call) -> Outcome:
 
 @rule("diff")
 def diff(call: Call) -> Outcome:
-    """Differences of neighbours along `dim`."""
+    """Differences of neighbors along `dim`."""
     axes = call.first()
     dim = dim_of(call.arg(2, "dim", default=-1), len(axes))
     operands = [call.axes(tensor) for tensor in call.tensors]
@@ -95,7 +95,7 @@ def diff(call: Call) -> Outcome:
 
 @rule("gradient")
 def gradient(call: Call) -> Outcome:
-    """A derivative along each axis, from neighbours."""
+    """A derivative along each axis, from neighbors."""
     call.moves(*(axis for tensor in call.tensors for axis in call.axes(tensor)))
     return [call.first() for _ in _results(call)]
 

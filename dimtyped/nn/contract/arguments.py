@@ -43,11 +43,11 @@ COUNTS: Mapping[str, int | None] = {
     "divisor_override": None,
     "blank": 0,
 }
-"""Arguments that are ints but no dimension, with the minimum that torch accepts; None where any int is accepted."""
+"""Arguments that are ints but not dimensions, with the minimum that torch accepts; None if it accepts any int."""
 
 
 def named_arguments(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The arguments by name; None where they do not fit the parameters, which Python itself says best."""
+    """The arguments by name; None if they do not fit the parameters: Python's own error is best."""
     given = dict(zip(names, args, strict=False))
     if len(args) > len(names) or not kwargs.keys() <= set(names) or kwargs.keys() & given.keys():
         return None
@@ -66,7 +66,7 @@ def check_sizes(where: str, names: Iterable[str], arguments: Mapping[str, Any]) 
 def check_counts(
     where: str, least: Mapping[str, int | None], arguments: Mapping[str, Any], words: Collection[str] = ()
 ) -> None:
-    """Rejects values that are not ints, or below their minimum; also inside a tuple. Some arguments may be a word.
+    """Rejects values that are not ints, or below their minimum; also inside a tuple. Some arguments may be a string.
 
     Raises:
         DeclarationError: it names the argument and shows the value.
@@ -85,7 +85,7 @@ def check_counts(
 
 
 def check_lengths(where: str, axes: int, arguments: Mapping[str, Any], *, is_weight: bool) -> None:
-    """Rejects a window without one entry for each spatial axis; one entry may apply to all, except in a weight's kernel.
+    """Rejects a window without an entry for each spatial axis. One entry may apply to all, except in a weight's kernel.
 
     Raises:
         DeclarationError: it names the argument and shows the value.
@@ -105,11 +105,11 @@ def _fault(value: Any, least: int | None) -> str:
     if isinstance(value, bool):
         return "is a bool"
     if isinstance(value, torch.Tensor):
-        return "" if _is_size(value) else "is no int"
+        return "" if _is_size(value) else "is not an int"
     if _is_fraction_or_word(value):
         return f"is of type {type(value).__name__}"
     if least is None or isinstance(value, torch.SymInt) or not hasattr(value, "__index__") or value >= least:
-        return ""  # also a trace's own size, or something that torch may know
+        return ""  # also a symbolic size of a trace, or something that torch may accept
     return f"is less than {least}" if least else "is negative"
 
 
@@ -129,7 +129,7 @@ def constructor_errors_explained(
     multiples: Mapping[str, str] | None = None,
     sizes: Collection[str] = (),
 ) -> Generator[None]:
-    """A context for torch's constructor: its errors become a DeclarationError that shows the arguments they mention.
+    """A context in which errors of torch's constructor become a DeclarationError that shows the arguments they mention.
 
     Only errors that torch itself raises for its arguments; others, such as a lack of memory, pass unchanged.
 
@@ -169,7 +169,7 @@ def _rejected(where: str, arguments: Mapping[str, Any], error: Exception) -> Dec
     return declaration_error(
         where,
         f"{words}\n    given {values}",
-        "give it what torch's documentation of the layer allows",
+        "give it a value that torch's documentation of the layer allows",
         argument=name,
         dim=name_of(value) or name,
         actual=_plain(value),

@@ -1,4 +1,4 @@
-"""Layers that may be called in several forms, batched or not: the conditions and the annotations of each form."""
+"""Layers with several call forms, batched or not: the condition and the annotations of each form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Inputs: TypeAlias = Mapping[str, Any]
 """The annotation of each parameter of `forward`, in one form of the call."""
 
 UNCHECKED = None
-"""In place of annotations: torch alone decides."""
+"""Stands in place of annotations if torch alone checks the call."""
 
 
 def is_tensor(parameter: str) -> Predicate:
@@ -20,7 +20,7 @@ def is_tensor(parameter: str) -> Predicate:
 
 
 def has_axes(parameter: str, count: int) -> Predicate:
-    """The argument is a tensor with so many axes."""
+    """The argument is a tensor with this number of axes."""
     return is_tensor(parameter) & of_call(f"{parameter}.dim() == {count}")
 
 

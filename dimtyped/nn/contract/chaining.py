@@ -1,4 +1,4 @@
-"""Checks that the layers of a `Sequential` fit together, as far as their sizes are known."""
+"""Checks that the layers of a `Sequential` fit together, if their sizes are known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dimtyped.nn.contract.passthrough import keeps_shape
 
 _POOLS = ("MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool")
 _KEEPS_CHANNELS = {getattr(torch.nn, f"{pool}{n}d"): -n - 1 for pool in _POOLS for n in (1, 2, 3)}
-"""The one axis that is sure to come out as it goes in."""
+"""The only axis whose size is certain to stay the same."""
 
 
 class Link(NamedTuple):
@@ -30,12 +30,12 @@ class Link(NamedTuple):
 
     @property
     def takes(self) -> tuple[str, int]:
-        """The size that goes in, and its name."""
+        """The size of the input, and its name."""
         return self._size(0)
 
     @property
     def gives(self) -> tuple[str, int]:
-        """The size that comes out, and its name."""
+        """The size of the output, and its name."""
         return self._size(1)
 
     def _size(self, end: int) -> tuple[str, int]:
@@ -44,7 +44,7 @@ class Link(NamedTuple):
 
 
 def check_chain(container: torch.nn.Module) -> None:
-    """Rejects neighbours whose sizes do not chain. Layers that keep the size are skipped; unknown ones end the comparison.
+    """Rejects neighbors whose sizes do not match. Layers that keep the size are skipped; unknown ones end the comparison.
 
     Raises:
         DeclarationError: two sizes differ.
@@ -63,7 +63,7 @@ def check_chain(container: torch.nn.Module) -> None:
 
 
 def is_chain(container: torch.nn.Module) -> bool:
-    """True if a call runs the layers one after the other: in a `Sequential` without a `forward` of its own."""
+    """True if a call runs the layers in order: in a `Sequential` without its own `forward`."""
     return getattr(type(container), "forward", None) is torch.nn.Sequential.forward and not _is_changed(container)
 
 
@@ -82,12 +82,12 @@ def _is_changed(module: torch.nn.Module) -> bool:
 
 
 def _has_flow(layer: Layer) -> bool:
-    """True if the contract names what goes in and comes out, and no subclass has a `forward` of its own."""
+    """True if the contract names input and output sizes, and no subclass has its own `forward`."""
     return layer._dim_flow is not None and has_own_forward(layer) and not _is_changed(layer)
 
 
 def _keeps(layer: torch.nn.Module | None, axis: int) -> bool:
-    """True if the size of this axis comes out as it goes in."""
+    """True if the size of this axis does not change."""
     if layer is None or _is_changed(layer):
         return False
     if isinstance(layer, Layer):

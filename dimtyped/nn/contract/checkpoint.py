@@ -1,4 +1,4 @@
-"""A checkpoint that does not fit, named by dimension beside torch's own words."""
+"""Names the dimensions of a checkpoint that does not fit, in torch's own error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TypedClassOf = Callable[[type[torch.nn.Module]], Any]
 def explain_sizes(
     layer: Any, state_dict: Mapping[str, Any], prefix: str, error_msgs: list[str], typed_class_of: TypedClassOf
 ) -> None:
-    """Adds the dimension's name to torch's own words on a layer's parameters, and says what differs inside of it."""
+    """Adds the dimensions to torch's messages about a layer's parameters, and lists the differences in its submodules."""
     for index, message in enumerate(error_msgs):
         found = _TORCHS_WORDS.match(message)
         name = found[1].removeprefix(prefix) if found is not None and found[1].startswith(prefix) else ""
@@ -49,14 +49,14 @@ def _inside(
 
 
 def _is_torchs(layer: Any) -> bool:
-    """True if the layer loads as torch's own does."""
+    """True if the layer loads with torch's own code."""
     return type(layer).__module__.startswith("torch.nn.modules.") and not layer._load_state_dict_pre_hooks
 
 
 def _mismatches(
     layer: torch.nn.Module, state_dict: Mapping[str, Any], prefix: str
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The parameters of another shape in the checkpoint, and that shape."""
+    """The parameters with another shape in the checkpoint, and that shape."""
     for name, held in layer._parameters.items():
         saved = state_dict.get(prefix + name)
         if isinstance(saved, Tensor) and held is not None and saved.shape != held.shape:
@@ -83,7 +83,7 @@ def _differences(layer: Any, name: str, saved: tuple[int, ...]) -> list[str]:
 
 
 def _difference(layer: Any, axis: str, have: int, want: int) -> str:
-    """One axis; of `3*hidden`, hidden alone, as far as both sizes have the factor."""
+    """The difference of one axis; for `3*hidden`, of hidden alone if both sizes have the factor."""
     factor, _, name = axis.partition("*")
     if factor.isdigit() and name.isidentifier() and have % int(factor) == 0:
         axis, have, want = name, have // int(factor), want // int(factor)

@@ -11,12 +11,12 @@ from dimtyped.nn.contract.arguments import COUNTS
 from dimtyped.nn.contract.torch_errors import Rule
 
 ALL_AXES = range(-64, 0)
-"""The `keeps` of a layer whose output has the shape of its input."""
+"""The value of `keeps` for a layer whose output has the shape of its input."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """A layer in names.
+    """The declaration of a layer, by name.
 
     Args:
         sizes: Each name, and the attribute that holds its size, or a path from it: `normalized_shape[-1]`.
@@ -28,14 +28,14 @@ class Contract:
         keeps: The axes, counted from the end, whose sizes do not change. Default: as `flow` says.
         arguments: The constructor arguments that hold a size under another name than its attribute's.
         multiples: The constructor arguments that must be multiples of another: `{"embed_dim": "num_heads"}`.
-        counts: The minimum of constructor arguments that are ints but no dimension, such as `stride`.
-        words: Those of them that may be a word instead, as in `padding="same"`.
-        error: The subclass of DimensionError, where torch raises an error that code may catch.
+        counts: The minimum of constructor arguments that are ints but not dimensions, such as `stride`.
+        words: The arguments among them that may be a string instead, as in `padding="same"`.
+        error: The subclass of DimensionError to raise, if code may catch another error of torch's.
         rank_error: The subclass for too few or too many axes. Default: `error`.
         violations: Finds the reason of a torch error that the annotations cannot state.
         check_after_error: A condition, `ALWAYS` for every call, under which torch itself raises for every call that does not
-            fit the annotations. A right call then costs nothing: the check runs only in traces and after torch has raised.
-            Not on Apple's GPUs: see `_torch_raises`.
+            fit the annotations. Then a right call costs nothing: the check runs only in traces and after torch has raised.
+            On Apple's GPUs it always runs first: see `_torch_raises`.
     """
 
     sizes: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -59,4 +59,4 @@ class Contract:
         return next(form for form in self.calls if form.when is None)
 
     def __repr__(self) -> str:
-        return f"<Contract of {', '.join(self.sizes) or 'no sizes'}>"  # the whole of it would fill `help(nn.Linear)`
+        return f"<Contract of {', '.join(self.sizes) or 'no sizes'}>"  # the full text would fill `help(nn.Linear)`

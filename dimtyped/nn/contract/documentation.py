@@ -1,6 +1,6 @@
 """The docstring of a typed layer: its own text, torch's text on the arguments, and what its contract raises.
 
-It is put together when somebody reads it, so that importing a layer costs nothing for it.
+It is put together when it is read, so it adds nothing to the cost of importing a layer.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _sections(text: str) -> tuple[str, dict[str, str]]:
         if heading is not None:
             into = sections.setdefault(heading[1], [])
         elif line and not line.startswith(" ") and into is not before:
-            into = []  # a note of torch's
+            into = []  # a note in torch's text
         else:
             into.append(line)
     return "\n".join(before).strip("\n"), {name: "\n".join(lines).strip("\n") for name, lines in sections.items()}
@@ -79,21 +79,21 @@ def _raised(contract: Any, *, has_parameters: bool) -> Mapping[str, str]:
     texts: dict[str, str] = {}
     if contract.sizes:
         odd = "".join(
-            f", or one, `{whole}`, that is no multiple of `{part}`" for whole, part in contract.multiples.items()
+            f", or a `{whole}` that is not a multiple of `{part}`" for whole, part in contract.multiples.items()
         )
-        texts["DeclarationError"] = f"at construction, a size that is no int of 0 or more{odd}."
+        texts["DeclarationError"] = f"at construction, for a size that is not an int of 0 or more{odd}."
     kinds = " or ".join(dict.fromkeys(_torch_kinds(contract)))
     as_torch = f"; also {'an' if kinds[0] in 'AEIO' else 'a'} {kinds}, as torch's" if kinds else ""
     rule = (getattr(contract.violations, "__doc__", None) or "").partition("\n")[0]
-    more = f"\n        Refused as well: {rule[0].lower()}{rule[1:]}" if rule else ""
+    more = f"\n        Also rejected: {rule[0].lower()}{rule[1:]}" if rule else ""
     texts["DimensionError"] = f"at a call that does not fit{as_torch}.{more}"
     if has_parameters:
-        texts["TyingError"] = "at the assignment of a parameter of another shape than the declared one."
+        texts["TyingError"] = "at the assignment of a parameter whose shape is not the declared one."
     return texts
 
 
 def _torch_kinds(contract: Any) -> Iterator[str]:
-    """The built-in exceptions that the layer's error is as well, because torch raises them."""
+    """The built-in exceptions that the layer's error also derives from, because torch raises them."""
     for error in (contract.error, contract.rank_error):
         for base in error.__mro__ if error is not None else ():
             if base.__module__ == "builtins" and not issubclass(DimensionError, base):

@@ -1,4 +1,4 @@
-"""A tensor of another dtype than the layer's weights: what torch says in its own words, said as every other error.
+"""Errors for a tensor whose dtype is not that of the layer's weights, in place of torch's own.
 
 Nothing here runs before torch has raised.
 """
@@ -21,9 +21,9 @@ _INPUTS = ("input", "input1", "input2", "query", "key", "value", "src", "tgt", "
 
 
 def dtype_error(raised: Raised) -> DimensionError | None:
-    """Our error for torch's, where an input's dtype is not the weights', and torch's words are about types.
+    """The error in place of torch's, if that is about types and an input does not have the dtype of the weights.
 
-    Under autocast torch converts by itself what it can, and its own words are about something else.
+    Not under autocast, where torch converts dtypes and its errors are about something else.
     """
     layer, error = raised.values[0], raised.error
     weight = _first_weight(layer)
@@ -39,7 +39,7 @@ def dtype_error(raised: Raised) -> DimensionError | None:
 
 
 def _first_weight(layer: torch.nn.Module) -> tuple[str, Tensor] | None:
-    """The parameter that the inputs must match; quantised and packed ones have a dtype of their own."""
+    """The parameter that the inputs must match; quantized and packed ones have a dtype of their own."""
     found = ((name, p) for name, p in layer.named_parameters(recurse=False) if p.is_floating_point() or p.is_complex())
     return next(found, None)
 

@@ -1,4 +1,4 @@
-"""The file of `nn/layers/` that declares each layer, so that a family is imported when one of it is first asked for."""
+"""The file of `nn/layers/` that declares each layer, so that a family is imported when one of its layers is first used."""
 
 from __future__ import annotations
 

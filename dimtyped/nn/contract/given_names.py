@@ -11,7 +11,7 @@ from dimtyped.errors import declaration_error
 from dimtyped.names import Dim
 
 ROLES = "_dim_roles"
-"""On a layer: the name that was given, for each of the contract's names."""
+"""Set on a layer: the name that was given for each of the contract's names."""
 
 
 def take_names(layer: torch.nn.Module, arguments: Mapping[str, Any]) -> None:
@@ -41,7 +41,7 @@ def _must_agree(where: str, dims: Mapping[str, Dim]) -> None:
 
 
 def axis_role(role: str, axis: int) -> str:
-    """The name of one size among several that one argument holds, counted from the end: the last has the name itself."""
+    """The name of one size of an argument that holds several, counted from the end: the last has the name itself."""
     return role if axis == -1 else f"{role}_{-axis}"
 
 

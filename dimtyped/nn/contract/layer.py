@@ -1,8 +1,7 @@
 """A typed layer: a declaration, and the torch class under it.
 
-A layer's file declares its sizes, what goes in and comes out, and its parameters, by name. From that come
-the check around torch's own `forward`, the check of each assigned parameter, the text of its `repr` and
-of every error about it.
+A layer's file declares its sizes, its inputs and output, and its parameters, by name. From the declaration come the
+check around torch's own `forward`, the check of each assigned parameter, and the text of its `repr` and its errors.
 """
 
 from __future__ import annotations
@@ -47,13 +46,13 @@ _switchable: set[type[Layer]] = set()
 
 
 class Layer(TiedParametersMixin):
-    """The part of a typed layer that is ours. Comes before torch's class among the bases."""
+    """The base of every typed layer. It comes before torch's class among the bases."""
 
     contract: ClassVar[Contract]
     _dim_unchecked: bool = False
     """True on a layer whose checks are switched off."""
     _dim_hooks: ClassVar[Mapping[str, Callable[..., Any]]] = {}
-    """Torch's own argument checks that ours replace: the method's name, and its replacement."""
+    """Torch methods that check arguments, by name, each with its replacement."""
 
     if TYPE_CHECKING:
         __call__: Callable[..., Tensor]  # torch declares Any; the few layers with another result declare it
@@ -61,7 +60,7 @@ class Layer(TiedParametersMixin):
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, torch.nn.Parameter):
             with WithoutInternalFrames():
-                check_assignment(self, name, value)  # before torch drops what had this name
+                check_assignment(self, name, value)  # before torch drops the old attribute of this name
         super().__setattr__(name, value)
         if type(value) is int and name in _attributes_of_sizes(type(self)) and not is_tracing():
             tell_holders(self)
@@ -96,7 +95,7 @@ class Layer(TiedParametersMixin):
         explain_sizes(self, state_dict, prefix, error_msgs, typed_class_of)
 
     def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs torch's own `forward` while torch.jit traces, because tracing our comparisons emits a TracerWarning each."""
+        """Runs torch's own `forward` while torch.jit traces, because each comparison of a check would emit a TracerWarning."""
         owner = next((cls for cls in type(self).__mro__ if "forward" in vars(cls)), None)
         if owner not in _layers or "forward" in self.__dict__:
             return super()._slow_forward(*args, **kwargs)
@@ -107,13 +106,13 @@ class Layer(TiedParametersMixin):
             del self.__dict__["forward"]
 
     def extra_repr(self) -> str:
-        """Torch's text, with the names of the dimensions where some were given."""
+        """Torch's text, with the names of the dimensions if some were given."""
         text = super().extra_repr()
         return arrow_repr(self, text) if self._dim_names else text
 
     @classmethod
     def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
-        """Checks the constructor's arguments for what is special to the layer."""
+        """Checks the constructor's arguments that only this layer has."""
 
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,17 +132,17 @@ class Layer(TiedParametersMixin):
 
     @property
     def _dim_labels(self) -> dict[str, str]:
-        """The label in errors of each of the contract's names: the Dim's name where one was given."""
+        """The label of each of the contract's names in errors: the name of the Dim, if one was given."""
         names: Mapping[str, str] = self.__dict__.get(ROLES, {})
         return {role: names.get(role, role) for role in self._dim_sizes}
 
     def _dim_parameter_axes(self, name: str) -> str | None:
-        """The axes that a parameter of this name must have; None where nothing is declared."""
+        """The axes that a parameter of this name must have; None if nothing is declared."""
         return self.contract.parameters.get(name)
 
     @property
     def _dim_flow(self) -> tuple[str, str] | None:
-        """The names that go in and come out, for the layer before and the layer after."""
+        """The names of the input's and the output's size, for the layers before and after."""
         return self.contract.flow
 
     def _dim_text(self) -> str:
@@ -151,7 +150,7 @@ class Layer(TiedParametersMixin):
         return f"{type(self).__name__}({self._dim_arrow()})"
 
     def _dim_arrow(self) -> str:
-        """The sizes that go in and come out: `embed=128 -> hidden=256`."""
+        """The sizes of the input and the output: `embed=128 -> hidden=256`."""
         labels, sizes = self._dim_labels, self._dim_sizes
         separator = " -> " if self.contract.flow else ", "
         shown = [role for role in dict.fromkeys(self.contract.flow or sizes) if role in sizes]
@@ -162,8 +161,8 @@ def declares(*, inputs: Inputs | None = None, output: Any = None, **declaration:
     """Makes a layer of a class: gives it its contract, its constructor and its checked `forward`.
 
     Args:
-        inputs: For a layer with one form of call, the annotation of each parameter.
-        output: The annotation of what comes out of that.
+        inputs: The annotation of each parameter, for a layer with one call form.
+        output: The annotation of the output of that form.
         **declaration: The fields of the contract.
     """
     if inputs is not None:
@@ -253,9 +252,9 @@ def check_before(
     translate_error: tuple[tuple[type[Exception], ...], Callable[[Raised], Exception]] | None = None,
     error: type[DimensionError] | None = None,
 ) -> types.FunctionType:
-    """A wrapper of `function` that checks its arguments by these forms of a call and the layer's sizes.
+    """A wrapper of `function` that checks its arguments by these call forms and the layer's sizes.
 
-    It does so before the call; where `check_after_error`, once that has raised.
+    It checks before the call, or with `check_after_error` after the call has raised.
     """
     contract = cls.contract
     explains = contract.violations is not None or cls._dim_parameter_axes is not Layer._dim_parameter_axes
@@ -309,13 +308,13 @@ def torch_class_of(cls: type[torch.nn.Module]) -> type[torch.nn.Module] | None:
 
 
 def has_own_forward(layer: Layer) -> bool:
-    """True if no subclass by others has a `forward` of its own, so that the contract describes a call."""
+    """True if no user's subclass has its own `forward`, so that the contract describes a call."""
     definer = next(base for base in type(layer).__mro__ if "forward" in vars(base))
     return definer in _layers or definer.__module__.startswith(("torch.nn.modules.", "dimtyped.nn."))
 
 
 def reinstall() -> None:
-    """Follows a change of mode, for every layer class."""
+    """Applies a change of mode to every layer class."""
     for cls in _layers:
         install(cls)
 
@@ -324,7 +323,7 @@ on_change(reinstall)
 
 
 def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
-    """Torch's constructor, which never sees a Dim: torch keeps plain ints, and the names are noted beside them."""
+    """Torch's constructor, which never sees a Dim: torch keeps plain ints, and the names are stored beside them."""
     torch_init: Any = cls.__init__
 
     @functools.wraps(torch_init)
@@ -348,12 +347,12 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
 
 @functools.cache
 def _parameters_of(torch_init: Callable[..., None]) -> tuple[str, ...]:
-    """The parameters of a constructor, without `self`. Read when a layer is made: few models hold all of them."""
+    """The parameters of a constructor, without `self`. Read when a layer is made, since few models use all layers."""
     return tuple(inspect.signature(torch_init).parameters)[1:]
 
 
 def check_arguments(cls: Any, arguments: Mapping[str, Any]) -> None:
-    """Rejects arguments that cannot work, before torch's constructor has drawn a weight."""
+    """Rejects arguments that cannot work, before torch's constructor draws a weight."""
     contract = cls.contract
     check_sizes(cls.__name__, (*contract.sizes.values(), *contract.arguments), arguments)
     check_counts(cls.__name__, contract.counts, arguments, contract.words)
@@ -363,10 +362,10 @@ def check_arguments(cls: Any, arguments: Mapping[str, Any]) -> None:
 
 
 def make_ready(layer: torch.nn.Module, cls: type[Layer]) -> None:
-    """The last step of making a layer of class `cls`, or of one below it, in whatever way.
+    """Finishes a layer of class `cls` or of a subclass, however it was made.
 
-    torch.fx, TorchDynamo and quantisers recognize torch's own layers by the `__module__` of the layer. So a layer of
-    exactly our class has torch's `__module__`; its class keeps ours, which pickling needs.
+    torch.fx, TorchDynamo and quantizers recognize torch's own layers by the `__module__` of the layer. So a layer of
+    exactly a typed class has torch's `__module__`; its class keeps its own, which pickling needs.
     """
     plain_class = torch_class_of(type(layer))
     if plain_class is not None:

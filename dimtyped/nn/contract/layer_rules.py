@@ -1,4 +1,4 @@
-"""The rules of a layer's checks, where they differ from those of a user's function."""
+"""The rules of a layer's checks, which differ from those of a user's function."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LayerRules(Rules):
         annotations: The annotations, in place of torch's.
         forms: The forms of a call.
         translated: The types of torch's exceptions that a wrong argument may cause.
-        translate_error: Converts one of these to a DimensionError; returns it unchanged where it has another cause.
+        translate_error: Converts one of these to a DimensionError; returns it unchanged if it has another cause.
         error: The exception to raise; a kind of DimensionError.
         rank_error: The exception for too few or too many axes. Default: `error`.
     """
@@ -60,7 +60,7 @@ class LayerRules(Rules):
         return (self.rank_error if mismatch.kind == "rank" else None) or self.error
 
     def translate(self, raised: Raised) -> Exception:
-        """The exception to raise for one of torch's."""
+        """The exception to raise in place of one of torch's."""
         return self.translate_error(raised)
 
     def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""A lazy layer: its class, and how one of torch's becomes it and back."""
+"""Lazy layers: their base class, and the conversion from torch's and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _typed: dict[type[torch.nn.Module], type[LazyLayer]] = {}
 
 
 class LazyLayer(torch.nn.Module):
-    """The part of a lazy layer that is ours: it keeps the names of the sizes that are known from the start."""
+    """The base of the lazy layers: it keeps the names of the sizes that are known from the start."""
 
     contract: ClassVar[Contract]
 
@@ -34,7 +34,7 @@ class LazyLayer(torch.nn.Module):
 
     @classmethod
     def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
-        """Only the sizes are known here."""
+        """Checks nothing: a lazy layer knows only some of its sizes."""
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         """Initializes as torch does; parameters loaded from a checkpoint give the size that torch leaves at 0."""
@@ -46,7 +46,7 @@ class LazyLayer(torch.nn.Module):
 
 
 def _loaded_size(layer: Any) -> int:
-    """The size that a loaded parameter or statistic was made for; 0 where there is none."""
+    """The size that a loaded parameter or statistic was made for; 0 if there is none."""
     held: Tensor | None = layer.weight if layer.weight is not None else layer.running_mean
     if held is None or not hasattr(layer, "groups"):
         return 0 if held is None else held.shape[0]
@@ -54,7 +54,7 @@ def _loaded_size(layer: Any) -> int:
 
 
 def becomes(typed: type[Layer]) -> Callable[[_L], _L]:
-    """Makes a lazy layer that becomes this typed one at its first call."""
+    """Declares a lazy layer class that becomes this typed one at its first call."""
 
     def decorate(cls: _L) -> _L:
         cls.contract = typed.contract
@@ -81,7 +81,7 @@ def _taking_dims(cls: type[LazyLayer], typed: type[Layer]) -> Callable[..., None
             kwargs = {key: plain(value) for key, value in kwargs.items()}
         with constructor_errors_explained(cls.__name__, given):
             torch_init(self, *args, **kwargs)
-        if type(self) is cls:  # torch.fx and quantisers recognize torch's layers by it
+        if type(self) is cls:  # torch.fx and quantizers recognize torch's layers by it
             self.__dict__["__module__"] = _torch_class_of(cls).__module__
         compile_checks(typed)
 

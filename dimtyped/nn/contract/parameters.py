@@ -1,4 +1,4 @@
-"""The shapes of a layer's parameters, and what may be assigned."""
+"""The shapes of a layer's parameters, and the check of assignments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAKING = "_dim_making"
 def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> None:
     """Rejects a parameter whose shape is not the declared one.
 
-    Frameworks may assign one: FSDP registers flat views, quantisers packed tensors.
+    Frameworks may assign other shapes: FSDP registers flat views, quantizers packed tensors.
 
     Raises:
         TyingError: the shapes differ.
@@ -34,7 +34,7 @@ def check_assignment(layer: Any, name: str, parameter: torch.nn.Parameter) -> No
         return
     held: torch.Tensor | None = layer._parameters.get(name)
     _check_names(layer, name, parameter, held)
-    if held is not None and held.shape == parameter.shape:  # as FSDP2 puts them, at each call
+    if held is not None and held.shape == parameter.shape:  # as FSDP2 does at each call
         return
     expected = expected_shape(layer, name)
     if expected is None or tuple(parameter.shape) == expected or by_framework():
@@ -58,11 +58,11 @@ def _check_names(layer: Any, name: str, parameter: torch.nn.Parameter, held: tor
     where = f"{type(layer).__name__}.{name}"
     raise declaration_error(
         where,
-        f"{where}: cannot be the {owner[1]} of {_layer_text(owner[0])}, whose axes are the other way round\n"
+        f"{where}: cannot be the {owner[1]} of {_layer_text(owner[0])}, whose axes are in reverse order\n"
         f"    must be  {named_shape(layer, name, tuple(parameter.shape))}    declared by {layer._dim_text()}\n"
         f"    got      {named_shape(*owner, tuple(parameter.shape))}",
-        f"Both are {parameter.shape[0]}, so torch would compute with a transposed weight. Compute with the other layer's "
-        f"weight transposed, as in F.linear(x, other.{owner[1]}.T).",
+        f"Both are {parameter.shape[0]}, so torch would compute with a transposed weight. Transpose the other layer's "
+        f"weight where you use it, as in F.linear(x, other.{owner[1]}.T).",
         kind=TyingError,
         argument=name,
         dim=ours[0],
@@ -72,7 +72,7 @@ def _check_names(layer: Any, name: str, parameter: torch.nn.Parameter, held: tor
 
 
 def _given_names(layer: Any, name: str) -> tuple[str, str] | None:
-    """The names of a matrix's two axes, where both sizes were given as Dims."""
+    """The names of a matrix's two axes, if both sizes were given as Dims."""
     given: Mapping[str, str] = layer.__dict__.get("_dim_roles", {})
     axes = (layer._dim_parameter_axes(name) or "").split() if given else ()
     return (given[axes[0]], given[axes[1]]) if len(axes) == 2 and all(axis in given for axis in axes) else None
@@ -81,7 +81,7 @@ def _given_names(layer: Any, name: str) -> tuple[str, str] | None:
 def changed_in_place(layer: Any) -> tuple[str, tuple[int, ...], tuple[int, ...]] | None:
     """A parameter whose shape is no longer the declared one, as after `weight.data = ...`, with both shapes.
 
-    Flattened and packed parameters, which frameworks put in, have another number of axes or a class of their own.
+    Flattened and packed parameters of frameworks have another number of axes or a class of their own.
     """
     for name, parameter in layer._parameters.items():
         expected = expected_shape(layer, name) if type(parameter) is torch.nn.Parameter else None
@@ -91,26 +91,22 @@ def changed_in_place(layer: Any) -> tuple[str, tuple[int, ...], tuple[int, ...]]
 
 
 def changed_text(layer: Any, name: str, shape: tuple[int, ...]) -> str:
-    """A parameter that was changed in place, in words."""
+    """The text for a parameter that was changed in place."""
     declared = named_shape(layer, name, expected_shape(layer, name) or ())
     return f"its {name} is {shape_text(shape)}, declared {declared}"
 
 
 def changed_hint(layer: Any, name: str, shape: tuple[int, ...]) -> str:
-    """The fix for it."""
+    """The fix for a parameter that was changed in place."""
     if isinstance(layer, torch.nn.Embedding) or tie_of(layer, "weight") is not None:
         rows = shape[0] if name == "weight" else layer.weight.shape[0]
-        return (
-            f"use embedding.resized({rows}) in place of assigning to `.data`: it changes the sizes and what is tied too"
-        )
-    return (
-        "make a new layer of these sizes in place of assigning to `.data`, which leaves the declared ones as they were"
-    )
+        return f"use embedding.resized({rows}) instead of assigning to `.data`: it also changes the sizes and the tied layers"
+    return "make a new layer of these sizes instead of assigning to `.data`, which does not change the declared ones"
 
 
 @contextmanager
 def made_by_torch(layer: Any) -> Generator[None]:
-    """While torch's constructor makes a layer's parameters, which have the shapes that it is given."""
+    """A context for torch's constructor, whose parameters are not checked: they have the declared shapes."""
     outermost = _MAKING not in layer.__dict__
     layer.__dict__[_MAKING] = True
     try:
@@ -121,7 +117,7 @@ def made_by_torch(layer: Any) -> Generator[None]:
 
 
 def expected_shape(layer: Any, name: str) -> tuple[int, ...] | None:
-    """The shape that the layer declares for a parameter; None where it declares none, or not yet."""
+    """The shape that the layer declares for a parameter; None if it declares none, or not yet."""
     axes = layer._dim_parameter_axes(name)
     if axes is None:
         return None
@@ -134,7 +130,9 @@ def expected_shape(layer: Any, name: str) -> tuple[int, ...] | None:
 
 
 def _evaluated(expression: str, sizes: Mapping[str, int]) -> int:
-    return int(eval(_compiled(expression), {"__builtins__": {}}, dict(sizes)))  # our own declaration's text
+    return int(
+        eval(_compiled(expression), {"__builtins__": {}}, dict(sizes))
+    )  # the text of a declaration in this package
 
 
 @functools.cache
@@ -152,19 +150,19 @@ def named_shape(layer: Any, name: str, shape: tuple[int, ...]) -> str:
 
 
 def axis_labels(layer: Any, axes: str) -> list[str]:
-    """The axes of a parameter by the names that the user gave; `kernel_height=3` is a size that only has a label."""
+    """The axes of a parameter with the user's names; in `kernel_height=3` the size only has a label."""
     return [axis_label(layer, axis) for axis in axes.split()]
 
 
 def axis_label(layer: Any, axis: str) -> str:
-    """One axis: `3*hidden`, by the name that the user gave."""
+    """The text of one axis, `3*hidden`, with the user's name."""
     name, is_size, _ = axis.partition("=")
     labels = layer._dim_labels
     return name if is_size else _NAME.sub(lambda found: labels.get(found[0], found[0]), name)
 
 
 def tying_error(layer: Any, embedding: Any, ours: tuple[int, ...], theirs: tuple[int, ...]) -> DeclarationError:
-    """The error for two weights that cannot be one."""
+    """The error for two weights that cannot be shared."""
     is_declared = hasattr(layer, "_dim_labels")
     labels = axis_labels(layer, layer._dim_parameter_axes("weight")) if is_declared else []
     return declaration_error(
@@ -213,7 +211,7 @@ def _wrong_shape(layer: Any, name: str, parameter: torch.nn.Parameter, expected:
 
 
 def _first_difference(labels: list[str], shape: tuple[int, ...], other: tuple[int, ...]) -> str:
-    """The label of the first axis that differs; empty where the shapes have other numbers of axes."""
+    """The label of the first axis that differs; empty if the numbers of axes differ."""
     if len(shape) != len(other):
         return ""
     return next((label for label, a, b in zip(labels, shape, other, strict=False) if a != b), "")
@@ -236,7 +234,7 @@ def _assignment_hint(
         return "Give it a parameter of the declared shape, or declare the layer with the sizes of this one."
     if shape[0] == expected[0]:
         return (
-            "An output layer can share the embedding's weight only at the embedding's width. Use "
+            "An output layer can share the embedding's weight only if it has the embedding's width. Use "
             f"nn.TiedDecoder(embedding, hidden={expected[1]}, project=True), or declare Linear({shape[1]}, {shape[0]})."
         )
     return f"Declare Linear({shape[1]}, {shape[0]}), which has a weight of shape {shape_text(shape)}."

@@ -1,10 +1,10 @@
-"""The modules of `torch.nn` that have no typed layer, and why: the words of `status`."""
+"""The modules of `torch.nn` without a typed layer, and the reason that `status` shows."""
 
 from __future__ import annotations
 
 import torch
 
-_KEEPS = "keeps its input's shape, whatever that is"
+_KEEPS = "keeps the shape of its input"
 _FREE = {
     _KEEPS: (
         "AlphaDropout CELU CrossMapLRN2d Dropout Dropout1d Dropout2d Dropout3d ELU FeatureAlphaDropout GELU Hardshrink "
@@ -12,15 +12,15 @@ _FREE = {
         "SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink Softsign Tanh Tanhshrink Threshold"
     ),
     "passes its layers through": "Sequential ModuleList ModuleDict ParameterList ParameterDict DataParallel DistributedDataParallel",
-    "never called: the attention around it takes its weight": "NonDynamicallyQuantizableLinear",
+    "never called: the attention around it reads its weight": "NonDynamicallyQuantizableLinear",
 }
 _LEFT_TO_TORCH = {
-    "widens any input by what it was told; torch alone checks that": (
+    "adds its padding to any input; only torch checks that": (
         "CircularPad1d CircularPad2d CircularPad3d ConstantPad1d ConstantPad2d ConstantPad3d ReflectionPad1d ReflectionPad2d "
         "ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d ZeroPad1d ZeroPad2d ZeroPad3d"
     ),
-    "halves an axis; torch alone checks that it can": "GLU",
-    "no rule is declared for it; torch alone checks it": "CosineSimilarity Fold NLLLoss2d PairwiseDistance Unfold",
+    "halves an axis; only torch checks that it is even": "GLU",
+    "no rule is declared for it; only torch checks it": "CosineSimilarity Fold NLLLoss2d PairwiseDistance Unfold",
     "a base class of torch's, which computes nothing": "Container Module RNNBase RNNCellBase",
 }
 _REASONS = {

@@ -1,4 +1,4 @@
-"""Size limits of torch that no annotation can state: too few values to normalise, uneven groups, no values.
+"""Size limits of torch that no annotation can state: too few values to normalize, uneven groups, no values.
 
 Each is a rule of a contract (`violations=`), and runs only after torch has raised.
 """
@@ -16,7 +16,7 @@ from dimtyped.nn.contract.torch_errors import Rule, SizeViolation
 
 
 def empty(spaces: int) -> Rule:
-    """Channels or spatial axes of size 0: only a batch may have none."""
+    """Channels or spatial axes of size 0: only the batch may be 0."""
 
     def rule(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # noqa: ARG001  # torch's name
         for index, name in enumerate(("channels", *space_names(spaces))):
@@ -44,13 +44,13 @@ def too_few_in_space(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torc
 
 
 def odd_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
-    """Channels that the groups do not divide, where the layer has no parameters that say how many there are."""
+    """Channels that the groups do not divide, in a layer without parameters that hold their number."""
     if input.dim() > 1 and input.shape[1] % layer.num_groups:
         yield SizeViolation("input", 1, "channels", f"a multiple of {layer.num_groups}")
 
 
 def too_small_for_fraction(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
-    """The axes from which as many windows as are asked for cannot be drawn."""
+    """Axes too short for the number of windows to draw from them."""
     count = 3 if isinstance(layer, torch.nn.FractionalMaxPool3d) else 2
     for index, name in enumerate(space_names(count)):
         size = input.shape[index - count]

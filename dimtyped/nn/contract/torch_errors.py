@@ -1,4 +1,4 @@
-"""Torch's own errors, explained by name: sizes that no annotation can state, and arguments of a constructor.
+"""Explains torch's own errors by name: sizes that no annotation can state, and arguments of a constructor.
 
 Nothing here runs before torch has raised.
 """
@@ -23,7 +23,7 @@ TORCH_ERRORS = (RuntimeError, ValueError, IndexError, AssertionError)
 class SizeViolation(NamedTuple):
     """One size that torch rejects: its argument, axis, name and expected size.
 
-    Without an axis it is the number of axes. `actual` is given where a value, not a size, is wrong.
+    If `axis` is None, the number of axes is wrong. `actual` is given if a value is wrong rather than a size.
     """
 
     argument: str
@@ -38,7 +38,7 @@ Rule = Callable[..., Iterator[SizeViolation]]
 
 
 def explained(raised: Raised) -> Exception:
-    """The DimensionError for torch's error, where the layer's rule finds the wrong size; else torch's error."""
+    """The DimensionError for torch's error if the layer's rule finds the wrong size; else torch's error."""
     rules, signature, _, values, error = raised
     layer = values[0]
     if isinstance(error, DimensionError):
@@ -64,10 +64,11 @@ def explained(raised: Raised) -> Exception:
 def _changed(
     where: str, layer: Any, changed: tuple[str, tuple[int, ...], tuple[int, ...]], error: Exception
 ) -> DimensionError:
-    """The error for a layer whose parameter was given other data, of other sizes than the layer declares."""
+    """The error for a layer whose parameter now has data of other sizes than the layer declares."""
     name, actual, expected = changed
     hint = changed_hint(layer, name, actual)
-    text = f"{where}: {changed_text(layer, name, actual)}: the data was changed, the sizes were not\n  {hint[0].upper()}{hint[1:]}."
+    problem = f"{changed_text(layer, name, actual)}: its data was replaced, the layer's sizes were not"
+    text = f"{where}: {problem}\n  {hint[0].upper()}{hint[1:]}."
     return with_fields(kind_of(error)(text), where=where, argument=name, expected=expected, actual=actual, hint=hint)
 
 
@@ -86,7 +87,7 @@ def _mismatch(violation: SizeViolation, hint: Hint, value: Snapshot) -> Mismatch
 def divisibility_error(
     where: str, multiples: Mapping[str, str], arguments: Mapping[str, Any]
 ) -> DeclarationError | None:
-    """The error for a constructor's argument that must be a multiple of another and is not."""
+    """The error for a constructor's argument that is not the multiple of another one that it must be."""
     for whole, part in multiples.items():
         size, parts = arguments.get(whole), arguments.get(part)
         if isinstance(size, int) and isinstance(parts, int) and parts > 0 and size % parts:

@@ -1,4 +1,4 @@
-"""`torch.jit.script` of a model with typed layers: it compiles torch's own, which it finds by their class."""
+"""`torch.jit.script` of a model with typed layers: it compiles torch's layers, which it finds by class."""
 
 from __future__ import annotations
 

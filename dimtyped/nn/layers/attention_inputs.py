@@ -1,4 +1,4 @@
-"""The inputs of attention and transformer layers: sequences in three layouts, and the masks that fit them."""
+"""The inputs of attention and transformer layers: sequences in three layouts, and their masks."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def rare_forms(
 
     Args:
         first: The first parameter.
-        batch_first: The condition of the batch coming first.
+        batch_first: The condition that the batch comes first.
         causal: The condition of a causal call.
         inputs: The annotations in a layout.
         output: The annotation of the output in a layout.

@@ -1,4 +1,4 @@
-"""Containers: transparent to names, and `Sequential`, whose layers' sizes must chain.
+"""Containers, which are transparent to names, and `Sequential`, whose layers' sizes must match.
 
 A change is checked as a whole after it is made, and undone if the check fails.
 """
@@ -30,7 +30,7 @@ class _Container(torch.nn.Module):
         check_container(self)
 
     def _dim_change(self, change: Callable[[], _T]) -> _T:
-        """Makes a change and checks it. A change inside another is checked with that one; in a trace there is no check."""
+        """Makes a change and checks it. A nested change is checked with the outer one; a trace is not checked."""
         if is_tracing() or _CHANGING in self.__dict__:
             return change()
         before, is_done = dict(self.__dict__.get("_modules", {})), False
@@ -69,7 +69,7 @@ class _Container(torch.nn.Module):
 
 
 class _Listed(_Container):
-    """The part that `Sequential` and `ModuleList` share: their layers are numbered."""
+    """The base of `Sequential` and `ModuleList`, whose layers are numbered."""
 
     def _dim_set_slice(self, index: slice, modules: Iterable[torch.nn.Module]) -> None:
         layers = list(self._modules.values())
@@ -92,11 +92,11 @@ class ModuleList(_Listed, torch.nn.ModuleList):
         self._dim_change(lambda: super(ModuleList, self).__init__(modules))
 
     def insert(self, index: int, module: torch.nn.Module) -> None:
-        """As torch's."""
+        """Does as torch's method does."""
         self._dim_change(lambda: super(ModuleList, self).insert(index, module))
 
     def extend(self, modules: Iterable[torch.nn.Module]) -> ModuleList:
-        """As torch's."""
+        """Does as torch's method does."""
         return self._dim_change(lambda: super(ModuleList, self).extend(modules))
 
     def __setitem__(self, index: int | slice, module: Any) -> None:
@@ -123,27 +123,27 @@ class ModuleDict(_Container, torch.nn.ModuleDict):
         self._dim_change(lambda: super(ModuleDict, self).__init__(modules))
 
     def update(self, modules: Mapping[str, torch.nn.Module]) -> None:
-        """As torch's."""
+        """Does as torch's method does."""
         self._dim_change(lambda: super(ModuleDict, self).update(modules))
 
     def __delitem__(self, key: str) -> None:
         self._dim_change(lambda: super(ModuleDict, self).__delitem__(key))
 
     def clear(self) -> None:
-        """As torch's."""
+        """Does as torch's method does."""
         self._dim_change(super().clear)
 
 
 class Sequential(_Listed, torch.nn.Sequential):
-    """`torch.nn.Sequential` whose layers' sizes must chain, as far as they are known.
+    """`torch.nn.Sequential` whose layers' sizes must match, if they are known.
 
-    Activations, dropout and normalisations keep the size before them, inner Sequentials are included. A module of unknown
-    sizes, such as a `Flatten`, a module of your own or a layer with hooks, ends the comparison. A subclass with a
-    `forward` of its own is not checked.
+    Activations, dropout and normalizations keep the size before them; inner Sequentials are included. A module of unknown
+    sizes, such as a `Flatten`, a module of your own or a layer with hooks, ends the comparison. A subclass with its own
+    `forward` is not checked.
 
     Raises:
-        DeclarationError: a layer takes another size than the one before it gives; at construction, and at every later
-            change.
+        DeclarationError: at construction and at every later change, for a layer that takes another size than the layer
+            before it gives.
 
     Example:
         >>> from dimtyped import nn
@@ -166,11 +166,11 @@ class Sequential(_Listed, torch.nn.Sequential):
         super()._dim_changed()
 
     def insert(self, index: int, module: torch.nn.Module) -> Sequential:
-        """Adds layers as torch does; raises if their sizes do not chain."""
+        """Adds layers as torch does; raises if their sizes do not match."""
         return self._dim_change(lambda: super(Sequential, self).insert(index, module))
 
     def extend(self, sequential: Iterable[torch.nn.Module]) -> Sequential:
-        """Adds layers as torch does; raises if their sizes do not chain."""
+        """Adds layers as torch does; raises if their sizes do not match."""
         return self._dim_change(lambda: super(Sequential, self).extend(sequential))
 
     def __setitem__(self, index: int | slice, module: Any) -> None:
@@ -199,7 +199,7 @@ class Sequential(_Listed, torch.nn.Sequential):
 
 
 def _is_slicing() -> bool:
-    """True if torch's `__getitem__` makes a slice of a Sequential: its layers, such as every second one, need not chain."""
+    """True if torch's `__getitem__` makes a slice of a Sequential: its layers, such as every second one, need not fit together."""
     frame: types.FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_name in _OF_CONSTRUCTION:
         frame = frame.f_back

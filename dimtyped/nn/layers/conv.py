@@ -1,4 +1,4 @@
-"""Convolutions: the channels by name, and the minimum sizes that a kernel needs. The batch axis may be missing."""
+"""Convolutions: the channels by name, and the sizes that a kernel needs. The batch axis may be missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MULTIPLES = {"in_channels": "groups", "out_channels": "groups"}
 
 
 class _Convolution(Layer):
-    """The part that the convolutions share: the shape of the weight, for any number of spatial axes."""
+    """The base of the convolutions: the shape of the weight, for any number of spatial axes."""
 
     def _dim_parameter_axes(self, name: str) -> str | None:
         layer: Any = self
@@ -32,7 +32,7 @@ class _Convolution(Layer):
 
 
 def _too_small(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
-    """Violations by axes that are too short for the kernel, or for their padding."""
+    """Axes that are too short for the kernel, or for their padding."""
     count = len(layer.kernel_size)
     pads = layer._reversed_padding_repeated_twice
     for index, name in enumerate(space_names(count)):
@@ -46,7 +46,7 @@ def _too_small(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's na
 
 
 def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[SizeViolation]:  # torch's name
-    """Violations by axes of which the padding would leave nothing, and by an `output_size` that no padding gives."""
+    """Axes of which the padding would leave nothing, and an `output_size` that no padding gives."""
     count = len(layer.kernel_size)
     for index, name in enumerate(space_names(count)):
         stride, kept = layer.stride[index], layer.dilation[index] * (layer.kernel_size[index] - 1) + 1

@@ -32,7 +32,7 @@ class OutsideError(IndexError):
 
 
 def checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Torch's `forward` after a check of the ids, where they can be read."""
+    """Torch's `forward`, after a check of the ids if they can be read."""
 
     def forward(self: Any, input: Tensor, *rest: Any) -> Tensor:  # torch's name
         bounds = _bounds(input)
@@ -44,9 +44,10 @@ def checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _bounds(ids: Any) -> tuple[int, int] | None:
-    """The smallest and the largest id; None where there are no ids to read.
+    """The smallest and the largest id; None if there are no ids to read.
 
-    So it is inside a trace, while a CUDA graph is captured, under vmap, on the meta device, in fake and ragged tensors.
+    That is the case inside a trace, while a CUDA graph is captured, under vmap, on the meta device, and for fake and
+    ragged tensors.
     """
     if torch.compiler.is_compiling() or not isinstance(ids, Tensor) or ids.is_meta or ids.is_nested or not ids.numel():
         return None
@@ -70,8 +71,8 @@ class Embedding(Layer, torch.nn.Embedding):
     """`torch.nn.Embedding`, checked by name: token ids `(...) -> (..., embed)`.
 
     Raises:
-        VocabularyError: at a call with an id outside the vocabulary. On the CPU torch's own error is explained;
-            with `DIMTYPED=values` the ids are checked before the kernel, which costs a GPU one synchronisation.
+        VocabularyError: at a call with an id outside the vocabulary. On the CPU it replaces torch's own error; with
+            `DIMTYPED=values` the ids are checked before the kernel, which costs one synchronization on a GPU.
 
     Example:
         >>> from dimtyped import dims, nn
@@ -96,13 +97,14 @@ class Embedding(Layer, torch.nn.Embedding):
             embeddings: The matrix, `(vocab, embed)`.
             freeze: If True, the rows do not train. Default: True.
             *args: As torch's.
-            vocabulary: What the rows are for: the words, or a mapping of them to ids, or how many there are; a Dim
-                gives the rows its name. Default: not checked.
-            embed: The width that the matrix must have; a Dim gives it its name. Default: not checked.
+            vocabulary: The entries that the rows are for: a sequence, a mapping of entries to ids, or their number; a Dim
+                also names the dimension. Default: not checked.
+            embed: The width that the matrix must have; a Dim also names it. Default: not checked.
             **kwargs: As torch's.
 
         Raises:
-            DeclarationError: the matrix has not two axes, fewer rows than the vocabulary has entries, or another width.
+            DeclarationError: the matrix does not have two axes, has fewer rows than the vocabulary has entries, or
+                another width.
 
         Warns:
             UserWarning: the matrix has more rows than entries, so some rows never train.
@@ -116,21 +118,21 @@ class Embedding(Layer, torch.nn.Embedding):
         return made
 
     def resized(self, new_size: int) -> Resized:
-        """The embedding with more or fewer rows, and each layer that is tied to it with as many entries.
+        """Returns the embedding with more or fewer rows, and with it each layer that is tied to it.
 
-        Rows that there are stay as they are, and so do names, padding and whether the rows train. Further rows are
-        drawn with the mean and the deviation of those, and further entries of a tied layer's bias are its mean. The old
-        layers stay as they were: put the new ones in their places, and make the optimizer anew.
+        Existing rows are kept, and so are names, padding and `requires_grad`. New rows are drawn with the mean and the
+        standard deviation of the existing ones; new entries of a tied layer's bias are its mean. The old layers do not
+        change: replace them by the new ones, and make a new optimizer.
 
         Args:
-            new_size: How many rows; a Dim gives the vocabulary its name too.
+            new_size: The number of rows; a Dim also names the vocabulary.
 
         Returns:
-            A named tuple `(embedding, tied)`: the new embedding, and for each layer tied to the old one, in the order
-            in which they were tied, one that is tied to the new one.
+            A named tuple `(embedding, tied)`: the new embedding, and a new layer tied to it for each layer that is tied to
+            the old one, in the order in which they were tied.
 
         Raises:
-            DeclarationError: `new_size` is no size or leaves no row for `padding_idx`, or the rows are computed.
+            DeclarationError: `new_size` is not a size or leaves no row for `padding_idx`, or the rows are computed.
 
         References:
             Hewitt, Initializing New Word Embeddings for Pretrained Language Models, 2021.

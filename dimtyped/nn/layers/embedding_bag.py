@@ -27,7 +27,7 @@ BagId.__name__ = "Int"  # its name in errors
 
 
 def _no_bag(layer: Any, input: Any, offsets: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
-    """Violations by bags without ids, and by a missing last offset where `include_last_offset` is set."""
+    """Bags without ids, and a missing last offset with `include_last_offset`."""
     if input.dim() == 2 and input.shape[1] == 0:
         yield SizeViolation("input", 1, "tokens", "at least 1")
     if layer.include_last_offset and isinstance(offsets, Tensor) and len(offsets) == 0:
@@ -35,11 +35,11 @@ def _no_bag(layer: Any, input: Any, offsets: Any, *_: Any) -> Iterator[SizeViola
 
 
 def _explained(raised: Raised) -> Exception:
-    """The ids first: torch's own words for one outside the vocabulary are not about ids."""
+    """Checks the ids first, because torch's error for an id outside the vocabulary does not mention ids."""
     ids, error = raised.values[1], raised.error
     is_readable = isinstance(ids, Tensor) and (
         ids.is_cpu or isinstance(error, OutsideError)
-    )  # not once a kernel has failed
+    )  # not after a kernel has failed
     found = explain_index(raised.values[0], ids, error) if is_readable else error
     return found if isinstance(found, VocabularyError) else explained(raised)
 
@@ -61,7 +61,7 @@ def _explained(raised: Raised) -> Exception:
                 "offsets": Shaped[Tensor, "bags"],
                 "per_sample_weights": Optional[Shaped[Tensor, "tokens"]],  # noqa: UP045
             },
-            Shaped[Tensor, "bags embed"] | Shaped[Tensor, "bags-1 embed"],  # where the last offset is the end
+            Shaped[Tensor, "bags embed"] | Shaped[Tensor, "bags-1 embed"],  # the last offset is the end of the ids
             has_axes("input", 1),
             rare=True,
         ),
@@ -72,11 +72,11 @@ def _explained(raised: Raised) -> Exception:
     violations=_no_bag,
 )
 class EmbeddingBag(Layer, torch.nn.EmbeddingBag):
-    """`torch.nn.EmbeddingBag`, checked by name: token ids `(batch, tokens)`, or `(tokens,)` and where each bag begins.
+    """`torch.nn.EmbeddingBag`, checked by name: token ids `(batch, tokens)`, or `(tokens,)` with the offset of each bag.
 
     Raises:
-        VocabularyError: at a call with an id outside the vocabulary. On the CPU torch's own error is explained;
-            with `DIMTYPED=values` the ids are checked before the kernel, which costs a GPU one synchronisation.
+        VocabularyError: at a call with an id outside the vocabulary. On the CPU it replaces torch's own error; with
+            `DIMTYPED=values` the ids are checked before the kernel, which costs one synchronization on a GPU.
 
     Example:
         >>> from dimtyped import dims, nn

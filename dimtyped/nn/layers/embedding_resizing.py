@@ -1,4 +1,4 @@
-"""An embedding with more or fewer rows, and what the layers tied to it need for it."""
+"""An embedding with more or fewer rows, and the layers tied to it, resized with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Resized(NamedTuple):
 
     Attributes:
         embedding: The new embedding.
-        tied: For each layer that was tied to the old embedding, in order, one that is tied to the new one.
+        tied: A layer tied to the new embedding for each layer tied to the old one, in order.
     """
 
     embedding: Any
@@ -31,8 +31,10 @@ def resized(embedding: Any, new_size: int) -> Resized:
     check_sizes(where, ["new_size"], {"new_size": new_size})
     size = int(new_size)
     if "weight" not in embedding._parameters:
-        hint = "remove the parametrisation, the pruning or the weight norm first"
-        raise wrong_argument(where, "new_size", new_size, "asks for rows that another module computes", hint, "")
+        hint = "remove the parametrization, the pruning or the weight norm first"
+        raise wrong_argument(
+            where, "new_size", new_size, "is not possible for rows that another module computes", hint, ""
+        )
     if embedding.padding_idx is not None and embedding.padding_idx >= size:
         fault = f"leaves no row for padding_idx={embedding.padding_idx}"
         raise wrong_argument(where, "new_size", new_size, fault, "make another row the padding first", "")
@@ -47,7 +49,7 @@ def resized(embedding: Any, new_size: int) -> Resized:
 
 
 def with_rows(values: Tensor, size: int) -> Tensor:
-    """The first rows, and as many more as are missing, drawn with the mean and the deviation of those there are."""
+    """The first rows, and the missing ones drawn with the mean and standard deviation of the existing rows."""
     rows = values.shape[0]
     if size <= rows:
         return values[:size].clone()
@@ -58,7 +60,7 @@ def with_rows(values: Tensor, size: int) -> Tensor:
 
 
 def _with_weight(layer: Any, old: torch.nn.Parameter, new: torch.nn.Parameter, size: int) -> Any:
-    """A copy of a layer that has the new weight in the old one's place, and the sizes that follow from it."""
+    """A copy of a layer with the new weight and the sizes that follow from it."""
     made: Any = copy.deepcopy(layer, {id(old): new})
     if not isinstance(made, Layer):
         return made
@@ -73,7 +75,7 @@ def _with_weight(layer: Any, old: torch.nn.Parameter, new: torch.nn.Parameter, s
 
 
 def _resize_others(layer: Any, role: str, size: int) -> None:
-    """Gives the layer's other parameters along this axis, such as the bias, as many entries."""
+    """Resizes the layer's other parameters along this axis, such as the bias."""
     for name, parameter in list(layer._parameters.items()):
         axes = layer._dim_parameter_axes(name)
         if parameter is None or axes is None or axes.split()[0] != role or parameter.shape[0] == size:

@@ -149,11 +149,11 @@ def _check_padding(where: str, vocab: Any, padding: Any) -> None:
 
 
 def _warn_negative_padding(where: str, padding: int, size: int) -> None:
-    """Warns of a padding index counted from the end, which most likely was intended as no padding."""
+    """Warns of a padding index counted from the end, which probably was meant as no padding."""
     row = size + padding
     warn_user(
         f"{where}: padding_idx={padding} is counted from the end: row {row} of {size} is zero and never trains. "
-        f"For no padding leave padding_idx out, for that row give {row}."
+        f"For no padding leave padding_idx out; for that row give {row}."
     )
 
 
@@ -163,7 +163,7 @@ def _check_weight(where: str, sizes: Mapping[str, Any], weight: Any) -> None:
     for (role, declared), actual in zip(sizes.items(), weight.shape, strict=True):
         if hasattr(declared, "__index__") and actual != declared:
             name = declared.name if isinstance(declared, Dim) else role
-            fault = f"does not fit: {name} is {actual} in it, must be {plain(declared)}"
+            fault = f"does not fit: its {name} is {actual}, must be {plain(declared)}"
             hint = f"give a matrix of the declared sizes, or make {name} {actual}"
             error = wrong_argument(where, "_weight", weight, fault, hint, plain(declared))
             raise with_fields(error, dim=name, actual=actual)
@@ -179,7 +179,7 @@ def rows_of(layer: Any) -> int:
 
 
 def explain_index(layer: Any, ids: Tensor, error: Exception) -> Exception:
-    """Torch's IndexError, extended by the wrong ids, their places and their number."""
+    """The error in place of torch's IndexError, with the wrong ids, their places and their number."""
     size = rows_of(layer)
     outside = (ids < 0) | (ids >= size)
     if not bool(outside.any()):
@@ -233,11 +233,11 @@ def _vocabulary_hint(low: int, high: int, size: int, vocab: str) -> str:
     if high == size:
         asked = "was the padding or unknown token counted?"
         return f"The largest id is {vocab} itself, one too many: {asked} Make {vocab} {size + 1}."
-    return f"The ids need {vocab} of at least {high + 1}: was another tokenizer used than the model was made for?"
+    return f"The ids need {vocab} of at least {high + 1}: do they come from another tokenizer than the model's?"
 
 
 def _are_positions(ids: Tensor) -> bool:
-    """True if every row counts up from 0, as positions in a sequence do, and tokens hardly ever."""
+    """True if every row counts up from 0, as positions in a sequence do and tokens rarely."""
     count = ids.shape[-1] if ids.dim() else 0
     return count >= _FEWEST_PLACES and bool((ids == torch.arange(count, device=ids.device)).all())
 

@@ -24,7 +24,7 @@ _ARE_PROBABILITIES = is_tensor("target") & of_call("target.is_floating_point()")
 
 
 def _other_places(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
-    """Violations by a target whose last axes are not `out_features`; only a batch can have those."""
+    """A target whose last axes are not `out_features`."""
     wanted = tuple(layer.out_features)
     if input.dim() == 1 and wanted:
         yield SizeViolation("input", None, "", 2)
@@ -60,7 +60,7 @@ if hasattr(torch.nn, "LinearCrossEntropyLoss"):
         violations=_other_places,
     )
     class LinearCrossEntropyLoss(Layer, torch.nn.LinearCrossEntropyLoss):
-        """`torch.nn.LinearCrossEntropyLoss`: `(batch, in_features)`, and class indices `(batch, ...)` or as many probabilities."""
+        """`torch.nn.LinearCrossEntropyLoss`: `(batch, in_features)`, and class indices `(batch, ...)` or class probabilities."""
 
         @property
         def _dim_linear(self) -> torch.nn.Linear:

@@ -1,8 +1,7 @@
-"""Losses. Tensors that torch documents with one shape must have it: (batch, 1) does not silently broadcast to (batch).
+"""Losses. Tensors that torch documents with equal shapes must have them: (batch, 1) never silently broadcasts to (batch).
 
-Where torch warns of any broadcasting between the prediction and the target, only a scalar may broadcast.
-Where it does not warn, one of the two may broadcast to the other, as a rate for all counts does; a result larger than
-both is rejected.
+If torch warns of broadcasting between the prediction and the target, only a scalar may broadcast. If it does not warn,
+one of the two may broadcast to the other, such as one rate for all counts; a result larger than both is rejected.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ def _of_one_shape_or_broadcasting(*parameters: str) -> tuple[Form, Form]:
 
 @declares(calls=_of_one_shape_or_scalar())
 class MSELoss(Layer, torch.nn.MSELoss):
-    """`torch.nn.MSELoss` of two tensors of one shape, or of a scalar and any.
+    """`torch.nn.MSELoss` of two tensors of equal shape, or of a scalar and any tensor.
 
     Example:
         >>> import torch
@@ -76,27 +75,27 @@ class MSELoss(Layer, torch.nn.MSELoss):
 
 @declares(calls=_of_one_shape_or_scalar())
 class L1Loss(Layer, torch.nn.L1Loss):
-    """`torch.nn.L1Loss` of two tensors of one shape, or of a scalar and any."""
+    """`torch.nn.L1Loss` of two tensors of equal shape, or of a scalar and any tensor."""
 
 
 @declares(calls=_of_one_shape_or_scalar())
 class SmoothL1Loss(Layer, torch.nn.SmoothL1Loss):
-    """`torch.nn.SmoothL1Loss` of two tensors of one shape, or of a scalar and any."""
+    """`torch.nn.SmoothL1Loss` of two tensors of equal shape, or of a scalar and any tensor."""
 
 
 @declares(calls=_of_one_shape_or_scalar())
 class HuberLoss(Layer, torch.nn.HuberLoss):
-    """`torch.nn.HuberLoss` of two tensors of one shape, or of a scalar and any."""
+    """`torch.nn.HuberLoss` of two tensors of equal shape, or of a scalar and any tensor."""
 
 
 @declares(inputs=_FLOATS, output=_SCALAR, error=DimensionValueError)
 class BCELoss(Layer, torch.nn.BCELoss):
-    """`torch.nn.BCELoss` of two tensors of one shape, both of floats; its `weight` may broadcast."""
+    """`torch.nn.BCELoss` of two float tensors of equal shape; its `weight` may broadcast."""
 
 
 @declares(inputs=_FLOATS, output=_SCALAR, error=DimensionValueError)
 class BCEWithLogitsLoss(Layer, torch.nn.BCEWithLogitsLoss):
-    """`torch.nn.BCEWithLogitsLoss` of two tensors of one shape, both of floats; `weight` and `pos_weight` may broadcast."""
+    """`torch.nn.BCEWithLogitsLoss` of two float tensors of equal shape; `weight` and `pos_weight` may broadcast."""
 
 
 @declares(calls=_one_broadcasts())
@@ -110,7 +109,7 @@ class PoissonNLLLoss(Layer, torch.nn.PoissonNLLLoss):
 
 
 def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[SizeViolation]:  # noqa: ARG001  # torch's names
-    """The axes of `var` that are not the input's: one of them may have size 1, or the last may be missing."""
+    """A `var` of another shape than the input's: one axis may have size 1, or the last may be missing."""
     if not isinstance(var, Tensor):
         return
     rank, missing = input.dim(), input.dim() - var.dim()
@@ -166,14 +165,14 @@ class MultiLabelMarginLoss(Layer, torch.nn.MultiLabelMarginLoss):
 
 
 class ClassIndex(AbstractDtype):
-    """The dtypes that torch takes for the number of a class."""
+    """The dtypes that torch accepts for class indices."""
 
     dtypes = ("int64", "uint8")
 
 
 _Indices: Any = ClassIndex
 ONE_CLASS: Any = Union[_Indices[Tensor, ""], _Indices[Tensor, "1"]]  # noqa: UP007  # pyright knows no | of these
-"""The class of an input without batch."""
+"""The class index of an input without batch."""
 _INDICES = Form({"input": Shaped[Tensor, "batch classes"], "target": ClassIndex[Tensor, "batch"]}, _SCALAR)
 _RARE_INDICES = (
     _rare({"input": Shaped[Tensor, "classes"], "target": ONE_CLASS}, has_axes("input", 1)),
@@ -186,7 +185,7 @@ _ARE_PROBABILITIES = _TENSORS & of_call("target.is_floating_point()") & of_call(
 
 
 def _other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
-    """Violations by a class axis that differs from the layer's weights, or by target classes outside of it."""
+    """A class axis that differs from the layer's weights, or target classes outside of it."""
     axis = 0 if input.dim() == 1 else 1
     wanted = len(layer.weight) if layer.weight is not None else input.shape[axis]
     if input.shape[axis] != wanted:
@@ -203,7 +202,7 @@ def _other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolatio
 
 
 def _worst(outside: Tensor) -> int:
-    """The highest class, or the lowest where all are negative."""
+    """The highest class, or the lowest if all are negative."""
     return int(outside.max()) if int(outside.max()) >= 0 else int(outside.min())
 
 
@@ -213,7 +212,7 @@ def _worst(outside: Tensor) -> int:
     violations=_other_classes,
 )
 class CrossEntropyLoss(Layer, torch.nn.CrossEntropyLoss):
-    """`torch.nn.CrossEntropyLoss`: logits `(batch, classes, ...)`, and class indices `(batch, ...)` or as many probabilities."""
+    """`torch.nn.CrossEntropyLoss`: logits `(batch, classes, ...)`, and class indices `(batch, ...)` or class probabilities."""
 
 
 @declares(calls=(_INDICES, *_RARE_INDICES), error=DimensionValueError, violations=_other_classes)
@@ -277,12 +276,12 @@ class CosineEmbeddingLoss(Layer, torch.nn.CosineEmbeddingLoss):
 
 @declares(calls=_of_one_shape_or_broadcasting("input1", "input2", "target"))
 class MarginRankingLoss(Layer, torch.nn.MarginRankingLoss):
-    """`torch.nn.MarginRankingLoss` of three tensors of one shape, or that broadcast without a new axis."""
+    """`torch.nn.MarginRankingLoss` of three tensors of equal shape, or that broadcast without a new axis."""
 
 
 @declares(calls=_THREE)
 class TripletMarginLoss(Layer, torch.nn.TripletMarginLoss):
-    """`torch.nn.TripletMarginLoss` of three tensors of one shape, or that broadcast without a new axis."""
+    """`torch.nn.TripletMarginLoss` of three tensors of equal shape, or that broadcast without a new axis."""
 
 
 @declares(
@@ -295,9 +294,9 @@ class TripletMarginLoss(Layer, torch.nn.TripletMarginLoss):
     )
 )
 class TripletMarginWithDistanceLoss(Layer, torch.nn.TripletMarginWithDistanceLoss):
-    """`torch.nn.TripletMarginWithDistanceLoss` of three tensors with as many axes.
+    """`torch.nn.TripletMarginWithDistanceLoss` of three tensors with equally many axes.
 
-    Which sizes fit is a given distance's to say; without one they are as `TripletMarginLoss` takes them.
+    A given distance decides which sizes fit; without one they are those of `TripletMarginLoss`.
     """
 
     @property
@@ -311,7 +310,7 @@ _LENGTHS = Shaped[Tensor, "..."] | list[Any] | tuple[Any, ...]
 
 
 def _other_lengths(layer: Any, log_probs: Any, targets: Any, *lengths: Any) -> Iterator[SizeViolation]:
-    """Lengths that are not one for each item, that are longer than what they measure, or that do not add up to it."""
+    """Lengths that are not one per item, exceed the axis that they measure, or do not add up to it."""
     batch = log_probs.shape[1] if log_probs.dim() == 3 else 1
     if log_probs.shape[-1] <= layer.blank:
         yield SizeViolation("log_probs", -1, "classes", f"at least {layer.blank + 1}")
@@ -354,7 +353,7 @@ def _other_lengths(layer: Any, log_probs: Any, targets: Any, *lengths: Any) -> I
     violations=_other_lengths,
 )
 class CTCLoss(Layer, torch.nn.CTCLoss):
-    """`torch.nn.CTCLoss`: `(time, batch, classes)`, targets `(batch, length)` or end to end, two `(batch,)` of lengths.
+    """`torch.nn.CTCLoss`: `(time, batch, classes)`, targets `(batch, length)` or concatenated, and two tensors of lengths `(batch,)`.
 
     Without batch: `(time, classes)`, and one target. Lengths may be tensors, lists or tuples.
     """

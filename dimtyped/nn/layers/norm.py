@@ -1,4 +1,4 @@
-"""Normalisations. The output has the shape of the input."""
+"""Normalizations. The output has the shape of the input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OF_CHANNELS = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), 
 
 
 def _forms(sized: Any, any_size: Any) -> tuple[Form, Form]:
-    """The call forms. Without parameters and statistics torch normalises any number of channels, so it is not checked."""
+    """The call forms. Without parameters and statistics torch normalizes any number of channels, so it is not checked."""
     uses_size = of_owner("affine") | of_owner("track_running_stats")
     return Form({"input": sized}, sized), Form({"input": any_size}, any_size, ~uses_size, rare=True)
 
@@ -209,7 +209,7 @@ class _OfFeatures(Layer):
 
 
 def _other_axes(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
-    """Violations by axes before the last that differ from `normalized_shape`."""
+    """Axes before the last that differ from `normalized_shape`."""
     wanted = layer.normalized_shape
     argument = "x" if isinstance(layer, torch.nn.RMSNorm) else "input"
     if input.dim() < len(wanted):

@@ -1,4 +1,4 @@
-"""Pools: the channels stay, the spatial axes shrink. The batch axis may be missing."""
+"""Pooling: the channels stay, the spatial axes shrink. The batch axis may be missing."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def _too_small(count: int) -> Any:
 
 
 def _pool(axes: int) -> dict[str, Any]:
-    """The contract of a pool with a window."""
+    """The contract of pooling with a window."""
     return _adaptive(axes, violations=_too_small(axes))
 
 
 def _adaptive(axes: int, violations: Rule | None = None) -> dict[str, Any]:
-    """The contract of a pool with a given output size."""
+    """The contract of pooling with a given output size."""
     return {
         "calls": (Form({"input": space(axes)}, space(axes, prefix="out_")),),
         "axis": -axes - 1,
@@ -186,7 +186,7 @@ class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
 
 _SAME = {"input": Shaped[Tensor, "*shape"], "indices": Int64[Tensor, "*shape"]}
 _UNPOOLED = dict.fromkeys(("kernel_size", "stride", "padding"))
-"""These only set the output size where a call gives none."""
+"""These parameters only set the output size if a call gives none."""
 
 
 @declares(
@@ -198,7 +198,7 @@ _UNPOOLED = dict.fromkeys(("kernel_size", "stride", "padding"))
     violations=empty(1),
 )
 class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
-    """`torch.nn.MaxUnpool1d` of what a `MaxPool1d` gave, and its indices."""
+    """`torch.nn.MaxUnpool1d` of the output of a `MaxPool1d` and its indices."""
 
 
 @declares(
@@ -210,7 +210,7 @@ class MaxUnpool1d(Layer, torch.nn.MaxUnpool1d):
     violations=empty(2),
 )
 class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
-    """`torch.nn.MaxUnpool2d` of what a `MaxPool2d` gave, and its indices."""
+    """`torch.nn.MaxUnpool2d` of the output of a `MaxPool2d` and its indices."""
 
 
 @declares(
@@ -222,4 +222,4 @@ class MaxUnpool2d(Layer, torch.nn.MaxUnpool2d):
     violations=empty(3),
 )
 class MaxUnpool3d(Layer, torch.nn.MaxUnpool3d):
-    """`torch.nn.MaxUnpool3d` of what a `MaxPool3d` gave, and its indices."""
+    """`torch.nn.MaxUnpool3d` of the output of a `MaxPool3d` and its indices."""

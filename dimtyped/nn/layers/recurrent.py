@@ -45,13 +45,13 @@ def _check_dtype(self: Any, input: Tensor, hidden: Any, batch_sizes: Tensor | No
 
 
 class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
-    """The part that RNN, LSTM and GRU share: four forms of input, and a state that must fit the input's batch."""
+    """The base of RNN, LSTM and GRU: four forms of input, and a state that must fit the input's batch."""
 
     _dim_hooks = {"check_forward_args": _check_dtype}  # noqa: RUF012  # a ClassVar in the base
 
     @classmethod
     def _dim_checked(cls, torch_forward: Callable[..., Any]) -> Callable[..., Any]:
-        """Picks the check by the input's form: batched either way round, unbatched, or packed."""
+        """Selects the check by the form of the input: batch first or second, unbatched, or packed."""
         forms = [form.inputs or {} for form in cls.contract.calls]
         batch_first, seq_first, unbatched = (check_before(cls, torch_forward, Form(form)) for form in forms[:3])
         state: Any = PACKED_PAIR if issubclass(cls, torch.nn.LSTM) else PACKED_STATE
@@ -62,9 +62,9 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         def forward(self: Any, input: Any, hx: Any = None) -> Any:  # torch's name
             if isinstance(hx, list):  # torch also accepts an LSTM's (h, c) in a list
                 hx = tuple(hx)
-            if isinstance(input, PackedSequence):  # outside of `try`, in which TorchDynamo cannot break a graph
+            if isinstance(input, PackedSequence):  # outside of `try`, where TorchDynamo cannot break a graph
                 batch = packed_shape(input)[0]
-                if batch is not None:  # else in a trace, which torch's own forward then leaves
+                if batch is not None:  # else in a trace, which torch's own forward then ends
                     packed(self, input.data, hx, batch)
                 return torch_forward(self, input, hx)
             try:
@@ -85,7 +85,7 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
 
     @property
     def _dim_state(self) -> int:
-        """The width of the state between steps: `proj_size` where there is one."""
+        """The width of the state between steps: `proj_size` if there is one."""
         return self.proj_size or self.hidden_size
 
     @property
@@ -95,7 +95,7 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
 
     @property
     def _dim_names(self) -> dict[str, int]:
-        """The sizes given as Dims; with `num_layers` the directions too, where there are two."""
+        """The sizes given as Dims; with `num_layers` the directions too, if there are two."""
         given: Mapping[str, str] = self.__dict__.get(_LAYER_NAMES, {})
         counts = {"num_layers": self.num_layers, "bidirectional": 2 if self.bidirectional else 1}
         return {**super()._dim_names, **{name: counts[argument] for argument, name in given.items()}}
@@ -129,7 +129,7 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
 
 
 def _no_steps(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
-    """Violations by a sequence without steps."""
+    """A sequence without steps."""
     axis = 1 if layer.batch_first and input.dim() == 3 else 0
     if input.shape[axis] == 0:
         yield SizeViolation("input", axis, "seq", "at least 1")
@@ -161,13 +161,13 @@ def _make(layer: Any, torch_init: Callable[..., None], state_from: Any, initial:
 
 
 def _directions(where: str, bidirectional: Any) -> tuple[bool, str | None]:
-    """Torch's argument, and the name where it was given as a Dim of 1 or 2 directions."""
+    """Torch's argument, and its name if it was given as a Dim of 1 or 2 directions."""
     if not isinstance(bidirectional, Dim):
         return bidirectional, None
     if bidirectional not in (1, 2):
         raise declaration_error(
             where,
-            f"bidirectional={int(bidirectional)} is no number of directions",
+            f"bidirectional={int(bidirectional)} is not a number of directions",
             "give 1 or 2 directions, or False or True",
             argument="bidirectional",
             dim=bidirectional.name,
@@ -188,12 +188,12 @@ class RNN(Recurrent, torch.nn.RNN):
     """`torch.nn.RNN`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`.
 
     Args:
-        state_from: A recurrent layer whose final state this one is to start from. Default: any.
-        initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
-            a Parameter is learned. Default: zeros.
+        state_from: The recurrent layer whose final state this one starts from. Default: any layer's.
+        initial: The state that a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair
+            `(h, c)`; a Parameter is learned. Default: zeros.
 
     Raises:
-        StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
+        StateError: at construction, if the final state of `state_from` or `initial` does not fit.
     """
 
     if TYPE_CHECKING:
@@ -244,12 +244,12 @@ class GRU(Recurrent, torch.nn.GRU):
     """`torch.nn.GRU`, checked by name: `(batch, seq, embed), (layers*directions, batch, hidden)`, to the same of hidden.
 
     Args:
-        state_from: A recurrent layer whose final state this one is to start from. Default: any.
-        initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
-            a Parameter is learned. Default: zeros.
+        state_from: The recurrent layer whose final state this one starts from. Default: any layer's.
+        initial: The state that a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair
+            `(h, c)`; a Parameter is learned. Default: zeros.
 
     Raises:
-        StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
+        StateError: at construction, if the final state of `state_from` or `initial` does not fit.
 
     Example:
         >>> from dimtyped import dims, nn
@@ -301,15 +301,15 @@ class GRU(Recurrent, torch.nn.GRU):
     violations=_no_steps,
 )
 class LSTM(Recurrent, torch.nn.LSTM):
-    """`torch.nn.LSTM`, checked by name; its state is `(h, c)`, h of width `proj_size` where there is one.
+    """`torch.nn.LSTM`, checked by name; its state is `(h, c)`, h has width `proj_size` if there is one.
 
     Args:
-        state_from: A recurrent layer whose final state this one is to start from. Default: any.
-        initial: What a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair `(h, c)`;
-            a Parameter is learned. Default: zeros.
+        state_from: The recurrent layer whose final state this one starts from. Default: any layer's.
+        initial: The state that a call without a state starts from, `(layers*directions, hidden)`, for an LSTM a pair
+            `(h, c)`; a Parameter is learned. Default: zeros.
 
     Raises:
-        StateError: at construction, the final state of `state_from` does not fit, or `initial` does not.
+        StateError: at construction, if the final state of `state_from` or `initial` does not fit.
     """
 
     if TYPE_CHECKING:

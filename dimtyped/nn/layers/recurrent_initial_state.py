@@ -14,7 +14,7 @@ from dimtyped.runtime import dynamic_class
 
 State = Tensor | tuple[Tensor, Tensor]
 PARTS: tuple[str, str] = ("initial_h", "initial_c")
-"""The names that a given initial state is registered under: a Parameter as a parameter, another tensor as a buffer."""
+"""The names under which a given initial state is registered: a Parameter as a parameter, a tensor as a buffer."""
 
 
 class HasInitialState(torch.nn.Module):
@@ -23,10 +23,10 @@ class HasInitialState(torch.nn.Module):
     def initial_state(
         self, batch: int | None, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> State:
-        """The state to start from: the `initial=` of the constructor, or else zeros.
+        """Returns the state to start from: the `initial=` of the constructor, or zeros.
 
         Args:
-            batch: How many sequences start; None for the state of unbatched input.
+            batch: The number of sequences; None for the state of unbatched input.
             device: Default: the layer's.
             dtype: Default: the layer's.
 
@@ -34,19 +34,19 @@ class HasInitialState(torch.nn.Module):
             returns: `(layers*directions, batch, hidden)`, or without batch; for an LSTM a pair, `(h, c)`.
 
         Raises:
-            DeclarationError: `batch` is no size.
+            DeclarationError: `batch` is not a size.
 
         Example:
             >>> from dimtyped import nn
             >>> nn.GRU(8, 16, num_layers=2, bidirectional=True).initial_state(batch=5).shape
             torch.Size([4, 5, 16])
         """
-        is_size = isinstance(batch, int) or hasattr(batch, "__index__")  # a trace cannot ask a symbol for an attribute
+        is_size = isinstance(batch, int) or hasattr(batch, "__index__")  # a trace cannot read an attribute of a symbol
         if batch is not None and (isinstance(batch, bool) or not is_size or batch < 0):
             raise declaration_error(
                 f"{type(self).__name__}.initial_state",
                 f"batch is {batch!r}, must be a size, an int of 0 or more, or None",
-                "Give it input.shape[0], or [1] where batch_first is False.",
+                "Give it input.shape[0], or input.shape[1] if batch_first is False.",
                 argument="batch",
                 dim="batch",
                 expected="an int of 0 or more, or None",
@@ -60,18 +60,18 @@ class HasInitialState(torch.nn.Module):
 
 
 class _Starts(HasInitialState):
-    """A recurrent layer with an initial state of its own. Mixed into a layer that is given one."""
+    """Mixed into a recurrent layer that is given an initial state."""
 
     def forward(self, input: Any, hx: Any = None) -> Any:  # torch's name
-        """As torch's; where no state is given it starts from the layer's own."""
+        """Runs torch's forward; without a given state it starts from the layer's own."""
         return super().forward(input, self.initial_state(_batch_of(self, input)) if hx is None else hx)
 
 
 def take_initial(layer: Any, initial: Any) -> None:
-    """Gives a recurrent layer the state that it starts from where a call gives none.
+    """Sets the state that a recurrent layer starts from if a call gives none.
 
     Raises:
-        StateError: it is no state of this layer.
+        StateError: it is not a state of this layer.
     """
     widths = _widths(layer)
     parts = initial if isinstance(initial, tuple | list) else (initial,)
@@ -100,7 +100,7 @@ def _starting(base: type) -> type:
 
 
 def _widths(layer: Any) -> tuple[int, ...]:
-    """The width of h, and of c where the layer has one."""
+    """The width of h, and of c if the layer has one."""
     width = layer.proj_size or layer.hidden_size
     return (width, layer.hidden_size) if layer.mode == "LSTM" else (width,)
 
@@ -119,7 +119,7 @@ def _expanded(layer: Any, part: str, width: int, batch: int | None, like: dict[s
 
 
 def _batch_of(layer: Any, values: Any) -> int | None:
-    """The number of sequences in a call; None where it has no batch."""
+    """The number of sequences in a call; None if it has no batch."""
     if isinstance(values, PackedSequence):
         return int(values.batch_sizes[0])
     if not isinstance(values, Tensor) or values.dim() < 3:

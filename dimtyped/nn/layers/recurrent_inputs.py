@@ -28,7 +28,7 @@ def _calls(state: Any, flat_state: Any) -> tuple[Form, ...]:
         _form("seq batch", state, is_batched),
         _form("seq", flat_state, has_axes("input", 2)),
         Form({"input": PackedSequence}, when=of_call("isinstance(input, PackedSequence)")),
-        _form("seq batch", state, None),  # no valid call has this form: it names the missing axes
+        _form("seq batch", state, None),  # no valid call has this form: it only names the missing axes
     )
 
 

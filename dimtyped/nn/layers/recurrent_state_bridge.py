@@ -1,4 +1,4 @@
-"""Recurrent states between layers: a check that a decoder can take an encoder's, and a learned bridge where it cannot."""
+"""Recurrent states between layers: a check that a decoder can take an encoder's, and a learned bridge if it cannot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAPPED = Shaped[Tensor, "target_layers *batch target_hidden"]
 
 @dataclass(frozen=True)
 class _Form:
-    """The sizes of a recurrent layer's state; `cell` is the width of c, 0 where there is none."""
+    """The sizes of a recurrent layer's state; `cell` is the width of c, 0 if there is none."""
 
     layers: int
     directions: int
@@ -43,7 +43,7 @@ def check_state_from(target: torch.nn.RNNBase, source: Any) -> None:
     """Rejects a source whose final state the target cannot start from.
 
     Raises:
-        StateError: layers, directions, width or kind differ; all that differ are named.
+        StateError: layers, directions, width or kind differ; the error names all that differ.
     """
     must_be_recurrent("state_from", source)
     differences = _differences(target, source)
@@ -117,7 +117,7 @@ def _text(layer: Any) -> str:
 
 
 class _Bridge(torch.nn.Module):
-    """The bridge without its checks: what runs when they are off."""
+    """The bridge without its checks, used when they are off."""
 
     source: _Form
     target: _Form
@@ -135,7 +135,7 @@ class _Bridge(torch.nn.Module):
         return self.source.directions != self.target.directions
 
     def _mapped(self, state: Tensor, projection: Linear | None, width: int) -> Tensor:
-        """One part of the state: layers chosen, directions joined, width projected, directions apart again."""
+        """Maps one part of the state: selects layers, joins directions, projects the width, splits directions again."""
         source, target, batch = self.source, self.target, state.shape[1:-1]
         if projection is None and source.layers == target.layers:
             return state
@@ -146,7 +146,7 @@ class _Bridge(torch.nn.Module):
             layers = projection(layers)
         if self._joins:
             layers = layers.unflatten(-1, (target.directions, width)).movedim(-2, 1)
-        return layers.flatten(0, 1).contiguous()  # which cuDNN asks for
+        return layers.flatten(0, 1).contiguous()  # as cuDNN requires
 
     def _chosen(self, layers: Tensor) -> Tensor:
         missing = self.target.layers - self.source.layers
@@ -165,21 +165,21 @@ class _Bridge(torch.nn.Module):
 class StateBridge(Layer, _Bridge):
     """A learned map from one recurrent layer's final state to another's first.
 
-    Surplus layers are dropped from the bottom, missing ones filled with the top one. Where the directions differ in
-    number, those of the source are concatenated and projected to those of the target; where the widths differ, they are
-    projected. An LSTM's cell state is dropped for a target without one, and projected from the hidden state for a
-    target whose source has none. Where nothing is needed it is the identity and has no parameters.
+    Surplus layers are dropped from the bottom, missing ones filled with the top one. If the number of directions
+    differs, those of the source are concatenated and projected to those of the target; if only the widths differ, they
+    are projected. An LSTM's cell state is dropped for a target without one, and projected from the hidden state if the
+    source has none. If nothing differs, the bridge is the identity and has no parameters.
 
     Args:
-        source: The layer that gives the state: an RNN, a GRU or an LSTM.
-        target: The layer that is to start from it.
+        source: The layer whose final state is mapped: an RNN, a GRU or an LSTM.
+        target: The layer that starts from the mapped state.
 
     Shape:
         state: `(layers*directions, batch, hidden)` of the source, or without batch; for an LSTM a pair of these.
         returns: the same of the target.
 
     Raises:
-        StateError: one of the two is no recurrent layer.
+        StateError: one of the two is not a recurrent layer.
 
     Example:
         >>> import torch

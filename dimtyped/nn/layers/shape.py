@@ -1,4 +1,4 @@
-"""Layers that only move elements: torch checks their shapes, and its errors are explained by name."""
+"""Layers that only move elements. Torch checks their shapes; its errors are explained by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RANKS = {"linear": (3,), "bilinear": (4,), "bicubic": (4,), "trilinear": (5,)}
 
 
 def _needed(*axes: int) -> int:
-    """The minimum number of axes of a tensor that has each of these."""
+    """The minimum number of axes of a tensor that has these axes."""
     return max(axis + 1 if axis >= 0 else -axis for axis in axes)
 
 
@@ -34,7 +34,7 @@ class Flatten(Layer, torch.nn.Flatten):
 
 def _does_not_split(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     axis, sizes = layer.dim, layer.unflattened_size
-    if not isinstance(axis, int):  # a named tensor, whose axes torch itself names
+    if not isinstance(axis, int):  # a named tensor, whose axes torch names itself
         return
     if input.dim() < _needed(axis):
         yield SizeViolation("input", None, "", _needed(axis))
@@ -47,7 +47,7 @@ def _does_not_split(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch
 
 @declares(inputs={"input": _ANY}, output=_ANY, violations=_does_not_split)
 class Unflatten(Layer, torch.nn.Unflatten):
-    """`torch.nn.Unflatten` of any tensor whose axis `dim` has the size of all the new ones together."""
+    """`torch.nn.Unflatten` of any tensor whose axis `dim` has the product of the new sizes."""
 
 
 def _does_not_shuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
@@ -62,7 +62,7 @@ def _does_not_shuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # tor
     violations=_does_not_shuffle,
 )
 class PixelShuffle(Layer, torch.nn.PixelShuffle):
-    """`torch.nn.PixelShuffle` of `(..., channels, height, width)`; the channels are a multiple of the factor's square."""
+    """`torch.nn.PixelShuffle` of `(..., channels, height, width)`; the channels must be a multiple of the factor's square."""
 
 
 def _does_not_unshuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
@@ -77,7 +77,7 @@ def _does_not_unshuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # t
     violations=_does_not_unshuffle,
 )
 class PixelUnshuffle(Layer, torch.nn.PixelUnshuffle):
-    """`torch.nn.PixelUnshuffle` of `(..., channels, height, width)`; height and width are multiples of the factor."""
+    """`torch.nn.PixelUnshuffle` of `(..., channels, height, width)`; height and width must be multiples of the factor."""
 
 
 def _has_no_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
@@ -91,7 +91,7 @@ def _has_no_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch'
     violations=_has_no_groups,
 )
 class ChannelShuffle(Layer, torch.nn.ChannelShuffle):
-    """`torch.nn.ChannelShuffle` of `(batch, channels, ...)`; the channels are a multiple of the groups."""
+    """`torch.nn.ChannelShuffle` of `(batch, channels, ...)`; the channels must be a multiple of the groups."""
 
 
 def _has_wrong_rank(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
@@ -106,7 +106,7 @@ def _has_wrong_rank(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch
 
 @declares(inputs={"input": _ANY}, output=_ANY, violations=_has_wrong_rank)
 class Upsample(Layer, torch.nn.Upsample):
-    """`torch.nn.Upsample` of `(batch, channels, ...)` with as many spatial axes as the mode and the sizes are for."""
+    """`torch.nn.Upsample` of `(batch, channels, ...)` with the number of spatial axes that the mode and the sizes require."""
 
 
 @declares(inputs={"input": _ANY}, output=_ANY, violations=_has_wrong_rank)

@@ -40,20 +40,20 @@ class _TiedOutput(torch.nn.Linear):
     flow=("hidden", "vocab"),
 )
 class TiedDecoder(Layer, _TiedOutput):
-    r"""Logits over the vocabulary by the embedding's own weight: `(..., hidden) -> (..., vocab)`.
+    r"""Logits over the vocabulary, computed with the embedding's own weight: `(..., hidden) -> (..., vocab)`.
 
-    Computes $x E^\top + b$, or $(P x) E^\top + b$ with a learned projection $P$ where hidden is not the embedding's
-    width. It has one weight, the embedding's. The tie outlives copies, saves, loads and conversions. It is a
-    `torch.nn.Linear` too, so that what handles output layers, such as tensor parallelism, handles it.
+    Computes $x E^\top + b$, or $(P x) E^\top + b$ with a learned projection $P$ if hidden is not the embedding's
+    width. It has one weight, the embedding's. The tie survives copies, saves, loads and conversions. It is a
+    `torch.nn.Linear` too, so that tools for output layers, such as tensor parallelism, work on it.
 
     Args:
         embedding: The embedding to share the weight of. A plain `torch.nn.Embedding` becomes a typed one in place.
-        hidden: The width of what comes in. Default: the embedding's width.
+        hidden: The width of the input. Default: the embedding's width.
         bias: If True, learns a bias for each entry. Default: True.
         project: If True, puts a bias-free `Linear(hidden, embed)` before it. Default: False.
 
     Raises:
-        TyingError: `embedding` is no embedding, or hidden is not its width and `project` is False.
+        TyingError: `embedding` is not an embedding, or hidden is not its width and `project` is False.
 
     References:
         Press and Wolf, Using the Output Embedding to Improve Language Models, 2017 (arXiv:1608.05859).
@@ -114,12 +114,12 @@ class TiedDecoder(Layer, _TiedOutput):
 
 
 def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
-    """Ties an output layer's weight to an embedding's, checked. The tie outlives copies, loads and conversions.
+    """Ties an output layer's weight to an embedding's, checked. The tie survives copies, loads and conversions.
 
     Args:
         layer: A layer with a `weight`, such as `nn.Linear(embed, vocab)` or a second embedding. A plain torch layer
             becomes a typed one in place, and so does the embedding.
-        embedding: The embedding whose weight both have from now on.
+        embedding: The embedding whose weight both then have.
 
     Returns:
         The layer.
@@ -177,7 +177,7 @@ def _wrong_width(layer: TiedDecoder) -> DeclarationError:
     call = f"nn.TiedDecoder(embedding, {layer.in_features}, project=True)"
     hint = f"Use {call}, which learns a map from {hidden} to {embed}."
     if layer.in_features == layer.out_features and hidden in (labels["vocab"], "hidden"):
-        hint = f"Leave hidden out: it is the width of what comes in, and {labels['vocab']} comes out by itself."
+        hint = f"Leave hidden out: it is the width of the input. The output has {labels['vocab']} anyway."
     return declaration_error(
         "TiedDecoder",
         f"{hidden} is {layer.in_features}, but the embedding's width is {embed}={layer.embedding_dim}: "

@@ -1,7 +1,7 @@
 """The transformer, its stacks and its layers: sequences of one width, and the masks that must fit them.
 
-The submodules of a layer stay torch's own, so that torch's fused paths are taken as before: the check of the whole covers
-them. Where a submodule was replaced by another class, its sizes are not known, and only torch checks them.
+The submodules of a layer stay torch's own, so that torch's fused paths still run; the check of the whole covers them. If
+a submodule was replaced by another class, its sizes are not known and only torch checks them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dimtyped.errors import DimensionAssertionError
 from dimtyped.nn.contract import ROLES, UNCHECKED, Inputs, Layer, declares, is_none, make_ready, typed_class_of
 from dimtyped.nn.layers.attention_inputs import BATCH_FIRST, SEQUENCE_FIRST, mask, padding, rare_forms, sequence
 
-# the same as `_dim_attention`, without a call of Python code, which would cost 2 % of a small layer's call
+# the same as `_dim_attention` without a Python call, which would cost 2 % of a small layer's call
 _ATTENTION = "_modules.get('self_attn')"
 _SIZES = {"embed": f"{_ATTENTION}.embed_dim", "heads": f"{_ATTENTION}.num_heads"}
 _STACK_SIZES = {"embed": "_dim_attention.embed_dim", "heads": "_dim_attention.num_heads"}
 _ARGUMENTS = {"d_model": "embed", "nhead": "heads", "dim_feedforward": "feedforward"}
-# Torch's own attention raises; another one may not, and the fused path accepts any empty `src`. Only a plain tensor is
-# tested for that: in an export a length may be unknown.
+# Torch's own attention raises; another may not, and the fused path accepts any empty `src`. Only a plain tensor is tested
+# for emptiness, because in an export a length may be unknown.
 _TORCH_REFUSES = (
     is_none("src_mask")
     & is_none("src_key_padding_mask")
@@ -109,7 +109,7 @@ class _OfAttention(Layer):
 
 
 def _attention_of(layer: torch.nn.Module) -> torch.nn.MultiheadAttention | None:
-    """The layer's self-attention, if it is torch's or ours."""
+    """The layer's self-attention, if it is torch's or a typed one."""
     found = layer._modules.get("self_attn")
     return found if isinstance(found, torch.nn.MultiheadAttention) else None
 
@@ -143,7 +143,7 @@ class _Stack(_OfAttention):
     error=DimensionAssertionError,
 )
 class TransformerEncoderLayer(_OfAttention, torch.nn.TransformerEncoderLayer):
-    """`torch.nn.TransformerEncoderLayer`, checked by name: `(source, batch, embed)`, or with `batch_first`, or without batch.
+    """`torch.nn.TransformerEncoderLayer`, checked by name: `(source, batch, embed)`, or `batch_first`, or without batch.
 
     Shape:
         src_mask: `(source, source)` or `(batch*heads, source, source)`.
@@ -215,8 +215,8 @@ class TransformerDecoder(_Stack, torch.nn.TransformerDecoder):
 class Transformer(Layer, torch.nn.Transformer):
     """`torch.nn.Transformer`, checked by name: a source for the encoder, a target for the decoder, and their masks.
 
-    The stacks that it makes, and their layers, are typed too. With a `custom_encoder` or `custom_decoder` that is no
-    stack of torch's, torch alone decides what fits.
+    The stacks that it makes, and their layers, are typed too. With a `custom_encoder` or `custom_decoder` that is not
+    a stack of torch's, only torch checks the call.
 
     Shape:
         src: `(source, batch, embed)`, with `batch_first` `(batch, source, embed)`, or without batch.
@@ -228,7 +228,7 @@ class Transformer(Layer, torch.nn.Transformer):
     """
 
     def _reset_parameters(self) -> None:
-        super()._reset_parameters()  # torch's constructor calls it when the parts exist
+        super()._reset_parameters()  # torch's constructor calls it once the parts exist
         parts: list[Any] = [part for part in self.modules() if isinstance(part, _PARTS)]
         for part in parts:
             typed = typed_class_of(type(part))
@@ -239,7 +239,7 @@ class Transformer(Layer, torch.nn.Transformer):
 
     @property
     def _dim_is_whole(self) -> bool:
-        """True if both stacks are torch's or ours."""
+        """True if both stacks are torch's or typed ones."""
         parts = self._modules
         return isinstance(parts["encoder"], torch.nn.TransformerEncoder) and isinstance(
             parts["decoder"], torch.nn.TransformerDecoder

@@ -21,7 +21,7 @@ if _typing.TYPE_CHECKING:
         ConstantPad1d as ConstantPad1d,
         ConstantPad2d as ConstantPad2d,
         ConstantPad3d as ConstantPad3d,
-        Container as Container,  # pyright: ignore[reportDeprecated]  # whoever still has it may keep it
+        Container as Container,  # pyright: ignore[reportDeprecated]  # existing code may use it
         CosineSimilarity as CosineSimilarity,
         CrossMapLRN2d as CrossMapLRN2d,
         Dropout as Dropout,
@@ -41,7 +41,7 @@ if _typing.TYPE_CHECKING:
         LogSigmoid as LogSigmoid,
         LogSoftmax as LogSoftmax,
         Mish as Mish,
-        NLLLoss2d as NLLLoss2d,  # pyright: ignore[reportDeprecated]  # whoever still has it may keep it
+        NLLLoss2d as NLLLoss2d,  # pyright: ignore[reportDeprecated]  # existing code may use it
         PairwiseDistance as PairwiseDistance,
         ParameterDict as ParameterDict,
         ParameterList as ParameterList,

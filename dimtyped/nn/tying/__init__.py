@@ -1,8 +1,8 @@
 """Tied parameters.
 
-`tie` says what a tie is: one parameter under several names. `preservation` keeps it through copies, conversions and
-loads, `loading` reads a checkpoint of it, `aliases` serves the layers whose tied weight another layer computes, and
-`breaking` handles the operations that break it.
+`tie` defines a tie: one parameter under several names. `preservation` keeps it through copies, conversions and loads,
+`loading` reads a checkpoint of it, `aliases` is for tied weights that another layer computes, and `breaking` handles
+the operations that break it.
 """
 
 from dimtyped.nn.tying.breaking import (

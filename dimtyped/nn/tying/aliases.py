@@ -1,6 +1,6 @@
-"""Aliases: tied weights that another layer computes, such as those of a parametrised or weight-normed embedding.
+"""Aliases: tied weights that another layer computes, such as those of a parametrized or weight-normed embedding.
 
-There is no parameter to share then. The tied decoder has none under that name either: reading its weight reads the
+Then there is no parameter to share. The tied decoder has none under that name either: reading its weight reads the
 embedding's.
 """
 
@@ -17,13 +17,13 @@ from dimtyped.runtime import dynamic_class, without_mixin
 Slot = tuple[torch.nn.Module, str]
 """A module, and the name that a parameter has there."""
 _SOURCES = "_dim_alias_of"
-"""On a module with aliases: the slot that each of them reads, by the alias's name."""
+"""Set on a module with aliases: the slot that each alias reads, by the alias's name."""
 _aliases: Any = WeakIdKeyDictionary()
-"""For each source: its aliases, as a weak reference to the module, the name there and the name on the source."""
+"""The aliases of each source: a weak reference to the module, the name there and the name on the source."""
 
 
 class _HasAliases(torch.nn.Module):
-    """A module with a weight that is read from another module. Mixed in while that is so."""
+    """Mixed into a module while one of its weights is read from another module."""
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -32,7 +32,7 @@ class _HasAliases(torch.nn.Module):
 
 
 def add_alias(module: torch.nn.Module, name: str, source: torch.nn.Module, source_name: str) -> None:
-    """From now on reading `module.name` reads `source.source_name`."""
+    """Makes `module.name` read `source.source_name`."""
     module._parameters.pop(name, None)
     module.__dict__[_SOURCES] = {**sources_of(module), name: (source, source_name)}
     module.__class__ = _with_aliases(without_mixin(type(module), _with_aliases), *sorted(sources_of(module)))
@@ -40,13 +40,13 @@ def add_alias(module: torch.nn.Module, name: str, source: torch.nn.Module, sourc
 
 
 def remove_alias(module: torch.nn.Module, name: str) -> None:
-    """The module may have a parameter of this name again."""
+    """Removes an alias, so that the module may have a parameter of this name again."""
     sources = {key: slot for key, slot in sources_of(module).items() if key != name}
     if sources:
         module.__dict__[_SOURCES] = sources
         return
     del module.__dict__[_SOURCES]
-    # torch's parametrize may have put a class of its own on top, which stays
+    # torch's parametrize may have added its own class on top, which stays
     base = without_mixin(type(module), _with_aliases)
     if base is not type(module):
         module.__class__ = base
@@ -81,7 +81,7 @@ def _reading(name: str) -> property:
     def read(module: Any) -> torch.Tensor:
         sources = sources_of(module)
         if name not in sources:
-            raise AttributeError(name)  # torch then looks among the parameters
+            raise AttributeError(name)  # torch then searches the parameters
         source, source_name = sources[name]
         return getattr(source, source_name)
 

@@ -1,7 +1,7 @@
 """Operations that break a tie: propagate, reject or warn.
 
-Propagate: a weight that torch starts to compute (parametrize, weight norm, pruning) is read by the other names too.
-Reject: `fully_shard` of a part of a tie. Warn: a plain tensor in a tied parameter's place, and a copy of a part.
+Propagate: if torch starts to compute a weight (parametrize, weight norm, pruning), the other names read it too.
+Reject: `fully_shard` of a part of a tie. Warn: a plain tensor in place of a tied parameter, and a copy of a part.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dimtyped.runtime import by_framework, calling_frame, calling_module, enclos
 
 
 def parameter_became_tensor(module: torch.nn.Module, name: str) -> None:
-    """Handles a plain tensor in a tied parameter's place: weight norm, pruning or a weight drop computes it."""
+    """Handles a plain tensor in place of a tied parameter: weight norm, pruning or a weight drop computes it."""
     tie = tie_of(module, name)
     if tie is None or aliases_of(module, name):
         return
@@ -32,8 +32,8 @@ def parameter_became_tensor(module: torch.nn.Module, name: str) -> None:
 def propagate_computed(module: torch.nn.Module, name: str, tie: Tie) -> None:
     """Makes the other names of the tie aliases of what this module computes.
 
-    An embedding runs before what is tied to it. A hook on another layer would compute its weight too late for the
-    embedding, so there only a parametrisation works, which computes it whenever it is asked for.
+    An embedding runs before the layers tied to it. A hook on one of those would compute the weight too late for the
+    embedding, so only a parametrization works there, which computes the weight whenever it is read.
     """
     if not isinstance(module, torch.nn.Embedding) and calling_module() != "torch.nn.utils.parametrize":
         _break(module, name, tie, "is computed by a hook before each call now")
@@ -59,7 +59,7 @@ def _break(module: torch.nn.Module, name: str, tie: Tie, why: str) -> None:
 
 
 def reject_partial_sharding(module: torch.nn.Module, name: str) -> None:
-    """Rejects `fully_shard` of a part of a tie: FSDP2 would keep two parameters, and gather them at different times.
+    """Rejects `fully_shard` of a part of a tie: FSDP2 would keep two parameters and gather them at different times.
 
     Raises:
         TyingError: a layer with the same parameter is not in the call.
@@ -80,7 +80,7 @@ def reject_partial_sharding(module: torch.nn.Module, name: str) -> None:
 
 
 def _sharded_together() -> list[Any] | None:
-    """The modules whose common parameter FSDP2's `fully_shard` is replacing; None if it is not."""
+    """The modules whose common parameter FSDP2's `fully_shard` is replacing; None outside `fully_shard`."""
     frame = calling_frame()
     while frame is not None and module_of(frame).startswith("torch.distributed.fsdp."):
         info: Any = getattr(frame.f_locals.get("self"), "_module_info", None)
@@ -94,7 +94,7 @@ def _sharded_together() -> list[Any] | None:
 
 
 def warn_of_partial_copy(module: torch.nn.Module) -> None:
-    """Warns where a framework copies one half of a tie and trains the copy, as peft's `modules_to_save` does."""
+    """Warns if a framework copies one half of a tie and trains the copy, as peft's `modules_to_save` does."""
     copies = enclosing_frames(copy.deepcopy.__code__) if ties_on(module) else []
     if not copies:
         return
@@ -116,21 +116,21 @@ def warn_of_partial_copy(module: torch.nn.Module) -> None:
 
 
 def tie_problem(module: torch.nn.Module, model: torch.nn.Module) -> str:
-    """The reason why a tie of a module does not hold in a model; empty where each does.
+    """The reason why a tie of a module does not hold in a model; empty if all do.
 
-    A write to `_parameters`, which no assignment sees, is found here.
+    Writes to `_parameters`, which bypass assignment, are found here.
     """
     for name, tie in ties_on(module).items():
         siblings = tie.siblings(module)
         if siblings and not tie.owns(module._parameters.get(name)) and not aliases_of(module, name):
             return f"its {name} was tied to {_texts(siblings)} and is no longer"
     if module is not model and getattr(module, DECLARED, False) and not _has_partner(module, model):
-        return "its weight is declared to be another layer's, which is not in this model"
+        return "its weight is declared to be that of a layer outside this model"
     return ""
 
 
 def _has_partner(module: torch.nn.Module, model: torch.nn.Module) -> bool:
-    weight: torch.Tensor = getattr(module, "weight")  # noqa: B009  # a parameter, or what another module computes
+    weight: torch.Tensor = getattr(module, "weight")  # noqa: B009  # a parameter, or a tensor that another module computes
     sources = [source for source, _ in sources_of(module).values()]
     return any(
         other is not module and (other in sources or any(p is weight for p in other._parameters.values()))

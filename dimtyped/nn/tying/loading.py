@@ -14,7 +14,7 @@ from dimtyped.runtime import enclosing_frames
 
 @dataclass
 class _Keys:
-    """The keys of one tie that one `load_state_dict`, known by its list of errors, has met so far."""
+    """The keys of one tie that a `load_state_dict`, identified by its list of errors, has seen so far."""
 
     errors: list[str]
     found: list[str] = field(default_factory=list[str])
@@ -34,7 +34,7 @@ class TiedLoad:
                 self._ties.append(_meet(tie, prefix + name, parameter, state_dict, error_msgs))
 
     def finish(self, missing_keys: list[str]) -> None:
-        """Removes the missing keys of a tie that has another key in the checkpoint: a strict load would raise for them.
+        """Removes the missing keys of a tie with another key in the checkpoint, because a strict load would raise for them.
 
         A load that is not strict returns them; libraries that save a tie once, such as safetensors, rely on that.
         """
@@ -57,11 +57,11 @@ def _meet(tie: Tie, key: str, parameter: torch.Tensor, state_dict: Mapping[str, 
     if saved is None:
         keys.missing.append(key)
         return keys
-    problem = _disagreement(saved, parameter) if keys.found else ""  # it holds by now what the first of them said
+    problem = _disagreement(saved, parameter) if keys.found else ""  # it already holds the value of the first key
     if problem:
         errors.append(
             f"{keys.found[0]} and {key} are one tied parameter in the model, but {problem}: "
-            "load it with one of the two keys, or untie them in the model."
+            "load it with only one of the two keys, or untie them in the model."
         )
     keys.found.append(key)
     return keys
@@ -71,25 +71,25 @@ def _disagreement(saved: Any, loaded: torch.Tensor) -> str:
     """The difference between two tensors that must be equal; empty if there is none."""
     try:
         return "" if _agree(saved, loaded) else "differ in the checkpoint"
-    except NotImplementedError:  # a library's tensor that compares with nothing
+    except NotImplementedError:  # a library's tensor without comparison
         return f"this cannot be checked, because a {type(saved).__name__} cannot be compared"
 
 
 def _agree(saved: Any, loaded: torch.Tensor) -> bool:
-    """True if two tensors hold the same values, as far as this process can know."""
+    """True if two tensors hold the same values, as far as this process can tell."""
     if not isinstance(saved, torch.Tensor) or saved.shape != loaded.shape or saved.is_meta or loaded.is_meta:
-        return True  # torch itself says what is wrong, or there is nothing to compare
+        return True  # torch reports what is wrong, or there is nothing to compare
     if saved is loaded or _kind(saved) is not _kind(loaded):
-        return True  # a quantised tensor, assigned in place of a float, ends the tie
+        return True  # a quantized tensor assigned in place of a float ends the tie
     saved, loaded = _local(saved), _local(loaded)
-    if hasattr(saved, "__tensor_flatten__"):  # a subclass: the tensors that it is made of
+    if hasattr(saved, "__tensor_flatten__"):  # a subclass: its inner tensors
         parts: list[str] = saved.__tensor_flatten__()[0]
         return all(_agree(getattr(saved, part), getattr(loaded, part)) for part in parts)
     if saved.shape != loaded.shape or saved.layout != loaded.layout:
         return True
     with torch.no_grad():
         same = saved.to(loaded) == loaded
-        return bool((same | (loaded != loaded)).all())  # NaN is not itself
+        return bool((same | (loaded != loaded)).all())  # NaN does not equal itself
 
 
 def _kind(tensor: torch.Tensor) -> type:
@@ -99,6 +99,6 @@ def _kind(tensor: torch.Tensor) -> type:
 
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:
-    """The shard that this process has of a distributed tensor."""
+    """This process's shard of a distributed tensor."""
     to_local = getattr(tensor, "to_local", None)
     return to_local() if to_local is not None else tensor

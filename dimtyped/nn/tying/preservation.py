@@ -20,7 +20,7 @@ class TiedParametersMixin(torch.nn.Module):
     """A module whose parameters stay tied. Comes before torch's class among the bases."""
 
     def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
-        """As torch's; updates the ties that this changes."""
+        """Registers a parameter as torch does, and updates the ties that this changes."""
         reject_partial_sharding(self, name)
         if name in sources_of(self):
             remove_alias(self, name)
@@ -28,7 +28,7 @@ class TiedParametersMixin(torch.nn.Module):
         super().register_parameter(name, param)
         after = self._parameters[name]
         parameter_changed(self, name, before, param)
-        if after is not param:  # a hook on registration has replaced it
+        if after is not param:  # a registration hook has replaced it
             parameter_changed(self, name, param, after, framework=True)
         for module, alias in aliases_of(self, name):
             module.register_parameter(alias, after)
@@ -53,7 +53,7 @@ class TiedParametersMixin(torch.nn.Module):
         return result
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As torch's; a parameter that is tied in the model stays so."""
+        """Does as torch does; a parameter that is tied in the model stays tied."""
         with _shared_with_plain_kept(self):
             return super().load_state_dict(state_dict, strict, assign)
 
@@ -79,9 +79,9 @@ _outermost: ContextVar[bool] = ContextVar("_outermost", default=True)
 
 @contextmanager
 def _shared_with_plain_kept(root: torch.nn.Module) -> Generator[None]:
-    """Within the block torch may replace parameters below a module; those that plain modules share are one again after it.
+    """Restores, after the block, the parameters that plain modules below a module share, if torch has replaced them.
 
-    A module with the mixin keeps its own ties. This is done once, by the module whose method was called.
+    A module with the mixin keeps its own ties. Only the module whose method was called does this.
     """
     groups = _shared_by_plain(root) if _outermost.get() else []
     token = _outermost.set(False)
@@ -97,7 +97,7 @@ def _shared_with_plain_kept(root: torch.nn.Module) -> Generator[None]:
 
 
 def _shared_by_plain(root: torch.nn.Module) -> list[list[Slot]]:
-    """The slots of each shared parameter, where one of them is on a module without the mixin."""
+    """The slots of each shared parameter that has a slot on a module without the mixin."""
     slots: dict[int, list[Slot]] = {}
     for module in root.modules():
         for name, parameter in module._parameters.items():
@@ -111,7 +111,7 @@ def _shared_by_plain(root: torch.nn.Module) -> list[list[Slot]]:
 
 
 def keep_ties(module: torch.nn.Module) -> None:
-    """Makes any module keep its ties. One whose class has no mixin gets a dynamic class that has it."""
+    """Makes any module keep its ties: a module without the mixin gets a dynamic class with it."""
     if not isinstance(module, TiedParametersMixin):
         module.__class__ = _keeping(type(module))
         adopt(module)

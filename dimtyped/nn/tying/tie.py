@@ -18,10 +18,10 @@ from dimtyped.nn.tying.aliases import Slot, add_alias
 from dimtyped.runtime import by_framework
 
 DECLARED = "_dim_declared_tie"
-"""Set on a layer that is declared to have another's weight: it takes what that one is given later."""
+"""Set on a layer declared to share another's weight: it gets whatever weight that one is assigned later."""
 _TIES = "_dim_ties"
 _by_id: dict[int, Tie] = {}
-"""Each tie by its parameter's id. An id may be used again, so a look-up checks that a slot still holds the parameter."""
+"""Each tie by its parameter's id. An id may be reused, so a lookup checks that a slot still holds the parameter."""
 
 
 class Tie:
@@ -72,7 +72,7 @@ class Tie:
         _by_id[self._key] = self
 
     def add(self, module: torch.nn.Module, name: str, parameter: torch.Tensor) -> None:
-        """Adds one more slot, and removes those that hold something else by now."""
+        """Adds one more slot, and removes those that now hold something else."""
         for other, other_name in self.slots():
             if other._parameters.get(other_name) is not parameter or (other is module and other_name == name):
                 self.remove(other, other_name)
@@ -90,7 +90,7 @@ class Tie:
             self._unlist()
 
     def rekey(self, parameter: torch.Tensor) -> None:
-        """Makes this parameter the tie's."""
+        """Makes this the parameter of the tie."""
         self._unlist()
         self._key = id(parameter)
         _by_id[self._key] = self
@@ -100,13 +100,13 @@ class Tie:
         if not self._slots:
             self._unlist()
 
-    def _unlist(self, known: dict[int, Tie] = _by_id) -> None:  # as Python exits the global is gone, this is not
+    def _unlist(self, known: dict[int, Tie] = _by_id) -> None:  # when Python exits, the global is gone but this is not
         if known.get(self._key) is self:
             del known[self._key]
 
 
 def adopt(module: torch.nn.Module) -> None:
-    """Registers the parameters of a module not made by our constructors: a copied, unpickled or retyped one."""
+    """Registers the parameters of a module not made by a typed constructor: copied, unpickled or retyped."""
     for name, parameter in module._parameters.items():
         parameter_changed(module, name, None, parameter)
 
@@ -119,7 +119,7 @@ def release(module: torch.nn.Module) -> None:
 
 
 def share(module: torch.nn.Module, source: torch.nn.Module, name: str = "weight") -> None:
-    """Makes a weight the very one of another module; an alias of it where that module computes it."""
+    """Makes a weight the same object as another module's, or an alias of it if that module computes it."""
     if name in source._parameters:
         setattr(module, name, source._parameters[name])
     else:
@@ -134,7 +134,7 @@ def owner_of(parameter: torch.Tensor) -> Slot | None:
 
 
 def tie_of(module: torch.nn.Module, name: str) -> Tie | None:
-    """The tie of a parameter with several slots; also once this slot has lost the parameter."""
+    """The tie of a parameter with several slots; even after this slot has lost the parameter."""
     return ties_on(module).get(name)
 
 
@@ -148,14 +148,14 @@ def parameter_changed(
 ) -> None:
     """Updates the ties after a slot got another parameter, or none.
 
-    A framework's new parameter goes into all slots, unless it is already tied to something else, or is a quantised one
-    in place of a float. A user's goes into this slot, and into the layers that are declared to share its weight.
+    A new parameter from a framework goes into all slots, unless it is already tied to something else, or is quantized
+    and replaces a float. A user's goes into this slot, and into the layers that are declared to share its weight.
     """
     if after is before:
         return
     tie, known = tie_of(module, name), _find(after, (module, name))
     if tie is not None and before is not None and not tie.owns(before):
-        tie.remove(module, name)  # another parameter was put there by no assignment
+        tie.remove(module, name)  # another parameter came there without an assignment
         tie = None
     if tie is None and before is not None and id(before) in _by_id:
         _by_id[id(before)].remove(module, name)
@@ -167,7 +167,7 @@ def parameter_changed(
 
 
 def _replaces(before: torch.Tensor | None, after: torch.Tensor | None) -> bool:
-    """False for another library's kind of tensor in place of torch's: torchao quantises one layer, not what it is tied to."""
+    """False if another library's tensor class replaces torch's: torchao quantizes one layer, not the layers tied to it."""
     if before is None or after is None or type(after) is type(before):
         return True
     return type(after).__module__.startswith("torch.")
@@ -201,7 +201,7 @@ def _replace(
     *,
     moves_all: bool,
 ) -> None:
-    """Gives the new parameter to the old one's other slots: to all, or to those declared to have this one's weight."""
+    """Puts the new parameter into the old one's other slots: all, or those declared to share its weight."""
     moved = tie.siblings(module) if before is not None else []
     if after is None:
         tie.remove(module, name)

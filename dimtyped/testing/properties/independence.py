@@ -106,11 +106,11 @@ def independent(
         >>> from jaxtyping import Float
         >>> from torch import Tensor
         >>> from dimtyped.testing import independent
-        >>> def centred(x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        >>> def centerd(x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
         ...     return x - x.mean(0)
-        >>> independent(centred)
+        >>> independent(centerd)
         Traceback (most recent call last):
-        dimtyped.testing.MixedError: centred: axis `batch` mixes: changing only batch 0 of `x` changes batch 1 of the result
+        dimtyped.testing.MixedError: centerd: axis `batch` mixes: changing only batch 0 of `x` changes batch 1 of the result
         <BLANKLINE>
             x            Float[Tensor, "batch width"]  (2, 1)
     """

@@ -120,7 +120,7 @@ def _retargeted(target: Target, twin: Any, memo: dict[int, Any], *, double: bool
 
 
 def _prepare(module: torch.nn.Module, *, double: bool) -> None:
-    """Eval mode, statistics for each normalisation, and nothing that is the same at each place.
+    """Eval mode, statistics for each normalization, and nothing that is the same at each place.
 
     So what mixes still is no matter of batch statistics, and weights of 1 along a wrong axis do show.
     """

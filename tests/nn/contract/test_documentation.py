@@ -41,10 +41,10 @@ def test_the_whole_text_of_a_layer() -> None:
     assert "`num_features` may be a Dim." in before
     assert "momentum: the value used for the running_mean" in before
     assert raises.splitlines() == [
-        "    DeclarationError: at construction, a size that is no int of 0 or more.",
+        "    DeclarationError: at construction, for a size that is not an int of 0 or more.",
         "    DimensionError: at a call that does not fit; also a ValueError, as torch's.",
-        "        Refused as well: one value of each channel, which has no variance: a last batch of one item, in training.",
-        "    TyingError: at the assignment of a parameter of another shape than the declared one.",
+        "        Also rejected: one value of each channel, which has no variance: a last batch of one item, in training.",
+        "    TyingError: at the assignment of a parameter whose shape is not the declared one.",
     ]
 
 
@@ -53,7 +53,7 @@ def test_an_error_that_the_layer_explains_itself_is_not_explained_twice() -> Non
     assert text.count("TyingError:") == 1
     assert "hidden is not its width" in text
     text = inspect.getdoc(nn.GRU)
-    assert "state_from: A recurrent layer" in text
+    assert "state_from: The recurrent layer" in text
     assert "batch_first: If ``True``" in text
     assert "StateError: at construction" in text
 

@@ -1,4 +1,4 @@
-"""Complex and quantised inputs: a typed layer takes those that torch's own takes, and no others."""
+"""Complex and quantized inputs: a typed layer takes those that torch's own takes, and no others."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ QUANTISED: list[tuple[str, tuple[Any, ...]]] = [
 pytestmark = pytest.mark.filterwarnings("ignore:.*quantiz", "ignore:.*qscheme", "ignore:.*[Cc]omplex")
 
 
-def quantised() -> Tensor:
+def quantized() -> Tensor:
     return torch.quantize_per_tensor(torch.rand(2, 3, 8, 8), scale=0.1, zero_point=0, dtype=torch.quint8)
 
 
@@ -50,23 +50,23 @@ def test_a_complex_input_of_a_real_layer() -> None:
 
 
 @pytest.mark.parametrize(("kind", "arguments"), QUANTISED, ids=lambda value: str(value))
-def test_quantised_inputs(kind: str, arguments: tuple[Any, ...]) -> None:
-    x = quantised()
+def test_quantized_inputs(kind: str, arguments: tuple[Any, ...]) -> None:
+    x = quantized()
     ours, theirs = getattr(nn, kind)(*arguments)(x), getattr(torch.nn, kind)(*arguments)(x)
     assert ours.is_quantized
     assert torch.equal(ours.int_repr(), theirs.int_repr())
 
 
-def test_a_quantised_input_of_a_float_layer() -> None:
+def test_a_quantized_input_of_a_float_layer() -> None:
     with pytest.raises(DimensionError, match="its dtype is quint8, must be float32"):
-        nn.Linear(8, 4)(quantised())
+        nn.Linear(8, 4)(quantized())
 
 
-def test_a_function_takes_a_quantised_tensor() -> None:
+def test_a_function_takes_a_quantized_tensor() -> None:
     @typed
     def pooled(x: Shaped[Tensor, "batch channels _ _"]) -> Shaped[Tensor, "batch channels 1 1"]:
         return torch.nn.functional.avg_pool2d(x, 8)
 
-    assert pooled(quantised()).is_quantized
+    assert pooled(quantized()).is_quantized
     with pytest.raises(DimensionError, match="it has 3 axes, must have 4"):
-        pooled(quantised()[0])
+        pooled(quantized()[0])

@@ -1,4 +1,4 @@
-"""torch's quantisers, which know layers by their exact type: they do to typed models what they do to torch's."""
+"""torch's quantizers, which know layers by their exact type: they do to typed models what they do to torch's."""
 
 import copy
 
@@ -49,13 +49,13 @@ def _network(layers):
     class Network(layers.Module):
         def __init__(self):
             super().__init__()
-            self.quantise, self.restore = ao.QuantStub(), ao.DeQuantStub()
+            self.quantize, self.restore = ao.QuantStub(), ao.DeQuantStub()
             self.conv, self.norm, self.relu = layers.Conv2d(3, 4, 3), layers.BatchNorm2d(4), layers.ReLU()
             self.pool, self.flat = layers.AdaptiveAvgPool2d(1), layers.Flatten()
             self.head = layers.Linear(4, 2)
 
         def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-            x = self.relu(self.norm(self.conv(self.quantise(x))))
+            x = self.relu(self.norm(self.conv(self.quantize(x))))
             return self.restore(self.head(self.flat(self.pool(x))))
 
     return Network()
@@ -127,21 +127,21 @@ def _types(model):
 
 
 @pytest.mark.parametrize("first", [lambda model: model, dimtyped.untype], ids=["typed", "untyped first"])
-@pytest.mark.parametrize(("make", "quantise"), WAYS.values(), ids=WAYS)
-def test_a_typed_model_is_quantised_as_torchs_is(make, quantise, first):
-    twin, inputs = quantise(make(torch.nn))
-    model, _ = quantise(first(make(nn)))
+@pytest.mark.parametrize(("make", "quantize"), WAYS.values(), ids=WAYS)
+def test_a_typed_model_is_quantized_as_torchs_is(make, quantize, first):
+    twin, inputs = quantize(make(torch.nn))
+    model, _ = quantize(first(make(nn)))
     twins = {name: cls for name, cls in _types(twin).items() if cls is not torch.nn.Sequential}
     assert _types(model) == twins
     torch.testing.assert_close(model(inputs), twin(inputs), rtol=0, atol=0)
     assert any(cls.__module__.startswith(("torch.ao", "torch.nn.intrinsic")) for cls in twins.values())
 
 
-@pytest.mark.parametrize(("make", "quantise"), WAYS.values(), ids=WAYS)
-def test_the_model_itself_keeps_its_typed_layers(make, quantise):
+@pytest.mark.parametrize(("make", "quantize"), WAYS.values(), ids=WAYS)
+def test_the_model_itself_keeps_its_typed_layers(make, quantize):
     model = make(nn)
     before = _types(model)
-    _, inputs = quantise(model)
+    _, inputs = quantize(model)
     assert _types(model) == before
     with pytest.raises(dimtyped.DimensionError):
         model.eval()(inputs[..., :-1]) if make is _perceptron else model.conv(inputs[:, :-1])

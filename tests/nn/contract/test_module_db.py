@@ -30,7 +30,7 @@ REPLACED = [
     and getattr(nn, info.module_cls.__name__) is not info.module_cls
 ]
 PASSED_THROUGH = {
-    "keeps its input's shape, whatever that is": (
+    "keeps the shape of its input": (
         "CELU ELU GELU Hardshrink Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU ReLU ReLU6 SELU SiLU Sigmoid Softplus "
         "Softshrink Softsign Tanh Tanhshrink Threshold LocalResponseNorm Softmax Softmax2d Softmin LogSoftmax"
     ),
@@ -204,7 +204,7 @@ def pickled(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def forgets_its_dtype(module: torch.nn.Module) -> bool:
-    """Whether torch's own pickle is of no use before the first call: of an uninitialised parameter it keeps no dtype."""
+    """Whether torch's own pickle is of no use before the first call: of an uninitialized parameter it keeps no dtype."""
     return any(isinstance(p, UninitializedParameter) and p.dtype is not torch.float32 for p in module.parameters())
 
 

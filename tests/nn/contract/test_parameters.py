@@ -34,7 +34,7 @@ def test_output_of_another_width_cannot_have_the_embeddings_weight() -> None:
         "Linear.weight: cannot be assigned a parameter of shape (vocab=1000, embed=128), the weight of "
         "Embedding(vocab=1000 -> embed=128)\n"
         "    must be  (vocab=1000, hidden=256)    declared by Linear(hidden=256 -> vocab=1000)\n\n"
-        "  An output layer can share the embedding's weight only at the embedding's width. Use "
+        "  An output layer can share the embedding's weight only if it has the embedding's width. Use "
         "nn.TiedDecoder(embedding, hidden=256, project=True), or declare Linear(128, 1000)."
     )
     assert (error.where, error.argument, error.dim) == ("Linear.weight", "weight", "hidden")
@@ -174,7 +174,7 @@ def test_weight_drop() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: nn.Linear(4, 6), lambda: nn.Embedding(10, 4)], ids=["Linear", "Embedding"])
-def test_pruning_and_parametrisation(make: Callable[[], torch.nn.Module]) -> None:
+def test_pruning_and_parametrization(make: Callable[[], torch.nn.Module]) -> None:
     layer = make()
     given = torch.arange(4).float() if isinstance(layer, nn.Linear) else torch.arange(4)
     prune.random_unstructured(layer, "weight", 0.5)
@@ -186,7 +186,7 @@ def test_pruning_and_parametrisation(make: Callable[[], torch.nn.Module]) -> Non
     assert isinstance(layer.weight, torch.nn.Parameter)
 
 
-def test_structured_pruning_that_changes_a_parametrised_shape_is_torchs() -> None:
+def test_structured_pruning_that_changes_a_parametrized_shape_is_torchs() -> None:
     layer = nn.Linear(4, 6)
 
     class Rows(torch.nn.Module):
@@ -205,16 +205,16 @@ def test_lazy_layers() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*quantiz:DeprecationWarning", "ignore:.*quantiz:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.ao:DeprecationWarning")
-def test_dynamic_quantisation() -> None:
-    """Torch's old quantiser goes by the exact class, so the model is given torch's classes first."""
+def test_dynamic_quantization() -> None:
+    """Torch's old quantizer goes by the exact class, so the model is given torch's classes first."""
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
-    quantised = torch.ao.quantization.quantize_dynamic(untype(copy.deepcopy(model)), {torch.nn.Linear})
-    assert "DynamicQuantizedLinear" in repr(quantised)
-    assert quantised(torch.ones(3, 4)).shape == (3, 2)
+    quantized = torch.ao.quantization.quantize_dynamic(untype(copy.deepcopy(model)), {torch.nn.Linear})
+    assert "DynamicQuantizedLinear" in repr(quantized)
+    assert quantized(torch.ones(3, 4)).shape == (3, 2)
     assert type(model[0]) is nn.Linear
 
 
-def test_a_quantiser_may_pack_a_weight() -> None:
+def test_a_quantizer_may_pack_a_weight() -> None:
     """As bitsandbytes does; it is known by the module that assigns."""
     layer = nn.Linear(4, 6)
     pack = "def pack(layer, packed):\n    layer.weight = packed\n"

@@ -149,7 +149,7 @@ def test_a_mask_of_ints_is_told_to_be_bools(argument, dtype):
         AssertionError, match=f"argument `{argument}` does not fit: its dtype is .*, must be bool"
     ) as error:
         nn.MultiheadAttention(8, 2)(sequence, sequence, sequence, **{argument: mask})
-    assert error.value.hint == f"`{argument}.bool()` fits, True for all but 0."
+    assert error.value.hint == f"`{argument}.bool()` fits, True for every value but 0."
 
 
 MASKS = {

@@ -114,14 +114,14 @@ class TestWeight:
 
 
 @pytest.mark.parametrize(
-    "normalised", [parametrizations.weight_norm, parametrizations.spectral_norm, torch.nn.utils.weight_norm]
+    "normalized", [parametrizations.weight_norm, parametrizations.spectral_norm, torch.nn.utils.weight_norm]
 )
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
-def test_weight_norms_work_and_the_layer_stays_checked(normalised):
+def test_weight_norms_work_and_the_layer_stays_checked(normalized):
     torch.manual_seed(0)
-    ours = normalised(nn.Conv1d(2, 3, 3))
+    ours = normalized(nn.Conv1d(2, 3, 3))
     torch.manual_seed(0)
-    theirs = normalised(torch.nn.Conv1d(2, 3, 3))
+    theirs = normalized(torch.nn.Conv1d(2, 3, 3))
     images = torch.rand(1, 2, 8)
     torch.manual_seed(1)
     result = ours(images)

@@ -78,9 +78,9 @@ def test_a_matrix_of_another_width() -> None:
     with pytest.raises(DeclarationError, match=r"embed is 128, but the matrix \(4, 3\) has width 3") as info:
         nn.Embedding.from_pretrained(MATRIX, vocabulary=4, embed=embed)
     assert (info.value.dim, info.value.expected, info.value.actual) == ("embed", 128, 3)
-    with pytest.raises(DeclarationError, match="embed is 3 in it, must be 128"):
+    with pytest.raises(DeclarationError, match="its embed is 3, must be 128"):
         nn.Embedding(4, embed, _weight=MATRIX)
-    with pytest.raises(DeclarationError, match="vocab is 4 in it, must be 5"):
+    with pytest.raises(DeclarationError, match="its vocab is 4, must be 5"):
         nn.Embedding(5, 3, _weight=MATRIX)
     with pytest.raises(DeclarationError, match="takes a matrix"):
         nn.Embedding.from_pretrained(MATRIX[0])
@@ -139,7 +139,7 @@ def test_ids_at_or_past_the_vocabulary() -> None:
         "    input    int64 (2, 2)\n"
         "    at       (0, 1), (1, 0)\n"
         "    vocab = 10  declared by Embedding(vocab=10 -> embed=4)\n\n"
-        "  The ids need vocab of at least 13: was another tokenizer used than the model was made for?"
+        "  The ids need vocab of at least 13: do they come from another tokenizer than the model's?"
     )
     assert isinstance(info.value, IndexError)
 
@@ -294,5 +294,5 @@ def test_resizing_that_cannot_be() -> None:
     with pytest.raises(DeclarationError, match="new_size=3 leaves no row for padding_idx=3"):
         nn.Embedding(10, 4, padding_idx=3).resized(3)
     embedding = torch.nn.utils.parametrizations.weight_norm(nn.Embedding(10, 4))
-    with pytest.raises(DeclarationError, match="asks for rows that another module computes"):
+    with pytest.raises(DeclarationError, match="is not possible for rows that another module computes"):
         embedding.resized(12)

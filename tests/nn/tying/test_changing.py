@@ -68,7 +68,7 @@ def test_a_decoder_whose_embedding_was_replaced_is_said_by_status() -> None:
     parametrizations.weight_norm(model.embedding)
     assert "not in this model" not in str(status(model))
     model.embedding = nn.Embedding(VOCAB, EMBED)
-    assert "its weight is declared to be another layer's, which is not in this model" in str(status(model))
+    assert "its weight is declared to be that of a layer outside this model" in str(status(model))
 
 
 def test_no_tie_is_left_of_layers_that_are_gone() -> None:

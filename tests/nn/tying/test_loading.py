@@ -206,7 +206,7 @@ def test_lightning(way: Way, strict: bool, tmp_path: Path) -> None:
 
 
 class _Incomparable(torch.Tensor):
-    """A library's tensor that knows no `==`, as a quantised one does."""
+    """A library's tensor that knows no `==`, as a quantized one does."""
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):

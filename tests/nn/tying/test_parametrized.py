@@ -1,4 +1,4 @@
-"""Ties whose weight another computes: parametrised, weight-normed and pruned embeddings."""
+"""Ties whose weight another computes: parametrized, weight-normed and pruned embeddings."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _trains_as_one(model: Tied) -> None:
     torch.testing.assert_close(model.out.weight, model.embedding.weight)
 
 
-def test_a_parametrised_tie_is_copied_and_converted() -> None:
+def test_a_parametrized_tie_is_copied_and_converted() -> None:
     model = ByDecoder()
     parametrize.register_parametrization(model.embedding, "weight", Doubled())
     again = copy.deepcopy(model).double()
@@ -121,7 +121,7 @@ def test_a_pruned_tie_is_pickled() -> None:
     assert_tied(model)
 
 
-def test_tied_to_an_embedding_that_is_parametrised_already() -> None:
+def test_tied_to_an_embedding_that_is_parametrized_already() -> None:
     embedding = parametrizations.weight_norm(nn.Embedding(VOCAB, EMBED))
     decoder, linear = nn.TiedDecoder(embedding), tie(nn.Linear(EMBED, VOCAB), embedding)
     with parametrize.cached():
