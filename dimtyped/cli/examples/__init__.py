@@ -1,4 +1,4 @@
-"""Every known kind of mistake, the code that makes it, and what dimtyped says: `python -m dimtyped errors`."""
+"""Every known kind of mistake, with the code that makes it and its error: `python -m dimtyped errors`."""
 
 from dimtyped.cli.examples.example import PRELUDE, Example
 from dimtyped.cli.examples.examples import FAMILIES
