@@ -368,7 +368,7 @@ def _read(annotation: Any, parameters: Collection[str], where: str) -> _Read:
             if starred := re.search(r"\{\s*\*([^}]*)\}", axis.name):
                 raise _declaration_error(
                     where,
-                    f"the axis `{axis.name}` has several sizes, and an axis has one",
+                    f"the axis `{axis.name}` has several sizes, and an axis has one size",
                     f"write one axis for each, `{{{starred[1]}[0]}} {{{starred[1]}[1]}}`, or bind several to a name, `*shape`",
                 )
             split_placeholders(axis.name, parameters)

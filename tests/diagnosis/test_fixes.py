@@ -13,8 +13,8 @@ from torch import Tensor
 
 from dimtyped import DimensionError, DimSize, dims, nn, typed
 from dimtyped.engine import Declaration, wrap
+from tests.helpers.drawn_signatures import Case, cases
 from tests.helpers.fixing import arguments_of, assert_is_what_it_says, call, fixed, recorded
-from tests.helpers.strategies import Case, cases
 
 EFFORT = settings(
     max_examples=max(200, settings.default.max_examples),
@@ -108,16 +108,16 @@ ONE_OF_EACH = [
     (attend, (ones(2, 4), ones(2, 3), ones(2, 3) > 0), "tokens.long()", "If these are indices"),
     (attend, (ones(2, 4), ids(2, 3), ones(2, 3)), "mask.bool()", "True for every value but 0"),
     (mix, (ones(2, 3, 4, dtype=torch.long), ones(2, 3), ones(4)), "x.float()", "fits"),
-    (short, (ones(3, dtype=torch.float64),), "x.float()", "NumPy makes float64"),
+    (short, (ones(3, dtype=torch.float64),), "x.float()", "NumPy's default is float64"),
     (pixels, (ids(2, 3),), "x.to(torch.uint8)", "fits"),
     (mix, (ones(2, 3, 4), ones(3, 2, dtype=torch.long), ones(4)), "y.T.float()", "Both the shape and the dtype"),
     # other kinds of value
     (short, (numpy.ones(3, dtype=numpy.float32),), "torch.from_numpy(x)", "It is a NumPy array"),
     (short, (numpy.ones((3, 1)),), "torch.from_numpy(x).squeeze(1).float()", "It is a NumPy array"),
     (short, ([1.0, 2.0],), "torch.tensor(x)", "It is not a tensor yet"),
-    (many, (ones(2, 3),), "[xs]", "A list is wanted"),
-    (many, ((ones(2, 3), ones(2, 3)),), "list(xs)", "A list is wanted"),
-    (pair, ([ones(2, 3), ones(2, 3)],), "tuple(xs)", "A tuple is wanted"),
+    (many, (ones(2, 3),), "[xs]", "A list is expected"),
+    (many, ((ones(2, 3), ones(2, 3)),), "list(xs)", "A list is expected"),
+    (pair, ([ones(2, 3), ones(2, 3)],), "tuple(xs)", "A tuple is expected"),
     (linear, ((ones(2, 8), ones(1, 2)),), "input[0]", "A recurrent layer returns (output, state)"),
     (linear, ([ones(2, 8)] * 3,), "input[0]", "It is a list"),
     # arguments
@@ -146,9 +146,9 @@ ONE_OF_EACH = [
     (gru, (ones(5, 4, 8), ones(1, 3, 16)), "None", "starts from zeros"),
     (gru, (ones(5, 2, 8), (ones(1, 2, 16),) * 2), "hx[0]", "takes h alone"),
     (lstm, (ones(5, 2, 8), ones(1, 2, 16)), "(hx, torch.zeros_like(hx))", "a pair (h, c)"),
-    (gru, (ones(5, 2, 8), ones(1, 2, 16, dtype=torch.float64)), "hx.float()", "NumPy makes float64"),
+    (gru, (ones(5, 2, 8), ones(1, 2, 16, dtype=torch.float64)), "hx.float()", "NumPy's default is float64"),
     (gru, (ones(5, 8), ones(1, 1, 16)), "hx.squeeze(1)", "`input` has no batch axis, so the state has none either"),
-    (lstm, (ones(5, 8), (ones(1, 1, 16),) * 2), "tuple(part.squeeze(1) for part in hx)", "`input` has no axis for the batch"),
+    (lstm, (ones(5, 8), (ones(1, 1, 16),) * 2), "tuple(part.squeeze(1) for part in hx)", "`input` has no batch axis"),
 ]  # fmt: skip
 
 

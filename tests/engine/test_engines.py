@@ -15,7 +15,8 @@ from jaxtyping import AnnotationError, Float, Int, jaxtyped
 
 from dimtyped import DeclarationError, DimensionError
 from dimtyped.engine import CheckCodegen, Conditions, Declaration, wrap
-from tests.helpers.strategies import Array, Case, Items, OneOf, Owner, Parameter, Record, Table, cases, inside
+from tests.helpers.drawn_hints import Array, Items, OneOf, Record, Table, inside
+from tests.helpers.drawn_signatures import Case, Owner, Parameter, cases
 
 pytestmark = pytest.mark.any_engine  # each test runs both
 EFFORT = settings(

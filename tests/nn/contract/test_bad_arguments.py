@@ -224,7 +224,7 @@ def test_a_window_has_an_entry_for_each_axis(kind: str, name: str, right: list[A
 @pytest.mark.parametrize("value", [None, [3], torch.ones(3), torch.tensor(True), torch.tensor(2.5)], ids=str)
 def test_what_is_no_size_at_all(value: Any) -> None:
     for make_layer in (lambda: nn.Linear(value, 2), lambda: nn.GRU(value, 2)):
-        with pytest.raises(DeclarationError, match=r"(in_features|input_size)=.* is (of type|no int)") as info:
+        with pytest.raises(DeclarationError, match=r"(in_features|input_size)=.* is (of type|not an int)") as info:
             make_layer()
         assert info.value.argument in ("in_features", "input_size")
 
