@@ -16,7 +16,7 @@ model.py:20:25: scramble: `o.reshape(B, T, C)` in Attention.forward: a reshape o
 to (5, 7, 24) cuts across embed//12 and seq and embed%12
     return self.out(o.reshape(B, T, C))
                     ^^^^^^^^^^^^^^^^^^
-    float32 (batch=5, embed//12=2, seq=7, embed%12=12)
+    o  float32 (batch=5, embed//12=2, seq=7, embed%12=12)
   embed: declared by `embed` of Attention.__init__
   seq: bound by `x` of Attention.forward
   fix: o.transpose(1, 2).reshape(B, T, C)
@@ -52,9 +52,9 @@ def test_a_file_has_classes_and_functions_and_says_what_is_skipped(command, tmp_
     write(tmp_path, model=VARIED)
     done = command("model.py", "-v")
     assert [line for line in done.lines if line.startswith("model.py")] == [
-        "model.py:23:9: refused: `return x + 1` in Torchs.forward: Torchs.forward: the result does not fit: "
+        "model.py:23:9: refused: `return x + 1` in Torchs.forward: the result does not fit: "
         "seq is 5, must be 7; batch is 7, must be 5",
-        "model.py:32:5: refused: `return x + 1` in swap: swap: the result does not fit: "
+        "model.py:32:5: refused: `return x + 1` in swap: the result does not fit: "
         "seq is 5, must be 7; batch is 7, must be 5",
         "model.py:Torchs: 1 finding; 1 of 1 operators followed",
         "model.py:pool: no findings; 1 of 1 operators followed",
