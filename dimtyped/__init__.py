@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         TyingError as TyingError,
         VocabularyError as VocabularyError,
     )
+    from dimtyped.export import dynamic_shapes as dynamic_shapes
     from dimtyped.flow import CheckError as CheckError, check as check, watch as watch
     from dimtyped.import_hook import (
         install_import_hook as install_import_hook,
@@ -44,6 +45,7 @@ __all__ = [
     "check",
     "configure",
     "dims",
+    "dynamic_shapes",
     "explain",
     "install_import_hook",
     "nn",
@@ -61,6 +63,7 @@ _NAMES = {
     "dimtyped.diagnosis": "explain",
     "dimtyped.engine": "assert_dims typed",
     "dimtyped.errors": "DeclarationError DimensionError DimensionWarning StateError TyingError VocabularyError",
+    "dimtyped.export": "dynamic_shapes",
     "dimtyped.flow": "CheckError check watch",
     "dimtyped.import_hook": "install_import_hook load_ipython_extension unload_ipython_extension",
     "dimtyped.names": "Dim DimSize dims",

@@ -28,6 +28,7 @@ ROOMS = [
     "import_hook",
     "flow",
     "nn",
+    "export",
     "testing",
     "cli",
 ]
