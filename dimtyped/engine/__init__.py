@@ -39,6 +39,7 @@ from dimtyped.engine.predicates import (
 from dimtyped.engine.preparation import prepare as prepare
 from dimtyped.engine.rules import Raised as Raised, Rules as Rules
 from dimtyped.engine.torchscript import ignore_tracer_warnings as ignore_tracer_warnings
+from dimtyped.engine.unbound_axes import may_have_expression as may_have_expression, unbound_axis_of as unbound_axis_of
 from dimtyped.engine.wrapper import switch as switch, wrap as wrap
 from dimtyped.runtime import on_demand
 

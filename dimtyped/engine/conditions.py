@@ -49,6 +49,9 @@ class Conditions:
 
     def __init__(self, source: SourceWriter, known: KnownNames, broadcast: frozenset[str]) -> None:
         self.filled: dict[str, str] = {}  # the source of the value of a parameter that a call may leave out
+        self.unbound: list[
+            tuple[str, str, bool]
+        ] = []  # axes with a name without a size; True if every call comes there
         self._source = source
         self._known = known
         self._broadcast = broadcast
@@ -285,6 +288,7 @@ class Conditions:
         if known is None:
             if hasattr(builtins, word):
                 return self._source.python(word)
+            self.unbound.append((axis.text, word, self._known.is_certain))
             return f"{PREFIX}unbound({self._source.constant(word, 'name')}, {text})"
         if known.optional:
             return f"{PREFIX}bound({known.source}, {self._source.constant(word, 'name')}, {text})"

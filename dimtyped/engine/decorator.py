@@ -16,6 +16,7 @@ from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.engine.construction import name_sizes, name_sizes_later
 from dimtyped.engine.declaration import Declaration
 from dimtyped.engine.jaxtyped import without_jaxtyped
+from dimtyped.engine.unbound_axes import reject_unbound
 from dimtyped.engine.wrapper import wrap
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import Dim
@@ -41,8 +42,8 @@ def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
         dims: Names whose size is fixed here. Default: none.
 
     Raises:
-        DeclarationError: at decoration, for something that cannot be checked; at the first call, for an annotation
-            that cannot be resolved.
+        DeclarationError: at decoration, for something that cannot be checked and for an axis that can have no size; at
+            the first call, for an annotation that cannot be resolved.
         DimensionError: at a call, for an argument or a result that does not fit.
 
     Example:
@@ -58,8 +59,17 @@ def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
     frame = sys._getframe(1)
     fixed = _fixed_sizes(dims)
     if function is None:
-        return lambda target: _decorate(target, fixed, frame)
-    return _decorate(function, fixed, frame)
+        return lambda target: _without_unbound(_decorate(target, fixed, frame))
+    return _without_unbound(_decorate(function, fixed, frame))
+
+
+def _without_unbound(made: Any) -> Any:
+    """What was decorated, unless an axis can have no size. Of a method that is known once its module is made."""
+    members: list[Any] = list(vars(made).values()) if isinstance(made, type) else [made]
+    for entry in (entry_of(function) for member in members for function in functions_in(member)):
+        if entry is not None and not entry.declaration.is_method:
+            reject_unbound(entry)
+    return made
 
 
 def entry_of(function: object) -> CheckedFunction | None:

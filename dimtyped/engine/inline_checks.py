@@ -78,6 +78,11 @@ class InlineChecks:
         """Returns True if the result is annotated."""
         return self._signature.checks_result and not self._plan.is_off
 
+    @property
+    def unbound(self) -> list[tuple[str, str, bool]]:
+        """The axes written so far that use a name to which no call can give a size; True if every call comes there."""
+        return self._codegen.conditions.unbound
+
     def follow_trace(self) -> None:
         """Writes nothing: a trace follows the same lines."""
 

@@ -51,6 +51,11 @@ class KnownNames:
         self._loops = 0
         self._branches = 0
 
+    @property
+    def is_certain(self) -> bool:
+        """True where every call comes."""
+        return self._branches == 0
+
     @contextmanager
     def branch(self, head: str, hints: Iterable[Hint]) -> Generator[None]:
         """A block that may or may not run: the names that it binds are optional after it."""

@@ -124,7 +124,7 @@ def _keep_specialization(checked: CheckedFunction, scope_key: str, call: Callabl
 
 def _find_compiled(checked: CheckedFunction, scope_key: str | None) -> Compiled | None:
     """The check of an earlier definition of the function that this one shares."""
-    compiled = find_compiled(definition_of(checked.declaration, scope_key))
+    compiled = find_compiled(definition_of(checked.declaration, scope_key)) if not checked.is_off else None
     if compiled is not None:
         register(compiled.code, checked.declaration.code_objects)
     return compiled
@@ -134,26 +134,31 @@ def _compile(checked: CheckedFunction, scope_key: str | None) -> Compiled | None
     """The compiled check, or None if only the reference engine can decide."""
     _compile_conditions(checked)
     declaration, signature = checked.declaration, checked.signature
-    is_off = checked.is_off or is_off_by(scope_key, declaration.method)
     if not signature.expressible:
         return None
-    plan = CheckPlan(
-        signature,
+    try:
+        compiled = compile_check(plan_of(checked, scope_key))
+    except Inexpressible:
+        return None
+    register(compiled.code, declaration.code_objects)
+    if not checked.is_off:
+        keep_compiled(definition_of(declaration, scope_key), compiled)
+    return compiled
+
+
+def plan_of(checked: CheckedFunction, scope_key: str | None) -> CheckPlan:
+    """The data that the check for these names is written from."""
+    declaration = checked.declaration
+    return CheckPlan(
+        checked.signature,
         scope_key,
         exports_names=bool(declaration.code_objects),
         translated=(Exception,) if checked.forms.after_error is not None else declaration.rules.translated,
         may_be_method=declaration.may_be_method,
         after_error=checked.forms.after_error,
         forms=tuple((when, check, check and check.signature) for when, check in checked.forms.usual),
-        is_off=is_off,
+        is_off=checked.is_off or is_off_by(scope_key, declaration.method),
     )
-    try:
-        compiled = compile_check(plan)
-    except Inexpressible:
-        return None
-    register(compiled.code, declaration.code_objects)
-    keep_compiled(definition_of(declaration, scope_key), compiled)
-    return compiled
 
 
 def _compile_conditions(checked: CheckedFunction) -> None:

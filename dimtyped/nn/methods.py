@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import re
@@ -10,13 +11,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from dimtyped.annotations import may_name_tensors, names_tensors
-from dimtyped.engine import CheckedFunction, entry_of, functions_in, typed_member
+from dimtyped.engine import CheckedFunction, entry_of, functions_in, may_have_expression, typed_member
 from dimtyped.names import MANAGED
 from dimtyped.runtime import mode
 
 _ENTRIES = "_dim_entries"
+_EXPRESSIONS = "_dim_expressions"
 _NOT_BY_USERS = ("torch.", "dimtyped.nn.", "typing", "builtins", "abc", "collections")
 _WORD = re.compile(r"[^\W\d]\w*")
 _WRAPPING = (functools.partialmethod, functools.singledispatchmethod)
@@ -51,6 +54,34 @@ def checked_functions(cls: Any) -> tuple[CheckedFunction, ...]:
         members = [(base, name, member) for base in cls.__mro__ for name, member in list(vars(base).items())]
         setattr(cls, _ENTRIES, tuple(entry for found in members for entry in _kept(*found)))
     return vars(cls)[_ENTRIES]
+
+
+def methods_with_expressions(cls: Any) -> tuple[CheckedFunction, ...]:
+    """The checked methods with expressions that a class defines itself, and the `forward` that it has; collected once.
+
+    Another inherited method may be meant for classes that declare more.
+    """
+    if _EXPRESSIONS not in vars(cls):
+        members = {**vars(cls), "forward": inspect.getattr_static(cls, "forward")}
+        found = (entry_of(function) for member in members.values() for function in _functions_of(member))
+        entries = (entry for entry in found if entry is not None and entry.reads_scope)
+        setattr(cls, _EXPRESSIONS, tuple(filter(may_have_expression, entries)))
+    return vars(cls)[_EXPRESSIONS]
+
+
+def is_complete(module: torch.nn.Module) -> bool:
+    """True for a module that has layers, all with their sizes, and no method that could add one after `__init__`."""
+    children = [child for child in module.modules() if child is not module]
+    if not children or any(isinstance(child, LazyModuleMixin) for child in children):
+        return False
+    functions = (f for name, member in _methods(type(module)) if name != "__init__" for f in _functions_of(member))
+    codes = (getattr(inspect.unwrap(function), "__code__", None) for function in functions)
+    return not any(code is not None and _sets_attributes(code) for code in codes)
+
+
+def _sets_attributes(code: types.CodeType) -> bool:
+    stores = any(step.opname == "STORE_ATTR" for step in dis.get_instructions(code))
+    return stores or not {"setattr", "add_module", "register_module"}.isdisjoint(code.co_names)
 
 
 def reads_names(module: torch.nn.Module) -> bool:

@@ -19,6 +19,7 @@ from dimtyped.engine import (
     prepare,
     settle_sizes,
     typed_member,
+    unbound_axis_of,
 )
 from dimtyped.errors import DeclarationError
 from dimtyped.names import (
@@ -39,7 +40,7 @@ from dimtyped.names import (
     switches_of,
     tell_holders,
 )
-from dimtyped.nn.methods import checked_functions, enforce, reads_names
+from dimtyped.nn.methods import checked_functions, enforce, is_complete, methods_with_expressions, reads_names
 from dimtyped.nn.replaced_layers import (
     inherit_names,
     unmentioned,
@@ -226,12 +227,27 @@ def _inherit_constructor(cls: Any, frame: types.FrameType) -> None:
 
 
 def _finish(module: torch.nn.Module) -> None:
-    """After construction: stored Dims become plain ints, and the checks are compiled, so that no trace has to."""
+    """After construction: stored Dims become plain ints, and the checks are compiled, so that no trace has to.
+
+    Raises:
+        DeclarationError: an axis in the annotations can have no size, since nothing declares the names in it.
+    """
     settle_sizes(module)
     settle(module, held_scope(module).claims)
     if mode() != "off":
         for entry in checked_functions(type(module)):
             _prepare(entry, module)
+        _reject_unbound_axes(module)
+
+
+def _reject_unbound_axes(module: torch.nn.Module) -> None:
+    for entry in methods_with_expressions(type(module)):
+        try:
+            error = unbound_axis_of(entry, module)
+        except DeclarationError:  # it cannot be resolved yet
+            continue
+        if error is not None and is_complete(module):
+            raise error
 
 
 def _prepare(entry: CheckedFunction, module: torch.nn.Module) -> None:

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from dimtyped import DeclarationError, DimensionError, DimSize, Packed, assert_dims, nn, typed
+from dimtyped import DeclarationError, DimensionError, DimSize, Packed, assert_dims, dims, nn, typed
+from dimtyped.engine import typed_on_import
 from dimtyped.engine.reference import ReferenceCheck
-from dimtyped.runtime import mode
 from dimtyped.testing import calls, fuzz, tensors
 
 
@@ -198,19 +198,59 @@ def test_what_does_not(call, dim: str, text: str) -> None:
         assert text in str(caught.value)
 
 
-def test_two_unknown_names_or_a_power_are_still_no_annotation() -> None:
+@pytest.mark.any_engine
+@pytest.mark.parametrize(("axis", "names"), [("a*b", "`a` and `b`"), ("n*n", "`n`"), ("a+b+batch", "`a` and `b`")])
+@pytest.mark.parametrize("kind", ["argument", "optional", "result", "static method"])
+def test_what_nothing_binds_is_refused_at_decoration(axis: str, names: str, kind: str) -> None:
+    hint = Float[Tensor, axis]
+    given = {"optional": hint | None, "result": Float[Tensor, "batch"]}.get(kind, hint)
+
+    def function(start: Float[Tensor, "batch"], x: given): ...
+
+    if kind == "result":
+        function.__annotations__["return"] = hint
+    target = type("Holder", (), {"function": staticmethod(function)}) if kind == "static method" else function
+    with pytest.raises(DeclarationError) as caught:
+        typed(target)
+    either = names.replace(" and ", " or ")
+    assert str(caught.value).partition(": ")[2] == (
+        f"the axis `{axis}` can have no size: nothing binds {names}\n"
+        f"  Declare {either} with typed(dims=[...]), or give a tensor an axis of that name."
+    )
+    assert caught.value.argument == ("return" if kind == "result" else "x")
+
+
+def test_what_something_binds_is_not_refused() -> None:
     @typed
-    def two(x: Float[Tensor, "a*b"]):
-        return x
+    def by_a_later_one(x: Float[Tensor, "a*b"], y: Float[Tensor, "a"]): ...
 
     @typed
-    def power(x: Float[Tensor, "n*n"]):
-        return x
+    def by_a_result(x: Float[Tensor, "a"]) -> Float[Tensor, "b a*b"]:
+        return ones(3, 6)
 
-    for function in (two, power):
-        words = "symbolic axis" if mode() == "reference" else "which no parameter before it binds"  # jaxtyping's own
-        with pytest.raises(DeclarationError, match=words):
-            function(ones(4))
+    @typed
+    def by_an_assertion(x: Float[Tensor, "n"]) -> Float[Tensor, "a*b"]:
+        assert_dims(x, Float[Tensor, "a"])
+        assert_dims(x, Float[Tensor, "b"])
+        return ones(4)
+
+    @typed(dims=dims(a=2))
+    def by_the_decorator(x: Float[Tensor, "a*b"]): ...
+
+    @typed
+    def by_one_that_may_be_missing(x: Float[Tensor, "a"] | None = None, y: Float[Tensor, "a*a"] | None = None): ...
+
+    by_a_later_one(ones(6), ones(2))
+    by_a_result(ones(2))
+    by_the_decorator(ones(6))
+    by_one_that_may_be_missing(ones(2), ones(4))
+
+
+def test_an_alias_that_comes_later_waits_for_the_first_call() -> None:
+    scope = {"typed": typed, "Float": Float, "Tensor": Tensor}
+    exec('@typed\ndef function(x: "Later"): ...\nLater = Float[Tensor, "a*b"]', scope)
+    with pytest.raises(DeclarationError, match=r"a\*b"):
+        scope["function"](ones(4))
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
@@ -258,16 +298,18 @@ def verdict(call, *values) -> str:
 @given(st.lists(TEXTS, min_size=1, max_size=3), st.data())
 def test_the_engines_agree(texts: list[str], data: st.DataObject) -> None:
     names = [f"x{index}" for index in range(len(texts))]
-    scope = {f"hint_{name}": Float[Tensor, text] for name, text in zip(names, texts, strict=True)} | {"typed": typed}
+    scope = {f"hint_{name}": Float[Tensor, text] for name, text in zip(names, texts, strict=True)}
     arguments = ", ".join(f"{name}: hint_{name}" for name in names)
-    exec(f"@typed\ndef function({arguments}): pass", scope)
-    function = scope["function"]
+    exec(f"def function({arguments}): pass", scope)
+    function = typed_on_import(scope["function"])
     sizes = st.integers(0, 4)
     for _ in range(3):
         values = [ones(*(data.draw(sizes) for _ in text.split())) for text in texts]
         reference = ReferenceCheck(function.__dimtyped__.signature, {})
         fast, slow = verdict(function, *values), verdict(reference.accepts, tuple(values), {})
         assert fast == slow or "declaration" in (fast, slow)
+        if verdict(typed, scope["function"]) == "declaration":
+            assert fast != "fits"
 
 
 # Inputs ---------------------------------------------------------------------------------------------------------------

@@ -154,6 +154,20 @@ class TestWhatIsOff:
         assert is_checked(square, WRONG)
         assert is_checked(square, torch.ones(2, 2), WRONG)
 
+    def test_an_equal_function_is_checked(self):
+        def make():
+            @typed
+            def function(x: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
+                return x
+
+            return function
+
+        with unchecked(first := make()):
+            first(WRONG)
+        assert is_checked(make(), WRONG)
+        with unchecked(second := make()):
+            assert not is_checked(second, WRONG)
+
     def test_a_module_of_another_class(self):
         @typed
         class Other(torch.nn.Module):
