@@ -37,7 +37,12 @@ if TYPE_CHECKING:
         snapshot as snapshot,
     )
     from dimtyped.diagnosis.text import dtype_text as dtype_text
-    from dimtyped.diagnosis.torch_errors.note import annotate as annotate, explain as explain
+    from dimtyped.diagnosis.torch_errors.note import (
+        annotate as annotate,
+        annotate_traced as annotate_traced,
+        explain as explain,
+        report_of_traced as report_of_traced,
+    )
     from dimtyped.diagnosis.torch_errors.report import TorchErrorReport as TorchErrorReport
 
 _NAMES = {
@@ -48,7 +53,7 @@ _NAMES = {
     "dimtyped.diagnosis.mismatch": "Binding Findings Mismatch axis_name placed",
     "dimtyped.diagnosis.snapshots": "Snapshot describe from_description shape_text snapshot",
     "dimtyped.diagnosis.text": "dtype_text",
-    "dimtyped.diagnosis.torch_errors.note": "annotate explain",
+    "dimtyped.diagnosis.torch_errors.note": "annotate annotate_traced explain report_of_traced",
     "dimtyped.diagnosis.torch_errors.report": "TorchErrorReport",
 }
 __getattr__, __dir__ = on_demand(__name__, _NAMES)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dimtyped import diagnosis
 from dimtyped.errors import DeclarationError, DimensionError
-from dimtyped.runtime import eagerly, strip_internal_frames
+from dimtyped.runtime import TraceErrors, eagerly, strip_internal_frames
 
 _OWN = (DimensionError, DeclarationError)
 
@@ -14,3 +16,14 @@ def leave_wrapper(error: BaseException) -> None:
     if isinstance(error, Exception) and not isinstance(error, _OWN):
         eagerly(diagnosis.annotate)(error)
     strip_internal_frames(error)
+
+
+def _explain_traced(error: BaseException) -> Any:
+    return eagerly(diagnosis.report_of_traced)(error)
+
+
+def _finish_traced(error: BaseException, known: Any) -> None:
+    eagerly(diagnosis.annotate_traced)(error, known)
+
+
+TraceErrors(_explain_traced, _finish_traced).install()

@@ -43,10 +43,12 @@ from dimtyped.runtime.places import (
     Places as Places,
     place_at as place_at,
 )
+from dimtyped.runtime.trace_errors import TraceErrors as TraceErrors
 from dimtyped.runtime.tracebacks import (
     UserLine as UserLine,
     WithoutInternalFrames as WithoutInternalFrames,
     strip_internal_frames as strip_internal_frames,
+    strip_traced_frames as strip_traced_frames,
     take_user_frames as take_user_frames,
     user_line as user_line,
 )

@@ -6,10 +6,11 @@ import contextlib
 import functools
 import linecache
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import torch
 
@@ -61,6 +62,15 @@ def strip_internal_frames(error: BaseException) -> None:
     while found is not None and _is_wrapper(found.tb_frame.f_code):
         found = found.tb_next
     error.__traceback__ = found
+
+
+def strip_traced_frames(error: BaseException) -> None:
+    """Takes this package's frames out of what TorchDynamo shows as the user's code."""
+    stack: Any = getattr(error, "real_stack", None)
+    if isinstance(stack, list):
+        stack[:] = [
+            line for line in cast("list[traceback.FrameSummary]", stack) if not line.filename.startswith(GENERATED)
+        ]
 
 
 def take_user_frames(error: BaseException, source: BaseException, *hidden: str) -> None:

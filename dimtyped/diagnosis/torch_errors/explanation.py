@@ -54,7 +54,7 @@ def _cause(error: BaseException, failure: Failure, trials: Trials) -> tuple[str,
 def _from_message(scene: Scene) -> TorchErrorReport | None:
     """The report where an operand cannot be had: those that can, and torch's numbers in names."""
     is_memory = causes.is_memory(scene.error)
-    clash = _NO_MEMORY if is_memory else messages.clash_in(str(scene.error), scene.names)
+    clash = _NO_MEMORY if is_memory else messages.clash_in(scene.message, scene.names)
     if clash is None:
         return None
     kind = "memory" if is_memory else "shape"

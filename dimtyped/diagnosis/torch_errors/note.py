@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from dimtyped.diagnosis.torch_errors.explanation import explain_error
-from dimtyped.diagnosis.torch_errors.frames import has_passed_another
+from dimtyped.diagnosis.torch_errors.frames import frames_of, has_passed_another
 from dimtyped.diagnosis.torch_errors.report import TorchErrorReport
+from dimtyped.diagnosis.torch_errors.scene import is_of_trace
 from dimtyped.errors import DeclarationError, with_fields
+from dimtyped.runtime import strip_traced_frames
 
 _KINDS = (RuntimeError, IndexError, ValueError, TypeError, AssertionError, NotImplementedError, torch.OutOfMemoryError)
 """The exceptions that torch's operators raise; a class derived from one of them is another's."""
@@ -16,21 +20,55 @@ _REPORT = "_dim_report"
 
 def annotate(error: BaseException) -> None:
     """Adds a note to an exception that torch raised inside the typed call that is running, if it can be explained."""
-    if not is_candidate(error) or has_passed_another(error):
-        return
+    if is_candidate(error) and not has_passed_another(error):
+        _add(error, report_of(error))
+
+
+def report_of(error: BaseException) -> TorchErrorReport | None:
+    """What is known of an exception; None where nothing is, or where looking at the user's objects fails."""
     try:
         report = explain_error(error)
-        text = str(report)
+        str(report)
     except Exception:  # noqa: BLE001  # a user's own objects are looked at: no second exception may hide the first
+        return None
+    return report
+
+
+def annotate_traced(error: BaseException, known: TorchErrorReport | None) -> None:
+    """Adds a note to an error that ends a trace with a typed call in it.
+
+    Args:
+        error: It.
+        known: What was found when an operator failed in this trace; it belongs to this error if that tells of it.
+    """
+    if not is_candidate(error):
         return
+    if known is not None and _without_quotes(known.message) in _without_quotes(str(error)):
+        strip_traced_frames(error)
+        _add(error, known)
+    elif any(frame.is_wrapper for frame in frames_of(error)):
+        strip_traced_frames(error)
+        _add(error, report_of(error))
+
+
+def _without_quotes(text: str) -> str:
+    return re.sub(r"[\\'\"]", "", text)
+
+
+def report_of_traced(error: BaseException) -> TorchErrorReport | None:
+    """What is known of an operator's error inside a trace, if there is a typed call around it."""
+    return report_of(error) if any(frame.is_wrapper for frame in frames_of(error)) else None
+
+
+def _add(error: BaseException, report: TorchErrorReport | None) -> None:
     if report is not None:
         error.__dict__[_REPORT] = report
-        error.add_note(text)
+        error.add_note(str(report))
 
 
 def is_candidate(error: BaseException) -> bool:
     """True for an exception of a class that torch raises, that has no note of ours yet."""
-    return type(error) in _KINDS and _REPORT not in error.__dict__
+    return (type(error) in _KINDS or is_of_trace(error)) and _REPORT not in error.__dict__
 
 
 def explain(error: BaseException) -> TorchErrorReport | None:

@@ -42,12 +42,12 @@ def failure_at(scene: Scene, world: World) -> Failure | None:
         return _failure_inside(scene, world)
     if operation.name.startswith("layer "):
         return _failure_inside(scene, world)
-    return Failure(operation, operands, str(scene.error))
+    return Failure(operation, operands, scene.message)
 
 
 def _operation(evaluator: Evaluator, scene: Scene) -> Operation:
     """The failed operation; an expression that only failed as a condition is asked for its truth."""
-    if "Boolean value of Tensor" in str(scene.error) and isinstance(scene.root, ast.expr):
+    if "Boolean value of Tensor" in scene.message and isinstance(scene.root, ast.expr):
         part = Part(scene.root, evaluator.value(scene.root), ast.unparse(scene.root))
         return Operation("bool", bool, [part])
     return evaluator.operation(scene.root)
@@ -68,7 +68,7 @@ def _failure_inside(scene: Scene, world: World) -> Failure | None:
         except Unknown:
             return None
         theirs = tuple(_as_users(operand, world, layer, scene) for operand in operands)
-        return Failure(operation, theirs, str(scene.error))
+        return Failure(operation, theirs, scene.message)
     return None
 
 
@@ -106,11 +106,13 @@ def _first_argument(scene: Scene, layer: torch.nn.Module) -> ast.expr | None:
 
 
 def _tell_apart(operation: Operation, world: World) -> None:
-    """Gives an argument a tensor of its own where another one, under another name, is the same: `scores(x, x)`."""
-    seen: dict[int, str] = {}
+    """Gives an argument a tensor of its own where another one is the same: `scores(x, x)`."""
+    seen: set[int] = set()
     for part in (*operation.args, *operation.kwargs.values()):
-        if isinstance(part.value, Tensor) and seen.setdefault(id(part.value), part.text) != part.text:
-            part.value = world.twin(part.value)
+        if isinstance(part.value, Tensor):
+            if id(part.value) in seen:
+                part.value = world.twin(part.value)
+            seen.add(id(part.value))
 
 
 def _parts(operation: Operation) -> list[Part]:

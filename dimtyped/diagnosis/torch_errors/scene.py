@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from dataclasses import dataclass
 
 from dimtyped.diagnosis.torch_errors.expression import Expression, expression_at
@@ -29,6 +31,11 @@ class Scene:
     inner: list[Frame]
 
     @property
+    def message(self) -> str:
+        """Torch's message; of an error of a trace, that of the operator's error in it."""
+        return message_of(self.error)
+
+    @property
     def root(self) -> Root:
         """The syntax of the expression."""
         return self.expression.node
@@ -44,3 +51,23 @@ def scene_of(error: BaseException) -> Scene | None:
     if expression is None:
         return None
     return Scene(error, frames[place], expression, names_around(frames), frames[:place])
+
+
+def message_of(error: BaseException) -> str:
+    """Torch's message; of an error of a trace, that of the operator's error in it."""
+    text = str(error)
+    found = re.search(r"got \w+\((['\"].*['\"])\)$", text, re.MULTILINE) if is_of_trace(error) else None
+    if found is None:
+        return text
+    try:
+        return str(ast.literal_eval(found[1]))
+    except (ValueError, SyntaxError):
+        return text
+
+
+def is_of_trace(error: BaseException) -> bool:
+    """True for an error in which TorchDynamo tells of an operator's."""
+    return type(error).__module__ == "torch._dynamo.exc" and (
+        type(error).__name__ in ("TorchRuntimeError", "FakeTensorObservedException")
+        or "Observed exception" in str(error)
+    )

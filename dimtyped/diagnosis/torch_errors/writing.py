@@ -19,11 +19,13 @@ def written(
 ) -> TorchErrorReport:
     """The report of an exception."""
     labels = clash.labels if clash is not None else ()
+    shown = {operand.text: operand for operand in reversed(operands)}
+    shown = {operand.text: shown[operand.text] for operand in operands}  # one that is given twice is shown once
     names = tuple(dict.fromkeys(label.name for label in labels if label.name))
     owner = scene.frame.values.get("self")
     span = scene.expression.span
     return TorchErrorReport(
-        message=str(scene.error),
+        message=scene.message,
         where=scene.frame.code.co_qualname.rpartition("<locals>.")[2],
         path=path_of(owner) if isinstance(owner, torch.nn.Module) else "",
         file=scene.frame.code.co_filename,
@@ -34,12 +36,12 @@ def written(
         operator=operator,
         kind=kind,
         problem=clash.text if clash is not None else "",
-        operands=tuple(_described(operand, with_device=kind == "device") for operand in operands),
+        operands=tuple(_described(operand, with_device=kind == "device") for operand in shown.values()),
         names=names,
         bindings=scene.names.bindings(),
         origins=scene.names.origins(names),
         fix=fix,
-        carets=tuple(_caret(mark, operands) for mark in clash.marks) if clash is not None else (),
+        carets=tuple(_caret(mark, list(shown)) for mark in clash.marks) if clash is not None else (),
     )
 
 
@@ -55,9 +57,9 @@ def _described(operand: Operand, *, with_device: bool) -> OperandReport:
     )
 
 
-def _caret(mark: Mark, operands: Sequence[Operand]) -> Caret:
+def _caret(mark: Mark, shown: list[str]) -> Caret:
     """The place of a mark in the operand's description."""
-    index = next(place for place, operand in enumerate(operands) if operand is mark.operand)
+    index = shown.index(mark.operand.text)
     dtype = dtype_text(mark.operand.dtype)
     if mark.axis == DTYPE:
         return Caret(index, 0, len(dtype), mark.wanted)

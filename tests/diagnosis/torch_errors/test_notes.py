@@ -406,3 +406,40 @@ def test_the_first_call_leaves_no_frame_either():
 
     error = raised(f, q())
     assert {entry.filename for entry in traceback.extract_tb(error.__traceback__)} == {__file__}
+
+
+# Traces ---------------------------------------------------------------------------------------------------------------
+
+
+def cut(x):
+    return x.view(3, 5)
+
+
+def of_labels(x):
+    return torch.nn.functional.cross_entropy(x, x[..., 0].long())
+
+
+COMPILED = {
+    "product": (lambda x: x @ x, "head=16 meets time=8"),
+    "cat": (lambda x: torch.cat([x, x[0]]), "has 3 axes, `x[0]` has 2 axes"),
+    "view": (cut, "batch * time * head of `x` is 512, (3, 5) has 15"),
+    "loss": (of_labels, "axis 1 of `x` must be the classes, it is time=8"),
+}
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("fullgraph", [False, True], ids=["breaks", "fullgraph"])
+@pytest.mark.parametrize(("body", "problem"), COMPILED.values(), ids=COMPILED)
+def test_a_compiled_call_says_it_in_what_is_raised(body, problem, fullgraph, caplog):
+    @typed
+    def f(x: Float[Tensor, "batch time head"]) -> Tensor:
+        return body(x)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(f, backend="eager", fullgraph=fullgraph)
+    with caplog.at_level(logging.CRITICAL), pytest.raises(RuntimeError) as caught:
+        compiled(q())
+    shown = "".join(traceback.format_exception(caught.value))
+    assert problem in shown.partition("\ndimtyped: ")[2]
+    assert problem in explain(caught.value).problem
+    assert "<dimtyped" not in str(caught.value)
