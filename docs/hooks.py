@@ -20,6 +20,7 @@ from dimtyped import nn, testing  # noqa: E402
 from dimtyped.cli import layer_table  # noqa: E402
 from dimtyped.cli.examples import FAMILIES, PRELUDE  # noqa: E402
 from dimtyped.cli.examples.findings import FINDINGS, FINDINGS_PRELUDE  # noqa: E402
+from dimtyped.cli.examples.torch_errors import TORCH_ERRORS, TORCH_ERRORS_PRELUDE  # noqa: E402
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
@@ -101,6 +102,24 @@ def findings(_: str) -> str:
     return "\n".join(parts)
 
 
+def torch_errors(_: str) -> str:
+    """Every mistake at an operator: the program, what torch says, and the note."""
+    parts = ["Each program follows these lines:\n", block("py", TORCH_ERRORS_PRELUDE)]
+    for family, examples in TORCH_ERRORS.items():
+        parts.append(f"### {family}\n")
+        for example in examples:
+            error = example.error()
+            parts += [
+                f"#### {example.title} {{#{example.name}}}\n",
+                block("py", example.code),
+                "torch alone says:\n",
+                block("text", f"{type(error).__name__}: {error}"),
+                "The note adds:\n",
+                block("text", "\n".join(error.__notes__)),
+            ]
+    return "\n".join(parts)
+
+
 def _marked(mark: str, text: str) -> list[str]:
     return [f"{mark} {line.strip()}" for line in text.splitlines()]
 
@@ -125,4 +144,11 @@ def api(module: str) -> str:
     return "\n\n".join(f"::: {module}.{name}" for name in names[module])
 
 
-GENERATED = {"layers": layers, "errors": errors, "findings": findings, "costs": costs, "api": api}
+GENERATED = {
+    "layers": layers,
+    "errors": errors,
+    "findings": findings,
+    "torch_errors": torch_errors,
+    "costs": costs,
+    "api": api,
+}
