@@ -57,6 +57,11 @@ class Finding:
     times: int = 1
 
     @property
+    def place(self) -> Place:
+        """Its place in the user's code."""
+        return Place(self.where, self.file, self.line, self.column, self.end_column, self.source)
+
+    @property
     def key(self) -> tuple[object, ...]:
         """The key by which findings count as one: the kind, the place and the names."""
         return (self.kind, self.file, self.line, self.column, self.end_column, self.names)

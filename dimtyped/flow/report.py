@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import linecache
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from dimtyped.flow.findings import Finding
@@ -100,9 +98,9 @@ def notes_on_mode() -> list[str]:
 def finding_text(finding: Finding) -> str:
     """A finding as a user reads it: the place, what is wrong, the line, the operands, where names come from, the fix."""
     first, *rest = finding.message.splitlines() or [""]
-    place = f"{_place_text(finding)}: " if finding.file else ""
+    place = f"{finding.place.short}: " if finding.file else ""
     lines = [f"{place}{finding.kind}: {first}", *(f"  {line}" if line else line for line in rest)]
-    lines += [f"    {line}" for line in _source_lines(finding)]
+    lines += [f"    {line}" for line in finding.place.marked]
     lines += [f"    {operand}" for operand in _operand_lines(finding)] if finding.operator else []
     origins = [(name, origin) for name, origin in finding.origins.items() if name and origin]
     lines += [f"  {name}: {origin}" for name, origin in origins[:_MOST_ORIGINS]]
@@ -129,32 +127,3 @@ def _operand_lines(finding: Finding) -> Iterable[str]:
 
 def _has_a_name(text: str, names: Iterable[str]) -> bool:
     return any(f"{name}=" in text for name in names)
-
-
-def _source_lines(finding: Finding) -> Iterable[str]:
-    """The line of the code, and marks below the expression."""
-    line = linecache.getline(finding.file, finding.line).rstrip() if finding.file else ""
-    if not line:
-        return []
-    stripped = line.lstrip()
-    indent = len(line) - len(stripped)
-    start = max(_character(line, finding.column) - indent, 0)
-    end = _character(line, finding.end_column) - indent
-    width = end - start if start < end <= len(stripped) else len(stripped) - start
-    return [stripped, " " * start + "^" * width] if finding.end_column else [stripped]
-
-
-def _character(line: str, column: int) -> int:
-    """A column in characters; Python counts it in bytes of UTF-8."""
-    return len(line.encode()[:column].decode(errors="replace"))
-
-
-def _place_text(finding: Finding) -> str:
-    """The file, as short as it can be, and the line; of code that is in no file the line alone."""
-    if finding.file.startswith("<"):
-        return f"line {finding.line}"
-    path = Path(finding.file)
-    try:
-        return f"{path.relative_to(Path.cwd())}:{finding.line}"
-    except ValueError:
-        return f"{path}:{finding.line}"

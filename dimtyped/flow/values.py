@@ -28,6 +28,9 @@ def findings_of_values(
     except AssertionError as failure:
         cause = getattr(failure, "error", None)
         kind = "mixing" if isinstance(cause, testing.MixedError) else "refused"
-        place = Places(skip).find_in(cause.__traceback__) if cause is not None else Place()
-        return [finding(kind, str(failure), place, (getattr(cause, "axis", ""),))]
+        place = getattr(cause, "place", Place())
+        if cause is not None and not place.source:
+            place = Places(skip).find_in(cause.__traceback__)
+        text = str(failure).replace(f"\n\n  {getattr(cause, 'where', '')}", "") if place.source else str(failure)
+        return [finding(kind, text, place, (getattr(cause, "axis", ""),))]
     return []

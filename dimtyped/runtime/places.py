@@ -37,6 +37,30 @@ class Place:
     end_column: int = 0
     source: str = ""
 
+    @property
+    def short(self) -> str:
+        """The file, as short as it can be, and the line; of code that is in no file the line alone."""
+        if self.file.startswith("<"):
+            return f"line {self.line}"
+        path = Path(self.file)
+        try:
+            return f"{path.relative_to(Path.cwd())}:{self.line}"
+        except ValueError:
+            return f"{path}:{self.line}"
+
+    @property
+    def marked(self) -> list[str]:
+        """The line of the code, and marks below the expression; empty if it cannot be read."""
+        line = linecache.getline(self.file, self.line).rstrip() if self.file else ""
+        if not line:
+            return []
+        stripped = line.lstrip()
+        indent = len(line) - len(stripped)
+        start = max(_character(line, self.column) - indent, 0)
+        end = _character(line, self.end_column) - indent
+        width = end - start if start < end <= len(stripped) else len(stripped) - start
+        return [stripped, " " * start + "^" * width] if self.end_column else [stripped]
+
 
 class Places:
     """Finds the user's frame.
@@ -110,3 +134,8 @@ def _text(file: str, start: int, end: int, column: int | None, end_column: int |
     encoded[-1] = encoded[-1][:end_column]
     encoded[0] = encoded[0][column:]
     return " ".join(line.decode(errors="replace").strip() for line in encoded)
+
+
+def _character(line: str, column: int) -> int:
+    """A column in characters; Python counts it in bytes of UTF-8."""
+    return len(line.encode()[:column].decode(errors="replace"))

@@ -24,6 +24,7 @@ UNFIXED = {
     "patches-by-view": "no order of axes makes one view right",
     "odd-sizes": "the right program is another one",
     "short-buffer": "a size of the model is too small",
+    "repeated-rows": "only values show it",
     "expert-routing": "either operand may be transposed",
     "swapped-arguments": "the arguments may be swapped, or the result transposed",
 }

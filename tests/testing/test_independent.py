@@ -5,13 +5,23 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
-from dimtyped import DeclarationError, nn
+from dimtyped import DeclarationError, nn, typed
 from dimtyped.cli.demo.model import Seq2Seq
 from dimtyped.testing import fuzz, independent
 from tests.testing.seeded_bugs import BUGS
 
 pytestmark = pytest.mark.any_engine  # what is found is found by what the models compute
 MIXING = [bug for bug in BUGS if bug.mixes]
+EXPRESSIONS = {
+    "h_n.view(batch, -1)": "h_n.view(len(x), -1)",
+    "heads split by view without transpose": "x.reshape(batch, 2, seq, -1)",
+    "softmax over the batch": "self.out(x).softmax(0 if self.bug else -1)",
+    "position table along the batch": "x + self.places(torch.arange(x.shape[0])).unsqueeze(1)",
+    "batch_first forgotten in attention": "self.attention(x, x, x, need_weights=False)",
+    "a bidirectional out[:, -1]": "self.gru(embedded)",
+    "(batch,) + (batch, 1)": "(bias + column).mean(1)",
+}
+"""The expression in which each of them begins to mix."""
 
 
 @pytest.mark.parametrize("bug", MIXING, ids=str)
@@ -19,6 +29,7 @@ def test_a_bug_that_mixes_is_found(bug):
     found = failure(bug.make(bug=True), **bug.options)
     assert (found.axis, found.changed, found.affected) == (bug.alone or bug.mixes)
     assert found.where.startswith(f"It begins {bug.begins}")
+    assert found.place.source == EXPRESSIONS[str(bug)]
 
 
 @pytest.mark.parametrize("bug", MIXING, ids=str)
@@ -35,11 +46,36 @@ def failure(model, *axes, **options):
 def test_it_names_the_axis_the_two_indices_and_where_it_begins():
     found = failure(next(bug for bug in BUGS if str(bug) == "h_n.view(batch, -1)").make(bug=True), "batch")
     assert (found.axis, found.changed, found.affected) == ("batch", 0, 1)
-    assert found.where == "It begins in the forward of StateByView itself, after `gru` and before `out`."
+    assert found.where.splitlines() == [
+        "It begins in the forward of StateByView itself, after `gru` and before `out`.",
+        f"  tests/testing/seeded_bugs.py:{found.place.line}, in StateByView.forward:",
+        "      joined = h_n.view(len(x), -1) if self.bug else h_n.transpose(0, 1).reshape(len(x), -1)",
+        "               ^^^^^^^^^^^^^^^^^^^^",
+    ]
     assert str(found).startswith(
         "StateByView: axis `batch` mixes: changing only batch 0 of `x` changes batch 1 of the result"
     )
     assert 'x            Float[Tensor, "batch seq embed"]  (2, 1, 3)' in str(found)
+
+
+@typed
+def by_sample(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+    rows = [row.softmax(0) for row in x]
+    merged = torch.stack(rows).flatten()
+    total = merged.view(x.shape[0], -1).cumsum(1)
+    mean = total.mean(0)
+    return total - mean
+
+
+def test_what_works_sample_by_sample_or_on_merged_axes_is_not_blamed():
+    assert failure(by_sample).place.source == "total - mean"
+
+
+def test_an_expression_that_cannot_be_told_is_left_out(monkeypatch):
+    monkeypatch.setattr("dimtyped.testing.properties.steps._MOST", 1)
+    found = failure(by_sample)
+    assert not found.place.source
+    assert not found.where
 
 
 class Nested(nn.Module):
@@ -167,7 +203,7 @@ def test_a_method_and_a_function_are_tested_too():
     def shifted(x: Float[Tensor, "batch n"]) -> Float[Tensor, "batch n"]:
         return x + x.roll(1, 0)
 
-    assert failure(shifted).where == ""
+    assert failure(shifted).place.source == "x.roll(1, 0)"
 
 
 class Plain(nn.Module):

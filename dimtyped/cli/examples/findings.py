@@ -906,6 +906,19 @@ report = check(last, torch.ones(4, 4), torch.ones(4, dtype=torch.long))
             ("x.gather(0, lengths[None, :] - 1)[0]", "x.gather(1, lengths[:, None] - 1)[:, 0]"),
         ),
         FindingExample(
+            "repeated-rows",
+            "`repeat` where `repeat_interleave` is meant: each sample gets others' rows, which values show",
+            "mixing",
+            """\
+@typed
+def beams(x: Float[Tensor, "batch embed"]) -> Float[Tensor, "batch 3 embed"]:
+    return x.repeat(3, 1).view(x.shape[0], 3, -1)
+
+report = check(beams, fuzz=True)
+""",
+            ("x.repeat(3, 1)", "x.repeat_interleave(3, 0)"),
+        ),
+        FindingExample(
             "expert-routing",
             "Tokens are weighted by another token's gates",
             "coincidence",

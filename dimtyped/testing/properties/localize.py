@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from dimtyped.runtime import Place
 from dimtyped.testing.properties.deterministic import differs, run
+from dimtyped.testing.properties.steps import Judge, copies_in, first_wrong_step
 from dimtyped.testing.strategies.calls import Call
-from dimtyped.testing.strategies.leaves import mapped
 from dimtyped.testing.strategies.target import module_of
 
-Agrees = Callable[[Tensor, Tensor], bool | None]
-"""True if two tensors differ only as they may; None where a tensor lacks the axis to compare along."""
+
+@dataclass(frozen=True)
+class Beginning:
+    """The place where samples begin to mix.
+
+    Args:
+        within: The submodule, in words; empty where it cannot be found.
+        place: The expression; empty where it cannot be found.
+    """
+
+    within: str = ""
+    place: Place = field(default_factory=Place)
+
+    def __str__(self) -> str:
+        if not self.place.source:
+            return self.within
+        line = "\n".join(f"      {each}" for each in self.place.marked)
+        if not self.within:
+            return f"It begins at {self.place.short}, in {self.place.where}:\n{line}"
+        return f"{self.within}\n  {self.place.short}, in {self.place.where}:\n{line}"
 
 
 @dataclass(frozen=True)
@@ -39,8 +58,28 @@ class _Begun(NamedTuple):
     inputs: list[Tensor]
 
 
-def localize(before: Call, after: Call, agrees: Agrees, *, double: bool) -> str:
-    """The place where two runs first differ in another way than they may; empty where it cannot be found."""
+def localize(before: Call, after: Call, agrees: Judge, *, double: bool, size: int = 0) -> Beginning:
+    """The place where two runs first differ in another way than they may.
+
+    Args:
+        before: A call.
+        after: The same with other values.
+        agrees: Judges two tensors of the runs.
+        double: Run in double precision.
+        size: The size of the axis, which no other has. A tensor without an axis of this size, or a multiple, is not judged.
+            Default: 0, `agrees` itself says which it cannot judge.
+    """
+
+    def judge(left: Tensor, right: Tensor) -> bool | None:
+        has_axis = not size or any(length and length % size == 0 for length in left.shape)
+        return agrees(left, right) if has_axis else None
+
+    place = first_wrong_step(before, after, judge, double=double)
+    return Beginning(_submodule(before, after, agrees, double=double), place)
+
+
+def _submodule(before: Call, after: Call, agrees: Judge, *, double: bool) -> str:
+    """The first submodule whose result differs in another way than it may, in words."""
     first, second = _recorded(before, double=double), _recorded(after, double=double)
     if [record.path for record in first] != [record.path for record in second]:
         return ""
@@ -86,7 +125,7 @@ def _is_inside(record: _Record, outer: _Record) -> bool:
     return record.start > outer.start and record.caller == outer.path
 
 
-def _agree(left: list[Tensor], right: list[Tensor], agrees: Agrees) -> bool:
+def _agree(left: list[Tensor], right: list[Tensor], agrees: Judge) -> bool:
     """True if every pair that has the axis agrees; without such a pair, if nothing has changed."""
     if [a.shape for a in left] != [b.shape for b in right]:
         return False
@@ -122,27 +161,14 @@ def _watch(path: str, member: torch.nn.Module, records: list[_Record], running: 
     """Hooks on one submodule. `running` are the calls that have begun and not ended, the innermost last."""
 
     def before(_: Any, args: Any, kwargs: Any) -> None:
-        running.append(_Begun(path, len(records) + len(running), _tensors_in((args, kwargs))))
+        running.append(_Begun(path, len(records) + len(running), copies_in((args, kwargs))))
 
     def after(_: Any, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG001  # what torch gives a hook
         begun = running.pop()
         caller = running[-1].path if running else ""
-        records.append(_Record(path, type(member).__name__, begun.inputs, _tensors_in(output), caller, begun.start))
+        records.append(_Record(path, type(member).__name__, begun.inputs, copies_in(output), caller, begun.start))
 
     return [
         member.register_forward_pre_hook(before, with_kwargs=True),
         member.register_forward_hook(after, with_kwargs=True),
     ]
-
-
-def _tensors_in(value: Any) -> list[Tensor]:
-    """Copies of the tensors in a value; without nested ones, as in torch's fast paths, which have no sizes."""
-    found: list[Tensor] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        if not tensor.is_nested:
-            found.append(tensor.detach().clone())
-        return tensor
-
-    mapped(value, keep)
-    return found

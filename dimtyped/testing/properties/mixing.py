@@ -16,9 +16,10 @@ from dimtyped.annotations import ArrayHint, Kind, UnionHint, arrays_in
 from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
+from dimtyped.runtime import Place
 from dimtyped.testing.properties.deterministic import differs, result_leaves, run
 from dimtyped.testing.properties.domain import is_out_of_domain
-from dimtyped.testing.properties.localize import localize, sizes_within
+from dimtyped.testing.properties.localize import Beginning, localize, sizes_within
 from dimtyped.testing.strategies.calls import Call, as_call
 from dimtyped.testing.strategies.leaves import Leaf, replaced
 from dimtyped.testing.strategies.lengths import is_lengths, padded_axis
@@ -35,7 +36,7 @@ class MixedError(AssertionError):
     """Samples along an axis that must keep apart do not.
 
     `axis` is the axis, `changed` the index where an input was changed, `affected` an index of the result that must
-    not have followed, `where` the first submodule whose output shows it.
+    not have followed, `where` the first submodule whose output shows it and the line, `place` the expression.
     """
 
     __module__ = "dimtyped.testing"
@@ -44,6 +45,7 @@ class MixedError(AssertionError):
     changed: int = 0
     affected: int = 0
     where: str = ""
+    place: Place = Place()
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class IndependenceCheck:
                 continue
             if bool(differs(found, other.tensor).any()) and not padded._is_random():
                 text = f"padded to {padding.real.shape[-1]}, {padding.batch} {index} gives another {leaf} than alone, {count} long"
-                raise padded._error(padding.axis, index, index, text, "")
+                raise padded._error(padding.axis, index, index, text, Beginning())
 
     def matters(self, parameter: str) -> tuple[bool, bool] | None:
         """True if the last real place of some sequence matters, and if an earlier one does; None where none is longer than 1."""
@@ -158,7 +160,11 @@ class IndependenceCheck:
             expected = parts.mean(0) if reduction == "mean" else parts.sum(0)
             if leaf.tensor.shape != expected.shape or bool(differs(leaf.tensor, expected).any()):
                 raise self._error(
-                    axis, 0, 0, f"the {leaf} is not the {reduction} of what each {axis} gives alone: samples meet", ""
+                    axis,
+                    0,
+                    0,
+                    f"the {leaf} is not the {reduction} of what each {axis} gives alone: samples meet",
+                    Beginning(),
                 )
 
     def check_separable(self, axis: str) -> None:
@@ -176,7 +182,7 @@ class IndependenceCheck:
             scale = max(float(part.tensor.abs().max()) for part in (leaf, one, other, both))
             if bool(differs(meeting / (1 + scale), torch.zeros_like(meeting)).any()):
                 text = f"changing {axis} {first} changes what {axis} {second} adds to the {leaf}: samples meet"
-                raise self._error(axis, first, second, text, "")
+                raise self._error(axis, first, second, text, Beginning())
 
     def gives(self, parameter: str) -> bool:
         """True if the call gives a tensor for the parameter."""
@@ -310,7 +316,7 @@ class IndependenceCheck:
 
     # Where it begins --------------------------------------------------------------------------------------------------
 
-    def _localize_change(self, axis: str, index: int, leaf: Leaf | None, *, is_causal: bool) -> str:
+    def _localize_change(self, axis: str, index: int, leaf: Leaf | None, *, is_causal: bool) -> Beginning:
         """The place where a change of one sample first reaches others; empty where it cannot be found."""
         for other in self._resized((axis,)):
             size = other._size(axis)
@@ -320,20 +326,20 @@ class IndependenceCheck:
                 changed = other._with_others(axis, {at}, same)
                 if other._affected(axis, changed) - allowed:
                     agrees = functools.partial(_keeps_to, size=size, allowed=allowed)
-                    return localize(other.call, changed, agrees, double=self.double)
-        return ""
+                    return localize(other.call, changed, agrees, double=self.double, size=size)
+        return Beginning()
 
-    def _localize_moved(self, axis: str) -> str:
+    def _localize_moved(self, axis: str) -> Beginning:
         """The place where moved samples first give another result; empty where it cannot be found."""
         for other in self._resized((axis,)):
             moved = as_call(other.call.target, other._moved(axis))
             pairs = _pairs([_rolled(leaf, axis) for leaf in other.base], other._run(moved))
             if any(bool(wrong.any()) for _, wrong in pairs):
                 agrees = functools.partial(_has_moved, size=other._size(axis))
-                return localize(other.call, moved, agrees, double=self.double)
-        return ""
+                return localize(other.call, moved, agrees, double=self.double, size=other._size(axis))
+        return Beginning()
 
-    def _localize_padding(self, parameter: str, padding: Padding) -> str:
+    def _localize_padding(self, parameter: str, padding: Padding) -> Beginning:
         """The place where values past the lengths first change a result; empty where it cannot be found."""
         tried = itertools.chain(self._resized((padding.batch, padding.axis)), self._resized((padding.axis,)))
         for other in tried:
@@ -342,7 +348,7 @@ class IndependenceCheck:
             pairs = _pairs(other.base, other._run(changed))
             if any(bool(wide.at_real(leaf, wrong).any()) for leaf, wrong in pairs):
                 return localize(other.call, changed, wide.has_kept, double=self.double)
-        return ""
+        return Beginning()
 
     def _resized(self, axes: tuple[str, ...]) -> Iterator[IndependenceCheck]:
         """Checks of calls in which these axes have sizes that nothing else in the model has, where it takes such."""
@@ -376,14 +382,15 @@ class IndependenceCheck:
 
     # Errors -----------------------------------------------------------------------------------------------------------
 
-    def _error(self, axis: str, changed: int, affected: int, text: str, where: str) -> MixedError:
+    def _error(self, axis: str, changed: int, affected: int, text: str, where: Beginning) -> MixedError:
         shapes = [f"    {leaf!s:<12} {leaf.hint}  {shape_text(tuple(leaf.tensor.shape))}" for leaf in self.call.leaves]
-        ending = f"\n\n  {where}" if where else ""
+        ending = f"\n\n  {where}" if str(where) else ""
         error = MixedError(f"{self.call.target.name}: axis `{axis}` mixes: {text}\n\n" + "\n".join(shapes) + ending)
-        error.axis, error.changed, error.affected, error.where = axis, changed, affected, where
+        error.axis, error.changed, error.affected, error.where = axis, changed, affected, str(where)
+        error.place = where.place
         return error
 
-    def _past_lengths(self, padding: Padding, leaf: Leaf, differing: Tensor, where: str) -> MixedError:
+    def _past_lengths(self, padding: Padding, leaf: Leaf, differing: Tensor, where: Beginning) -> MixedError:
         place = tuple(int(index) for index in differing.nonzero()[0])
         text = f"what lies past `{padding.parameter}` changes the {leaf} at {shape_text(place)}, outside the padding"
         return self._error(padding.axis, padding.first, place[0] if place else 0, text, where)
@@ -462,11 +469,13 @@ class Padding:
         return wrong if real is None else wrong & real
 
     def has_kept(self, left: Tensor, right: Tensor) -> bool | None:
-        """True if two tensors differ only in the padding; None where they have no axes of these sizes."""
+        """True if two tensors differ only in the padding of some axis; None where they have no axes of these sizes."""
         pairs = itertools.permutations(range(left.dim()), 2)
         places = [pair for pair in pairs if tuple(left.shape[place] for place in pair) == tuple(self.real.shape)]
         wrong = differs(left, right)
-        return any(not bool((wrong & self._placed(left, *pair)).any()) for pair in places) if places else None
+        for pair in places:
+            wrong = wrong & self._placed(left, *pair)
+        return not bool(wrong.any()) if places else None
 
     def _spread(self, leaf: Leaf) -> Tensor | None:
         """`real` as wide as the tensor."""
@@ -510,21 +519,29 @@ def _indices(wrong: Tensor, place: int) -> set[int]:
 
 
 def _keeps_to(left: Tensor, right: Tensor, size: int, allowed: set[int]) -> bool:
-    """True if two tensors differ, along some axis of this size, only at allowed indices.
+    """True if two tensors differ only where an index along some axis of this size is allowed.
 
+    Of two such axes, as scores have them, one is enough: what a later place brings to an earlier one may still be masked.
     An axis that is a multiple of the size may hold it as its outer part, or as its inner one.
     """
     if left.shape != right.shape:
         return False
     wrong = differs(left, right)
-    return not bool(wrong.any()) or any(_indices(each, place) <= allowed for each, place in _split(wrong, size))
+    if not bool(wrong.any()):
+        return True
+    inside, indices = torch.zeros_like(wrong), torch.tensor(sorted(allowed), device=wrong.device)
+    for each, place in _split(inside, size):
+        each.index_fill_(place, indices, True)  # torch takes the value by position alone
+    return not bool((wrong & ~inside).any())
 
 
 def _has_moved(left: Tensor, right: Tensor, size: int) -> bool:
     """True if the second tensor is the first, or the first moved one place along some axis of this size."""
     if left.shape != right.shape:
         return False
+    places = [place for place, length in enumerate(left.shape) if length == size]
     candidates = [left, *(part.roll(1, place).reshape(left.shape) for part, place in _split(left, size))]
+    candidates += [left.roll([1] * len(places), places)] if len(places) > 1 else []
     return any(not bool(differs(candidate, right).any()) for candidate in candidates)
 
 
