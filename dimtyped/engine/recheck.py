@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from dimtyped.diagnosis import describe, names_of
+from dimtyped.diagnosis import describe, kind_of, names_of
 from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.helpers import evaluation_error, is_shapeless
 from dimtyped.engine.rules import Raised
-from dimtyped.errors import DeclarationError, DimensionError
+from dimtyped.errors import DeclarationError, DimensionError, with_fields
 from dimtyped.names import agreement_hint, resync, scope_of, sizes_text
 from dimtyped.runtime import at_trace_time, eagerly, is_tracing, restart_trace
 
@@ -92,12 +92,17 @@ def translate_error(checked: CheckedFunction, values: tuple[Any, ...], error: Ex
         return error
     found = eagerly(checked.error_after)(values)
     if found is not None:
-        return found
+        return found if isinstance(found, type(error)) else _of_kind(found, kind_of(error))
     rules = checked.declaration.rules
     if not isinstance(error, rules.translated):
         return error
     form = checked.forms.select_form(values, checked) or checked
     return rules.translate(Raised(rules, checked.signature, form.signature, values, error))
+
+
+def _of_kind(error: DimensionError, kind: type[DimensionError]) -> DimensionError:
+    """The error as one that `except` clauses for torch's error catch too."""
+    return with_fields(kind(*error.args), **error.__dict__)
 
 
 def unevaluable(checked: CheckedFunction, error: Exception) -> DeclarationError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +89,14 @@ class ReferenceEngine:
             raise error if error.actual is not None else self._unexplained(arguments, keywords, stage, result)
         other = getattr(checked.fallback_call(values), MARK, None)
         if other is not None:  # a default that holds in one form may be wrong in another: the fast engine retries too
-            given = (arguments, keywords) if any(value is MISSING for value in values) else (values, {})
+            given = (arguments, keywords) if any(value is MISSING for value in values) else self._by_kind(values)
             self._engine_of(other).check_arguments(*given)
+
+    def _by_kind(self, values: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The values of all parameters as arguments: those that are given by keyword alone, and all others."""
+        pairs = list(zip(self._checked.signature.parameters, values, strict=True))
+        positional = tuple(value for p, value in pairs if p.kind is not inspect.Parameter.KEYWORD_ONLY)
+        return positional, {p.name: value for p, value in pairs if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     def _unexplained(
         self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], stage: str, result: Any

@@ -8,7 +8,6 @@ import typing as _typing  # private, so a star import leaves it out
 import torch.nn as _torch_nn
 from torch.nn import (
     attention as attention,
-    functional as functional,
     init as init,
     parallel as parallel,
     parameter as parameter,
@@ -20,7 +19,7 @@ from dimtyped.nn.submodules import load as _load  # makes `import dimtyped.nn.fu
 from dimtyped.runtime import on_demand as _on_demand
 
 if _typing.TYPE_CHECKING:  # mypy uses the first import of a name, so it must see this package's Linear first
-    from dimtyped.nn import modules as modules, utils as utils
+    from dimtyped.nn import functional as functional, modules as modules, utils as utils
     from dimtyped.nn.layers.attention import MultiheadAttention as MultiheadAttention
     from dimtyped.nn.layers.container import (
         ModuleDict as ModuleDict,
@@ -145,6 +144,8 @@ else:
 
     def __getattr__(name: str) -> object:
         """A typed layer, or torch's object of this name."""
+        if name == "functional":
+            return _load(name)
         try:
             return _get(name)
         except AttributeError:

@@ -53,8 +53,8 @@ def _typed(value: Any, path: str) -> Any:
     return value
 
 
-def mirror(name: str, **own: Any) -> None:
-    """Replaces the module of this name, which is being imported, by torch's module or a mirror of it.
+def mirror(name: str, **own: Any) -> types.ModuleType:
+    """Replaces the module of this name, which is being imported, by torch's module or a mirror of it; returns that.
 
     Args:
         name: The module's `__name__`.
@@ -67,6 +67,7 @@ def mirror(name: str, **own: Any) -> None:
         made.__dict__.update({key: value for key, value in vars(sys.modules[name]).items() if key in kept}, **own)
         original = made
     sys.modules[name] = original
+    return original
 
 
 class _MirrorLoader(Loader):

@@ -7,6 +7,7 @@ import torch
 import dimtyped.nn.functional as F  # noqa: N812  # its name everywhere
 import dimtyped.nn.init
 from dimtyped import nn
+from dimtyped.nn import functional
 from dimtyped.nn.init import _calculate_fan_in_and_fan_out
 from dimtyped.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportMissingModuleSource]  # a stub
 from dimtyped.nn.modules.linear import Identity, Linear  # pyright: ignore[reportMissingModuleSource]  # a stub
@@ -26,3 +27,6 @@ assert_type(Identity(), torch.nn.Identity)
 plain: torch.nn.Parameter = Parameter(x)
 norm: _BatchNorm = nn.BatchNorm1d(4)
 clip_grad_norm_([plain], 1.0)
+assert_type(functional.cross_entropy(x, x), torch.Tensor)
+assert_type(functional.linear(x, x), torch.Tensor)
+assert_type(nn.functional.mse_loss(x, x), torch.Tensor)

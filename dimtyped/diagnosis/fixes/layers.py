@@ -14,6 +14,7 @@ from dimtyped.names import are_similar
 
 _INPUTS = ("input", "query", "key", "value", "src", "tgt", "memory")
 _CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+_CLASSIFYING = (torch.nn.functional.cross_entropy, torch.nn.functional.nll_loss)
 _USUAL_MARK = 255
 """The value that usually marks pixels without a class."""
 _NOTHING = Snapshot(type(None))
@@ -24,14 +25,22 @@ _CONVOLUTIONS = {
     "ConvTranspose1d": 1,
     "ConvTranspose2d": 2,
     "ConvTranspose3d": 3,
+    "conv1d": 1,
+    "conv2d": 2,
+    "conv3d": 3,
 }
+
+
+def _wants_classes(context: FixContext) -> bool:
+    """True for a loss of classes, the layer or the function."""
+    return isinstance(context.owner, _CLASSIFIERS) or context.call.signature.function in _CLASSIFYING
 
 
 def class_axis(context: FixContext) -> Iterator[Fix]:
     """Scores with the classes last, for a loss that expects them second."""
     value = context.argument("input")
     shape = sizes_of(value) if value is not None else None
-    if not isinstance(context.owner, _CLASSIFIERS) or value is None or shape is None or len(shape) < 3:
+    if not _wants_classes(context) or value is None or shape is None or len(shape) < 3:
         return
     order = (0, len(shape) - 1, *range(1, len(shape) - 1))
     code = f"input.permute({', '.join(map(str, order))})"
@@ -42,7 +51,7 @@ def class_axis(context: FixContext) -> Iterator[Fix]:
 def one_hot(context: FixContext) -> Iterator[Fix]:
     """A one-hot target where class indices are expected."""
     given, target = context.argument("input"), context.argument("target")
-    if not isinstance(context.owner, _CLASSIFIERS) or given is None or target is None or target.shape != given.shape:
+    if not _wants_classes(context) or given is None or target is None or target.shape != given.shape:
         return
     axis = min(1, len(given.shape or ()) - 1)
     code, shape = f"target.argmax({axis})", sizes_of(target) or ()
@@ -99,7 +108,8 @@ def _vocabularies(owner: object) -> set[int]:
 def channel_axis(context: FixContext) -> Iterator[Fix]:
     """Images with the channels last."""
     value = context.argument("input")
-    spatial = _CONVOLUTIONS.get(type(context.owner).__name__)
+    name = type(context.owner).__name__ if context.owner is not None else context.call.signature.function.__name__
+    spatial = _CONVOLUTIONS.get(name)
     shape = sizes_of(value) if value is not None else None
     if value is None or spatial is None or shape is None or len(shape) not in (spatial + 1, spatial + 2):
         return

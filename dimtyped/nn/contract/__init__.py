@@ -41,6 +41,7 @@ from dimtyped.nn.contract.layer import (
     torch_class_of as torch_class_of,
     typed_class_of as typed_class_of,
 )
+from dimtyped.nn.contract.layer_rules import LayerRules as LayerRules
 from dimtyped.nn.contract.parameters import (
     changed_hint as changed_hint,
     changed_in_place as changed_in_place,
@@ -62,5 +63,6 @@ from dimtyped.nn.contract.torch_errors import (
     TORCH_ERRORS as TORCH_ERRORS,
     Rule as Rule,
     SizeViolation as SizeViolation,
+    as_mismatch as as_mismatch,
     explained as explained,
 )

@@ -56,7 +56,7 @@ def explained(raised: Raised) -> Exception:
     findings = find_mismatches(signature, rules.declared(signature, layer), given, None, {}, layer)
     hints = {parameter.name: parameter.hint for parameter in signature.parameters}
     findings.mismatches[:] = [
-        _mismatch(violation, hints[violation.argument], given[violation.argument]) for violation in violations
+        as_mismatch(violation, hints[violation.argument], given[violation.argument]) for violation in violations
     ]
     return build_error(findings, rules.where(signature, layer), rules.labels(layer), kind_of(error))
 
@@ -72,7 +72,8 @@ def _changed(
     return with_fields(kind_of(error)(text), where=where, argument=name, expected=expected, actual=actual, hint=hint)
 
 
-def _mismatch(violation: SizeViolation, hint: Hint, value: Snapshot) -> Mismatch:
+def as_mismatch(violation: SizeViolation, hint: Hint, value: Snapshot) -> Mismatch:
+    """A violation as what the text of an error shows, beside the annotation and the value of its argument."""
     if violation.actual is not None:
         return Mismatch(violation.argument, "extent", hint, value, violation.name, violation.expected, violation.actual)
     shape = (len(value.items),) if value.items is not None else value.shape or ()  # a list of lengths has one axis

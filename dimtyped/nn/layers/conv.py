@@ -31,7 +31,7 @@ class _Convolution(Layer):
         return " ".join((first, grouped, *(f"kernel_{axis}={size}" for axis, size in kernel)))
 
 
-def _too_small(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+def too_small(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
     """Axes that are too short for the kernel, or for their padding."""
     count = len(layer.kernel_size)
     pads = layer._reversed_padding_repeated_twice
@@ -45,7 +45,7 @@ def _too_small(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's na
             yield SizeViolation("input", axis, name, f"at least {least}")
 
 
-def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[SizeViolation]:  # torch's name
+def too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[SizeViolation]:  # torch's name
     """Axes of which the padding would leave nothing, and an `output_size` that no padding gives."""
     count = len(layer.kernel_size)
     for index, name in enumerate(space_names(count)):
@@ -70,7 +70,7 @@ def _too_small_transposed(layer: Any, input: Any, output_size: Any) -> Iterator[
     axis=-2,
     multiples=_MULTIPLES,
     words=("padding",),
-    violations=_too_small,
+    violations=too_small,
     check_after_error=ALWAYS,
 )
 class Conv1d(_Convolution, torch.nn.Conv1d):
@@ -92,7 +92,7 @@ class Conv1d(_Convolution, torch.nn.Conv1d):
     axis=-3,
     multiples=_MULTIPLES,
     words=("padding",),
-    violations=_too_small,
+    violations=too_small,
     check_after_error=ALWAYS,
 )
 class Conv2d(_Convolution, torch.nn.Conv2d):
@@ -107,7 +107,7 @@ class Conv2d(_Convolution, torch.nn.Conv2d):
     axis=-4,
     multiples=_MULTIPLES,
     words=("padding",),
-    violations=_too_small,
+    violations=too_small,
     check_after_error=ALWAYS,
 )
 class Conv3d(_Convolution, torch.nn.Conv3d):
@@ -122,7 +122,7 @@ class Conv3d(_Convolution, torch.nn.Conv3d):
     axis=-2,
     multiples=_MULTIPLES,
     counts=_TRANSPOSED_COUNTS,
-    violations=_too_small_transposed,
+    violations=too_small_transposed,
 )
 class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
     """`torch.nn.ConvTranspose1d`, checked by name: `(batch, in_channels, length)`, or without batch."""
@@ -136,7 +136,7 @@ class ConvTranspose1d(_Convolution, torch.nn.ConvTranspose1d):
     axis=-3,
     multiples=_MULTIPLES,
     counts=_TRANSPOSED_COUNTS,
-    violations=_too_small_transposed,
+    violations=too_small_transposed,
 )
 class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
     """`torch.nn.ConvTranspose2d`, checked by name: `(batch, in_channels, height, width)`, or without batch."""
@@ -150,7 +150,7 @@ class ConvTranspose2d(_Convolution, torch.nn.ConvTranspose2d):
     axis=-4,
     multiples=_MULTIPLES,
     counts=_TRANSPOSED_COUNTS,
-    violations=_too_small_transposed,
+    violations=too_small_transposed,
 )
 class ConvTranspose3d(_Convolution, torch.nn.ConvTranspose3d):
     """`torch.nn.ConvTranspose3d`, checked by name: `(batch, in_channels, depth, height, width)`, or without batch."""

@@ -180,16 +180,23 @@ def rows_of(layer: Any) -> int:
 
 def explain_index(layer: Any, ids: Tensor, error: Exception) -> Exception:
     """The error in place of torch's IndexError, with the wrong ids, their places and their number."""
-    size = rows_of(layer)
+    vocab, size = layer._dim_labels["vocab"], rows_of(layer)
+    return explain_ids(layer_path(layer), ids, size, error, vocab, layer._dim_text(), _changed_hint(layer))
+
+
+def explain_ids(
+    where: str, ids: Tensor, size: int, error: Exception, vocab: str = "vocab", owner: str = "`weight`", hint: str = ""
+) -> Exception:
+    """The same for a number of rows, of which `owner` says where it comes from; torch's own error if no id is wrong."""
     outside = (ids < 0) | (ids >= size)
     if not bool(outside.any()):
         return error
     bad = torch.unique(ids[outside])
     low, high = int(bad.min()), int(bad.max())
-    where, vocab = layer_path(layer), layer._dim_labels["vocab"]
-    hint = _changed_hint(layer) or _id_hint(ids, low, high, size, vocab)
+    hint = hint or _id_hint(ids, low, high, size, vocab)
+    whose = f"    {vocab} = {size}  declared by {owner}"
     return with_fields(
-        VocabularyError(f"{_what_is_outside(where, ids, outside, bad, size)}{_whose(layer, vocab, size)}\n\n  {hint}"),
+        VocabularyError(f"{_what_is_outside(where, ids, outside, bad, size)}{whose}\n\n  {hint}"),
         where=where,
         argument="input",
         dim=vocab,
@@ -221,10 +228,6 @@ def _what_is_outside(where: str, ids: Tensor, outside: Tensor, bad: Tensor, size
         f"    input    {str(ids.dtype).removeprefix('torch.')} {shape_text(tuple(ids.shape))}\n"
         f"    at       {_listed(places, count)}\n"
     )
-
-
-def _whose(layer: Any, vocab: str, size: int) -> str:
-    return f"    {vocab} = {size}  declared by {layer._dim_text()}"
 
 
 def _vocabulary_hint(low: int, high: int, size: int, vocab: str) -> str:

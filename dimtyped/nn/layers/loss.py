@@ -36,7 +36,8 @@ def _of_one_shape_or_scalar() -> tuple[Form, Form]:
     return Form({"input": _SHAPE, "target": _SHAPE}, _SCALAR), _rare(UNCHECKED, _TENSORS & one_is_scalar)
 
 
-def _one_broadcasts(first: str = "input", **others: Any) -> tuple[Form, Form]:
+def one_broadcasts(first: str = "input", **others: Any) -> tuple[Form, Form]:
+    """The forms of a call in which a prediction or its target may broadcast to the other."""
     is_smaller = of_call(f"{first}.numel() < target.numel()")
     is_repeated = of_call(f"target.shape[target.dim() - {first}.dim() :] == {first}.shape")
     is_larger = is_tensor(first) & is_tensor("target") & (is_smaller | is_repeated)
@@ -98,17 +99,17 @@ class BCEWithLogitsLoss(Layer, torch.nn.BCEWithLogitsLoss):
     """`torch.nn.BCEWithLogitsLoss` of two float tensors of equal shape; `weight` and `pos_weight` may broadcast."""
 
 
-@declares(calls=_one_broadcasts())
+@declares(calls=one_broadcasts())
 class KLDivLoss(Layer, torch.nn.KLDivLoss):
     """`torch.nn.KLDivLoss` of two tensors; one may broadcast to the other."""
 
 
-@declares(calls=_one_broadcasts("log_input"))
+@declares(calls=one_broadcasts("log_input"))
 class PoissonNLLLoss(Layer, torch.nn.PoissonNLLLoss):
     """`torch.nn.PoissonNLLLoss` of two tensors; one may broadcast to the other."""
 
 
-def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[SizeViolation]:  # noqa: ARG001  # torch's names
+def other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[SizeViolation]:  # noqa: ARG001  # torch's names
     """A `var` of another shape than the input's: one axis may have size 1, or the last may be missing."""
     if not isinstance(var, Tensor):
         return
@@ -124,9 +125,9 @@ def _other_variances(layer: Any, input: Any, target: Any, var: Any) -> Iterator[
 
 
 @declares(
-    calls=_one_broadcasts(var=Shaped[Tensor, "..."] | float),
+    calls=one_broadcasts(var=Shaped[Tensor, "..."] | float),
     error=DimensionValueError,
-    violations=_other_variances,
+    violations=other_variances,
 )
 class GaussianNLLLoss(Layer, torch.nn.GaussianNLLLoss):
     """`torch.nn.GaussianNLLLoss` of a prediction and a target; one may broadcast to the other.
@@ -141,12 +142,12 @@ class SoftMarginLoss(Layer, torch.nn.SoftMarginLoss):
     """`torch.nn.SoftMarginLoss` of a prediction, and a target that has its shape or broadcasts to it."""
 
 
-@declares(calls=_one_broadcasts())
+@declares(calls=one_broadcasts())
 class HingeEmbeddingLoss(Layer, torch.nn.HingeEmbeddingLoss):
     """`torch.nn.HingeEmbeddingLoss` of two tensors; one may broadcast to the other."""
 
 
-@declares(calls=_one_broadcasts())
+@declares(calls=one_broadcasts())
 class MultiLabelSoftMarginLoss(Layer, torch.nn.MultiLabelSoftMarginLoss):
     """`torch.nn.MultiLabelSoftMarginLoss` of two tensors; one may broadcast to the other."""
 
@@ -184,7 +185,7 @@ _RARE_INDICES = (
 _ARE_PROBABILITIES = _TENSORS & of_call("target.is_floating_point()") & of_call("target.dim() == input.dim()")
 
 
-def _other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
+def other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
     """A class axis that differs from the layer's weights, or target classes outside of it."""
     axis = 0 if input.dim() == 1 else 1
     wanted = len(layer.weight) if layer.weight is not None else input.shape[axis]
@@ -209,13 +210,13 @@ def _worst(outside: Tensor) -> int:
 @declares(
     calls=(_INDICES, _rare(_FLOATS, _ARE_PROBABILITIES), *_RARE_INDICES),
     error=DimensionValueError,
-    violations=_other_classes,
+    violations=other_classes,
 )
 class CrossEntropyLoss(Layer, torch.nn.CrossEntropyLoss):
     """`torch.nn.CrossEntropyLoss`: logits `(batch, classes, ...)`, and class indices `(batch, ...)` or class probabilities."""
 
 
-@declares(calls=(_INDICES, *_RARE_INDICES), error=DimensionValueError, violations=_other_classes)
+@declares(calls=(_INDICES, *_RARE_INDICES), error=DimensionValueError, violations=other_classes)
 class NLLLoss(Layer, torch.nn.NLLLoss):
     """`torch.nn.NLLLoss`: log-probabilities `(batch, classes, ...)`, and class indices `(batch, ...)`."""
 
@@ -230,7 +231,7 @@ class NLLLoss(Layer, torch.nn.NLLLoss):
         ),
         _rare(UNCHECKED, _TENSORS & of_call("input.shape[:1] == (1,)") & of_call("target.dim() == 0")),
     ),
-    violations=_other_classes,
+    violations=other_classes,
 )
 class MultiMarginLoss(Layer, torch.nn.MultiMarginLoss):
     """`torch.nn.MultiMarginLoss`: `(batch, classes)`, and class indices `(batch,)`."""
@@ -309,7 +310,7 @@ class TripletMarginWithDistanceLoss(Layer, torch.nn.TripletMarginWithDistanceLos
 _LENGTHS = Shaped[Tensor, "..."] | list[Any] | tuple[Any, ...]
 
 
-def _other_lengths(layer: Any, log_probs: Any, targets: Any, *lengths: Any) -> Iterator[SizeViolation]:
+def other_lengths(layer: Any, log_probs: Any, targets: Any, *lengths: Any) -> Iterator[SizeViolation]:
     """Lengths that are not one per item, exceed the axis that they measure, or do not add up to it."""
     batch = log_probs.shape[1] if log_probs.dim() == 3 else 1
     if log_probs.shape[-1] <= layer.blank:
@@ -350,7 +351,7 @@ def _other_lengths(layer: Any, log_probs: Any, targets: Any, *lengths: Any) -> I
             has_axes("log_probs", 2),
         ),
     ),
-    violations=_other_lengths,
+    violations=other_lengths,
 )
 class CTCLoss(Layer, torch.nn.CTCLoss):
     """`torch.nn.CTCLoss`: `(time, batch, classes)`, targets `(batch, length)` or concatenated, and two tensors of lengths `(batch,)`.

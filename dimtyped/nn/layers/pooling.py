@@ -29,7 +29,7 @@ def _each(value: Any, count: int) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,) * count
 
 
-def _too_small(count: int) -> Any:
+def too_small(count: int) -> Any:
     """A rule for axes that are too short for the window."""
 
     def rule(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
@@ -49,7 +49,7 @@ def _too_small(count: int) -> Any:
 
 def _pool(axes: int) -> dict[str, Any]:
     """The contract of pooling with a window."""
-    return _adaptive(axes, violations=_too_small(axes))
+    return _adaptive(axes, violations=too_small(axes))
 
 
 def _adaptive(axes: int, violations: Rule | None = None) -> dict[str, Any]:

@@ -1,0 +1,163 @@
+"""The pools: channels and spatial axes, and what a window needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import torch.nn.functional as torch_functional
+
+from dimtyped.engine import Form, of_call
+from dimtyped.errors import DimensionIndexError, RankError
+from dimtyped.nn.contract import UNCHECKED, SizeViolation, empty, is_tensor, space
+from dimtyped.nn.functions.function import Function
+from dimtyped.nn.layers.pooling import too_small
+
+
+def max_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Torch's, which has no signature."""
+    return torch_functional.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Torch's, which has no signature."""
+    return torch_functional.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Torch's, which has no signature."""
+    return torch_functional.max_pool3d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def avg_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """Torch's, which has no signature."""
+    return torch_functional.avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def avg_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: Any = None,
+) -> Any:
+    """Torch's, which has no signature."""
+    stride = () if stride is None else stride
+    return torch_functional.avg_pool2d(
+        input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+def avg_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: Any = None,
+) -> Any:
+    """Torch's, which has no signature."""
+    stride = () if stride is None else stride
+    return torch_functional.avg_pool3d(
+        input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
+    """Torch's, which has no signature."""
+    return torch_functional.adaptive_avg_pool1d(input, output_size)
+
+
+def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Torch's, which has no signature."""
+    return torch_functional.adaptive_max_pool1d(input, output_size, return_indices)
+
+
+def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Torch's, which has no signature."""
+    return torch_functional.adaptive_max_pool2d(input, output_size, return_indices)
+
+
+def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Torch's, which has no signature."""
+    return torch_functional.adaptive_max_pool3d(input, output_size, return_indices)
+
+
+def _window_rule(axes: int, *, whole: bool = False) -> Any:
+    """A rule for axes that are too short for the window; `whole` if the padding does not count."""
+
+    def rule(*, input: Any, kernel_size: Any, padding: Any = 0, dilation: Any = 1, **_: Any) -> Iterator[SizeViolation]:
+        window = SimpleNamespace(kernel_size=kernel_size, padding=0 if whole else padding, dilation=dilation)
+        yield from too_small(axes)(window, input)
+
+    return rule
+
+
+def _empty_rule(axes: int) -> Any:
+    def rule(*, input: Any, **_: Any) -> Iterator[SizeViolation]:
+        yield from empty(axes)(None, input)
+
+    return rule
+
+
+def _pools(axes: int, *functions: Any, violations: Any = None) -> Iterator[Function]:
+    for function in functions:
+        rule = violations or _window_rule(axes, whole=function is avg_pool3d)
+        form = Form({"input": space(axes)}, space(axes, prefix="out_"))
+        yield Function(function, (form,), rank_error=DimensionIndexError, violations=rule)
+
+
+def _adaptive(axes: int, *functions: Any) -> Iterator[Function]:
+    """For output size 1 torch's means take any number of axes before the spatial ones."""
+    ones = of_call(f"output_size in (1, {(1,) * axes}, {[1] * axes})")
+    for function in functions:
+        form = Form({"input": space(axes)}, space(axes, prefix="out_"))
+        rare = Form(UNCHECKED, when=is_tensor("input") & ones, rare=True)
+        calls = (form, rare) if "avg" in function.__name__ else (form,)
+        error = DimensionIndexError if axes == 1 else RankError
+        yield Function(function, calls, rank_error=error, violations=_empty_rule(axes))
+
+
+FUNCTIONS = (
+    *_pools(1, max_pool1d, avg_pool1d, torch_functional.lp_pool1d),
+    *_pools(2, max_pool2d, avg_pool2d, torch_functional.lp_pool2d),
+    *_pools(3, max_pool3d, avg_pool3d, torch_functional.lp_pool3d),
+    *_adaptive(1, adaptive_avg_pool1d, adaptive_max_pool1d),
+    *_adaptive(2, torch_functional.adaptive_avg_pool2d, adaptive_max_pool2d),
+    *_adaptive(3, torch_functional.adaptive_avg_pool3d, adaptive_max_pool3d),
+)

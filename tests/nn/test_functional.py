@@ -1,0 +1,244 @@
+"""`dimtyped.nn.functional`: torch's functions with checks, over torch's own samples and its own refusals."""
+
+import inspect
+import pickle
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+import torch.nn.functional as torch_functional
+from jaxtyping import Float
+from torch import Tensor
+from torch.testing._internal.common_methods_invocations import op_db
+
+import dimtyped
+from dimtyped import VocabularyError, nn, watch
+from dimtyped.nn import functional as F  # noqa: N812  # its name everywhere
+from dimtyped.nn.functions import FUNCTIONS
+from tests.helpers.calls import ones, refuses
+
+NAMES = [each.name for each in FUNCTIONS]
+OPERATORS = [
+    op
+    for op in op_db
+    if op.name in {f"nn.functional.{name}" for name in NAMES} and op.variant_test_name != "without_cudnn"
+]
+_FEW = 12
+
+
+def called(operator, sample, function):
+    """The operator with our function in the place of torch's."""
+    name = operator.name.rpartition(".")[2]
+    if operator.op is getattr(torch_functional, name):
+        return function(sample.input, *sample.args, **sample.kwargs)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def ours(*args, **kwargs):
+            patch.undo()  # ours calls torch's by its name
+            return function(*args, **kwargs)
+
+        patch.setattr(torch_functional, name, ours)
+        return operator(sample.input, *sample.args, **sample.kwargs)
+
+
+def gradients(result, tensors):
+    outputs = [each for each in (result if isinstance(result, tuple) else (result,)) if each.requires_grad]
+    if not outputs or not tensors:
+        return []
+    return torch.autograd.grad([each.sum() for each in outputs], tensors, allow_unused=True)
+
+
+def leaves(sample):
+    given = (sample.input, *sample.args, *sample.kwargs.values())
+    return [each for each in given if isinstance(each, torch.Tensor) and each.requires_grad]
+
+
+@pytest.mark.parametrize(
+    "operator", OPERATORS, ids=lambda op: f"{op.name}{'.' * bool(op.variant_test_name)}{op.variant_test_name}"
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own
+def test_results_and_gradients_are_torchs_over_its_samples(operator):
+    function = getattr(F, operator.name.rpartition(".")[2])
+    count = 0
+    dtype = torch.float32 if torch.float32 in operator.dtypes else torch.int64
+    for sample in operator.sample_inputs(
+        "cpu", dtype, requires_grad=operator.supports_autograd and dtype.is_floating_point
+    ):
+        torch.manual_seed(0)
+        theirs = operator(sample.input, *sample.args, **sample.kwargs)
+        torch.manual_seed(0)
+        ours = called(operator, sample, function)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+        if count < _FEW:
+            torch.testing.assert_close(
+                gradients(ours, leaves(sample)), gradients(theirs, leaves(sample)), rtol=0, atol=0, equal_nan=True
+            )
+        count += 1
+    assert count
+
+
+@pytest.mark.parametrize("operator", [op for op in OPERATORS if op.error_inputs_func], ids=lambda op: op.name)
+def test_what_torch_refuses_is_refused_with_its_kind_of_error(operator):
+    function = getattr(F, operator.name.rpartition(".")[2])
+    for case in operator.error_inputs("cpu"):
+        with pytest.raises(case.error_type):
+            called(operator, case.sample_input, function)
+
+
+def test_most_functions_have_samples():
+    with_samples = {op.name.rpartition(".")[2] for op in OPERATORS}
+    assert len(with_samples) >= len(NAMES) - 4, sorted(set(NAMES) - with_samples)
+
+
+MISTAKES = {
+    "linear": (lambda: F.linear(ones(2, 5), ones(4, 3)), "argument `weight` does not fit: in_features is 3, must be 5"),
+    "bilinear": (lambda: F.bilinear(ones(2, 3), ones(2, 4), ones(5, 3, 3)), "in2_features is 3, must be 4"),
+    "embedding": (lambda: F.embedding(torch.tensor([10]), ones(10, 3)), "1 token id outside the vocabulary: 10, must be 0 to 9"),
+    "embedding_bag": (lambda: F.embedding_bag(torch.tensor([[10]]), ones(10, 3)), "outside the vocabulary: 10"),
+    "one_hot": (lambda: F.one_hot(torch.tensor([4]), 4), "4 is none of the classes, 0 to 3"),
+    "conv1d": (lambda: F.conv1d(ones(2, 3, 9), ones(5, 4, 2)), "in_channels is 4, must be 3"),
+    "conv2d": (lambda: F.conv2d(ones(2, 6, 9, 9), ones(5, 4, 2, 2), groups=2), r"in_channels//\{groups\} is 4, must be 3"),
+    "conv3d": (lambda: F.conv3d(ones(2, 3, 2, 2, 2), ones(5, 3, 3, 1, 1)), "depth is 2, must be at least 3"),
+    "conv_transpose1d": (lambda: F.conv_transpose1d(ones(2, 3, 9), ones(4, 5, 2)), "in_channels is 4, must be 3"),
+    "batch_norm": (lambda: F.batch_norm(ones(2, 3), ones(4), ones(4)), "channels is 4, must be 3"),
+    "batch_norm of one": (lambda: F.batch_norm(ones(1, 3), None, None, training=True), "batch is 1, must be at least 2 in training"),
+    "group_norm": (lambda: F.group_norm(ones(2, 5), 2), "channels is 5, must be a multiple of 2"),
+    "layer_norm": (lambda: F.layer_norm(ones(2, 4), (5,)), "argument `input` does not fit: features is 4, must be 5"),
+    "rms_norm": (lambda: F.rms_norm(ones(2, 4), (4,), ones(5)), "argument `weight` does not fit: features is 5, must be 4"),
+    "max_pool2d": (lambda: F.max_pool2d(ones(2, 3, 2, 9), 3), "height is 2, must be at least 3"),
+    "avg_pool1d": (lambda: F.avg_pool1d(ones(9), 3), "it has 1 axis, must have 2 or 3"),
+    "mse_loss": (lambda: F.mse_loss(ones(4, 1), ones(4)), r"its shape is \(4,\), must be \(4, 1\)"),
+    "l1_loss": (lambda: F.l1_loss(ones(4, 1), ones(1, 4)), r"its shape is \(1, 4\), must be \(4, 1\)"),
+    "cross_entropy": (lambda: F.cross_entropy(ones(4, 7, 10), torch.zeros(4, 7).long()), r"\*place is \(7,\), must be \(10,\)"),
+    "cross_entropy of a class": (lambda: F.cross_entropy(ones(1, 3), torch.tensor([3])), "3 is none of the classes, 0 to 2"),
+    "nll_loss": (lambda: F.nll_loss(ones(4, 3), torch.zeros(5).long()), "batch is 5, must be 4"),
+    "sdpa": (lambda: F.scaled_dot_product_attention(ones(2, 3, 4), ones(2, 5, 4), ones(2, 6, 4)), "`value` does not fit: source is 6"),
+    "sdpa's mask": (
+        lambda: F.scaled_dot_product_attention(ones(2, 3, 4), ones(2, 5, 4), ones(2, 5, 4), ones(5, 3)),
+        "argument `attn_mask` does not fit: target is 5, must be 3; source is 3, must be 5",
+    ),
+    "grid_sample": (lambda: F.grid_sample(ones(2, 3, 4, 4), ones(1, 4, 4, 2)), "batch is 1, must be 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+@pytest.mark.filterwarnings("ignore:Default grid_sample")
+def test_a_mistake_is_told_by_name(case):
+    call, message = MISTAKES[case]
+    with refuses(
+        f"^functional\\.{'scaled_dot_product_attention' if 'sdpa' in case else case.partition(' ')[0]}: "
+    ) as caught:
+        call()
+    assert re.search(message, str(caught.value)), str(caught.value)
+    assert caught.value.where.startswith("functional.")
+
+
+def test_the_advice_is_that_of_the_layer():
+    with refuses("  The classes must be axis 1: `input.permute\\(0, 2, 1\\)` fits.$"):
+        F.cross_entropy(ones(4, 7, 10), torch.zeros(4, 7).long())
+    with refuses("  The channels .* before height and width: `input.permute\\(0, 3, 1, 2\\)` fits.$"):
+        F.conv2d(ones(2, 9, 8, 3), ones(5, 3, 2, 2))
+
+
+def test_a_wrong_id_is_a_vocabulary_error():
+    with pytest.raises(VocabularyError):
+        F.embedding(torch.tensor([10]), ones(10, 3))
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_a_loss_takes_what_its_layer_takes():
+    assert F.mse_loss(ones(4), torch.tensor(1.0)).item() == 0
+    assert F.cross_entropy(ones(4, 3), ones(4, 3)).shape == ()
+    assert F.cross_entropy(ones(3), torch.tensor(1)).shape == ()
+
+
+# One of torch's functions, in every other way ---------------------------------------------------------------------------
+
+
+@pytest.mark.any_engine
+def test_all_else_is_torchs():
+    public = {name for name in dir(torch_functional) if not name.startswith("_")}
+    assert public <= set(dir(F))
+    others = {name: getattr(F, name) for name in public - set(NAMES)}
+    assert {name for name, value in others.items() if value is not getattr(torch_functional, name)} == set()
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("name", NAMES)
+def test_signature_and_name(name):
+    ours, theirs = getattr(F, name), getattr(torch_functional, name)
+    assert ours.__name__ == name
+    assert pickle.loads(pickle.dumps(ours)) is ours
+    parameters = inspect.signature(ours).parameters
+    if inspect.isfunction(theirs) and "args" not in inspect.signature(theirs).parameters:
+        assert parameters == inspect.signature(theirs).parameters
+    elif theirs.__doc__:
+        written = re.search(rf"{name}\((.*?)\)", theirs.__doc__)
+        assert written is None or re.findall(r"(\w+)(?:=|,|$| )", written[1])[0] == next(iter(parameters))
+
+
+@pytest.mark.any_engine
+def test_off_is_torchs_own():
+    code = """
+        from dimtyped.nn import functional as F  # noqa: N812  # its name everywhere
+        import torch
+        import dimtyped
+        print(F.linear is torch.nn.functional.linear, F.mse_loss is torch.nn.functional.mse_loss)
+        dimtyped.configure("on")
+        print(F.linear is torch.nn.functional.linear)
+        dimtyped.configure("off")
+        print(F.linear is torch.nn.functional.linear)
+        """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, env={"DIMTYPED": "off"}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "False", "True"]
+
+
+class Head(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(ones(3, 4))
+
+    def forward(self, x, y):
+        scores = nn.functional.linear(nn.functional.layer_norm(x, (4,)), self.weight)
+        return nn.functional.cross_entropy(scores, y)
+
+
+class Plain(Head):
+    def forward(self, x, y):
+        scores = torch_functional.linear(torch_functional.layer_norm(x, (4,)), self.weight)
+        return torch_functional.cross_entropy(scores, y)
+
+
+@pytest.mark.any_engine
+def test_it_compiles_to_the_graph_of_torchs():
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append([node.target for node in graph.graph.nodes if node.op == "call_function"])
+        return graph
+
+    x, y = ones(2, 4), torch.zeros(2).long()
+    for model in (Head(), Plain()):
+        torch.compile(model, fullgraph=True, backend=backend)(x, y)
+    assert graphs[0] == graphs[1]
+    with pytest.raises(
+        Exception, match="functional.cross_entropy: argument `target` does not fit: batch is 3, must be 2"
+    ):
+        torch.compile(Head(), fullgraph=True, backend="eager")(x, torch.zeros(3).long())
+
+
+@pytest.mark.any_engine
+def test_names_are_followed_through_it():
+    @dimtyped.typed
+    def loss(x: Float[Tensor, "batch embed"], w: Float[Tensor, "out embed"], y: Float[Tensor, "out batch"]):
+        return F.mse_loss(F.linear(x, w), y)
+
+    with watch() as report:
+        loss(ones(4, 3), ones(4, 3), ones(4, 4))
+    (found,) = report.findings
+    assert found.kind == "coincidence"
+    assert found.source == "F.mse_loss(F.linear(x, w), y)"
