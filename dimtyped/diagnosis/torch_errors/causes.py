@@ -92,10 +92,14 @@ def _wrong_dtypes(failure: Failure) -> Iterator[tuple[Operand, torch.dtype]]:
             names = {name.lower(): dtype for name, dtype in _NAMES.items()}
             wanted, given = names[found[1].lower()], names[found[2].lower()]
             suspects = [operand for operand in failure.operands if operand.dtype == given]
+            if failure.name == "embedding":
+                suspects = [operand for operand in suspects if operand is failure.operand(0, "input")]
             if "target" in failure.message:
                 suspects = [operand for operand in suspects if operand is failure.operand(1, "target")]
             if len(suspects) == 1 and wanted != given:
                 yield suspects[0], wanted
+    if "floating point type for target" in failure.message:
+        yield from ((o, torch.float32) for o in failure.operands[1:2] if not o.dtype.is_floating_point)
     if _INDEX.search(failure.message):
         suspects = [operand for operand in failure.operands[1:] if operand.dtype.is_floating_point]
         if len(suspects) == 1:

@@ -198,11 +198,11 @@ class Evaluator:
         if isinstance(node.func, ast.Attribute):
             receiver = self.value(node.func.value)
             if isinstance(receiver, Tensor):
-                return self._method(receiver, node.func, self._arguments(node), kwargs)
+                return self._method(receiver, node.func, self.arguments(node), kwargs)
             if isinstance(receiver, torch.Size | tuple) and node.func.attr in ("numel", "index", "count"):
-                return Operation(node.func.attr, getattr(receiver, node.func.attr), self._arguments(node), kwargs)  # pyright: ignore[reportUnknownArgumentType]  # any tuple
+                return Operation(node.func.attr, getattr(receiver, node.func.attr), self.arguments(node), kwargs)  # pyright: ignore[reportUnknownArgumentType]  # any tuple
         function = self.value(node.func)
-        args = self._arguments(node)
+        args = self.arguments(node)
         if isinstance(function, torch.nn.Module):
             return self._layer(function, ast.unparse(node.func), args)
         if name_of(function) in FACTORIES and may_run_at_last(function):
@@ -211,7 +211,8 @@ class Evaluator:
             return Operation(name_of(function), function, args, kwargs, is_pure(function))
         raise Unknown
 
-    def _arguments(self, node: ast.Call) -> list[Part]:
+    def arguments(self, node: ast.Call) -> list[Part]:
+        """The positional arguments of a call."""
         parts: list[Part] = []
         for argument in node.args:
             if isinstance(argument, ast.Starred):

@@ -35,7 +35,7 @@ def _explained(scene: Scene) -> TorchErrorReport | None:
         return None
     if clash is None:
         clash = messages.clash_in(failure.message, scene.names)
-        if clash is None and not trials.depends_on_sizes():
+        if clash is None and not failure.is_layers and not trials.depends_on_sizes():
             return None
     return written(scene, kind, failure.name, failure.operands, clash, trials.fix(kind))
 

@@ -95,6 +95,11 @@ class Failure:
     message: str
 
     @property
+    def is_layers(self) -> bool:
+        """True for the call of a layer whose own code has refused it."""
+        return self.operation.name[:1].isupper()
+
+    @property
     def name(self) -> str:
         """The operator's name, the same in place and as a new tensor: `add` for `add_`."""
         return self.operation.name if self.operation.name.startswith("__") else self.operation.name.rstrip("_")

@@ -11,9 +11,9 @@ from dimtyped.diagnosis.torch_errors.naming import Names
 from dimtyped.diagnosis.torch_errors.operand_edits import Root
 
 _SHAPES = re.compile(
-    r"\b(?:batch_size|sizes?|shapes?|dimensions?|dims?|(?:non|zero|one|multi)-?dimensional|elements?|numel|rank|broadcast|[0-5]-?[Dd]|"
-    r"channels?|axis|ndim|len(?:gth)?s?|subscripts?|one-dimensional|matrix|vectors?|matrices|out of bounds|out of range|indices|"
-    r"scalar outputs|too many indices|singleton|Boolean value|square|square matrices)\b"
+    r"\b(?:\w+_size|sizes?|shapes?|dimensions?|dims?|(?:non|zero|one|multi)-?dimensional|elements?|numel|rank|broadcast|"
+    r"[0-5]-?[Dd]|channels?|axis|ndim|lengths|same length|must have length|subscripts?|matrix|vectors?|matrices|"
+    r"out of bounds|out of range|indices|scalar outputs|singleton|Boolean value|square)\b"
 )
 
 
@@ -76,5 +76,7 @@ _PATTERNS: dict[str, Callable[[re.Match[str], Names], Clash | None]] = {
     r"Expected size (\d+) but got size (\d+) for tensor number": _two_sizes,
     r"stack expects each tensor to be equal size, but got (\[[\d, ]*\]) at entry 0 and (\[[\d, ]*\])": _two_shapes,
     r"to have (\d+) channels, but got (\d+) channels": _two_sizes,
-    r"Expected (\d+), got (\d+)": _two_sizes,
+    r"[Ee]xpected (\d+), got (\d+)": _two_sizes,
+    r"got (\d+),? expected (\d+)": _two_sizes,
+    r"batch size (\d+) doesn't match hidden0 batch size (\d+)": _two_sizes,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -55,54 +56,66 @@ def _operation(evaluator: Evaluator, scene: Scene) -> Operation:
 
 def _failure_inside(scene: Scene, world: World) -> Failure | None:
     """The operation of the layer that failed, below the user's frame, with the user's words for what is his."""
-    for frame in scene.inner:
-        layer = frame.values.get("self")
-        if not isinstance(layer, torch.nn.Module):
-            continue
-        expression = expression_at(frame)
-        if expression is None:
-            return None
-        try:
-            operation = Evaluator(frame.values, frame.names, world).operation(expression.node)
-            operands = _operands(_parts(operation), world, scene.names, frame)
-        except Unknown:
-            return None
-        theirs = tuple(_as_users(operand, world, layer, scene) for operand in operands)
-        return Failure(operation, theirs, scene.message)
-    return None
+    frame = next((frame for frame in scene.inner if isinstance(frame.values.get("self"), torch.nn.Module)), None)
+    if frame is None:
+        return None
+    layer: torch.nn.Module = frame.values["self"]
+    given = _given_to(layer, scene, world)
+    expression = expression_at(frame)
+    try:
+        if expression is None or expression.text.startswith(("ValueError(", "RuntimeError(", "AssertionError(")):
+            raise Unknown
+        operation = Evaluator(frame.values, frame.names, world).operation(expression.node)
+        operands = _operands(_parts(operation), world, scene.names, frame)
+    except Unknown:
+        return _of_arguments(layer, given, scene, world)
+    theirs = tuple(_as_users(operand, world, layer, given) for operand in operands)
+    return Failure(operation, theirs, scene.message)
 
 
-def _as_users(operand: Operand, world: World, layer: torch.nn.Module, scene: Scene) -> Operand:
+def _of_arguments(layer: torch.nn.Module, given: list[Part], scene: Scene, world: World) -> Failure | None:
+    """The call of a layer whose own code says what is wrong: its arguments, and no more."""
+    operation = Operation(type(layer).__name__, _never, given)
+    operands = _operands(_parts(operation), world, scene.names, scene.frame)
+    sizes = {str(number) for operand in operands for number in (*operand.sizes, operand.rank)}
+    is_told = sizes & set(re.findall(r"\d+", scene.message))
+    return Failure(operation, operands, scene.message) if is_told else None
+
+
+def _never(*_: Any) -> Any:
+    raise Unknown
+
+
+def _given_to(layer: torch.nn.Module, scene: Scene, world: World) -> list[Part]:
+    """The arguments of the user's expression, if it is the call of this very layer."""
+    if not isinstance(scene.root, ast.Call):
+        return []
+    try:
+        evaluator = Evaluator(scene.frame.values, scene.frame.names, world)
+        return evaluator.arguments(scene.root) if evaluator.value(scene.root.func) is layer else []
+    except Unknown:
+        return []
+
+
+def _as_users(operand: Operand, world: World, layer: torch.nn.Module, given: list[Part]) -> Operand:
     """An operand of a layer's own code in the user's words: his argument, or the layer's parameter."""
-    original = world.originals.get(id(operand.tensor))
-    text = operand.text
-    for node in _arguments_in(scene.root):
-        held = World()
-        found = _had(Evaluator(scene.frame.values, scene.frame.names, held), node)
-        if found and original is not None and held.originals.get(id(found[0].value)) is original:
-            return replace(operand, text=found[0].text, node=found[0].node)
-    if text.startswith("self."):
-        roles = parameter_names(layer, text.removeprefix("self."))
+    name = type(layer).__name__
+    if operand.text.startswith("self."):
+        path = operand.text.removeprefix("self.")
+        roles = parameter_names(layer, path)
         labels = tuple(
             label if label.name or place >= len(roles) else Label(label.size, (roles[place],))
             for place, label in enumerate(operand.labels)
         )
-        return replace(operand, text=f"{type(layer).__name__}.{text.removeprefix('self.')}", labels=labels, node=None)
-    given = _first_argument(scene, layer)
-    if given is not None and text in layer.forward.__code__.co_varnames[1:2]:
-        return replace(operand, text=ast.unparse(given), node=given)
-    return replace(operand, text=f"input of {type(layer).__name__}", node=None)
-
-
-def _first_argument(scene: Scene, layer: torch.nn.Module) -> ast.expr | None:
-    """The code of the first argument, if the user's expression is the call of this very layer."""
-    if not isinstance(scene.root, ast.Call) or not scene.root.args:
-        return None
-    try:
-        called = Evaluator(scene.frame.values, scene.frame.names, World()).value(scene.root.func)
-    except Unknown:
-        return None
-    return scene.root.args[0] if called is layer else None
+        return replace(operand, text=f"{name}.{path}", labels=labels, node=None)
+    original = world.originals.get(id(operand.tensor))
+    alike = [part for part in given if original is not None and world.originals.get(id(part.value)) is original]
+    parameters: tuple[str, ...] = type(layer).forward.__code__.co_varnames[1:]
+    place = parameters.index(operand.text) if operand.text in parameters else len(given)
+    found = next(iter(alike or given[place : place + 1]), None)
+    if found is None:
+        return replace(operand, text=f"input of {name}", node=None)
+    return replace(operand, text=found.text, node=found.node)
 
 
 def _tell_apart(operation: Operation, world: World) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from dimtyped.diagnosis.code_edits import code_of, replaced_in
@@ -14,13 +13,12 @@ from dimtyped.diagnosis.torch_errors.evaluation import Evaluator
 from dimtyped.diagnosis.torch_errors.failure import Failure
 from dimtyped.diagnosis.torch_errors.fixes import proposals
 from dimtyped.diagnosis.torch_errors.operand_edits import Root, method
-from dimtyped.diagnosis.torch_errors.operation import Operation
+from dimtyped.diagnosis.torch_errors.other_shapes import passes_elsewhere, raises
 from dimtyped.diagnosis.torch_errors.scene import Scene
 from dimtyped.diagnosis.torch_errors.stand_ins import Label, NamedWorld, SmallWorld, Unknown, World, sizes_of
 
 _MOST = 60
 """Fixes that are tried: each takes a fraction of a millisecond."""
-_MOST_RANK, _SIZE = 5, 12  # of the other shapes
 _BY_SIZES = frozenset(
     str.split("view reshape expand layer_norm rms_norm unflatten repeat split group_norm broadcast_to")
 )
@@ -45,21 +43,14 @@ class Trials:
 
     def depends_on_sizes(self) -> bool:
         """True if the operation fails on shapes alone, and passes on some other shapes: it is no matter of other arguments."""
-        operation, operands = self._failure.operation, [operand.tensor for operand in self._failure.operands]
-        if not (_raises(operation) or self._raises_in(self._small())):
-            return False
-        for changed in (operands, *([tensor] for tensor in operands)):
-            for rank in range(_MOST_RANK + 1):
-                others = {id(t): torch.empty((_SIZE,) * rank, dtype=t.dtype, device="meta") for t in changed}
-                if not _raises(operation.with_tensors(others)):
-                    return True
+        for world in (World(), self._small()):
+            try:
+                operation = Evaluator(self._frame.values, self._frame.names, world).operation(self._root)
+            except Unknown:
+                continue
+            if raises(operation) and passes_elsewhere(operation):
+                return True
         return False
-
-    def _raises_in(self, world: World) -> bool:
-        try:
-            return _raises(Evaluator(self._frame.values, self._frame.names, world).operation(self._root))
-        except Unknown:
-            return False
 
     def result(self) -> tuple[object, tuple[Label, ...]]:
         """What the operation would have made, with the labels of its axes; None where that cannot be worked out."""
@@ -134,13 +125,3 @@ def _reduced(root: Root) -> str:
             return code_of(replaced_in(root, function, ast.Attribute(method(loss, "mean"), function.attr, ast.Load())))
         case _:
             return ""
-
-
-def _raises(operation: Operation) -> bool:
-    try:
-        operation()
-    except Unknown:
-        return False
-    except Exception:  # noqa: BLE001  # as above
-        return True
-    return False

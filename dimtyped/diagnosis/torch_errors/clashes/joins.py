@@ -32,13 +32,10 @@ def _agreeing(operands: Sequence[Operand], along: int | None) -> Clash | None:
     if len(operands) < 2:
         return None
     first = operands[0]
-    for other in operands[1:]:
-        if other.rank != first.rank:
-            return Clash(ranks(first, other))
-        found = joined(list(_clashes(first, other, along)))
-        if found is not None:
-            return found
-    return None
+    odd = next((other for other in operands[1:] if other.rank != first.rank), None)
+    if odd is not None:
+        return Clash(ranks(first, odd))
+    return joined([clash for other in operands[1:] for clash in _clashes(first, other, along)])
 
 
 def _clashes(first: Operand, other: Operand, along: int | None) -> Iterator[Clash]:

@@ -23,7 +23,7 @@ def convolution(failure: Failure) -> Clash | None:
         wanted = phrase(channels) if channels.name else f"the {channels.size} channels"
         text = f"axis {axis} of `{x.text}` must be {wanted}, it is {phrase(x.labels[axis])}"
         return Clash(text, (mark,), (x.labels[axis], channels))
-    return _too_small(x, weight, spatial)
+    return _too_small(x, weight, spatial) if "greater than actual input size" in failure.message else None
 
 
 def _channels(failure: Failure, weight: Operand, groups: int) -> Label:
