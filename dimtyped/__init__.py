@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from dimtyped.export import dynamic_shapes as dynamic_shapes
     from dimtyped.flow import CheckError as CheckError, check as check, watch as watch
+    from dimtyped.flow.summaries import summary as summary
     from dimtyped.import_hook import (
         install_import_hook as install_import_hook,
         load_ipython_extension as load_ipython_extension,
@@ -51,6 +52,7 @@ __all__ = [
     "nn",
     "retype",
     "status",
+    "summary",
     "tie",
     "typed",
     "unchecked",
@@ -65,6 +67,7 @@ _NAMES = {
     "dimtyped.errors": "DeclarationError DimensionError DimensionWarning StateError TyingError VocabularyError",
     "dimtyped.export": "dynamic_shapes",
     "dimtyped.flow": "CheckError check watch",
+    "dimtyped.flow.summaries": "summary",
     "dimtyped.import_hook": "install_import_hook load_ipython_extension unload_ipython_extension",
     "dimtyped.names": "Dim DimSize dims",
     "dimtyped.nn": "nn",

@@ -75,6 +75,13 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     detail.add_argument("-v", "--verbose", action="store_true", help="print a line for each class and function too")
 
 
+def _add_summary_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_target_arguments(parser)
+    add = parser.add_argument
+    add("--depth", type=_positive, metavar="N", help="how deep the table goes (all of it)")
+    add("--format", choices=("text", "markdown", "html", "json"), default="text", help="what is printed (text)")
+
+
 def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of a command that looks at models: what, and what it is made with."""
     add = parser.add_argument
@@ -95,6 +102,11 @@ COMMANDS = {
         "follow dimension names through the models of a file, before their first batch: what is wrong, by line",
         "dimtyped.cli.check.command",
         _add_check_arguments,
+    ),
+    "summary": Command(
+        "each module of a model: what goes in and comes out, in names and sizes, its parameters and multiply-adds",
+        "dimtyped.cli.summary",
+        _add_summary_arguments,
     ),
     "errors": Command(
         "every kind of mistake that dimtyped reports: the code that makes it, and the error",

@@ -1,8 +1,8 @@
 """One run of a target on copies, on fake tensors or on real ones, and what came of it."""
 
 import logging
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,12 +69,16 @@ class Runner:
         given: Its arguments that are given, by name.
         options: What the runs are followed with.
         mode: The fake tensors.
+
+    Attributes:
+        around: Makes a context for each run, from what follows it. Default: nothing happens in it.
     """
 
     def __init__(self, target: Target, given: Mapping[str, Any], options: Options, mode: FakeTensorMode):
         self.target = target
         self.given = given
         self.options = options
+        self.around: Callable[[TracedFlow], AbstractContextManager[object]] = nullcontext
         self._mode = mode
         self._needs_values = False
 
@@ -108,7 +112,8 @@ class Runner:
                 args, kwargs = called(target.function, _with_owner(target, made))
                 if target.owner is not None:
                     args = args[1:]
-                return _followed(flow, call, args, kwargs, sizes, is_real=is_real)
+                with self.around(flow):
+                    return _followed(flow, call, args, kwargs, sizes, is_real=is_real)
 
     def _faked(self, value: Any) -> Any:
         return fake_copy(value, self._mode)

@@ -10,10 +10,12 @@ import contextlib
 import io
 import itertools
 import linecache
+import os
 import re
 import shlex
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 from dimtyped.cli.main import main
 
@@ -72,7 +74,8 @@ def shown_by(code, names, folder):
     if not code.startswith("$ "):
         return printed_by(code, names)
     output = io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
+    quiet, wide = contextlib.redirect_stderr(io.StringIO()), mock.patch.dict(os.environ, COLUMNS="120")
+    with contextlib.chdir(folder), contextlib.redirect_stdout(output), quiet, wide:
         for line in code.splitlines():
             main(shlex.split(line.removeprefix("$ dimtyped ")))
     return output.getvalue() or None

@@ -17,9 +17,10 @@ from dimtyped.cli.check.results import Results
 from dimtyped.cli.check.sarif import sarif_of
 from dimtyped.cli.check.text import Style, text_of
 from dimtyped.cli.check.watching import again_at_each_save
+from dimtyped.cli.targets.choice import chosen_sources
 from dimtyped.cli.targets.loading import Loader
-from dimtyped.cli.targets.settings import Settings, project_settings
-from dimtyped.cli.targets.sources import Source, sources_of
+from dimtyped.cli.targets.settings import Settings
+from dimtyped.cli.targets.sources import Source
 from dimtyped.cli.targets.usage import UsageError
 
 FORMATS: dict[str, Callable[[Results, Style], str]] = {
@@ -92,12 +93,7 @@ class _Command:
         print(f"dimtyped check: {text}", file=sys.stderr, flush=True)
 
     def _settings(self) -> tuple[Settings, list[Source]]:
-        chosen = self._chosen
-        settings = project_settings(Path.cwd()).with_options(chosen.size, chosen.arg, chosen.independent)
-        targets = chosen.targets or settings.targets
-        if not targets:
-            raise UsageError("nothing to check", "name a file, a module or a folder: dimtyped check model.py")
-        return settings, sources_of(targets, (*settings.exclude, *chosen.exclude))
+        return chosen_sources(self._chosen, "check")
 
 
 def _show(errors: Iterable[UsageError]) -> None:

@@ -36,7 +36,7 @@ WRONG = {
     "text: --arg 'width=\"...\"'",
     "model.py --format xml": "argument --format: invalid choice: 'xml' (choose from 'text', 'json', 'github', 'sarif'); "
     "see dimtyped check --help",
-    "": "nothing to check; name a file, a module or a folder: dimtyped check model.py",
+    "": "nothing to look at; name a file, a module or a folder: dimtyped check model.py",
     "empty": f"`empty` has no Python file; {FORMS}",
 }
 
