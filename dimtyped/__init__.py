@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from dimtyped import nn as nn
     from dimtyped.annotations import Packed as Packed
     from dimtyped.diagnosis import explain as explain
+    from dimtyped.distributed import sharding_plan as sharding_plan
     from dimtyped.engine import assert_dims as assert_dims, typed as typed
     from dimtyped.errors import (
         DeclarationError as DeclarationError,
@@ -51,6 +52,7 @@ __all__ = [
     "install_import_hook",
     "nn",
     "retype",
+    "sharding_plan",
     "status",
     "summary",
     "tie",
@@ -63,6 +65,7 @@ __all__ = [
 _NAMES = {
     "dimtyped.annotations": "Packed",
     "dimtyped.diagnosis": "explain",
+    "dimtyped.distributed": "sharding_plan",
     "dimtyped.engine": "assert_dims typed",
     "dimtyped.errors": "DeclarationError DimensionError DimensionWarning StateError TyingError VocabularyError",
     "dimtyped.export": "dynamic_shapes",

@@ -29,6 +29,7 @@ ROOMS = [
     "flow",
     "nn",
     "export",
+    "distributed",
     "testing",
     "cli",
 ]

@@ -1,0 +1,7 @@
+"""A tensor-parallel plan, made from the names that layers declare. The engine is `torch.distributed`.
+
+`rules` says how a layer of each kind is split by a name, `sharding_plan` collects it for a model.
+"""
+
+from dimtyped.distributed.rules import Split as Split, Style as Style
+from dimtyped.distributed.sharding_plan import sharding_plan as sharding_plan
