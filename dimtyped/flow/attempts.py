@@ -6,7 +6,7 @@ from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.flow.findings import Finding
 from dimtyped.flow.inputs import sizes_in
 from dimtyped.flow.runs import Run, Runner
-from dimtyped.flow.sizes import LADDERS, Unmet, choose, names_of
+from dimtyped.flow.sizes import LADDERS, USUAL_SIDES, Unmet, choose, names_of, sides_of
 
 DIVIDING = (
     "view",
@@ -44,6 +44,7 @@ class Attempts:
         self.fixed = {**runner.target.declared, **sizes_in(self.maker.parameters, runner.given), **sizes}
         self.notes: list[str] = []
         self.failed: list[Run] = []
+        self._own = runner.target.own_sizes
 
     @property
     def free(self) -> list[str]:
@@ -65,6 +66,10 @@ class Attempts:
     ) -> Run | None:
         """One run; None if no sizes of the ladder make every expression of the annotations a size."""
         arrays = self.maker.arrays(self.runner.given, optional=optional)
+        ladder = list(ladder)
+        others = [size for size in ladder if size not in self._own]  # which fit by chance nowhere
+        if len(others) >= len(names_of(arrays)):
+            ladder = others
         try:
             sizes = choose(arrays, {**self.fixed, **(fixed or {})}, self.maker.values, ladder, ones)
         except Unmet:
@@ -86,6 +91,9 @@ class Attempts:
                 return self._judged(run, index, failed)
             if run is not None:
                 failed.append((run, index))
+        usual = self._usual(failed[-1][0]) if failed else None
+        if usual is not None:
+            return usual, 0
         if not failed:
             raise DeclarationError(
                 f"{self.runner.target.where}: no sizes up to {max(LADDERS[-1])} make every expression of its annotations "
@@ -134,6 +142,22 @@ class Attempts:
         self.fixed[name] = size
         self.notes.append(f"{name}={size}: a layer takes no other size")
         return run
+
+    def _usual(self, failed: Run) -> Run | None:
+        """A run with a usual size of images or signals, where a weight takes no other: behind `flatten`, say."""
+        if not failed.flow.sizes_of_weights or failed.refused is None:
+            return None
+        names = [
+            name for name in sides_of(self.arrays) if name in self.free and name not in self.runner.options.independent
+        ]
+        for size in USUAL_SIDES if names else ():
+            sides = dict.fromkeys(names, size)
+            run = self._learning(self.run(LADDERS[0], fixed=sides), LADDERS[0])
+            if run is not None and run.error is None:
+                self.fixed.update(sides)
+                self.notes.append(f"{sizes_text(sides)}: a layer takes no other of the sizes that were tried")
+                return run
+        return None
 
     # sizes that are too small or do not divide
 

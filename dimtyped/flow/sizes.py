@@ -20,6 +20,8 @@ OTHERS = (
     (96, 160, 224, 288, 352, 416, 480, 544, 608, 672),
 )
 """The sizes of the second run, for each ladder: each name has another one."""
+USUAL_SIDES = (28, 32, 64, 224, 128, 256, 96, 84, 48, 16, 299, 384, 512, 100)
+"""The sides of images that models are made for."""
 _SEARCHED = 4000
 
 
@@ -35,6 +37,12 @@ def names_of(arrays: Iterable[ArrayHint]) -> list[str]:
             found.append(axis.name)
         elif axis.kind is Kind.EXPRESSION:
             found += names_in(_without_paths(axis.name))
+    return list(dict.fromkeys(found))
+
+
+def sides_of(arrays: Iterable[ArrayHint]) -> list[str]:
+    """The names of the sides of images, or of the length of signals: those behind batch and channels."""
+    found = [axis.name for array in arrays for axis in array.axes[2:] if axis.kind is Kind.NAME and not axis.many]
     return list(dict.fromkeys(found))
 
 

@@ -57,6 +57,12 @@ class Target:
         return {**scope_of(self.owner).names, **own} if self.owner is not None else own
 
     @property
+    def own_sizes(self) -> frozenset[int]:
+        """The sizes of its parameters and buffers, which a name must not have by chance."""
+        held = [*self.owner.parameters(), *self.owner.buffers()] if self.owner is not None else []
+        return frozenset(size for tensor in held for size in tensor.shape)
+
+    @property
     def maker(self) -> Maker:
         """The Maker of its arguments."""
         parameters = self.signature.parameters if self.signature is not None else ()

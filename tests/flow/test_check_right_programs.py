@@ -72,6 +72,47 @@ def test_sizes_that_layers_ask_for_are_learned(make, note):
     assert report.notes == [f"{note}: a layer takes no other size"]
 
 
+class Seven(torch.nn.Module):
+    """Its plain weight has a size that check takes for names."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(7, 9))
+
+    def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
+        return torch.mm(x, self.weight)
+
+
+class Flat(torch.nn.Module):
+    """It takes images of one size alone: 28, or 64."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 5, 3, stride=2, padding=1)
+        self.out = torch.nn.Linear(5 * (side // 2) ** 2, 10)
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        return self.out(self.convolution(x).flatten(1))
+
+
+def test_a_size_that_fits_a_weight_by_chance_is_not_taken():
+    report = check(Seven())
+    assert report.ok, str(report)
+    assert report.notes == ["features=7: a layer takes no other size"]
+
+
+@pytest.mark.parametrize("side", [28, 64])
+def test_an_image_of_the_size_that_the_model_is_made_for_is_found(side):
+    report = check(Flat(side))
+    assert report.ok, str(report)
+    note = f"height={side}, width={side}: a layer takes no other of the sizes that were tried"
+    assert report.notes == ["channels=3: a layer takes no other size", note]
+
+
+def test_an_image_that_no_usual_size_fits_is_refused():
+    assert [found.kind for found in check(Flat(70)).findings] == ["refused"]
+
+
 class Stacked(nn.Module):
     def __init__(self, embed: DimSize, hidden: DimSize):
         super().__init__()
