@@ -40,7 +40,7 @@ class Maker:
         where: The function, as errors name it.
         parameters: What it takes.
         values: What the `{...}` of an annotation reads.
-        device: Where tensors are made.
+        device: The device of the tensors.
         dtype: The dtype of floats.
     """
 

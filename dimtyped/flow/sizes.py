@@ -125,7 +125,7 @@ def _follow(values: Mapping[str, Any], path: str) -> Any:
     first, *rest = path.split(".")
     if first not in values:
         raise DeclarationError(
-            f"`{{{path}}}` reads `{first}`, which is not known where inputs are made\n  Give the inputs yourself."
+            f"`{{{path}}}` reads `{first}`, which is not known when inputs are made\n  Give the inputs yourself."
         )
     value = values[first]
     for name in rest:

@@ -20,7 +20,7 @@ from dimtyped.names import is_dim_size, scope_of
 
 _COUNTS = ("heads", "layers", "groups", "depth", "blocks", "experts", "stages", "num", "n", "count", "directions")
 
-_COMPILED = "_orig_mod"  # where torch.compile keeps the module
+_COMPILED = "_orig_mod"  # the attribute in which torch.compile keeps the module
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _reject_lazy(module: torch.nn.Module) -> None:
         held = (*member._parameters.values(), *member._buffers.values())
         if any(is_lazy(tensor) for tensor in held if tensor is not None):
             name = f"{type(module).__name__}{f'.{path}' if path else ''}"
-            raise DeclarationError(f"{name} has no sizes yet\n  Call it once: its first input says what they are.")
+            raise DeclarationError(f"{name} has no sizes yet\n  Call it once: its first input determines them.")
 
 
 def _target(call: Any, function: Any, owner: torch.nn.Module | None) -> Target:

@@ -154,7 +154,7 @@ def on_a_terminal(command, environment):
 @pytest.mark.parametrize(
     "arguments", [["-m", "dimtyped", "errors", "width"], ["-c", "import form; form.wrong_width()"]]
 )
-def test_no_colour_on_a_terminal_that_asks_for_none(arguments, environment, tmp_path):
+def test_no_color_on_a_terminal_that_asks_for_none(arguments, environment, tmp_path):
     (tmp_path / "form.py").write_text(
         "import torch\nfrom dimtyped import dims, nn\n\n\n"
         "def wrong_width():\n    nn.GRU(*dims(embed=3, hidden=4))(torch.ones(5, 2, 7))\n"

@@ -245,7 +245,7 @@ BUGS = [
     Seeded("dropped layer axis", DroppedLayerAxis, _SIDES, _WIDE, "it has 2 axes, must have 3"),
     Seeded("mean over the wrong axis", MeanOverTheWrongAxis, {"width": 4}, _APART, "batch is 3, must be 2"),
     Seeded("in-place edit of the input", EditInPlace, {"width": 4}, {"batch": 2}, "`x` is edited in place"),
-    Seeded("dtype loss", DtypeLoss, {"width": 4}, {"batch": 2}, "float16, where the module and its inputs are float32"),
+    Seeded("dtype loss", DtypeLoss, {"width": 4}, {"batch": 2}, "float16, but the module and its inputs are float32"),
     Seeded(
         "h_n.view(batch, -1)",
         StateByView,
@@ -298,7 +298,7 @@ BUGS = [
         LastStepOfBoth,
         {"vocab": 5, **_SIDES},
         {"batch": 2, "seq": 6},
-        "what lies past `lengths` changes the result at (1, 0)",
+        "values past `lengths` change the result at (1, 0)",
         ("seq", 1, 1),
         "in `gru` (GRU)",
         options={"padding": "lengths"},

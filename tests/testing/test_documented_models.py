@@ -50,7 +50,7 @@ def failure_of(model):
     try:
         fuzz(model, max_examples=60 if options else 15, **options)
     except DeclarationError as error:
-        return None if re.search("no annotation says which|has no forward", str(error)) else error
+        return None if re.search("no parameter has a tensor annotation|has no forward", str(error)) else error
     except AssertionError as error:
         return None if isinstance(error.error, DeclarationError) else error
     return None

@@ -174,7 +174,7 @@ class Pooled(nn.Module):
 
 def test_padding_told_by_a_mask():
     independent(Pooled(bug=False), padding="real")
-    assert "what lies past `real` changes the result" in str(failure(Pooled(bug=True), padding="real"))
+    assert "values past `real` change the result" in str(failure(Pooled(bug=True), padding="real"))
 
 
 class Optional(Pooled):
@@ -189,7 +189,7 @@ class Optional(Pooled):
 def test_a_mask_that_may_be_left_out_is_tested_where_it_is_given():
     independent(Optional(bug=False), padding="real")
     fuzz(Optional(bug=False), padding="real", max_examples=20)
-    assert "what lies past `real` changes the result" in str(failure(Optional(bug=True), padding="real"))
+    assert "values past `real` change the result" in str(failure(Optional(bug=True), padding="real"))
 
 
 def test_the_demo_and_layers_keep_samples_apart():

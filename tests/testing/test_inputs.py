@@ -1,4 +1,4 @@
-"""The inputs that a model takes: found out by `fuzz`, or said by its user."""
+"""The inputs that a model takes: learned by `fuzz`, or given by its user."""
 
 import functools
 
@@ -44,7 +44,7 @@ class Decoder(nn.Module):
 def test_a_free_name_takes_its_size_from_the_layer_that_refuses_it(layers):
     report = fuzz(Decoder(10, 4, 6, layers), max_examples=20)
     assert report.inputs.sizes == {"layers": layers}
-    assert f"found out: `layers` is {layers}" in str(report)
+    assert f"learned: `layers` is {layers}" in str(report)
 
 
 class Swapped(nn.Module):
@@ -215,13 +215,15 @@ def test_what_is_said_is_said_of_something():
         ({"values": {"takn": 3}}, "values: indexed has no parameter `takn`, only x, taken"),
         ({"lengths": {"takn": 3}}, "lengths: indexed has no parameter `takn`, only x, taken"),
         ({"values": {"taken": -1}}, "values: `taken` is -1, must be a name, a size or a range"),
-        ({"sizes": {"kinds": ()}}, "sizes: `kinds` is (), which has no size in it"),
+        ({"sizes": {"kinds": ()}}, "sizes: `kinds` is (), which holds no size"),
         ({"sizes": {"kinds": (2, -1)}}, "sizes: `kinds` is -1, must be an int of at least 0"),
     ]:
         with pytest.raises(DeclarationError) as caught:
             calls(indexed, **options)
         assert text in str(caught.value)
-    with pytest.raises(DeclarationError, match="values: `taken` is below `kind`, and no axis of indexed has this name"):
+    with pytest.raises(
+        DeclarationError, match="values: `taken` is to be below `kind`, but no axis of indexed has this name"
+    ):
         fuzz(indexed, values={"taken": "kind"}, max_examples=3)
 
 
@@ -234,7 +236,7 @@ def test_tensors_are_contiguous_unless_layouts_are_asked_for():
     fuzz(Flat(), max_examples=30)
     text = failure(Flat(), layouts=True)
     assert "strides (" in text
-    assert "The layout in memory is what fails: with contiguous tensors the same call runs." in text
+    assert "The memory layout causes this: with contiguous tensors the same call runs." in text
     assert "sizes=" not in text
     find(calls(Flat(), layouts=True), lambda call: not call[0][0].is_contiguous())
 
@@ -319,13 +321,11 @@ def test_a_partial_function_is_tested_with_what_it_gives():
 def test_a_module_is_not_made_by_guessing():
     with pytest.raises(DeclarationError) as caught:
         fuzz(halved)
-    assert "`model` is a Linear, which is not made here" in str(caught.value)
+    assert "`model` is a Linear, which cannot be made" in str(caught.value)
     assert "functools.partial(halved, model=Linear(...))" in str(caught.value)
 
 
 def test_a_class_is_no_module():
     with pytest.raises(DeclarationError) as caught:
         fuzz(Language)
-    assert str(caught.value).startswith(
-        "Language is a class: inputs are made for a module made of it\n  Write Language("
-    )
+    assert str(caught.value).startswith("Language is a class, but inputs are made for a module\n  Write Language(")

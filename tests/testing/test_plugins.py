@@ -201,7 +201,7 @@ def test_a_model_is_fuzzed_from_the_command_line(installed, tmp_path):
 def test_a_report_of_what_was_tested_is_shown_on_request(installed, tmp_path):
     done = pytest_run(installed, tmp_path, "", "--dimtyped-fuzz=models:right", "-rA")
     assert "100 right, 33 broken calls" in done.stdout
-    assert "kept apart: batch" in done.stdout
+    assert "independent: batch" in done.stdout
 
 
 WARNS = """
@@ -344,4 +344,4 @@ def test_a_model_is_checked_from_the_command_line(installed, tmp_path):
     assert "1 class checked; 1 finding; 1 of 1 operators followed" in done.stdout
     assert re.search(r"^nets\.py:9:16: mixing: `x\.softmax\(0\)` in Pool\.forward", done.stdout, re.MULTILINE)
     assert "--dimtyped-check=nets:Pol: nets.py has no `Pol`; did you mean `Pool`?" in done.stdout
-    assert "nets.py:right cannot be checked: Linear.forward: no annotation says which tensors it takes" in done.stdout
+    assert "nets.py:right cannot be checked: Linear.forward: no parameter has a tensor annotation" in done.stdout

@@ -187,9 +187,9 @@ def test_a_sum_and_a_masked_mean_are_separable():
         return x.sin().sum()
 
     fuzz(total, separable="batch", reduction="sum", max_examples=20)
-    assert "is not the mean of what each batch gives alone" in failure(total, reduction="mean", max_examples=20)
+    assert "is not the mean of the results of each batch alone" in failure(total, reduction="mean", max_examples=20)
     independent(weighted(bug=False), separable="batch")
-    assert "samples meet" in failure(weighted(bug=True), independent, separable="batch")
+    assert "samples mix" in failure(weighted(bug=True), independent, separable="batch")
 
 
 def test_a_target_that_torch_broadcasts_with_a_warning_is_a_failure():
@@ -260,7 +260,7 @@ class Encoded(nn.Module):
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_nested_tensors_and_masks_of_padding():
     fuzz(Encoded(bug=False), padding="pad", max_examples=30, finite=True)
-    assert "what lies past `pad` changes the result" in failure(Encoded(bug=True), padding="pad")
+    assert "values past `pad` change the result" in failure(Encoded(bug=True), padding="pad")
 
 
 class Counted(nn.Module):
@@ -304,9 +304,9 @@ def test_a_report_says_which_axes_were_tested_and_which_were_not():
     assert report.calls["right"] >= 20
     assert report.calls["broken"] >= 6
     assert str(report).splitlines()[1:] == [
-        "  kept apart: batch",
+        "  independent: batch",
         "  not tested: seq, n",
-        "  found out: what lies past `real` changes nothing",
+        "  learned: values past `real` change nothing",
     ]
     assert fuzz(Marked(), max_examples=9, padding="real").tested == ("batch", "seq")
 
@@ -333,5 +333,5 @@ def test_an_axis_of_another_name_is_proposed():
 def test_a_scalar_result_is_said_not_to_show_what_mixes():
     report = fuzz(squared(broadcast=True), max_examples=9)
     assert report.untested == ("batch",)
-    assert 'The result has no such axis as `batch`: reduction="mean" or separable="batch" tests it.' in str(report)
+    assert 'The result has no axis like `batch`: reduction="mean" or separable="batch" tests it.' in str(report)
     assert fuzz(squared(broadcast=False), max_examples=9, separable="batch").tested == ("batch",)

@@ -129,7 +129,7 @@ def test_a_dtype_that_does_not_hold_the_elements_is_not_drawn(tensor):
 
 
 def test_elements_that_are_no_numbers_are_refused():
-    with pytest.raises(DeclarationError, match="elements gives what no tensor of torch.float32 holds"):
+    with pytest.raises(DeclarationError, match="elements gives a value that no tensor of torch.float32 can hold"):
         find(tensors(Float32[Tensor, "a"], elements=st.just("text")), lambda _: True)
 
 
@@ -146,16 +146,16 @@ class Nothing(AbstractDtype):
     ("annotation", "options", "text"),
     [
         (Tensor, {}, 'tensors() takes an annotation such as Float[Tensor, "batch seq"], not <class'),
-        (Float[object, "a"], {}, "tensors() makes torch tensors, not what"),
+        (Float[object, "a"], {}, "tensors() makes torch tensors, but "),
         (Float[Tensor, "a a-a-1"], {}, "no size of `a` up to 70 makes `a-a-1` a size"),
         (Float[Tensor, "a b a-b-b-a-1"], {}, "no sizes up to 6 make `a-b-b-a-1` a size"),
         (Float[Tensor, "a n-5"], {"sizes": {"n": 2}}, "no sizes up to 6 make `n-5` a size"),
         (
             Float[Tensor, "a b*c"],
             {},
-            "the axis `b*c` uses `b`, which no axis is named by\n  Give its size: sizes={'b': ...}.",
+            "the axis `b*c` uses `b`, which is not the name of an axis\n  Give its size: sizes={'b': ...}.",
         ),
-        (Float[Tensor, "{self.n}"], {}, "`{self.n}` reads `self`, which is not known where inputs are made"),
+        (Float[Tensor, "{self.n}"], {}, "`{self.n}` reads `self`, which is not known when inputs are made"),
         (Float[Tensor, "a=3"], {"sizes": {"a": 4}}, "`a` is fixed twice: 3 by the annotation, `a=3`, 4 by sizes="),
         (Float[Tensor, "a"], {"sizes": {"a": True}}, "sizes: `a` is True, must be an int of at least 0"),
         (Float[Tensor, "a"], {"sizes": {"a": -1}}, "sizes: `a` is -1, must be an int of at least 0"),
@@ -167,11 +167,11 @@ class Nothing(AbstractDtype):
         (Float[Tensor, "a"], {"min_side": 5, "max_side": 2}, "min_side is 5, more than max_side, 2"),
         (Float[Tensor, "a"], {"device": "nowhere"}, "no tensor can be made on device 'nowhere' here"),
         (Float[Tensor, "a"], {"device": "meta"}, "a tensor on device 'meta' has no values"),
-        (Float[Tensor, "a"], {"dtypes": [torch.int8]}, "none of dtypes=[torch.int8] is one that"),
-        (Float[Tensor, "a"], {"dtypes": []}, "none of dtypes=[] is one that"),
+        (Float[Tensor, "a"], {"dtypes": [torch.int8]}, "admits none of dtypes=[torch.int8]"),
+        (Float[Tensor, "a"], {"dtypes": []}, "admits none of dtypes=[]"),
         (Float[Tensor, "a"], {"dtypes": torch.float64}, "must be a list of dtypes\n  Write dtypes=[torch.float64]."),
-        (Nothing[Tensor, "a"], {}, "no dtype of torch is one that"),
-        (jaxtyping.Int4[Tensor, "a"], {}, "no dtype of torch is one that"),
+        (Nothing[Tensor, "a"], {}, "admits no dtype of torch"),
+        (jaxtyping.Int4[Tensor, "a"], {}, "admits no dtype of torch"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

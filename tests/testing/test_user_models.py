@@ -49,8 +49,8 @@ def test_a_model_that_no_drawn_size_is_meant_for_says_what_to_give(layers, check
     options = {"broken": False} if check is fuzz else {}
     with pytest.raises(DeclarationError) as caught:
         check(Large(layers), max_examples=5, **options)
-    assert "Large: no call was found that it takes; the smallest is refused so: " in str(caught.value)
-    assert "Give it the sizes that it is meant for, such as sizes={'height': 32, 'width': 32}." in str(caught.value)
+    assert "Large: no call was found that it takes; the smallest one fails: " in str(caught.value)
+    assert "Give the sizes that it is meant for, such as sizes={'height': 32, 'width': 32}." in str(caught.value)
     check(Large(layers), max_examples=5, sizes={"height": 32, "width": 32}, **options)
 
 
@@ -80,7 +80,7 @@ def test_a_model_that_takes_some_sizes_alone_is_told_to_need_them():
         fuzz(Language(7, 8, context=4))
     text = str(caught.value)
     assert text.startswith("Language needs seq of 1, 2, 3 or 4, and fails for batch=2, seq=5: VocabularyError: ")
-    assert "If it is meant for these sizes alone, say so: sizes={'seq': range(1, 5)}." in text
+    assert "If the model is meant for only these sizes, say so: sizes={'seq': range(1, 5)}." in text
     fuzz(Language(7, 8, context=4), max_examples=9, sizes={"seq": range(1, 5)})
 
 

@@ -31,7 +31,7 @@ class Classifier(nn.Module):
         features = self.features(images)
         features = features.squeeze() if self.bug == "squeeze" else features.flatten(1)
         logits = self.head(self.dropout(features))
-        return logits - logits.mean() if self.bug == "centerd" else logits
+        return logits - logits.mean() if self.bug == "centered" else logits
 
 
 class Digits(nn.Module):
@@ -157,7 +157,7 @@ class Autoencoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch pixels"], Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
         read = self.encode(x.mul_(2) if self.bug == "in place" else x)
         mean, logvar = self.mean(read), self.logvar(read)
-        if self.bug == "centerd":
+        if self.bug == "centered":
             mean = mean - mean.mean(0)
         drawn = mean + torch.randn_like(mean) * (logvar / 2).exp()
         return self.decode(drawn), mean, logvar
@@ -200,7 +200,7 @@ MODELS = [
 
 BUGS = [
     (Classifier, "squeeze", "batch=1, height=2, width=2", "the result does not fit: it has 1 axis, must have 2"),
-    (Classifier, "centerd", "batch=2, height=4, width=6", "in the forward of Classifier itself, after `head`"),
+    (Classifier, "centered", "batch=2, height=4, width=6", "in the forward of Classifier itself, after `head`"),
     (
         Digits,
         "too many pools",
@@ -217,7 +217,7 @@ BUGS = [
     (Language, "heads", "batch=2, seq=3", "in the forward of Language itself, after `qkv` and before `joined`"),
     (Language, "places", "batch=2, seq=3", "its place along batch matters"),
     (Autoencoder, "in place", "batch=3", "`x` is edited in place"),
-    (Autoencoder, "centerd", "batch=3", "in the forward of Autoencoder itself, after `logvar` and before `decode`"),
+    (Autoencoder, "centered", "batch=3", "in the forward of Autoencoder itself, after `logvar` and before `decode`"),
     (Siamese, "all pairs", "batch=2", "in the forward of Siamese itself, after `tower`"),
     (Siamese, "interleaved", "batch=2", "in the forward of Siamese itself, after `tower`"),
     (Siamese, "squeeze", "batch=1", "the result does not fit: it has 0 axes, must have 1"),

@@ -72,7 +72,7 @@ class _Command:
             self.say(f"importing {imported[0]}{more}: what stands at the top of a file runs")
         with shown_progress() as progress:
             results = Checking(settings, chosen.fuzz, progress, loader).of(sources)
-        style = Style(has_colours(), chosen.verbose, chosen.quiet)
+        style = Style(has_colors(), chosen.verbose, chosen.quiet)
         text = FORMATS[chosen.format](results, style)
         if text:
             print(text, flush=True)
@@ -101,6 +101,6 @@ def _show(errors: Iterable[UsageError]) -> None:
         print(f"dimtyped check: error: {error}", file=sys.stderr, flush=True)
 
 
-def has_colours() -> bool:
-    """True if stdout is a terminal that shows colours, and NO_COLOR is not set."""
+def has_colors() -> bool:
+    """True if stdout is a terminal that shows colors, and NO_COLOR is not set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -21,18 +21,18 @@ class Style:
     """How text is shown.
 
     Args:
-        colour: With the colours of a terminal.
+        color: With the colors of a terminal.
         verbose: With a line for each class and function.
         quiet: The findings alone.
     """
 
-    colour: bool = False
+    color: bool = False
     verbose: bool = False
     quiet: bool = False
 
     def paint(self, text: str, code: str) -> str:
-        """A text in a colour, if there are colours."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+        """A text in a color, if there are colors."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.color and text else text
 
 
 def text_of(results: Results, style: Style) -> str:

@@ -82,7 +82,7 @@ class Names:
         return Label(size, self._product(size))
 
     def _product(self, size: int) -> tuple[str, ...]:
-        """The one product of neighbours in an annotation that has this size, as `x.view(-1, vocab)` makes it."""
+        """The one product of neighbors in an annotation that has this size, as `x.view(-1, vocab)` makes it."""
         found: set[str] = set()
         for call in self.calls:
             for left, right in call.products:
@@ -138,7 +138,7 @@ def _names_of(declared: Declared, values: Mapping[str, Any]) -> CallNames:
             words = spread_axes(array.axes, tensor.dim())
             if words is not None:
                 call.arguments.setdefault(id(tensor), _words(words, tensor, call.sizes))
-            call.products += _neighbours(array)
+            call.products += _neighbors(array)
     return call
 
 
@@ -169,7 +169,7 @@ def _words(words: list[tuple[int, Axis]], tensor: Tensor, sizes: Mapping[str, in
     return tuple(names)
 
 
-def _neighbours(array: ArrayHint) -> Iterator[tuple[str, str]]:
+def _neighbors(array: ArrayHint) -> Iterator[tuple[str, str]]:
     axes = array.axes
     for left, right in itertools.pairwise(axes):
         if left.kind is Kind.NAME and right.kind is Kind.NAME and not left.many and not right.many:

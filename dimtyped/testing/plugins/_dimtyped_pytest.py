@@ -1,7 +1,7 @@
 """The pytest plugin: `--dimtyped=...`, `-packages=...`, `-fuzz=...`, `-check=...`, `-watch`, and a fixture.
 
-Pytest loads this in every run where dimtyped is installed, beside the package and not from it. A run that asks for
-nothing is not changed: neither torch nor dimtyped is imported, no line is printed.
+Pytest loads this in every run where dimtyped is installed, beside the package and not from it. A run without
+these options is unchanged: neither torch nor dimtyped is imported, no line is printed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ENGINES = {
     "values": "the fast engine checks, token ids too",
 }
 _VARIABLE = "DIMTYPED"
-# what dimtyped says by plain UserWarnings
+# dimtyped's plain UserWarnings
 _OURS = re.compile(r"^Embedding\.from_pretrained: the vocabulary has | so it is no longer tied to ")
 _UNWATCHED = "dimtyped_unwatched"
 _before = pytest.StashKey["str | None"]()
@@ -67,7 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Chooses the engine, and waits for the packages to check, before a conftest can import any of them."""
+    """Sets the engine, and waits for the packages to check, before a conftest can import any of them."""
     packages = [
         name for given in early_config.known_args_namespace.dimtyped_packages for name in given.split(",") if name
     ]
@@ -83,7 +83,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Gives the environment back, and ends the hook."""
+    """Restores the environment, and removes the hook."""
     if _waiting in config.stash:
         config.stash[_waiting].end()
     if _before in config.stash:
@@ -94,7 +94,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Says which engine runs, where one was asked for."""
+    """Prints the engine, if one was chosen."""
     if not _is_asked(config):
         return None
     mode = config.getoption("dimtyped")
@@ -119,7 +119,7 @@ class _Waiting(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What the hook finds, which from then on is asked by Python itself."""
+        """The spec that the hook finds. Afterwards Python asks the hook itself."""
         if self.hook is not None or not any(f"{fullname}.".startswith(f"{name}.") for name in self.packages):
             return None
         sys.meta_path.remove(self)
@@ -127,7 +127,7 @@ class _Waiting(MetaPathFinder):
         return self.hook.find_spec(fullname, path, target)
 
     def end(self) -> None:
-        """Ends the waiting, or the hook."""
+        """Stops waiting, or removes the hook."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
         if self.hook is not None:
@@ -148,7 +148,7 @@ def _counted(modules: int) -> str:
 
 @pytest.fixture
 def dimtyped_fuzz() -> Callable[..., None]:
-    """`dimtyped.testing.fuzz`: calls a module with inputs made from its annotations, and checks what it does."""
+    """`dimtyped.testing.fuzz`: calls a module with inputs made from its annotations, and checks the results."""
     return importlib.import_module("dimtyped.testing").fuzz
 
 
@@ -190,7 +190,7 @@ class FuzzItem(_SpecItem):
     option = "dimtyped-fuzz"
 
     def runtest(self) -> None:
-        """Makes what is to be fuzzed, and fuzzes it."""
+        """Makes the module or function, and fuzzes it."""
         made = _factory(self.spec)()
         self.add_report_section("call", "dimtyped", str(importlib.import_module("dimtyped.testing").fuzz(made)))
 
@@ -201,7 +201,7 @@ class CheckItem(_SpecItem):
     option = "dimtyped-check"
 
     def runtest(self) -> None:
-        """Checks what is named as the command does."""
+        """Checks the named object as the command does."""
         target, text = (importlib.import_module(f"dimtyped.cli.check.{name}") for name in ("target", "text"))
         try:
             results = target.check_target(self.spec, self.config.rootpath)
@@ -214,7 +214,7 @@ class CheckItem(_SpecItem):
 
 
 class _WrongSpecError(Exception):
-    """The object that an option names is not there."""
+    """The object that an option names does not exist."""
 
 
 def _factory(spec: str) -> Callable[[], Any]:
@@ -259,7 +259,7 @@ class _Watch:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker; has the warnings of dimtyped listed, in a run that has asked for dimtyped."""
+    """Registers the marker, and lists the warnings of dimtyped in a run that uses dimtyped."""
     config.addinivalue_line("markers", f"{_UNWATCHED}: not followed by --dimtyped-watch, for a test of wrong shapes")
     if _waiting in config.stash and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Packages(config.stash[_waiting]), "dimtyped-packages")
@@ -270,7 +270,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _Packages:
-    """Says at the end of a run what was checked. With xdist the workers import the packages, and nothing is said."""
+    """Prints at the end of a run what was checked. With xdist the workers import the packages, so nothing is printed."""
 
     def __init__(self, waiting: _Waiting) -> None:
         self.waiting = waiting

@@ -1,1 +1,1 @@
-"""Properties that a model has in every size: `fuzz` and `independent`."""
+"""Properties that a model must have at every size: `fuzz` and `independent`."""

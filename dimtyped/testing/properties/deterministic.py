@@ -1,4 +1,4 @@
-"""Runs of a call: the random numbers the same each time, in one thread, the arguments copied."""
+"""Runs of a call with the same random numbers each time, in one thread, on copied arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOOKING: dict[str, Any] = {**QUIET, "phases": (Phase.generate,)}
 
 @contextmanager
 def deterministic(*, double: bool, seed: int = 0) -> Generator[None]:
-    """Seeds the random numbers, and makes new floats in double precision where that is asked."""
+    """Seeds the random numbers, and makes new floats in double precision if asked."""
     before = torch.get_default_dtype()
     with _seeded(seed), torch.no_grad():
         torch.set_default_dtype(torch.float64 if double else before)
@@ -42,9 +42,9 @@ def deterministic(*, double: bool, seed: int = 0) -> Generator[None]:
 
 @contextmanager
 def _seeded(seed: int) -> Generator[None]:
-    """Seeds the generators, and puts their states back.
+    """Seeds the generators, and restores their states afterwards.
 
-    `torch.manual_seed` formats the stack for each accelerator that is not there yet, which costs more than a small model.
+    `torch.manual_seed` formats the stack for each uninitialized accelerator, which costs more than a small model.
     """
     if torch.cuda.is_initialized():
         with torch.random.fork_rng():
@@ -61,7 +61,7 @@ def _seeded(seed: int) -> Generator[None]:
 
 @contextmanager
 def one_thread() -> Generator[None]:
-    """Torch in one thread: made inputs are so small that more only wait for each other, and add in another order."""
+    """Runs torch in one thread: for such small inputs more threads only wait, and add in another order."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -71,7 +71,7 @@ def one_thread() -> Generator[None]:
 
 
 def run(call: Call, *, double: bool, seed: int = 0) -> Any:
-    """The result of a call. Its arguments are copies: an edit in place does not reach the next run."""
+    """The result of a call. Its arguments are copies, so that an in-place edit does not affect the next run."""
     args, kwargs = fresh(call)
     with deterministic(double=double, seed=seed):
         return call.target.call(*args, **kwargs)

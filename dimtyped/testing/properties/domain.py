@@ -1,4 +1,4 @@
-"""Calls that fit the annotations but lie outside a model's domain, as an image smaller than the kernel."""
+"""Calls that fit the annotations but lie outside a model's domain, such as an image smaller than the kernel."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls, refusal_of
 
 _TRIED = 5
-_UNNAMED = '  Make it part of a module whose forward says what it takes: x: Float[Tensor, "batch 1 28 28"].'
+_UNNAMED = '  Put it in a module whose forward annotates its input: x: Float[Tensor, "batch 1 28 28"].'
 ONLY_COUNTED = ("batch",)
-"""Names of axes along which no model has a least or a greatest size."""
+"""Names of axes along which no model has a minimum or maximum size."""
 _SPACES = {name for axes in (1, 2, 3) for name in space_names(axes)}
 _TORCH_SAYS = re.compile(
     r"Output size is too small|Kernel size can't be greater than actual input size"
@@ -28,14 +28,14 @@ _UNSORTED = "must be sorted in decreasing order"
 
 
 def is_out_of_domain(call: Call, error: Exception) -> bool:
-    """True for an image that is too small, and for lengths that are not sorted where a model wants them to be."""
+    """True for an image that is too small, and for unsorted lengths if a model requires sorted ones."""
     return is_too_small(call, error) or (isinstance(error, RuntimeError) and _UNSORTED in str(error))
 
 
 def is_too_small(call: Call, error: Exception) -> bool:
-    """True if a kernel or a window is larger than what a call's free sizes leave of an image, or does not divide it.
+    """True if a kernel or a window is larger than the image that a call's free sizes make, or does not divide it.
 
-    Never where all sizes but the batch's are declared or given: then the model is wrong.
+    Never if all sizes but the batch are declared or given, because then the model is wrong.
     """
     if not call.sizes.keys() - {*call.target.sizes, *call.target.given, *ONLY_COUNTED}:
         return False
@@ -47,7 +47,7 @@ def is_too_small(call: Call, error: Exception) -> bool:
 
 @contextmanager
 def explained_where_none_fits(subject: Subject) -> Generator[None]:
-    """Says why no call was found that a model takes, where hypothesis only says that there was none.
+    """Explains why no call was found that a model takes, of which hypothesis only says that there was none.
 
     Raises:
         DeclarationError: with the smallest call that was rejected, and its error.
@@ -70,8 +70,8 @@ def _none_fits(subject: Subject) -> DeclarationError:
     reason = str(_refusal(call)).partition("\n")[0]
     free = {name: 32 for name in call.sizes if name not in {*call.target.sizes, *ONLY_COUNTED}}
     return DeclarationError(
-        f"{subject.name}: no call was found that it takes; the smallest is refused so: {reason}\n"
-        + (f"  Give it the sizes that it is meant for, such as sizes={free}." if free else _UNNAMED)
+        f"{subject.name}: no call was found that it takes; the smallest one fails: {reason}\n"
+        + (f"  Give the sizes that it is meant for, such as sizes={free}." if free else _UNNAMED)
     )
 
 

@@ -1,4 +1,4 @@
-"""Findings that only many calls together show: a parameter that no call trains, a last step that no call reads."""
+"""Findings that need many calls: a parameter that no call trains, a last step that no call reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dimtyped.testing.strategies.calls import Call
 from dimtyped.testing.strategies.leaves import floats_in
 from dimtyped.testing.strategies.target import modules_of
 
-_FEW = 5  # calls that are too few to say that something never happens
+_FEW = 5  # the calls needed to say that something never happens
 
 
 @dataclass
@@ -31,10 +31,10 @@ class Evidence:
     mixed: str = ""
 
     def look_at_gradients(self, call: Call, seed: int) -> None:
-        """Takes the gradients of a call under random weights of its results, for a sum hides what a softmax does.
+        """Computes the gradients of a call with random weights of its results, because a sum would hide a softmax.
 
         Raises:
-            AssertionError: there are none, or one is not finite where the result is.
+            AssertionError: there are none, or one is not finite although the result is.
         """
         args, kwargs = fresh(call)
         inputs = [tensor.requires_grad_() for tensor in floats_in((args, kwargs))]
@@ -64,7 +64,7 @@ class Evidence:
             self.looked, self.last, self.earlier = self.looked + 1, self.last + last, self.earlier + earlier
 
     def try_padding(self, check: IndependenceCheck, parameter: str) -> None:
-        """Notes if a parameter that nobody has called padding is so: what lies past it changes nothing."""
+        """Notes if a parameter acts as padding without being named so: values past it change nothing."""
         if self.mixed or not check.gives(parameter):
             return
         self.tried += 1
@@ -74,7 +74,7 @@ class Evidence:
             self.mixed = str(error).partition("\n")[0]
 
     def failure(self, name: str, padding: str | None) -> FuzzError | None:
-        """The failure that the calls together show; None if there is none."""
+        """The failure that all calls together show; None if there is none."""
         found = FuzzError(f"{name} fails: {text}") if (text := self._text(padding)) else None
         if found is not None:
             found.__notes__ = [""]
@@ -85,18 +85,18 @@ class Evidence:
         if never and self.differentiated >= _FEW:
             shown = ", ".join(f"`{name}`" for name in never)
             return (
-                f"the gradient of {shown} is exactly 0 in all {self.differentiated} calls: nothing of the result depends on it\n\n"
-                "  If that is meant, give it requires_grad=False."
+                f"the gradient of {shown} is exactly 0 in all {self.differentiated} calls: the result does not depend on it\n\n"
+                "  If that is intended, give it requires_grad=False."
             )
         if self.looked >= _FEW and self.earlier >= _FEW and not self.last:
             return (
-                f"the last place inside `{padding}` changes the result in none of {self.looked} calls, and earlier ones do: "
+                f"the last place inside `{padding}` changes the result in none of {self.looked} calls, but earlier ones do: "
                 "a place is left out"
             )
         return ""
 
     def _never_trained(self) -> Iterator[str]:
-        """The parameters without a gradient; not a bias beside a weight that has one, which a difference may cancel."""
+        """The parameters without a gradient, except a bias whose weight has one: a difference may cancel the bias."""
         owners = {name.rpartition(".")[0] for name in self.trained}
         for name, dimensions in self.dimensions.items():
             if name not in self.trained and (dimensions > 1 or name.rpartition(".")[0] not in owners):

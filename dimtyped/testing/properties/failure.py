@@ -25,9 +25,9 @@ _BLOB = re.compile(r"reproduce_failure\('([^']+)', b'([^']+)'\)")
 
 
 class FuzzError(AssertionError):
-    """A module does with some inputs what it must not.
+    """A module fails with some inputs.
 
-    `sizes` are those of the smallest inputs found, `error` is what the module, or the check of its result, has raised.
+    `sizes` are those of the smallest inputs found, `error` is the error of the module, or of the check of its result.
     """
 
     __module__ = "dimtyped.testing"
@@ -49,7 +49,7 @@ def reraise(call: Call, action: Callable[[], None], broken: Broken | None = None
         action()
     except UnsatisfiedAssumption:
         raise
-    except Exception as error:  # noqa: BLE001  # whatever a user's module raises
+    except Exception as error:  # noqa: BLE001  # any exception of a user's module
         failure = None if is_out_of_domain(call, error) else failure_of(call, error, broken)
     else:
         return
@@ -90,7 +90,7 @@ def search(check: Any, kind: str, repeat: str, max_examples: int) -> FuzzError |
         failure.__notes__ = [f"{kind}:{found[1]}:{found[2]}" if found is not None else repeat]
         return failure
     except DidNotReproduce:
-        return None  # what failed then is right now
+        return None  # the call that failed before passes now
     except Flaky as error:
         return _inconsistent(error)
     return None
@@ -101,7 +101,7 @@ def _inconsistent(error: Flaky) -> FuzzError:
     causes = [cause for cause in getattr(error, "exceptions", ()) if isinstance(cause, FuzzError)]
     text = str(causes[0]) if causes else str(error)
     failure = FuzzError(
-        f"{text}\n\n  The same call, made again, does not fail so: what it does depends on the calls before it."
+        f"{text}\n\n  The same call does not fail the same way when repeated: it depends on earlier calls."
     )
     failure.__notes__ = [""]
     if causes:
@@ -110,7 +110,7 @@ def _inconsistent(error: Flaky) -> FuzzError:
 
 
 def raised(failure: FuzzError, line: str, advice: str = "") -> FuzzError:
-    """The failure with its advice and the line that repeats it, raised by what the module has raised."""
+    """The failure with its advice and the line that repeats it, caused by the module's own error."""
     (again,) = failure.__notes__
     failure.__notes__ = []
     repeat = f"\n\n  To repeat it: {line.replace(_PLACE, again)}" if again else ""
@@ -120,7 +120,7 @@ def raised(failure: FuzzError, line: str, advice: str = "") -> FuzzError:
 
 
 def is_alike(failure: FuzzError, other: FuzzError) -> bool:
-    """True if two failures are of one kind, at one place."""
+    """True if two failures have the same kind and place."""
     return _kind(failure.error) == _kind(other.error)
 
 
@@ -136,7 +136,7 @@ def chosen(checks: Mapping[str, Any], repeat: str) -> dict[str, Any]:
     """The checks to run: all, or the one to repeat.
 
     Raises:
-        DeclarationError: `repeat` is nothing that a failure has printed, or another release of hypothesis made it.
+        DeclarationError: no failure printed `repeat`, or another release of hypothesis did.
     """
     if not repeat:
         return dict(checks)
@@ -148,13 +148,14 @@ def chosen(checks: Mapping[str, Any], repeat: str) -> dict[str, Any]:
         )
     if kind.removesuffix(DISTINCT) not in checks:
         raise DeclarationError(
-            f"repeat={repeat[:20]!r}... is of a {kind} call, and none is asked for\n  Give fuzz() the options it had then."
+            f"repeat={repeat[:20]!r}... is of a {kind} call, which these options do not make\n"
+            "  Give fuzz() the options of the failed run."
         )
     return {kind: checks[kind.removesuffix(DISTINCT)]}
 
 
 DISTINCT = "-distinct"
-"""The end of a check's kind where no two names have one size."""
+"""The suffix of a check's kind if no two names have the same size."""
 
 
 def line_of(options: Mapping[str, Any]) -> str:
@@ -166,14 +167,12 @@ def line_of(options: Mapping[str, Any]) -> str:
 def _parsed(repeat: str) -> tuple[str, str, str]:
     parts = repeat.split(":")
     if len(parts) != 3:
-        raise DeclarationError(
-            f"repeat={repeat!r} is nothing that a failure of fuzz() has printed: it takes that text, whole"
-        )
+        raise DeclarationError(f"repeat={repeat!r} was not printed by a failure of fuzz(): give the whole text")
     return parts[0], parts[1], parts[2]
 
 
 def _inputs(call: Call, broken: Broken | None) -> Iterator[str]:
-    """Each argument by name, as it looks."""
+    """Each argument by name, with its description."""
     annotations = {parameter.name: parameter for parameter in call.target.parameters}
     args, kwargs = (broken.args, broken.kwargs) if broken is not None else (call.args, call.kwargs)
     given = {**dict(zip(annotations, args, strict=False)), **kwargs}
@@ -183,7 +182,7 @@ def _inputs(call: Call, broken: Broken | None) -> Iterator[str]:
 
 
 def _notable(value: Any) -> str:
-    """The strides of a tensor that is not contiguous, and the values of one with a few ids, lengths or places of a mask."""
+    """The strides of a non-contiguous tensor, and the values of a small one with ids, lengths or a mask."""
     if not isinstance(value, torch.Tensor):
         return ""
     strides = "" if value.is_contiguous() else f", strides {tuple(value.stride())}"
@@ -192,7 +191,7 @@ def _notable(value: Any) -> str:
 
 
 def _reason(error: Exception, name: str) -> str:
-    """The text of an error, without what the failure says itself."""
+    """The text of an error, without the parts that the failure already shows."""
     if isinstance(error, MixedError):
         first, where = str(error).partition("\n")[0], f"\n\n  {error.where}" if error.where else ""
         return f"{first.removeprefix(f'{name}: ')}{where}"

@@ -1,4 +1,4 @@
-"""`fuzz` calls a module rightly and wrongly in many sizes, and checks the results."""
+"""`fuzz` makes right and wrong calls of a module at many sizes, and checks the results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from dimtyped.testing.strategies.sizes import Choice, Sides
 from dimtyped.testing.strategies.target import InputOptions, Target
 
 _DEFAULT = "batch"
-_PART = 3  # one compiled or broken call for so many right ones
+_PART = 3  # right calls for each compiled or broken one
 _DISTINCT = Sides(2, distinct=True)
 _DISTINCT_CALLS = 30
 _SIZE_WARNING = "Using a target size"
@@ -41,7 +41,7 @@ _SIZE_WARNING = "Using a target size"
 
 @dataclass(frozen=True)
 class _Plan:
-    """The properties to be tested, the number of calls, and the findings meanwhile."""
+    """The properties to be tested, the number of calls, and the findings so far."""
 
     grad: bool
     finite: bool
@@ -81,44 +81,45 @@ def fuzz(
 ) -> FuzzReport:
     """Calls a copy of a module, in eval mode, with inputs made from its annotations, and checks the results.
 
-    A right call must return what the annotation says, in the module's dtype, edit no input, and keep samples apart. A
-    broken call must raise `DimensionError` that names the dimension.
+    A right call must return what the annotation says, in the module's dtype, edit no input, and keep samples
+    independent. A broken call must raise a `DimensionError` that names the dimension.
 
-    Errors of a typed layer's declared size and of an index out of range show which inputs the module takes: the search
-    begins again with such inputs, and the report says so.
+    Errors about a typed layer's declared size or an index out of range show which inputs the module takes: the search
+    restarts with such inputs, and the report says so.
 
     Args:
         function_or_module: The annotated function or module.
         max_examples: The number of right calls; a third as many broken ones are made.
-        broken: Whether broken calls are made. Default: True.
-        grad: Whether gradients must exist and be finite, and each parameter's be nonzero in at least one call.
+        broken: If True, makes broken calls. Default: True.
+        grad: If True, gradients must exist and be finite, and each parameter's be nonzero in at least one call.
             Default: False.
-        compile: Whether `torch.compile` must give the same results, or its backend: `True` is `"aot_eager"`. Default: False.
-        finite: Whether results must be finite. Default: False.
-        independent: Names of axes that must not mix. Default: `batch`, where parameters and result have it.
+        compile: If True, `torch.compile` with `"aot_eager"` must give the same results; or another backend's name.
+            Default: False.
+        finite: If True, results must be finite. Default: False.
+        independent: Names of axes that must not mix. Default: `batch`, if parameters and result have it.
         causal: An axis along which results may depend only on what comes before. Default: none.
-        padding: The parameter with lengths, or a mask, past which nothing may matter. The last place inside them must
+        padding: The parameter with lengths, or a mask, past which no value may matter. The last place inside them must
             matter. Default: none.
-        moves: An axis along which samples may mix, and moving them must move their results. Default: none.
-        reduction: `"mean"` or `"sum"`: the result, as of a loss, is that of what each sample gives alone, along the
-            first axis of `independent`. Default: none.
-        separable: An axis that the result does not have: two samples must not meet in a sum or mean over it.
+        moves: An axis along which samples may mix, but moving them must move their results. Default: none.
+        reduction: `"mean"` or `"sum"`: the result, such as a loss, is that of the results of each sample alone, along
+            the first axis of `independent`. Default: none.
+        separable: An axis that the result does not have: two samples must not interact in a sum or mean over it.
             Default: none.
         sizes: Sizes of names that the module does not declare: `{"seq": 4}`, or to choose from, `{"heads": (2, 4)}`
             and `{"seq": range(3, 9)}`. Default: none, all are drawn.
         values: The upper bound of a parameter's integers: a name, a size or a range. `{"labels": "classes"}`.
             Default: found by trying.
         lengths: The number of items of a list: `{"images": 3}`, or a range. Default: 1 to 3.
-        layouts: Whether tensors are drawn in every memory layout. Default: False, they are contiguous.
+        layouts: If True, tensors are drawn in every memory layout. Default: False, they are contiguous.
         repeat: The text that a failure printed: only that call is repeated.
 
     Returns:
         A report of the properties that were tested, and those that were not; print it.
 
     Raises:
-        AssertionError: the module fails. It shows the smallest inputs found, with distinct sizes where it fails with those
-            too, and a line that repeats the failure.
-        DeclarationError: no inputs can be made from the annotations, or these have no such axis or padding.
+        AssertionError: the module fails. The error shows the smallest inputs found, with distinct sizes if it fails with
+            those too, and a line that repeats the failure.
+        DeclarationError: no inputs can be made from the annotations, or they lack an axis or the padding.
 
     Example:
         >>> from dimtyped import nn
@@ -148,14 +149,14 @@ def fuzz(
 
 
 def _axes(targets: list[Target], reduction: str | None) -> tuple[str, ...]:
-    """`batch`, where mixing along it can be checked."""
+    """`batch`, if mixing along it can be checked."""
     has_it = any(has_name(_DEFAULT, target.arrays) for target in targets)
     gives_it = any(has_name(_DEFAULT, arrays_in(target.signature.result)) for target in targets)
     return (_DEFAULT,) if has_it and (gives_it or reduction) else ()
 
 
 def _report(subject: Subject, learned: Subject, plan: _Plan) -> FuzzReport:
-    """The report of a search that found no failure. Inputs that the user has given do not count as found out."""
+    """The report of a search that found no failure. Inputs that the user has given do not count as learned."""
     target = subject.own[0]
     found = InputOptions(
         {name: size for name, size in learned.options.sizes.items() if name not in subject.options.sizes},
@@ -169,19 +170,19 @@ def _report(subject: Subject, learned: Subject, plan: _Plan) -> FuzzReport:
 
 
 def _padding_found(plan: _Plan) -> str:
-    """The finding about a mask, or lengths, that the user has not called padding."""
+    """The finding about a mask or lengths that the user has not named as padding."""
     if plan.tried is None or not plan.evidence.tried:
         return ""
     if plan.evidence.mixed:
-        return f"if `{plan.tried}` is padding, give padding={plan.tried!r}: something past it changes the result"
-    return f"what lies past `{plan.tried}` changes nothing"
+        return f"if `{plan.tried}` is padding, give padding={plan.tried!r}: a value past it changes the result"
+    return f"values past `{plan.tried}` change nothing"
 
 
 # The search -----------------------------------------------------------------------------------------------------------
 
 
 def _searched(subject: Subject, plan: _Plan, repeat: str) -> FuzzError | None:
-    """The smallest failure of each kind of check in turn; None if there is none."""
+    """The smallest failure of each kind of check, in order; None if there is none."""
     checks: dict[str, Any] = {"right": _right}
     if plan.backend:
         checks["compiled"] = _compiled
@@ -213,7 +214,7 @@ def _apart(failure: FuzzError, make: Any, kind: str, subject: Subject, plan: _Pl
 
 
 def _reject_unenforced(targets: list[Target]) -> None:
-    """Rejects a test of broken calls where the annotations are not enforced.
+    """Rejects a test of broken calls if the annotations are not enforced.
 
     Raises:
         DeclarationError: a target's annotations are not enforced.
@@ -221,7 +222,7 @@ def _reject_unenforced(targets: list[Target]) -> None:
     for target in targets:
         if not target.is_enforced:
             raise DeclarationError(
-                f"{target.name}: its annotations are not enforced, so broken calls are not refused\n"
+                f"{target.name}: its annotations are not enforced, so broken calls are not rejected\n"
                 "  Make it a dimtyped.nn.Module, decorate it with @typed, or write fuzz(..., broken=False)."
             )
 
@@ -230,7 +231,7 @@ def _reject_unenforced(targets: list[Target]) -> None:
 
 
 def _right(subject: Subject, plan: _Plan, sides: Sides) -> Any:
-    """The check of right calls: as a user makes them, and again in double precision, where samples must keep apart."""
+    """The check of right calls: as a user makes them, and in double precision, in which samples must be independent."""
 
     @given(drawn_calls(subject.plain, sides), st.integers(1, 99))
     def check(call: Call, seed: int) -> None:
@@ -285,7 +286,7 @@ def _check_compiled(call: Call, compiled: Any, backend: str) -> None:
     pairs = zip(result_leaves(call, run(call, double=False)), result_leaves(call, found), strict=True)
     for leaf, other in pairs:
         if leaf.tensor.shape != other.tensor.shape or bool(differs(leaf.tensor, other.tensor).any()):
-            raise AssertionError(f"compiled with {backend}, the {leaf} is another")
+            raise AssertionError(f"compiled with {backend}, the {leaf} differs")
 
 
 def _wrong(subject: Subject, plan: _Plan, sides: Sides) -> Any:
@@ -308,14 +309,16 @@ def _check_refusal(thing: Any, broken: Broken) -> None:
             thing(*broken.args, **broken.kwargs)
     except DimensionError as error:
         if broken.kind == "size" and (error.argument, error.dim) != (broken.argument, broken.dim):
-            raise AssertionError(f"the error names `{error.argument}`, axis {error.dim}: wrong is {subject}") from error
+            raise AssertionError(
+                f"the error names `{error.argument}`, axis {error.dim}, but {subject} is wrong"
+            ) from error
     except Exception as error:
         if broken.kind != "missing" or not isinstance(error, TypeError):
             raise AssertionError(
-                f"{subject} is wrong, and {type(error).__name__} is raised, not {wanted}: {error}"
+                f"{subject} is wrong, but the call raises {type(error).__name__}, not {wanted}: {error}"
             ) from error
     else:
-        raise AssertionError(f"{subject} is wrong ({broken.kind}), and the call is not refused")
+        raise AssertionError(f"{subject} is wrong ({broken.kind}), but the call raises nothing")
 
 
 # A right call ---------------------------------------------------------------------------------------------------------
@@ -324,7 +327,9 @@ def _check_refusal(thing: Any, broken: Broken) -> None:
 def _check_result(call: Call, *, finite: bool) -> None:
     before = [leaf.tensor.detach().clone() for leaf in call.leaves]
     with deterministic(double=False), warnings.catch_warnings():
-        warnings.filterwarnings("error", message=_SIZE_WARNING)  # torch's, of a loss that broadcasts its target
+        warnings.filterwarnings(
+            "error", message=_SIZE_WARNING
+        )  # torch's warning about a loss that broadcasts its target
         result = call.target.call(*call.args, **call.kwargs)
     for leaf, was in zip(call.leaves, before, strict=True):
         if leaf.tensor.shape != was.shape or bool((leaf.tensor != was).any() & (leaf.tensor == leaf.tensor).all()):
@@ -340,10 +345,10 @@ def _check_result(call: Call, *, finite: bool) -> None:
 
 
 def _check_dtype(call: Call, leaf: Leaf) -> None:
-    """No float comes out narrower than the floats that go in."""
+    """Checks that no float result is narrower than the float inputs."""
     wanted, dtype, admitted = call.target.dtype, leaf.tensor.dtype, leaf.hint.dtypes
     if dtype.is_floating_point and dtype.itemsize < wanted.itemsize and (admitted is None or wanted in admitted):
         raise AssertionError(
-            f"the {leaf} is {dtype_text(dtype)}, where the module and its inputs are {dtype_text(wanted)}\n"
-            f"  If that is meant, annotate the result so: {dtype_text(dtype).capitalize()}[Tensor, ...]."
+            f"the {leaf} is {dtype_text(dtype)}, but the module and its inputs are {dtype_text(wanted)}\n"
+            f"  If that is intended, annotate the result so: {dtype_text(dtype).capitalize()}[Tensor, ...]."
         )

@@ -1,4 +1,4 @@
-"""`independent`: samples that must not know of each other, and steps that must not know of later ones."""
+"""`independent`: samples must not affect each other, and steps must not depend on later ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REDUCTIONS = ("mean", "sum")
 
 @dataclass(frozen=True)
 class Asked:
-    """The properties to be tested: the axes whose samples keep apart, and how that is checked."""
+    """The properties to be tested: the axes whose samples are independent, and how that is checked."""
 
     axes: tuple[str, ...] = ()
     causal: str | None = None
@@ -50,11 +50,11 @@ class Asked:
 
     @property
     def reduced(self) -> str:
-        """The axis over which `reduction` is."""
+        """The axis of `reduction`."""
         return self.axes[0] if self.axes else "batch"
 
     def tested(self, padded: str) -> tuple[str, ...]:
-        """Every axis that is tested, `padded` the one that `padding` is along."""
+        """Every axis that is tested; `padded` is the axis of `padding`."""
         reduced = self.reduced if self.reduction else None
         return tuple(
             dict.fromkeys(axis for axis in (*self.along, reduced, self.separable, self.padding and padded) if axis)
@@ -81,24 +81,24 @@ def independent(
     time, so neither batch statistics nor dropout count as mixing.
 
     Args:
-        function_or_module: What is called, annotated, its result too.
+        function_or_module: The function or module, with annotated parameters and result.
         *axes: Names of axes that must not mix. Default: `batch`, unless something else is asked for.
         causal: An axis along which results may depend only on what comes before, or at the same place.
-        padding: The parameter with the lengths of padded sequences, or with a mask of them: what lies past them must
-            change nothing, and a sequence padded behind must give what it gives alone. A mask is True where a sequence
-            is real; with `pad` in its name, where it is not.
-        moves: An axis along which samples may mix, as in attention without positions, and moving them must move their
+        padding: The parameter with the lengths of padded sequences, or with a mask of them: values past them must change
+            nothing, and a padded sequence must have the result that it has alone. A mask is True for real places, or
+            for padding if `pad` is in its name.
+        moves: An axis along which samples may mix, as in attention without positions, but moving them must move their
             results.
-        separable: An axis that the result does not have, as that of a loss: two samples must not meet in a sum or
+        separable: An axis that the result, such as a loss, does not have: two samples must not interact in a sum or
             mean over it.
         sizes: Sizes of names that it does not declare, as in `fuzz`. Default: none, all are drawn.
-        values: What the integers of a parameter are below, as in `fuzz`. Default: found out.
-        lengths: How many items a list has, as in `fuzz`. Default: 1 to 3.
-        max_examples: How many calls are tried.
+        values: The upper bound of a parameter's integers, as in `fuzz`. Default: learned by trying.
+        lengths: The number of items of a list, as in `fuzz`. Default: 1 to 3.
+        max_examples: The number of calls to try.
 
     Raises:
-        AssertionError: samples mix. It names the axis, the two indices that show it, and the place in the module where
-            it begins.
+        AssertionError: samples mix. The error names the axis, the two indices that show it, and the place in the module
+            where it begins.
         DeclarationError: the annotations have no such axis.
 
     Example:
@@ -106,11 +106,11 @@ def independent(
         >>> from jaxtyping import Float
         >>> from torch import Tensor
         >>> from dimtyped.testing import independent
-        >>> def centerd(x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        >>> def centered(x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
         ...     return x - x.mean(0)
-        >>> independent(centerd)
+        >>> independent(centered)
         Traceback (most recent call last):
-        dimtyped.testing.MixedError: centerd: axis `batch` mixes: changing only batch 0 of `x` changes batch 1 of the result
+        dimtyped.testing.MixedError: centered: axis `batch` mixes: changing only batch 0 of `x` changes batch 1 of the result
         <BLANKLINE>
             x            Float[Tensor, "batch width"]  (2, 1)
     """
@@ -142,7 +142,7 @@ def independent(
 
 
 def without_notes(check: Callable[[], None]) -> None:
-    """Runs a property test without hypothesis's notes on its error: our own text shows the call shorter."""
+    """Runs a property test without hypothesis's notes on its error, which already shows the call."""
     try:
         check()
     except AssertionError as error:
@@ -151,7 +151,7 @@ def without_notes(check: Callable[[], None]) -> None:
 
 
 def precise(subject: Subject) -> Subject:
-    """The subject with a copy in double precision, where that runs: code that makes single-precision tensors may not."""
+    """The subject with a copy in double precision, if that runs: code that makes single-precision tensors may not."""
     wide = subject.in_double()
     if not wide.is_double:
         return wide
@@ -164,7 +164,7 @@ def precise(subject: Subject) -> Subject:
             run(call, double=True)
         except UnsatisfiedAssumption:
             raise
-        except Exception as error:  # noqa: BLE001  # a user's own code; what fails in single precision too is found there
+        except Exception as error:  # noqa: BLE001  # a user's own code; a failure in single precision too is found there
             if is_out_of_domain(call, error):
                 reject()
             return
@@ -175,10 +175,10 @@ def precise(subject: Subject) -> Subject:
 
 
 def reject_untold(targets: list[Target], asked: Asked) -> None:
-    """Says what of the axes and of the padding to be tested the annotations do not have.
+    """Rejects axes and padding to be tested that the annotations do not have.
 
     Raises:
-        DeclarationError: there is such.
+        DeclarationError: the annotations lack one.
     """
     if asked.reduction not in (None, *REDUCTIONS):
         raise DeclarationError(f"reduction={asked.reduction!r} must be one of {', '.join(map(repr, REDUCTIONS))}")
@@ -202,7 +202,7 @@ def padding_of(targets: list[Target]) -> str | None:
 
 
 def _reject_missing(targets: list[Target], axis: str) -> None:
-    """Says that no parameter, or no result, has an axis of this name."""
+    """Raises if no parameter, or no result, has an axis of this name."""
     for what, has in (
         ("parameter", [has_name(axis, target.arrays) for target in targets]),
         ("result", [has_name(axis, arrays_in(target.signature.result)) for target in targets]),
@@ -221,7 +221,7 @@ def _count(name: str, array: ArrayHint) -> int:
 
 
 def check_call(call: Call, seed: int, asked: Asked, *, double: bool) -> IndependenceCheck | None:
-    """Checks that the samples of one call keep apart; None for nested tensors of uneven lengths.
+    """Checks that the samples of one call are independent; None for nested tensors of uneven lengths.
 
     Raises:
         MixedError: samples mix.

@@ -28,7 +28,7 @@ from dimtyped.testing.strategies.values import MOST_PLAIN, fill_of
 
 _T = TypeVar("_T")
 _LESSONS = 20  # restarts of a search
-_LOOKS = 6  # calls in which the range of an integer is searched for
+_LOOKS = 6  # calls in which to search for the range of an integer
 _FAR = 64  # the end of that search
 _APART = Sides(2, 7, distinct=True)
 _INDEX = re.compile(r"out of (bounds|range)|Class values must be|index .*(is|are) invalid")
@@ -53,9 +53,9 @@ def taught(subject: Subject, search: Callable[[Subject], _T]) -> tuple[_T, Subje
 
 
 def learn(call: Call, error: Exception, subject: Subject) -> None:
-    """Ends the search where a call's error shows which inputs the model takes; rejects a call whose error is ambiguous.
+    """Ends the search if a call's error shows which inputs the model takes; rejects a call whose error is ambiguous.
 
-    A typed layer that receives a parameter's tensor itself gives, by its declared size, the size of a free name.
+    A typed layer that receives a parameter's tensor itself shows, by its declared size, the size of a free name.
     An index out of range shows that a parameter's integers must be smaller, if the call runs with smaller ones.
 
     Raises:
@@ -124,7 +124,7 @@ def _run_as_it_is(call: Call) -> Any:
 
 @contextmanager
 def _watched(call: Call, begun: list[tuple[Layer, list[Tensor]]]) -> Generator[None]:
-    """Keeps in `begun` the calls of typed layers that have begun and not ended."""
+    """Keeps the running calls of typed layers in `begun`."""
 
     def before(layer: Any, args: Any, kwargs: Any) -> None:
         begun.append((layer, _tensors_in((args, kwargs))))
@@ -143,7 +143,7 @@ def _watched(call: Call, begun: list[tuple[Layer, list[Tensor]]]) -> Generator[N
 
 
 def _tensors_in(value: Any) -> list[Tensor]:
-    """The tensors in a value, themselves."""
+    """The tensors in a value, not copies."""
     found: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ def _is_index_error(error: Exception) -> bool:
 
 
 def _culprits(call: Call) -> list[str]:
-    """The parameters whose integers may be drawn too large: the call runs where all are 0, and fails with their highest."""
+    """The parameters whose integers may be drawn too large: the call runs if all are 0, and fails with the highest."""
     bound = call.target.bound(call.args, call.kwargs)
     indices = [p.name for p in call.target.parameters if p.name in bound and _may_index(call, p, bound[p.name])]
     zeros = dict.fromkeys(indices, 0)
@@ -181,7 +181,7 @@ def _highest(call: Call, name: str) -> int:
 
 
 def _may_index(call: Call, parameter: Parameter, value: Any) -> bool:
-    """True for a plain integer and for tensors of them; not for lengths, and not where the user has said their range."""
+    """True for a plain integer and for tensors of them; not for lengths, nor if the user has given their range."""
     hint, given = parameter.hint, call.target.holds.get(parameter.name)
     if isinstance(hint, ClassHint):
         return isinstance(value, int) and not isinstance(value, bool) and not (given and isinstance(given.below, str))
@@ -216,7 +216,7 @@ def _filled_with(number: int) -> Callable[[Tensor], Tensor]:
 
 
 def _bound(subject: Subject, name: str) -> str | int | None:
-    """The bound of the integers of a parameter: a name, where it has that size in several calls, or a number."""
+    """The bound of a parameter's integers: a name, if it has that size in several calls, or a number."""
     bounds = list(_bounds_in_calls(subject, name))
     if not bounds:
         return None
@@ -226,7 +226,7 @@ def _bound(subject: Subject, name: str) -> str | int | None:
 
 
 def _bounds_in_calls(subject: Subject, name: str) -> Iterator[tuple[int, dict[str, int]]]:
-    """The least number that is too large in each of several calls, with the call's sizes."""
+    """The smallest number that is too large in each of several calls, with the call's sizes."""
     calls: list[Call] = []
 
     @settings(max_examples=_LOOKS, **LOOKING)
@@ -245,7 +245,7 @@ def _bounds_in_calls(subject: Subject, name: str) -> Iterator[tuple[int, dict[st
 
 
 def _least_too_large(call: Call, name: str, others: dict[str, int]) -> int | None:
-    """The least number that is out of range, by bisection; None if there is none, or if 0 already is."""
+    """The smallest number that is out of range, by bisection; None if there is none, or if 0 already is."""
     low, high = 0, _FAR
     if not _is_out_of_range(call, {**others, name: high}) or _is_out_of_range(call, others):
         return None

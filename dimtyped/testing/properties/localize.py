@@ -1,4 +1,4 @@
-"""Finds where samples begin to mix: two runs side by side, and the first submodule whose output does what its input does not."""
+"""Finds where samples begin to mix: the first submodule whose output differs in two runs and whose input does not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Beginning:
 
 @dataclass(frozen=True)
 class _Record:
-    """One call of a submodule: what went in and what came out, in whose forward, and when it began."""
+    """One call of a submodule: its inputs and outputs, the forward that called it, and when it began."""
 
     path: str
     kind: str
@@ -51,7 +51,7 @@ class _Record:
 
 
 class _Begun(NamedTuple):
-    """A call of a submodule that has not ended, after how many others it began."""
+    """A running call of a submodule, with the number of calls that began before it."""
 
     path: str
     start: int
@@ -86,13 +86,13 @@ def _submodule(before: Call, after: Call, agrees: Judge, *, double: bool) -> str
     entering = [_agree(a.inputs, b.inputs, agrees) for a, b in zip(first, second, strict=False)]
     leaving = [_agree(a.outputs, b.outputs, agrees) for a, b in zip(first, second, strict=False)]
     if first and not first[-1].path:
-        entering[-1], leaving[-1] = True, False  # what is called: its result is known to be wrong
+        entering[-1], leaving[-1] = True, False  # the called module itself, whose result is known to be wrong
     index = next((i for i, (into, out) in enumerate(zip(entering, leaving, strict=False)) if into and not out), None)
     return _text(first, entering, leaving, index) if index is not None else ""
 
 
 def sizes_within(call: Call, *, double: bool) -> set[int]:
-    """Every size of a tensor of the call, and of those that its submodules are given or give."""
+    """Every size of a tensor of the call, and of its submodules' inputs and outputs."""
     records = _recorded(call, double=double)
     inside = [tensor for record in records for tensor in (*record.inputs, *record.outputs)]
     return {size for tensor in (*inside, *(leaf.tensor for leaf in call.leaves)) for size in tensor.shape}
@@ -104,7 +104,7 @@ def _text(records: list[_Record], entering: list[bool], leaving: list[bool], ind
     if not inside and not found.path:
         return ""
     if not inside:
-        return f"It begins in `{found.path}` ({found.kind}): what goes in is apart, what comes out is not."
+        return f"It begins in `{found.path}` ({found.kind}): its inputs are independent, its outputs are not."
     next_one = next((i for i in inside if not entering[i]), None)
     kept = [i for i in inside if entering[i] and leaving[i] and (next_one is None or i < next_one)]
     last = records[kept[-1]].path if kept else ""
@@ -158,7 +158,7 @@ def _watched(module: torch.nn.Module | None, records: list[_Record]) -> Generato
 
 
 def _watch(path: str, member: torch.nn.Module, records: list[_Record], running: list[_Begun]) -> list[Any]:
-    """Hooks on one submodule. `running` are the calls that have begun and not ended, the innermost last."""
+    """Hooks on one submodule. `running` holds the running calls, the innermost last."""
 
     def before(_: Any, args: Any, kwargs: Any) -> None:
         running.append(_Begun(path, len(records) + len(running), copies_in((args, kwargs))))

@@ -1,4 +1,4 @@
-"""Checks that the samples along an axis keep apart: a call is changed at one place, or moved, and its result compared."""
+"""Checks that the samples along an axis are independent: changes or moves one, and compares the results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dimtyped.testing.strategies.sizes import Sizes
 from dimtyped.testing.strategies.target import Target
 from dimtyped.testing.strategies.values import fill_of
 
-_LOCALIZED = 4  # calls in which the first place where samples mix is searched for
+_LOCALIZED = 4  # calls in which to search for the first place where samples mix
 _UNUSUAL = (5, 7, 11, 13, 17, 19, 23)
 """Sizes that distinguish an axis from all others, and from any product of them."""
 
@@ -62,7 +62,7 @@ class IndependenceCheck:
         return self._run(self.call)
 
     def check_apart(self, axis: str) -> None:
-        """Raises where a change of some samples reaches others, or where a sample's place matters."""
+        """Raises if a change of some samples affects others, or if the place of a sample matters."""
         size = self._size(axis)
         if size == 1:
             return
@@ -70,14 +70,14 @@ class IndependenceCheck:
         self.check_moved(axis)
 
     def check_causal(self, axis: str) -> None:
-        """Raises where what comes later along the axis reaches what comes before."""
+        """Raises if later values along the axis affect earlier results."""
         size = self._size(axis)
         if size > 1:
             first = 1 + self.seed % (size - 1)
             self._check_change(axis, set(range(first, size)), lambda index: set(range(index, size)))
 
     def check_moved(self, axis: str) -> None:
-        """Raises where moving each sample one place on does not move its result."""
+        """Raises if moving each sample by one place does not move its result."""
         size = self._size(axis)
         if size == 1 or self._is_in_expression(axis):
             return
@@ -95,7 +95,7 @@ class IndependenceCheck:
                 raise self._error(axis, before, after, text, self._localize_moved(axis))
 
     def check_padding(self, parameter: str) -> None:
-        """Raises where what lies past the lengths changes anything before. A call that does not give them has no padding."""
+        """Raises if values past the lengths change a result before them. A call without lengths has no padding."""
         if not self.gives(parameter):
             return
         padding = Padding.of(self.call, parameter)
@@ -106,7 +106,7 @@ class IndependenceCheck:
                 raise self._past_lengths(padding, leaf, differing, self._localize_padding(parameter, padding))
 
     def check_padded(self, parameter: str) -> None:
-        """Raises where a sequence that is padded behind gives another result than the same sequence alone."""
+        """Raises if a padded sequence has another result than the same sequence alone."""
         if not self.gives(parameter) or not Padding.of(self.call, parameter).is_behind_possible:
             return
         padded = self._padded_behind(parameter)
@@ -118,7 +118,7 @@ class IndependenceCheck:
             self._compare_alone(padded, padding, alone, index, count)
 
     def _padded_behind(self, parameter: str) -> IndependenceCheck:
-        """The check with a mask that is padding behind each sequence; lengths are so already."""
+        """The check with a mask whose padding is behind each sequence; lengths always mean that."""
 
         def behind(leaf: Leaf) -> Tensor:
             is_mask = leaf.path == (parameter,) and leaf.tensor.dtype is torch.bool
@@ -129,7 +129,7 @@ class IndependenceCheck:
     def _compare_alone(self, padded: IndependenceCheck, padding: Padding, alone: Call, index: int, count: int) -> None:
         try:
             results = zip(padded.base, self._run(alone), strict=False)
-        except Exception:  # noqa: BLE001  # a user's own code; what it does with a shorter sequence, other calls test
+        except Exception:  # noqa: BLE001  # a user's own code; other calls test shorter sequences
             return
         for leaf, other in results:
             found = padding.alone(leaf, index, count)
@@ -140,7 +140,7 @@ class IndependenceCheck:
                 raise padded._error(padding.axis, index, index, text, Beginning())
 
     def matters(self, parameter: str) -> tuple[bool, bool] | None:
-        """True if the last real place of some sequence matters, and if an earlier one does; None where none is longer than 1."""
+        """True if the last real place of some sequence matters, and if an earlier one does; None if none is longer than 1."""
         if not self.gives(parameter):
             return None
         padding = Padding.of(self.call, parameter)
@@ -150,7 +150,7 @@ class IndependenceCheck:
         return self._is_changed_by(last.put), self._is_changed_by(earlier.put)
 
     def check_mean(self, axis: str, reduction: str) -> None:
-        """Raises where a scalar result is not the mean, or the sum, of what each sample gives alone."""
+        """Raises if a scalar result is not the mean, or the sum, of the results of each sample alone."""
         size = self._size(axis)
         alone = [self._run(as_call(self.call.target, self._sliced(axis, index))) for index in range(size)]
         for number, leaf in enumerate(self.base):
@@ -163,12 +163,12 @@ class IndependenceCheck:
                     axis,
                     0,
                     0,
-                    f"the {leaf} is not the {reduction} of what each {axis} gives alone: samples meet",
+                    f"the {leaf} is not the {reduction} of the results of each {axis} alone: samples mix",
                     Beginning(),
                 )
 
     def check_separable(self, axis: str) -> None:
-        """Raises where two samples meet in a scalar: changing both is not changing one and then the other."""
+        """Raises if two samples interact in a scalar: changing both differs from changing one and then the other."""
         size = self._size(axis)
         if size == 1:
             return
@@ -181,7 +181,7 @@ class IndependenceCheck:
             meeting = (leaf.tensor - one.tensor) - (other.tensor - both.tensor)
             scale = max(float(part.tensor.abs().max()) for part in (leaf, one, other, both))
             if bool(differs(meeting / (1 + scale), torch.zeros_like(meeting)).any()):
-                text = f"changing {axis} {first} changes what {axis} {second} adds to the {leaf}: samples meet"
+                text = f"changing {axis} {first} changes what {axis} {second} adds to the {leaf}: samples mix"
                 raise self._error(axis, first, second, text, Beginning())
 
     def gives(self, parameter: str) -> bool:
@@ -202,7 +202,7 @@ class IndependenceCheck:
         return result_leaves(call, run(call, double=self.double))
 
     def _run_in_domain(self, call: Call) -> list[Leaf]:
-        """The result; empty where the call is outside the model's domain, such as lengths that are no longer sorted."""
+        """The result; empty if the call is outside the model's domain, such as lengths that are no longer sorted."""
         try:
             return self._run(call)
         except Exception as error:
@@ -216,7 +216,7 @@ class IndependenceCheck:
         return any(axis in names_in(a.name) for a in axes)
 
     def _is_random(self) -> bool:
-        """True if the module draws random numbers even now, as by a dropout that is always on."""
+        """True if the module draws random numbers even in eval mode, as by a dropout that is always on."""
         again = result_leaves(self.call, run(self.call, double=self.double, seed=1))
         return any(
             bool(differs(a.tensor, b.tensor).any())
@@ -227,7 +227,7 @@ class IndependenceCheck:
     # Changes ----------------------------------------------------------------------------------------------------------
 
     def _changed(self, change: Callable[[Leaf, Tensor], Tensor], only: Leaf | None = None) -> Call:
-        """The call with each tensor changed, given other numbers of the same kind."""
+        """The call with other numbers of the same kind in each tensor."""
         bound = self.call.target.bound(self.call.args, self.call.kwargs)
         for leaf in self.call.leaves:
             if only is None or leaf.path == only.path:
@@ -256,7 +256,7 @@ class IndependenceCheck:
         return any(bool(wrong.any()) for _, wrong in _pairs(self.base, self._run(self._changed(change))))
 
     def _check_change(self, axis: str, indices: set[int], allowed: Callable[[int], set[int]]) -> None:
-        """Changes several samples at once; where one of the others follows, finds which sample it is, and in which tensor."""
+        """Changes several samples at once. If another one is affected, finds the sample and the tensor that cause it."""
         may_follow = set[int]().union(*map(allowed, indices))
         if not self._affected(axis, self._with_others(axis, indices)) - may_follow:
             return
@@ -275,7 +275,7 @@ class IndependenceCheck:
     def _wrong_alone(
         self, axis: str, indices: set[int], allowed: Callable[[int], set[int]]
     ) -> Iterator[tuple[int, set[int]]]:
-        """Each sample that reaches others when it is changed alone."""
+        """Each sample that affects others when only it is changed."""
         for index in sorted(indices):
             wrong = self._affected(axis, self._with_others(axis, {index})) - allowed(index)
             if wrong:
@@ -287,7 +287,7 @@ class IndependenceCheck:
         return self._affected(axis, self._with_others(axis, {index}, leaf))
 
     def _affected(self, axis: str, changed: Call) -> set[int]:
-        """The indices along the axis where the result of a changed call is another."""
+        """The indices along the axis at which the result of a changed call differs."""
         found: set[int] = set()
         pairs = [(leaf, wrong) for leaf, wrong in _pairs(self.base, self._run(changed)) if leaf.along(axis) is not None]
         if not pairs:
@@ -317,7 +317,7 @@ class IndependenceCheck:
     # Where it begins --------------------------------------------------------------------------------------------------
 
     def _localize_change(self, axis: str, index: int, leaf: Leaf | None, *, is_causal: bool) -> Beginning:
-        """The place where a change of one sample first reaches others; empty where it cannot be found."""
+        """The place where a change of one sample first affects others; empty if it cannot be found."""
         for other in self._resized((axis,)):
             size = other._size(axis)
             same = next((found for found in other.call.leaves if leaf is not None and found.path == leaf.path), None)
@@ -330,7 +330,7 @@ class IndependenceCheck:
         return Beginning()
 
     def _localize_moved(self, axis: str) -> Beginning:
-        """The place where moved samples first give another result; empty where it cannot be found."""
+        """The place where moved samples first have another result; empty if it cannot be found."""
         for other in self._resized((axis,)):
             moved = as_call(other.call.target, other._moved(axis))
             pairs = _pairs([_rolled(leaf, axis) for leaf in other.base], other._run(moved))
@@ -340,7 +340,7 @@ class IndependenceCheck:
         return Beginning()
 
     def _localize_padding(self, parameter: str, padding: Padding) -> Beginning:
-        """The place where values past the lengths first change a result; empty where it cannot be found."""
+        """The place where values past the lengths first change a result; empty if it cannot be found."""
         tried = itertools.chain(self._resized((padding.batch, padding.axis)), self._resized((padding.axis,)))
         for other in tried:
             wide = Padding.of(other.call, parameter)
@@ -351,7 +351,7 @@ class IndependenceCheck:
         return Beginning()
 
     def _resized(self, axes: tuple[str, ...]) -> Iterator[IndependenceCheck]:
-        """Checks of calls in which these axes have sizes that nothing else in the model has, where it takes such."""
+        """Checks of calls in which these axes have unique sizes, if the model takes them."""
         taken = sizes_within(self.call, double=self.double)
         free = [size for size in _UNUSUAL if not any(other and other % size == 0 for other in taken)]
         sizes = Sizes({**self.call.sizes, **dict(zip(axes, free, strict=False))})
@@ -375,7 +375,7 @@ class IndependenceCheck:
 
     def _runs(self) -> bool:
         try:
-            self.base  # noqa: B018  # it is kept
+            self.base  # noqa: B018  # the property caches its result
         except Exception:  # noqa: BLE001  # a user's own code, which may not take these sizes; then no place is reported
             return False
         return True
@@ -392,7 +392,7 @@ class IndependenceCheck:
 
     def _past_lengths(self, padding: Padding, leaf: Leaf, differing: Tensor, where: Beginning) -> MixedError:
         place = tuple(int(index) for index in differing.nonzero()[0])
-        text = f"what lies past `{padding.parameter}` changes the {leaf} at {shape_text(place)}, outside the padding"
+        text = f"values past `{padding.parameter}` change the {leaf} at {shape_text(place)}, outside the padding"
         return self._error(padding.axis, padding.first, place[0] if place else 0, text, where)
 
 
@@ -421,7 +421,7 @@ class Padding:
 
     @property
     def is_last(self) -> Tensor:
-        """The last real place of each sequence that has others before it."""
+        """The last real place of each sequence that has earlier ones."""
         counts = self.real.cumsum(-1)
         return self.real & (counts == counts[..., -1:]) & (counts > 1)
 
@@ -437,13 +437,13 @@ class Padding:
         return self.real.dim() == 2 and self.real.shape[0] > 0 and self.real.shape[1] > 1
 
     def mask_behind(self, mask: Tensor) -> Tensor:
-        """The mask with as many real places as before, at least one, at the front of each sequence."""
+        """The mask with the same number of real places, at least one, at the front of each sequence."""
         counts = self.real.sum(-1, keepdim=True).clamp(min=1)
         real = torch.arange(self.real.shape[-1], device=mask.device) < counts
         return (~real if "pad" in self.parameter else real).reshape(mask.shape)
 
     def alone(self, leaf: Leaf, index: int, count: int) -> Tensor:
-        """The part of a tensor that is one sequence's, without the padding behind it."""
+        """The part of a tensor that belongs to one sequence, without the padding behind it."""
         rows, columns = leaf.along(self.batch), leaf.along(self.axis)
         tensor = leaf.tensor if rows is None else leaf.tensor.narrow(rows, index, 1)
         return tensor if columns is None else tensor.narrow(columns, 0, min(count, tensor.shape[columns]))
@@ -459,7 +459,7 @@ class Padding:
         return int(padded[0][-1]) if len(padded) else 0
 
     def put(self, leaf: Leaf, other: Tensor) -> Tensor:
-        """The tensor with other numbers in the padding; as it is where it has none, or says where it is."""
+        """The tensor with other numbers in the padding; unchanged if it has none, or is the mask itself."""
         real = self._spread(leaf)
         return leaf.tensor if real is None or leaf.path == (self.parameter,) else torch.where(real, leaf.tensor, other)
 
@@ -478,19 +478,19 @@ class Padding:
         return not bool(wrong.any()) if places else None
 
     def _spread(self, leaf: Leaf) -> Tensor | None:
-        """`real` as wide as the tensor."""
+        """`real` broadcast to the shape of the tensor."""
         rows, columns = leaf.along(self.batch), leaf.along(self.axis)
         return None if rows is None or columns is None else self._placed(leaf.tensor, rows, columns)
 
     def _placed(self, tensor: Tensor, rows: int, columns: int) -> Tensor:
-        """`real` as wide as a tensor that has its axes at these places."""
+        """`real` broadcast to a tensor that has its axes at these places."""
         real = self.real if rows < columns else self.real.T
         shape = [size if place in (rows, columns) else 1 for place, size in enumerate(tensor.shape)]
         return real.reshape(shape).expand(tensor.shape)
 
 
 def _pairs(base: list[Leaf], after: list[Leaf]) -> Iterator[tuple[Leaf, Tensor]]:
-    """Each tensor of a result, and where that of the changed call differs: everywhere if its shape does."""
+    """Each tensor of a result, and the places where the changed call differs: everywhere if the shapes differ."""
     for leaf, other in zip(base, after, strict=False):
         if leaf.tensor.shape == other.tensor.shape:
             yield leaf, differs(leaf.tensor, other.tensor)
@@ -522,7 +522,7 @@ def _keeps_to(left: Tensor, right: Tensor, size: int, allowed: set[int]) -> bool
     """True if two tensors differ only where an index along some axis of this size is allowed.
 
     Of two such axes, as scores have them, one is enough: what a later place brings to an earlier one may still be masked.
-    An axis that is a multiple of the size may hold it as its outer part, or as its inner one.
+    An axis that is a multiple of the size may contain it as its outer or its inner part.
     """
     if left.shape != right.shape:
         return False
@@ -536,7 +536,7 @@ def _keeps_to(left: Tensor, right: Tensor, size: int, allowed: set[int]) -> bool
 
 
 def _has_moved(left: Tensor, right: Tensor, size: int) -> bool:
-    """True if the second tensor is the first, or the first moved one place along some axis of this size."""
+    """True if the second tensor equals the first, or the first moved by one place along some axis of this size."""
     if left.shape != right.shape:
         return False
     places = [place for place, length in enumerate(left.shape) if length == size]
@@ -556,7 +556,7 @@ def _split(tensor: Tensor, size: int) -> Iterator[tuple[Tensor, int]]:
 
 
 def _shape_with(leaf: Leaf, axes: tuple[str, ...], sizes: Sizes) -> tuple[int, ...] | None:
-    """The shape of a tensor once these axes have other sizes; None where an expression over them has none."""
+    """The shape of a tensor once these axes have other sizes; None if an expression over them has no valid size."""
     shape = list(leaf.tensor.shape)
     for axis, index in leaf.axes:
         if axis.kind is Kind.NAME and axis.name in axes and not (axis.broadcast and shape[index] == 1):
@@ -570,7 +570,7 @@ def _shape_with(leaf: Leaf, axes: tuple[str, ...], sizes: Sizes) -> tuple[int, .
 
 
 def _some(size: int, seed: int) -> set[int]:
-    """Some of the indices of an axis, never all: the bits of the seed say which."""
+    """Some of the indices of an axis, never all, chosen by the bits of the seed."""
     found = {index for index in range(size) if seed >> index % 6 & 1}
     return found if 0 < len(found) < size else {0}
 
@@ -609,8 +609,8 @@ def _names(array: ArrayHint) -> list[str]:
 
 
 def no_axis(target: Target, axis: str, what: str) -> DeclarationError:
-    """The error for an axis that is to be tested and that no annotation has."""
+    """The error for an axis to be tested that no annotation has."""
     return DeclarationError(
-        f"{target.name}: no {what} has an axis named `{axis}`, so it cannot be told whether it mixes\n"
+        f"{target.name}: no {what} has an axis named `{axis}`, so mixing along it cannot be tested\n"
         f'  Name the axis in the annotations: Float[Tensor, "{axis} ..."].'
     )

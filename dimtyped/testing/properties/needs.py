@@ -1,4 +1,4 @@
-"""Finds the sizes that a model needs: every call of one size fails, and calls of another run."""
+"""Finds the sizes that a model needs, if every call with one size fails and calls with another run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls
 
 _TRIED = range(1, 7)
-_CALLS = 12  # of one size: if all of them fail, the model does not take that size
+_CALLS = 12  # calls of one size: if all fail, the model does not take that size
 _LAYOUT = (
-    "\n\n  The layout in memory is what fails: with contiguous tensors the same call runs."
+    "\n\n  The memory layout causes this: with contiguous tensors the same call runs."
     "\n  Use `reshape` in place of `view`, or make the tensor `contiguous()`."
 )
 
 
 def needed(subject: Subject, failure: FuzzError) -> dict[str, list[int]]:
-    """The sizes that the model takes of each name whose other sizes all fail. Empty if they do not explain this failure."""
+    """The sizes that the model takes, of each name whose other sizes all fail. Empty if they do not explain this failure."""
     error = failure.error
     if error is None or isinstance(error, AssertionError) or getattr(error, "argument", "") == "return":
         return {}
@@ -41,7 +41,7 @@ def needed(subject: Subject, failure: FuzzError) -> dict[str, list[int]]:
 
 
 def advice(failure: FuzzError, subject: Subject) -> str:
-    """The advice for a model that is right to raise, or empty. The failure's first line then names the needed sizes."""
+    """The advice for a model that is right to raise, or empty. Then the failure's first line names the needed sizes."""
     if subject.options.layouts and _is_of_layout(failure):
         return _LAYOUT
     found = needed(subject, failure)
@@ -55,8 +55,8 @@ def advice(failure: FuzzError, subject: Subject) -> str:
     others = " or ".join(found)
     choices = ", ".join(f"{name!r}: {_choice(taken)}" for name, taken in found.items())
     return (
-        f"\n\n  Every call that was tried with another {others} fails."
-        f"\n  If it is meant for these sizes alone, say so: sizes={{{choices}}}."
+        f"\n\n  Every call with another {others} fails."
+        f"\n  If the model is meant for only these sizes, say so: sizes={{{choices}}}."
     )
 
 
@@ -72,7 +72,7 @@ def _is_of_layout(failure: FuzzError) -> bool:
 
 
 def _runs_any(subject: Subject, name: str, size: int) -> bool | None:
-    """True if a call of this size runs, False if several were tried and none does; None where no call has that size."""
+    """True if a call of this size runs, False if several were tried and all failed; None if no call has that size."""
     found: list[bool] = []
     narrowed = subject.with_options(dataclasses.replace(subject.options, sizes={**subject.options.sizes, name: size}))
 

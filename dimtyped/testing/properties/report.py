@@ -16,12 +16,12 @@ class FuzzReport:
 
     Attributes:
         name: The module or function.
-        calls: How many calls of each kind were made: `right`, `compiled`, `broken`.
-        tested: The axes along which samples were found to keep apart.
+        calls: The number of calls of each kind: `right`, `compiled`, `broken`.
+        tested: The axes along which samples were found to be independent.
         untested: The other axes of its inputs that no module declares.
-        inputs: What was found out of the inputs that it takes, as `fuzz` takes it.
-        proposed: An axis that all tensors share, where none was tested.
-        padding: What was found of a mask or of lengths that `padding` does not name.
+        inputs: What was learned about its inputs, in the form that `fuzz` takes.
+        proposed: An axis that all tensors share, if none was tested.
+        padding: What was learned about a mask or lengths that `padding` does not name.
     """
 
     __module__ = "dimtyped.testing"
@@ -36,15 +36,15 @@ class FuzzReport:
 
     def __str__(self) -> str:
         made = ", ".join(f"{count} {kind}" for kind, count in self.calls.items())
-        lines = [f"{self.name}: {made} calls", f"  kept apart: {', '.join(self.tested) or 'nothing was tested'}"]
+        lines = [f"{self.name}: {made} calls", f"  independent: {', '.join(self.tested) or 'nothing was tested'}"]
         if self.untested:
             lines.append(f"  not tested: {', '.join(self.untested)}")
         if self.proposed:
             lines.append(f"  Every tensor has `{self.proposed}`: independent=[{self.proposed!r}] tests it.")
         elif not self.tested and "batch" in self.untested:
-            lines.append('  The result has no such axis as `batch`: reduction="mean" or separable="batch" tests it.')
-        lines += [f"  found out: {self.padding}"] if self.padding else []
-        lines += [f"  found out: {text}" for text in _found(self.inputs)]
+            lines.append('  The result has no axis like `batch`: reduction="mean" or separable="batch" tests it.')
+        lines += [f"  learned: {self.padding}"] if self.padding else []
+        lines += [f"  learned: {text}" for text in _found(self.inputs)]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -52,7 +52,7 @@ class FuzzReport:
 
 
 def untested(targets: Sequence[Target], tested: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the inputs' axes that nobody declares and that were not tested."""
+    """The names of the inputs' axes that no module declares and that were not tested."""
     axes = [axis for target in targets for array in target.arrays for axis in array.axes]
     declared = {name for target in targets for name in target.sizes}
     names = dict.fromkeys(axis.name for axis in axes if axis.kind is Kind.NAME and not axis.many)

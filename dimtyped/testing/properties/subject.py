@@ -1,4 +1,4 @@
-"""The subject of a test: the ways of calling the user's module, resolved once, and those of the copies that are run."""
+"""The subject of a test: the ways of calling the user's module, resolved once, and the copies to run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dimtyped.testing.strategies.calls import Call
 from dimtyped.testing.strategies.leaves import mapped
 from dimtyped.testing.strategies.target import InputOptions, Target, modules_of, targets_of, with_options
 
-_NOISE = 0.2  # how far a constant parameter is moved
+_NOISE = 0.2  # how much a constant parameter is changed
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Subject:
         options: Options of the inputs, from the user or learned from earlier calls.
         own: Every way of calling the user's own module, which is never called.
         plain: Every way of calling a copy.
-        precise: Every way of calling a copy in double precision, or the plain copy where it does not run in that.
-        is_double: Whether the precise copy is in double precision.
+        precise: Every way of calling a copy in double precision, or the plain copy if it cannot run in that.
+        is_double: True if the precise copy is in double precision.
     """
 
     options: InputOptions
@@ -39,7 +39,7 @@ class Subject:
 
     @classmethod
     def of(cls, thing: Any, options: InputOptions) -> Subject:
-        """The subject with a plain copy alone.
+        """The subject with only a plain copy.
 
         Raises:
             DeclarationError: no inputs can be made for it.
@@ -69,7 +69,7 @@ class Subject:
         return Subject(options, own, plain, precise, self.is_double)
 
     def in_double(self) -> Subject:
-        """The subject with a copy in double precision, where its annotations allow that."""
+        """The subject with a copy in double precision, if its annotations allow that."""
         if self.is_double or not modules_of(self.thing) or not all(_admits_double(target) for target in self.own):
             return self
         precise = with_options(_copied(self.thing, self.own, double=True), self.options)
@@ -88,7 +88,7 @@ class Subject:
 
 
 def _copied(thing: Any, targets: Sequence[Target], *, double: bool) -> list[Target]:
-    """The targets of a copy in eval mode. What is no module, and is given none, is not copied."""
+    """The targets of a copy in eval mode. A function without a module is not copied."""
     modules = modules_of(thing)
     if not modules:
         return list(targets)
@@ -120,9 +120,9 @@ def _retargeted(target: Target, twin: Any, memo: dict[int, Any], *, double: bool
 
 
 def _prepare(module: torch.nn.Module, *, double: bool) -> None:
-    """Eval mode, statistics for each normalization, and nothing that is the same at each place.
+    """Prepares a module: eval mode, statistics for each normalization, and no constant parameters.
 
-    So what mixes still is no matter of batch statistics, and weights of 1 along a wrong axis do show.
+    So mixing that remains is not caused by batch statistics, and weights of 1 along a wrong axis show too.
     """
     module.eval()
     generator = torch.Generator().manual_seed(0)
@@ -136,7 +136,7 @@ def _prepare(module: torch.nn.Module, *, double: bool) -> None:
 
 
 def _vary(parameter: torch.Tensor, generator: torch.Generator) -> None:
-    """Moves a trained parameter that is one number everywhere, as fresh norms and gates are."""
+    """Changes a trained parameter that is constant, as in fresh norms and gates."""
     data = parameter.detach()
     if (
         not parameter.requires_grad
@@ -152,7 +152,7 @@ def _vary(parameter: torch.Tensor, generator: torch.Generator) -> None:
 
 
 def _give_statistics(layer: torch.nn.modules.batchnorm._NormBase, generator: torch.Generator) -> None:
-    """Running statistics where there are none or fresh ones; of an InstanceNorm only where it keeps them."""
+    """Sets running statistics that are missing or fresh; those of an InstanceNorm only if it tracks them."""
     is_batch = isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)
     mean, var = layer.running_mean, layer.running_var
     is_fresh = mean is not None and var is not None and not bool(mean.any()) and bool((var == 1).all())
@@ -165,7 +165,7 @@ def _give_statistics(layer: torch.nn.modules.batchnorm._NormBase, generator: tor
 
 
 def _admits_double(target: Target) -> bool:
-    """True if no annotation wants floats of a precision of its own."""
+    """True if no annotation names floats of a certain precision."""
     arrays: tuple[ArrayHint, ...] = (*target.arrays, *arrays_in(target.signature.result))
     return all(a.dtypes is None or torch.float32 not in a.dtypes or torch.float64 in a.dtypes for a in arrays)
 

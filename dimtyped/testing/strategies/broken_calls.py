@@ -1,4 +1,4 @@
-"""Strategies for calls that are wrong in exactly one way, with the truth beside them."""
+"""Strategies for calls that are wrong in exactly one way, with the right answer beside them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FREE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 class Broken(NamedTuple):
     """A call that is wrong in one way. `kind` is `size`, `rank`, `dtype`, `type` or `missing`.
 
-    `dim` is the axis as the annotation names it, where one size is wrong; else empty.
+    `dim` is the axis as the annotation names it if one size is wrong; else empty.
     """
 
     args: tuple[Any, ...]
@@ -61,8 +61,8 @@ def broken_calls(
 ) -> st.SearchStrategy[Broken]:
     """Calls that are wrong in exactly one way, which a check always finds: `(args, kwargs, argument, dim, kind)`.
 
-    A size is broken only where something fixes it: a declaration, a number, an expression, or a tensor
-    before it that binds the name. So the argument named is the one that does not fit what comes before it.
+    A size is broken only if something fixes it: a declaration, a number, an expression, or an earlier tensor that binds
+    the name. So the named argument is the one that does not fit the earlier ones.
 
     Args: as `calls`.
 
@@ -113,7 +113,7 @@ def _flaws(call: Call) -> Iterator[_Flaw]:
 
 
 def _flaws_of(leaf: Leaf, target: Target, known: set[str]) -> Iterator[_Flaw]:
-    """The flaws that a tensor can get; its names are known from then on."""
+    """The flaws that a tensor can get; afterwards its names are known."""
     argument = leaf.path[0]
     for axis, index in leaf.axes:
         size = leaf.tensor.shape[index]
@@ -190,5 +190,5 @@ def _without(call: Call, name: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _tells_apart(hint: ClassHint) -> bool:
-    """True if a text is certainly no instance of this class."""
+    """True if a string is certainly not an instance of this class."""
     return not issubclass(str, hint.cls)

@@ -28,7 +28,7 @@ _NOTHING: Any = object()
 
 @dataclass(frozen=True, repr=False)
 class Call:
-    """A call that fits, and what it was made for."""
+    """A call that fits, and its target."""
 
     target: Target
     args: tuple[Any, ...]
@@ -72,24 +72,25 @@ def calls(
 ) -> st.SearchStrategy[Arguments]:
     """Calls that fit the annotations together, as `(args, kwargs)`.
 
-    A name has one size in a call, a declared one its own; expressions are solved. What has a default is left out at
-    times, an optional is None at times. Integers are ids below every embedding's vocabulary, or lengths where the
-    parameter's name says so; floats have the module's dtype. Shrinks to sides of 1, zeros and what may be left out.
+    A name has one size in a call, a declared name its declared size; expressions are solved. Parameters with a default
+    are sometimes left out, optional ones are sometimes None. Integers are ids below every embedding's vocabulary, or
+    lengths if the parameter's name says so; floats have the module's dtype. Calls shrink to sides of 1 and zeros, and
+    leave out what they can.
 
     Args:
         function_or_module: A function, a method, or a module with an annotated `forward`.
         sizes: Sizes of names that it does not declare: `{"seq": 4}`, or to choose from, `{"heads": (2, 4)}` and
             `{"seq": range(3, 9)}`. Default: none, all are drawn.
-        values: What the integers of a parameter are below: a name, a size or a range. `{"labels": "classes"}`.
-        lengths: How many items a list has: `{"images": 3}`, or a range. Default: 1 to 3.
-        layouts: Whether tensors are drawn in every memory layout. Default: False, they are contiguous.
+        values: The upper bound of a parameter's integers: a name, a size or a range. `{"labels": "classes"}`.
+        lengths: The number of items of a list: `{"images": 3}`, or a range. Default: 1 to 3.
+        layouts: If True, tensors are drawn in every memory layout. Default: False, they are contiguous.
         min_side: The shortest side that is drawn. Default: 1.
-        max_side: The longest. Default: 6. A side is longer only where an expression needs it.
-        allow_empty: Whether sides of 0 are drawn too. Default: False.
+        max_side: The longest. Default: 6. A side is longer only if an expression needs it.
+        allow_empty: If True, sides of 0 are drawn too. Default: False.
 
     Raises:
-        DeclarationError: it is not annotated, an annotation cannot be met, a name is fixed twice, no parameter has a
-            name that is given, or the module is on a device that is not there.
+        DeclarationError: it is not annotated, an annotation cannot be satisfied, a name is fixed twice, no parameter
+            has a given name, or the module is on a device that does not exist.
 
     Example:
         >>> from hypothesis import find
@@ -107,7 +108,7 @@ def calls(
 def drawn_calls(
     targets: Sequence[Target], sides: Sides | None = None, *, takes: bool = True
 ) -> st.SearchStrategy[Call]:
-    """Calls with their targets and sizes. Those of a layer that torch rejects are left out, unless `takes` is False."""
+    """Calls with their targets and sizes. Calls of a layer that torch rejects are left out, unless `takes` is False."""
     return st.one_of([_calls_of(target, sides or Sides(), takes=takes) for target in targets])
 
 
@@ -131,7 +132,7 @@ def _drawn(draw: st.DrawFn, target: Target, sides: Sides, solver: Solver | None)
     given = [p for p in target.parameters if _is_given(draw, target, p)]
     world = World(draw, target, solver.draw(draw) if solver is not None else Sizes(), sides)
     values: dict[str, Any] = {}
-    if solver is None:  # an annotation's `{...}` reads what a plain argument is
+    if solver is None:  # an annotation's `{...}` reads a plain argument
         values = {p.name: _drawn_argument(world, p) for p in given if not arrays_in(p.hint)}
         world.sizes = _solver(target, values, sides).draw(draw)
     values.update({p.name: _drawn_argument(world, p) for p in given if p.name not in values})
@@ -152,7 +153,7 @@ def _drawn_argument(world: World, parameter: Parameter) -> Any:
 
 
 def as_call(target: Target, values: Mapping[str, Any]) -> Call:
-    """Positional as far as nothing is left out, then by name."""
+    """The arguments: positional until one is left out, then by name."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     is_gap = False
@@ -172,7 +173,7 @@ def as_call(target: Target, values: Mapping[str, Any]) -> Call:
 
 
 def _is_given(draw: st.DrawFn, target: Target, parameter: Parameter) -> bool:
-    """True if a call gives this one; never what has a default and no annotation."""
+    """True if a call gives this parameter; never one with a default and without an annotation."""
     if isinstance(parameter.hint, AnythingHint) and not _is_needed(parameter):
         return False
     return not parameter.has_default or draw(MOSTLY if parameter.name in target.likely else st.booleans())
@@ -183,7 +184,7 @@ def _is_needed(parameter: Parameter) -> bool:
 
 
 def refusal_of(call: Call) -> Exception | None:
-    """Torch's error for a call of a layer, as for an image smaller than the kernel, which no annotation can state.
+    """Torch's error for a call of a layer, such as an image smaller than the kernel, which no annotation can state.
 
     A Sequential is run as a whole: a later layer may reject what the first takes. Torch's warnings are not errors.
     """
@@ -202,7 +203,7 @@ def refusal_of(call: Call) -> Exception | None:
 
 
 def _torch_forward(layer: torch.nn.Module) -> Any:
-    """Torch's own `forward`, without our check: a call that only our check rejects must still be drawn."""
+    """Torch's own `forward`, without the check: a call that only the check rejects must still be drawn."""
     return inspect.unwrap(type(layer).forward)
 
 

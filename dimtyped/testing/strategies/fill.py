@@ -1,4 +1,4 @@
-"""The contents of a made tensor: seeded numbers of a dtype, and its layout in memory."""
+"""The contents of a drawn tensor: seeded numbers of a dtype, and its memory layout."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class ValueConstraint:
 class Fill:
     """The numbers of a tensor: of a dtype, integers from `low` and below `high`, floats in a span.
 
-    With `reaches`, the first one is the highest: of a padded batch's lengths one is the whole length. The `span` of
-    floats is "" for any, `positive` for numbers above 0, or `unit` for those between 0 and 1. Over the last `once` axes
-    together each integer stands once.
+    With `reaches`, the first number is the highest: one of a padded batch's lengths is the whole length. The `span` of
+    floats is "" for any, `positive` for numbers above 0, or `unit` for numbers between 0 and 1. Over the last `once`
+    axes together each integer occurs once.
     """
 
     dtype: torch.dtype
@@ -44,7 +44,7 @@ class Fill:
     once: int = 0
 
     def make(self, shape: tuple[int, ...], seed: int) -> Tensor:
-        """Zeros, or the lowest, for seed 0, otherwise what the seed gives."""
+        """Zeros or the lowest numbers for seed 0, else random numbers of the seed."""
         generator = torch.Generator().manual_seed(seed)
         if self.dtype.is_floating_point or self.dtype.is_complex:
             wide = torch.complex128 if self.dtype.is_complex else torch.float64
@@ -59,7 +59,7 @@ class Fill:
         return made.to(self.dtype)
 
     def _permuted(self, shape: tuple[int, ...], generator: torch.Generator, *, is_plain: bool) -> Tensor:
-        """Over the last axes the places 0, 1, 2 and so on; plain ones in order."""
+        """The numbers 0, 1, 2 and so on over the last axes; in order for the simplest tensor."""
         split = max(len(shape) - self.once, 0)
         rows, count = torch.Size(shape[:split]).numel(), torch.Size(shape[split:]).numel()
         keys = torch.rand(rows, count, generator=generator)

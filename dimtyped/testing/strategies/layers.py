@@ -1,4 +1,4 @@
-"""The typed layers as something to be called: the annotations of each form of a call, and the sizes in them."""
+"""The typed layers as targets: the annotations of each call form, and the sizes in them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from dimtyped.nn.contract import Contract, Layer, axis_role, has_own_forward
 from dimtyped.testing.strategies.rare_forms import rare_forms
 
 _Annotations = Mapping[str, Any]
-_FEW = 2  # an axis that is not the layer's, where a form is tried
+_FEW = 2  # the size of an axis that is not the layer's, when a form is tried
 
 
 def has_forms(module: torch.nn.Module) -> bool:
-    """True if this is a typed layer, called as its contract says."""
+    """True for a typed layer that is called as its contract says."""
     return isinstance(module, Layer) and has_own_forward(module)
 
 
@@ -47,7 +47,7 @@ def sizes_of(layer: Any) -> dict[str, int]:
 
 
 def _normed(layer: Any, argument: str) -> _Annotations:
-    """The axes before the last are torch's own to check, so the contract does not name them."""
+    """The layer's sizes before the last axis. Torch checks them, so the contract does not name them."""
     names = [axis_role("features", axis) for axis in range(-len(layer.normalized_shape), 0)]
     features = Shaped[Tensor, " ".join(["...", *names])]
     return {argument: features, "return": features}
@@ -85,7 +85,7 @@ def _example_call(layer: Layer, forward: Any, form: Form) -> tuple[Any, ...]:
 
 
 def _example(layer: Layer, annotation: Any) -> Any:
-    """A tensor with the axes of the annotation; some other one where there is none."""
+    """A tensor with the axes of the annotation, or any tensor if there is none."""
     if annotation is PackedSequence:
         return pack_sequence([torch.zeros(_FEW, layer._dim_sizes["embed"])])
     if annotation is None:

@@ -30,7 +30,7 @@ Path = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Leaf:
-    """One tensor at a path below a parameter or the result; `is_sure` where no other option of a union has tensors.
+    """One tensor at a path below a parameter or the result; `is_sure` if no other option of a union has tensors.
 
     A PackedSequence of sequences of one length appears here as its padded tensor.
     """
@@ -77,7 +77,7 @@ def leaves_of(hint: Hint, value: Any, path: Path, *, is_sure: bool = True) -> It
 
 
 def fits(hint: Hint, value: Any) -> bool:
-    """True if a value fits a hint by itself, regardless of the call's other values."""
+    """True if a value fits a hint on its own, regardless of the call's other values."""
     findings = Findings()
     findings.check(hint, snapshot(value), "")
     return not findings.mismatches

@@ -13,7 +13,7 @@ _LENGTHS = ("lengths", "length", "lens", "len")
 
 
 class _Candidate(NamedTuple):
-    """An axis that lengths could be along. The least of several fits best."""
+    """An axis that lengths could be along. The smallest of several fits best."""
 
     is_other: bool
     is_in_other: bool
@@ -28,11 +28,11 @@ def is_lengths(name: str) -> bool:
 
 
 def padded_axis(target: Target, name: str, lengths: ArrayHint) -> str:
-    """The axis that the lengths of a parameter are along; empty where there is none.
+    """The axis that the lengths of a parameter are along; empty if there is none.
 
-    It stands in a tensor that has the lengths' own axes too, and no module declares it. Of several it is the one with
-    the parameter's name in its own or in its tensor's, as `source` for `source_lengths`; then one that is called as
-    sequences are; then the one behind the lengths' own.
+    It is in a tensor that has the lengths' own axes too, and no module declares it. Of several, the axis is chosen that
+    shares a name with the parameter, itself or through its tensor, as `source` with `source_lengths`; then one with the
+    usual name of a sequence axis; then the one after the lengths' own.
     """
     own = [_name(axis) for axis in lengths.axes]
     found: list[_Candidate] = []
@@ -53,7 +53,7 @@ def _candidates(names: list[str], own: list[str], stem: str, parameter: str) -> 
 
 
 def _stem(name: str) -> str:
-    """The name of the sequences that lengths are of: `source` of `source_lengths`."""
+    """The name of the sequences that have these lengths: `source` for `source_lengths`."""
     return "_".join(word for word in name.split("_") if word not in _LENGTHS)
 
 

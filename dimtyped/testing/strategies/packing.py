@@ -15,9 +15,9 @@ from dimtyped.testing.strategies.tensors import SEEDS
 
 
 def draw_packed(draw: st.DrawFn, shape: tuple[int, ...], fill: Fill, device: torch.device) -> PackedSequence:
-    """A packed sequence of this batch and this longest sequence; the simplest one has all of that length."""
+    """A packed sequence of this batch and longest length; in the simplest one all sequences have that length."""
     batch, longest = shape[:2]
-    if not batch or not longest:  # torch packs no sequence that is empty
+    if not batch or not longest:  # torch cannot pack an empty sequence
         reject()
     shortest = draw(st.sampled_from([longest, 1]))
     lengths = torch.tensor([longest, *(draw(st.integers(shortest, longest)) for _ in range(batch - 1))])
@@ -27,12 +27,12 @@ def draw_packed(draw: st.DrawFn, shape: tuple[int, ...], fill: Fill, device: tor
 
 
 def is_even(packed: PackedSequence) -> bool:
-    """True if all sequences are of one length, so that the padded tensor says all there is."""
+    """True if all sequences have the same length, so that the padded tensor holds all information."""
     return bool((packed.batch_sizes == packed.batch_sizes[0]).all())
 
 
 def holds_uneven(values: Any) -> bool:
-    """True if a call's values hold a packed sequence of several lengths, whose samples cannot be changed or moved as a tensor's."""
+    """True if a call's values hold a packed sequence of several lengths, whose samples cannot be changed or moved."""
     leaves = pytree.tree_leaves(values, is_leaf=lambda value: isinstance(value, PackedSequence))
     return any(isinstance(leaf, PackedSequence) and not is_even(leaf) for leaf in leaves)
 
@@ -43,6 +43,6 @@ def padded(packed: PackedSequence) -> Tensor:
 
 
 def packed_again(tensor: Tensor) -> PackedSequence:
-    """A tensor, batch first, as sequences of one length."""
+    """A tensor, batch first, as sequences of equal length."""
     lengths = torch.full((tensor.shape[0],), tensor.shape[1])
     return pack_padded_sequence(tensor, lengths, batch_first=True, enforce_sorted=False)

@@ -29,12 +29,12 @@ def value_constraints(layer: torch.nn.Module) -> Mapping[str, ValueConstraint]:
 
 
 def has_one_shape(layer: torch.nn.Module) -> bool:
-    """True if the contract has one name, `*shape`, for all the axes that are named one by one here."""
+    """True if the contract has one name, `*shape`, for all the axes that are named separately here."""
     return isinstance(layer, torch.nn.modules.pooling._MaxUnpoolNd | torch.nn.MultiLabelMarginLoss)
 
 
 def has_more_forms(layer: torch.nn.Module) -> bool:
-    """True if it takes calls that are not made here: an unbatched CTCLoss, whose contract checks one argument only."""
+    """True if it takes calls that are not made here: an unbatched CTCLoss, whose contract checks only one argument."""
     return isinstance(layer, torch.nn.CTCLoss)
 
 
@@ -83,7 +83,7 @@ def _axes(layer: Any) -> int:
 
 
 def _places(layer: Any) -> Mapping[str, ValueConstraint]:
-    """Each place of a plane once: with two values at one place, torch's result depends on the order of its threads."""
+    """Each place of a plane once, because with two values at one place torch's result depends on its threads."""
     return {"indices": ValueConstraint(torch.int64, once=_axes(layer))}
 
 

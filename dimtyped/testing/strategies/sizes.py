@@ -1,4 +1,4 @@
-"""Sizes for the names of annotations: drawn together, so that every expression comes out as a size."""
+"""Sizes for the names of annotations, drawn together so that every expression is a valid size."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
 
 _TRIES = 20
-_FAR = 64  # how far beyond `max_side` a side is searched for where an expression needs it
-_SEARCHED = 5_000  # combinations of sizes that are tried before an annotation is taken to have a solution
+_FAR = 64  # how far beyond `max_side` a side is searched for if an expression needs it
+_SEARCHED = 5_000  # combinations of sizes to try before an annotation is assumed to have a solution
 Choice = int | Sequence[int]
-"""The size of a name that a user gives: one, or those that it may have, as `(2, 4)` or `range(3, 9)`."""
+"""The size of a name as a user gives it: one, or several to choose from, `(2, 4)` or `range(3, 9)`."""
 _PLACEHOLDER = re.compile(r"\{.*?\}")
 
 
 @dataclass(frozen=True)
 class Sides:
-    """The lengths that a side may have. An empty one only where `allow_empty`; with `distinct` no two names have one size."""
+    """The lengths that a side may have: 0 only with `allow_empty`; with `distinct` no two names have the same size."""
 
     least: int = 1
     most: int = 6
@@ -35,7 +35,7 @@ class Sides:
 
     def __post_init__(self) -> None:
         for name, value in (("min_side", self.least), ("max_side", self.most)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass what they like
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]  # users may pass anything
                 raise DeclarationError(
                     f"{name} is {value!r}, must be an int of at least 1; allow_empty=True draws sides of 0"
                 )
@@ -56,14 +56,14 @@ class Sides:
 
 @dataclass
 class Sizes:
-    """The meaning of the names of one call: sizes by name, runs of sizes by `*name`, and what `{...}` may read."""
+    """The names of one call: sizes by name, several sizes by `*name`, and the values that `{...}` may read."""
 
     singles: dict[str, int] = field(default_factory=dict[str, int])
     runs: dict[str, tuple[int, ...]] = field(default_factory=dict[str, "tuple[int, ...]"])
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def of(self, axis: Axis) -> int | None:
-        """The size of a symbolic axis under these names; None where it is none."""
+        """The size of a symbolic axis under these names; None if the expression gives no valid size."""
         paths = [part.partition("}")[0].strip() for part in axis.name.split("{")[1:]]
         try:
             size = evaluate(axis.name, tuple(_follow(self.values, path) for path in paths), self.singles)
@@ -71,7 +71,7 @@ class Sizes:
         except (ArithmeticError, TypeError, NameError):
             return None
         except SyntaxError as error:
-            raise DeclarationError(f"the axis `{axis.text}` is no expression: {error.msg}") from None
+            raise DeclarationError(f"the axis `{axis.text}` is not an expression: {error.msg}") from None
 
     def __str__(self) -> str:
         runs = {f"*{name}": run for name, run in self.runs.items()}
@@ -79,17 +79,17 @@ class Sizes:
 
 
 class Solver:
-    """Draws sizes for the names of some annotations; made once, so that what cannot be met is said at once.
+    """Draws sizes for the names of some annotations. Made once, so that an impossible annotation raises at once.
 
     Args:
         arrays: The annotations of one call.
         fixed: Names whose size is given, or sizes to choose from.
-        values: What the `{...}` of an annotation read.
-        sides: How long the others may be.
-        results: The annotations of what comes out: their expressions must be sizes too.
+        values: The values that the `{...}` of an annotation read.
+        sides: The lengths that the other axes may have.
+        results: The annotations of the result: their expressions must be valid sizes too.
 
     Raises:
-        DeclarationError: an expression uses a name that no axis is named by, or no sizes make every expression a size.
+        DeclarationError: an expression uses a name that no axis has, or no sizes make every expression a valid size.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Solver:
         return None
 
     def _drawn(self, draw: st.DrawFn) -> dict[str, int]:
-        """A size for each free name, another one for each where they are to be distinct."""
+        """A size for each free name, all different if they are to be distinct."""
         drawn: dict[str, int] = {}
         for name in self.free:
             sides = self.candidates[name]
@@ -148,11 +148,11 @@ class Solver:
         )
 
     def _is_settled(self, axis: Axis) -> bool:
-        """True if the fixed names alone say its size, which may then be 0."""
+        """True if the fixed names alone determine its size, which may then be 0."""
         return set(_names(axis)) <= self.fixed.keys()
 
     def _candidates(self, name: str) -> list[int]:
-        """The sides that make every expression over this name alone a size, shortest first."""
+        """The sides that make every expression over only this name a valid size, shortest first."""
         alone = [axis for axis in self.expressions if set(_names(axis)) - self.fixed.keys() == {name}]
         if name in self.choices:
             return self.choices[name]
@@ -164,7 +164,7 @@ class Solver:
 
     @property
     def _most(self) -> int:
-        """The longest side; longer where sizes are to be distinct and so many others are taken."""
+        """The longest side; longer if sizes are to be distinct and others are already taken."""
         others = len(self.fixed) + len(self.free) if self.sides.distinct else 0
         return self.sides.most + others
 
@@ -194,7 +194,7 @@ def check_fixed(fixed: Mapping[str, Choice], axes: Iterable[Axis] = ()) -> dict[
     """The sizes that each given name may have, as plain ints.
 
     Raises:
-        DeclarationError: one is no size, or an axis such as `rows=4` gives the name another one.
+        DeclarationError: one is not a size, or an axis such as `rows=4` gives the name another size.
     """
     checked = {name: _sizes_given(name, choice) for name, choice in fixed.items()}
     for axis in axes:
@@ -210,7 +210,7 @@ def _sizes_given(name: str, choice: Any) -> tuple[int, ...]:
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise DeclarationError(f"sizes: `{name}` is {size!r}, must be an int of at least 0")
     if not sizes:
-        raise DeclarationError(f"sizes: `{name}` is {choice!r}, which has no size in it")
+        raise DeclarationError(f"sizes: `{name}` is {choice!r}, which holds no size")
     return tuple(int(size) for size in sizes)
 
 
@@ -255,7 +255,7 @@ def _axis_names(axes: list[Axis]) -> list[str]:
 
 
 def _solvable_names(expressions: list[Axis], known: set[str]) -> list[str]:
-    """The names that only expressions have, each the one unknown of an expression that is linear in it."""
+    """The names that only expressions use, each the only unknown of an expression that is linear in it."""
     found: list[str] = []
     for _ in expressions:
         for axis in expressions:
@@ -277,14 +277,15 @@ def _reject_unknown(expressions: list[Axis], known: set[str]) -> None:
         for name in _names(axis):
             if name not in known:
                 raise DeclarationError(
-                    f"the axis `{axis.text}` uses `{name}`, which no axis is named by\n  Give its size: sizes={{'{name}': ...}}."
+                    f"the axis `{axis.text}` uses `{name}`, which is not the name of an axis\n"
+                    f"  Give its size: sizes={{'{name}': ...}}."
                 )
 
 
 def _never_met(expressions: list[Axis], what: str) -> DeclarationError:
     texts = ", ".join(f"`{axis.text}`" for axis in expressions)
     return DeclarationError(
-        f"the annotation cannot be met: {what} {texts} a size\n  Write an expression that can be one."
+        f"the annotation cannot be satisfied: {what} {texts} a valid size\n  Write an expression that can be one."
     )
 
 
@@ -292,7 +293,7 @@ def _follow(values: Mapping[str, Any], path: str) -> Any:
     first, *rest = path.split(".")
     if first not in values:
         raise DeclarationError(
-            f"`{{{path}}}` reads `{first}`, which is not known where inputs are made\n"
+            f"`{{{path}}}` reads `{first}`, which is not known when inputs are made\n"
             "  Use calls(module), which knows `self`, or write a name."
         )
     value = values[first]

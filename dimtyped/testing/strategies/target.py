@@ -1,4 +1,4 @@
-"""The target of made inputs: a function or a module, its annotations, and the sizes that it declares."""
+"""The target that inputs are made for: a function or a module, its annotations, and the sizes that it declares."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dimtyped.testing.strategies.tensors import VOCABULARY, present
 
 _MANY_IDS = 4
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_COMPILED = "_orig_mod"  # where torch.compile keeps the module
+_COMPILED = "_orig_mod"  # the attribute in which torch.compile keeps the module
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,19 @@ class Target:
 
     Args:
         call: The function or module that is called.
-        signature: Its annotations, its `self` among the parameters where it is a method.
+        signature: Its annotations, with `self` among the parameters of a method.
         owner: The module whose method it is, if it is one.
         sizes: The names that have a size before the call.
-        device: Where tensors are made.
+        device: The device of the tensors.
         dtype: The dtype of floats.
-        ids: Integers stay below this.
-        is_enforced: Whether dimtyped checks its calls.
+        ids: The upper bound of integers.
+        is_enforced: True if dimtyped checks its calls.
         labels: The names that errors use for a layer's names. Default: those of the annotations.
-        is_only_form: Whether there is no other way of calling it. Default: True.
-        given: The sizes that inputs are to have, by other names: one, or several to choose from. Default: none.
-        lengths: How many items a list may have, by parameter. Default: a few.
-        layouts: Whether tensors are drawn in every memory layout. Default: contiguous.
-        likely: Parameters that most calls are to give. Default: none, what may be left out is so half of the time.
+        is_only_form: True if there is no other way of calling it. Default: True.
+        given: The sizes of other names: one, or several to choose from. Default: none.
+        lengths: The number of items in a list, by parameter. Default: a few.
+        layouts: True if tensors are drawn in every memory layout. Default: contiguous.
+        likely: Parameters that most calls are to give. Default: none; optional ones are left out half of the time.
         bound_first: The positional arguments that a `functools.partial` binds. Default: nothing.
         bound_by_name: The keyword arguments that it binds. Default: nothing.
         holds: The constraints on the values of parameters, beyond their annotations. Default: none.
@@ -83,7 +83,7 @@ class Target:
 
     @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """The parameters that a call gives: all but `self` and bound ones. Those after one that is bound by name are keyword-only."""
+        """The parameters that a call gives: all but `self` and bound ones. Those after one bound by name are keyword-only."""
         given: list[Parameter] = []
         is_after = False
         for parameter in self.signature.parameters[len(self._first) :]:
@@ -107,18 +107,18 @@ class Target:
 
     @functools.cached_property
     def reference(self) -> ReferenceCheck:
-        """The meaning of the annotations."""
+        """The names and values that the annotations use."""
         return ReferenceCheck(self.signature, self.sizes)
 
     def accepts(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-        """True if a call fits the annotations; False also where an annotation cannot be evaluated for it."""
+        """True if a call fits the annotations; False also if an annotation cannot be evaluated for it."""
         try:
             return self.reference.accepts((*self._first, *args), {**self.bound_by_name, **kwargs})
         except (DeclarationError, NameError, ArithmeticError):
             return False
 
     def accepts_result(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> bool:
-        """True if a result fits the annotation of this call's."""
+        """True if a result fits the annotation for the result of this call."""
         return self.reference.accepts_result((*self._first, *args), {**self.bound_by_name, **kwargs}, result)
 
     def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,19 +131,19 @@ class Target:
 
     @property
     def _first(self) -> tuple[Any, ...]:
-        """The arguments before the call's own."""
+        """The bound arguments before the call's own."""
         return (self.owner, *self.bound_first) if self.owner is not None else self.bound_first
 
 
 @dataclass(frozen=True)
 class InputOptions:
-    """The user's wishes for the inputs to be made, beside the annotations.
+    """The user's options for the inputs, beside the annotations.
 
     Args:
         sizes: The size of a name that the module does not declare, or sizes to choose from.
-        values: What the integers of a parameter are below: a name, a size, or a range of them.
-        lengths: How many items the list of a parameter has, or a range of that.
-        layouts: Whether tensors are drawn in every memory layout.
+        values: The upper bound of a parameter's integers: a name, a size, or a range of them.
+        lengths: The number of items in the list of a parameter, or a range.
+        layouts: True if tensors are drawn in every memory layout.
         likely: Parameters that most calls are to give.
     """
 
@@ -158,11 +158,11 @@ def targets_of(thing: Any, options: InputOptions | None = None) -> list[Target]:
     """Every way of calling a function, a method or a module.
 
     Args:
-        thing: What is to be called.
-        options: What a user says of the inputs. Default: nothing.
+        thing: The function, method or module to call.
+        options: The user's options for the inputs. Default: none.
 
     Raises:
-        DeclarationError: it is not annotated, is on a device that is not there, or declares a name of `sizes`.
+        DeclarationError: it is not annotated, is on a device that does not exist, or declares a name of `sizes`.
     """
     found = _ways_of(thing)
     return with_options(found, options) if options is not None else found
@@ -189,7 +189,7 @@ def _ways_of(thing: Any) -> list[Target]:
 
 
 def _of_sequence(sequence: torch.nn.Sequential, first: Target) -> Target:
-    """Layers in a row take what the first one takes; what the last one gives, torch alone knows."""
+    """The target for a Sequential: it takes the inputs of its first layer; its result is unknown."""
     signature = dataclasses.replace(first.signature, result=AnythingHint(Any), result_annotation=Any)
     return dataclasses.replace(first, call=sequence, signature=signature)
 
@@ -253,7 +253,7 @@ def _target(thing: Any, module: torch.nn.Module | None, function: Any) -> Target
 
 
 def _without_self(signature: Signature, function: Any) -> Signature:
-    """The signature of a bound method of an object: its first argument is given already."""
+    """The signature of a bound method of an object: its first argument is already bound."""
     is_bound = isinstance(function, types.MethodType)
     return dataclasses.replace(signature, parameters=signature.parameters[1:]) if is_bound else signature
 
@@ -305,13 +305,13 @@ def _reject_unready(thing: Any) -> None:
     ):
         raise DeclarationError(f"{name} has no forward, so it cannot be called\n  Give the module that holds it.")
     if isinstance(thing, torch.nn.Module) and any(is_lazy(held) for held in thing.parameters(recurse=False)):
-        raise DeclarationError(f"{name} has no sizes yet\n  Call it once: its first input says what they are.")
+        raise DeclarationError(f"{name} has no sizes yet\n  Call it once: its first input determines them.")
 
 
 def _reject_unannotated(signature: Signature, module: torch.nn.Module | None) -> None:
     if not signature.expressible:
         raise DeclarationError(
-            f"{signature.where}: inputs cannot be made for an annotation of jaxtyping's own, such as PyTree or `?name`\n"
+            f"{signature.where}: inputs cannot be made for annotations such as PyTree or `?name`\n"
             "  Write the containers out: tuple[Float[Tensor, ...], ...], list[...], dict[str, ...]."
         )
     if not any(arrays_in(parameter.hint) for parameter in signature.parameters):
@@ -321,11 +321,11 @@ def _reject_unannotated(signature: Signature, module: torch.nn.Module | None) ->
             name = type(module).__name__
             typed = f"Use dimtyped.nn.{name}, or dimtyped.retype(model)." if typed_class_of(type(module)) else ""
             raise DeclarationError(
-                f"{name}: torch's own layer does not say which tensors it takes, so no inputs can be made\n  "
+                f"{name}: torch's own layer has no annotations, so no inputs can be made\n  "
                 + (typed or f"Put it in a module of your own: def forward(self, {example}).")
             )
         raise DeclarationError(
-            f"{signature.where}: no annotation says which tensors it takes, so no inputs can be made\n  Write def "
+            f"{signature.where}: no parameter has a tensor annotation, so no inputs can be made\n  Write def "
             f"{signature.where.rpartition('.')[2]}({'self, ' if '.' in signature.where else ''}{example})."
         )
 
@@ -336,15 +336,15 @@ def _no_instance(cls: type[torch.nn.Module]) -> DeclarationError:
     ]
     arguments = ", ".join(f"{name}=..." for name in needed)
     return DeclarationError(
-        f"{cls.__name__} is a class: inputs are made for a module made of it\n  Write {cls.__name__}({arguments})."
+        f"{cls.__name__} is a class, but inputs are made for a module\n  Write {cls.__name__}({arguments})."
     )
 
 
 def with_options(targets: Sequence[Target], options: InputOptions) -> list[Target]:
-    """The targets with what a user says of their inputs.
+    """The targets with the user's options for their inputs.
 
     Raises:
-        DeclarationError: a size is no size or declared otherwise, or no parameter has the name.
+        DeclarationError: a size is not a size or is declared otherwise, or no parameter has the name.
     """
     known = list(dict.fromkeys(parameter.name for target in targets for parameter in target.parameters))
     for what, given in (("values", options.values), ("lengths", options.lengths)):

@@ -46,21 +46,21 @@ def tensors(
     """Tensors that fit one jaxtyping annotation, in every memory layout.
 
     They shrink to sides of `min_side`, zeros and a contiguous layout. Floats are finite and about 1 in size; integers
-    are 0 or above and small, below the size of a fixed name such as `vocab`.
+    are small and at least 0, below the size of a fixed name such as `vocab`.
 
     Args:
-        annotation: `Float[Tensor, "batch seq"]`, of the whole grammar.
+        annotation: Any jaxtyping annotation, `Float[Tensor, "batch seq"]`.
         sizes: Sizes of names: one, or several to choose from. Default: none, all are drawn.
         min_side: The shortest side that is drawn. Default: 1.
-        max_side: The longest. Default: 6. A side is longer only where an expression needs it.
-        allow_empty: Whether sides of 0 are drawn too. Default: False.
-        device: Where the tensors are. Default: the CPU.
-        dtypes: Which dtypes to draw from. Default: the common ones that the annotation admits.
+        max_side: The longest. Default: 6. A side is longer only if an expression needs it.
+        allow_empty: If True, sides of 0 are drawn too. Default: False.
+        device: The device of the tensors. Default: the CPU.
+        dtypes: The dtypes to draw from. Default: the common ones that the annotation admits.
         elements: A strategy for each element. Default: seeded numbers, which is much faster.
 
     Raises:
-        DeclarationError: the annotation is none, cannot be met, fixes a name that `sizes` fixes otherwise, or the
-            device is not there.
+        DeclarationError: the annotation is not one, cannot be satisfied, or fixes a name that `sizes` fixes otherwise;
+            or the device does not exist.
 
     Example:
         >>> from hypothesis import find
@@ -93,7 +93,7 @@ def draw_tensor(
     *,
     layouts: bool = True,
 ) -> Tensor:
-    """One tensor of this annotation and shape, filled and laid out."""
+    """One tensor of this annotation and shape, with contents and a memory layout."""
     if elements is None:
         made = fill.make(shape, draw(SEEDS))
     else:
@@ -104,21 +104,21 @@ def draw_tensor(
 
 
 def _of_values(values: list[Any], dtype: torch.dtype) -> Tensor:
-    """These elements as a tensor. Gives up on those that this dtype does not hold, as 300 in an int8.
+    """These elements as a tensor. Rejects elements that the dtype cannot hold, such as 300 in an int8.
 
     Raises:
-        DeclarationError: they are no numbers.
+        DeclarationError: they are not numbers.
     """
     try:
         return torch.tensor(values, dtype=dtype)
     except RuntimeError:  # too large
         return reject()
     except (TypeError, ValueError) as error:
-        raise DeclarationError(f"elements gives what no tensor of {dtype} holds: {error}") from None
+        raise DeclarationError(f"elements gives a value that no tensor of {dtype} can hold: {error}") from None
 
 
 def as_kind(tensor: Tensor, kind: type) -> Tensor:
-    """The tensor as the class that an annotation wants; for a PackedSequence what is to be packed."""
+    """The tensor as the class that an annotation names; for a PackedSequence the tensor to be packed."""
     if not issubclass(kind, Tensor):
         return tensor
     if issubclass(kind, torch.nn.Parameter):
@@ -138,7 +138,7 @@ def present(device: torch.device | str) -> torch.device:
         torch.empty(0, device=where)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise DeclarationError(f"no tensor can be made on device {str(device)!r} here: {reason}") from None
+        raise DeclarationError(f"no tensor can be made on device {str(device)!r}: {reason}") from None
     if where.type == "meta":
         raise DeclarationError(
             "a tensor on device 'meta' has no values\n  Give the module memory first: module.to_empty(device='cpu')."
@@ -154,7 +154,7 @@ def _read(annotation: Any) -> ArrayHint:
         )
     hint = read_array(annotation)
     if not (isinstance(hint.array_type, type) and issubclass(hint.array_type, Tensor)):
-        raise DeclarationError(f"tensors() makes torch tensors, not what {hint} annotates")
+        raise DeclarationError(f"tensors() makes torch tensors, but {hint} annotates something else")
     return hint
 
 
@@ -164,7 +164,7 @@ def _chosen_dtypes(hint: ArrayHint, dtypes: Sequence[torch.dtype] | None) -> lis
     given = _COMMON if dtypes is None else dtypes
     chosen = [dtype for dtype in given if hint.dtypes is None or dtype in hint.dtypes]
     if not chosen and dtypes is not None:
-        raise DeclarationError(f"none of dtypes={list(dtypes)} is one that {hint} admits")
+        raise DeclarationError(f"{hint} admits none of dtypes={list(dtypes)}")
     return chosen or rare_dtypes(hint)
 
 
@@ -176,12 +176,12 @@ def rare_dtypes(hint: ArrayHint) -> list[torch.dtype]:
     """
     chosen = [dtype for dtype in sorted(hint.dtypes or (), key=str) if _is_makeable(dtype)]
     if not chosen:
-        raise DeclarationError(f"no dtype of torch is one that {hint} admits")
+        raise DeclarationError(f"{hint} admits no dtype of torch")
     return chosen
 
 
 def _is_makeable(dtype: torch.dtype) -> bool:
-    """True if torch has numbers of it, and not only its name, as of int4."""
+    """True if torch can hold numbers of this dtype; of int4 it has only the name."""
     try:
         torch.zeros(1).to(dtype)
     except RuntimeError:

@@ -63,7 +63,7 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 
 
 MOSTLY = st.sampled_from((False, True, True, True))
-"""False now and then."""
+"""Draws True mostly, and False now and then."""
 
 
 @dataclass
@@ -105,7 +105,7 @@ def draw_value(world: World, parameter: Parameter, hint: Hint) -> Any:
 
 
 def _padded_behind(mask: Tensor, *, is_real: bool) -> Tensor:
-    """The mask with as many real places in each sequence, at least one, all of them in front: the usual padding."""
+    """The mask with the same number of real places in each sequence, at least one, all in front: the usual padding."""
     counts = (mask == is_real).sum(-1, keepdim=True).clamp(min=1)
     places = torch.arange(mask.shape[-1], device=mask.device).expand(mask.shape)
     return (places < counts) == is_real
@@ -145,7 +145,7 @@ def fill_of(target: Target, sizes: Sizes, name: str, hint: ArrayHint) -> Fill:
 
 
 def _bound(target: Target, sizes: Sizes, parameter: str, below: int | str) -> int:
-    """The number that the integers of a parameter are below.
+    """The upper bound of the integers of a parameter.
 
     Raises:
         DeclarationError: it is a name that no axis has.
@@ -154,14 +154,14 @@ def _bound(target: Target, sizes: Sizes, parameter: str, below: int | str) -> in
         return below
     if below not in sizes.singles:
         raise DeclarationError(
-            f"values: `{parameter}` is below `{below}`, and no axis of {target.name} has this name\n"
+            f"values: `{parameter}` is to be below `{below}`, but no axis of {target.name} has this name\n"
             f"  It has {', '.join(sizes.singles)}; or give a number, values={{'{parameter}': 10}}."
         )
     return sizes.singles[below]
 
 
 def span_of(name: str) -> str:
-    """The span of the floats that a parameter of this name holds: a variance is above 0, a probability between 0 and 1."""
+    """The span of the floats for a parameter of this name: a variance is above 0, a probability between 0 and 1."""
     words = name.rstrip("_").split("_")
     if any(word.startswith("prob") for word in words):
         return "unit"
@@ -200,7 +200,7 @@ def _reject_module(target: Target, parameter: Parameter, cls: type) -> None:
     if issubclass(cls, torch.nn.Module | torch.optim.Optimizer):
         name, function = parameter.name, target.signature.where.rpartition(".")[2]
         raise DeclarationError(
-            f"{target.name}: `{name}` is a {cls.__name__}, which is not made here: only its user knows its sizes\n"
+            f"{target.name}: `{name}` is a {cls.__name__}, which cannot be made: only you know its sizes\n"
             f"  Give it: functools.partial({function}, {name}={cls.__name__}(...))."
         )
 
@@ -219,7 +219,7 @@ def _keys(world: World, parameter: Parameter, key: Hint) -> list[Any]:
 
 
 def _packed_sequences(target: Target, sizes: Sizes) -> st.SearchStrategy[PackedSequence]:
-    """Packed sequences as wide as the first recurrent layer takes, of as many as `batch` says."""
+    """Packed sequences with the width of the first recurrent layer, as many as `batch` says."""
     modules = cast("torch.nn.Module", target.owner).modules() if target.owner is not None else ()
     layer = next((module for module in modules if isinstance(module, torch.nn.RNNBase)), None)
     width = layer.input_size if layer is not None else sizes.singles.get("embed", _WIDTH)

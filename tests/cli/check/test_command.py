@@ -191,7 +191,7 @@ def test_a_folder_is_searched_and_what_has_nothing_to_check_is_not_imported(comm
     assert done.status == 1
 
 
-def test_files_of_one_name_in_two_folders_have_their_own_neighbours(command, tmp_path):
+def test_files_of_one_name_in_two_folders_have_their_own_neighbors(command, tmp_path):
     for folder, fix in (("one", SILENT), ("two", RIGHT)):
         write(
             tmp_path,
@@ -265,9 +265,9 @@ def test_watch_checks_again_at_each_save(command, tmp_path, monkeypatch):
     assert done.status == 130
 
 
-def test_colours_are_for_terminals(command, tmp_path, monkeypatch):
+def test_colors_are_for_terminals(command, tmp_path, monkeypatch):
     write(tmp_path, model=SILENT)
-    monkeypatch.setattr(module, "has_colours", lambda: True)
+    monkeypatch.setattr(module, "has_colors", lambda: True)
     assert "\x1b[1;31mscramble\x1b[0m" in command("model.py", "-q").out
 
 

@@ -274,7 +274,7 @@ def test_an_argument_has_the_names_of_its_annotation_where_sizes_agree():
     assert "y.T   float32 (dim=8, heads=4)" in note
 
 
-def test_products_of_neighbours_are_named():
+def test_products_of_neighbors_are_named():
     @typed
     def f(x: Float[Tensor, "batch seq vocab"], y: Float[Tensor, "batch"]):
         flat = x.view(-1, 100)
