@@ -21,9 +21,9 @@ which axes the call treats as equal::
   `flow.axes_of(tensor)` gives its axes, anonymous ones where it has no names. Tensors are held weakly.
 - `constant(tensor.shape, "`positions`")` are the axes of a buffer without names; unnamed parameters have such axes.
 - `flow.report(Problem(kind, text, axes), frame)` adds a finding of your own.
-- `flow.refused` is the last error that an operator raised, with the finding that explains it.
+- `flow.operator_error` is the last error that an operator raised, with the finding that explains it.
 - Users call `check` and `watch`, which take names from annotations and declarations, and give a `Report`.
-- `with flow.paused():` nothing is followed, and torch takes the same paths as without it.
+- `with flow.paused():` follows nothing, and torch takes the same paths as without `flow`.
 """
 
 from dimtyped.flow.axes import (

@@ -77,11 +77,11 @@ class Attempts:
         return self.runner.run(sizes, optional=optional)
 
     def first(self) -> tuple[Run, int]:
-        """The first run that comes to its end, and the ladder of its sizes; where none does, the one that says most.
+        """The first run that completes, with the ladder of its sizes; if none does, the most informative one.
 
         Raises:
             DeclarationError: No sizes make every expression of the annotations a size.
-            Exception: What the target raises for reasons of its own.
+            Exception: The target raises for reasons of its own.
         """
         failed: list[tuple[Run, int]] = []
         for index in range(len(LADDERS) if self.free else 1):
@@ -100,7 +100,7 @@ class Attempts:
                 "a size\n  Give some: check(target, sizes={...})."
             )
         self.failed = [run for run, _ in failed]
-        return max(failed, key=lambda pair: (pair[0].refused is not None, pair[0].reached))
+        return max(failed, key=lambda pair: (pair[0].finding is not None, pair[0].reached))
 
     # sizes that layers ask for
 
@@ -109,7 +109,7 @@ class Attempts:
         return self._learning(self.run(ladder, optional=True), ladder, optional=True)
 
     def _learning(self, run: Run | None, ladder: Iterable[int], *, optional: bool = False) -> Run | None:
-        """The run. Where a layer's declared size contradicts the size of a name, a new run with the layer's size."""
+        """The run; if a layer's declared size contradicts the size of a name, a new run with the layer's size."""
         for _ in range(_MOST_LEARNED):
             if run is None or run.error is None:
                 break
@@ -122,20 +122,20 @@ class Attempts:
         return run
 
     def _lessons(self, run: Run, *, optional: bool) -> Iterator[tuple[str, int]]:
-        """Names and the sizes that they may have to have. `batch` has no such size."""
+        """Names with the sizes that they may need. `batch` is not one of them."""
         names = names_of(self.maker.arrays(self.runner.given, optional=optional))
         asked = [name for name in names if name not in (*self.fixed, *self.runner.options.independent)]
         if isinstance(run.error, DimensionError):
             expected, actual = run.error.expected, run.error.actual
             if isinstance(expected, int) and isinstance(actual, int):
                 yield from ((name, expected) for name in asked if run.sizes[name] == actual)
-        elif run.refused is not None:
+        elif run.finding is not None:
             yield from ((name, size) for size in run.flow.sizes_of_weights for name in asked)
 
     def _tried(self, name: str, size: int, before: Run, ladder: Iterable[int], *, optional: bool) -> Run | None:
-        """A run with a size that was learned, if it comes further and nothing meets another name by it."""
+        """A run with a learned size, if it gets further and that size makes no two names meet."""
         run = self.run(ladder, fixed={name: size}, optional=optional) if size > 0 else None
-        if run is None or (run.error is not None and _place(run.refused) == _place(before.refused)):
+        if run is None or (run.error is not None and _place(run.finding) == _place(before.finding)):
             return None
         if any(found.kind == "coincidence" and name in found.names for found in run.flow.findings):
             return None
@@ -164,8 +164,8 @@ class Attempts:
     def _judged(self, run: Run, index: int, failed: list[tuple[Run, int]]) -> tuple[Run, int]:
         """The run, or a failed one of sizes as large, whose operators do not only ask for multiples."""
         for other, ladder in failed:
-            refused = other.refused
-            if refused is not None and refused.operator not in DIVIDING and ladder == 1 and index > 1:
+            failure = other.finding
+            if failure is not None and failure.operator not in DIVIDING and ladder == 1 and index > 1:
                 return other, ladder
         return run, index
 

@@ -1,7 +1,7 @@
-"""The algebra of axes: the dimensions that an axis is made of.
+"""The algebra of axes: each axis as a product of dimensions.
 
 An axis is a product of factors, outermost first. A factor is a piece of a dimension: `size` indices that are `stride` apart.
-A whole dimension is one factor of stride 1. Everything here is pure: it knows sizes and dimensions, and no tensor.
+A whole dimension is one factor of stride 1. Everything here is pure: it knows sizes and dimensions, but no tensors.
 """
 
 import math
@@ -14,17 +14,17 @@ from typing import NamedTuple
 class Dimension:
     """One size of a run: bound by an annotation, declared by a layer, or anonymous.
 
-    A dimension is compared by identity: two dimensions of one size are two dimensions.
+    A dimension is compared by identity: two dimensions of equal size are different.
 
     Args:
         size: Its size in this run.
         name: Its name; None for an anonymous one (a literal, a buffer, a slice).
         origin: Where it comes from, in words: "from `tokens` (32, 10)".
-        scopes: Who named it. Two dimensions that no scope has both named may be one under two names.
-        is_constant: It belongs to a parameter or a buffer, not to the data of a run.
+        scopes: The scopes that named it. Two dimensions may be the same under two names if no scope has named both.
+        is_constant: True if it belongs to a parameter or a buffer, not to the data of a run.
 
     Attributes:
-        names: All its names: scopes may call one dimension differently.
+        names: All its names: scopes may name one dimension differently.
     """
 
     __slots__ = ("_joined", "is_constant", "names", "origin", "scopes", "size")
@@ -65,12 +65,12 @@ class Dimension:
         return bool(self.root.names)
 
     def join(self, other: "Dimension") -> None:
-        """Makes this dimension and another one and the same, with the names of both; the sizes must agree."""
+        """Makes this dimension and another the same, with the names of both; the sizes must agree."""
         mine, theirs = self.root, other.root
         if mine is theirs:
             return
         if mine.size != theirs.size:
-            raise ValueError(f"{mine!r} and {theirs!r} have two sizes: they cannot be one dimension")
+            raise ValueError(f"{mine!r} and {theirs!r} have different sizes: they cannot be one dimension")
         mine.names += tuple(name for name in theirs.names if name not in mine.names)
         mine.origin = mine.origin or theirs.origin
         mine.scopes |= theirs.scopes
@@ -144,7 +144,7 @@ class Axis:
 
     @property
     def dimension(self) -> Dimension | None:
-        """The one dimension that the axis is, whole; None if it is anything else."""
+        """The dimension that the whole axis is; None if it is anything else."""
         if len(self.factors) == 1 and self.factors[0].is_whole:
             return self.factors[0].dimension.root
         return None
@@ -188,7 +188,7 @@ def anonymous(size: int, origin: str = "", one: One = One.ANY) -> Axis:
 
 
 def constant(sizes: Iterable[int], origin: str = "") -> Axes:
-    """The axes of a parameter or a buffer without names: where one has size 1, it has in every run."""
+    """The axes of a parameter or a buffer without names: an axis of size 1 has that size in every run."""
     return tuple(axis_of(Dimension(size, None, origin, is_constant=True), One.WEIGHT) for size in sizes)
 
 
@@ -206,7 +206,7 @@ def _coalesced(factors: Iterable[Factor]) -> tuple[Factor, ...]:
 
 
 def product(axes: Iterable[Axis]) -> Axis:
-    """The axis that several ones make, merged in order, the first outermost.
+    """The axis that several axes make, merged in order, the first outermost.
 
     Example:
         >>> embed = axis_of(Dimension(64, "embed"))
@@ -218,7 +218,7 @@ def product(axes: Iterable[Axis]) -> Axis:
 
 
 def split(axis: Axis, sizes: Sequence[int]) -> Axes:
-    """The axes that one is split into, as `unflatten` does; anonymous where it cannot be split evenly."""
+    """The axes that an axis is split into, as by `unflatten`; anonymous if it cannot be split evenly."""
     return reshape((axis,), sizes).axes
 
 
@@ -269,7 +269,7 @@ class _Reshaping:
         self.made.append(Axis(_coalesced(taken)))
 
     def _cut(self, factors: list[Factor]) -> None:
-        """Gives up on names up to the next place where old and new axes have a boundary in common."""
+        """Makes axes anonymous up to the next common boundary of old and new axes."""
         first = last = len(self.made)
         old, new = math.prod(factor.size for factor in factors), self.sizes[first]
         while old != new:
@@ -284,9 +284,9 @@ class _Reshaping:
 
 
 def reshape(axes: Sequence[Axis], sizes: Sequence[int]) -> Reshaped:
-    """The axes that a reshape to `sizes` gives, and where it cuts across the old ones.
+    """The axes that a reshape to `sizes` makes, and its cuts across the old ones.
 
-    The product of the sizes must be that of the axes, as torch makes sure of it.
+    The product of the sizes must be that of the axes, as torch ensures.
 
     Example:
         >>> batch, seq = axis_of(Dimension(4, "batch")), axis_of(Dimension(6, "seq"))
@@ -317,7 +317,7 @@ def permute(axes: Sequence[Axis], order: Iterable[int]) -> Axes:
 
 
 def expand(axes: Sequence[Axis], sizes: Sequence[int]) -> Axes:
-    """The axes broadcast to `sizes`, aligned at the last: what was 1 or missing becomes anonymous."""
+    """The axes broadcast to `sizes`, aligned at the last: an axis that was 1 or missing becomes anonymous."""
     missing = len(sizes) - len(axes)
     padded = (*(SIZE_ONE for _ in range(missing)), *axes)
     return tuple(
@@ -326,7 +326,7 @@ def expand(axes: Sequence[Axis], sizes: Sequence[int]) -> Axes:
 
 
 def slice_of(axis: Axis, start: int, length: int, step: int = 1) -> Axis:
-    """A piece of an axis: its inner factors where the slice is one whole turn of them, anonymous otherwise.
+    """A piece of an axis: its inner factors if the slice is one whole cycle of them, anonymous otherwise.
 
     Example:
         >>> both = product([anonymous(2), axis_of(Dimension(8, "hidden"))])
@@ -364,7 +364,7 @@ class Verdict(Enum):
 
 
 def _places(axis: Axis) -> dict[Dimension, tuple[int, int] | None]:
-    """For each dimension: the stride of its piece, and of that piece's place in the axis. None: it has several pieces."""
+    """Maps each dimension to the stride of its piece and the piece's stride in the axis; to None for several pieces."""
     found: dict[Dimension, tuple[int, int] | None] = {}
     inner = 1
     for factor in reversed(axis.factors):
@@ -387,9 +387,9 @@ def same(first: Axis, second: Axis) -> bool:
 def compare(first: Axis, second: Axis) -> Verdict:
     """Compares two axes of one size that a call treats as equal.
 
-    They clash if they are two whole dimensions, or if a dimension lies at another place in the one than in the other.
-    An axis with an anonymous factor agrees with everything. A piece of a dimension may have a name of its own that
-    nobody gave it (`heads` for a piece of `embed`), so it agrees with other dimensions.
+    They clash if they are two whole dimensions, or if a dimension has different places in them. An axis with an anonymous
+    factor agrees with everything. A piece of a dimension may stand for a name that is not known (`heads` for a piece of
+    `embed`), so it agrees with other dimensions.
 
     Example:
         >>> batch, seq = axis_of(Dimension(4, "batch")), axis_of(Dimension(4, "seq"))

@@ -25,7 +25,7 @@ class Binding:
         scope: Distinguishes its names from those of other functions.
         declared: The names that have a dimension before the call.
         shared: The dimensions of independent names, by name and size: `batch` is one dimension in all calls of a run.
-        is_checked: The call itself is refused where sizes differ; otherwise that is a finding here.
+        is_checked: True if the call itself raises for sizes that differ; otherwise that is a finding here.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Binding:
             self._flow.name_tensor(tensor, named)
 
     def _matched(self, word: Written, axis: Axis, what: str, clashes: list[tuple[Axis, Axis]]) -> Axis:
-        """The axis of a tensor that an annotation calls by this word."""
+        """The axis of a tensor that an annotation gives this name."""
         if word.kind is Kind.NAME and word.name not in self._names:
             return axis if word.broadcast and axis.size == 1 else self._bind(word.name, axis, what)
         expected = self._expected(word)
@@ -101,11 +101,11 @@ class Binding:
             return expected
         one, other = expected.dimension, axis.dimension
         if verdict is Verdict.UNSURE and one and other and one.may_be(other):
-            other.join(one)  # two scopes call it differently, and this call shows that it is one
+            other.join(one)  # two scopes name it differently, and this call shows that it is one dimension
         return better(axis, expected)
 
     def _expected(self, word: Written) -> Axis | None:
-        """The axis that a word stands for; None if that is not known, or any will do."""
+        """The axis that a word stands for; None if it is not known, or any axis fits."""
         if word.kind is Kind.SIZE:
             return anonymous(word.size)
         return self._names.get(word.name) if word.kind is Kind.NAME else named_axis(word.name, self._names.get)
@@ -168,10 +168,10 @@ class Binding:
 
 
 def _said(what: str, array: ArrayHint, axes: Axes) -> str:
-    """The tensor, and what its annotation says."""
-    given = "what is returned" if what == "return" else f"`{what}`"
+    """The text for a tensor and its annotation."""
+    given = "the result" if what == "return" else f"`{what}`"
     said = f'{array.annotation.dtype.__name__}[..., "{array.annotation.dim_str}"]'
-    return f"{given} is {text_of(axes)}, and is annotated {said}"
+    return f"{given} is {text_of(axes)}, but is annotated {said}"
 
 
 def _count(flow: Flow) -> int:

@@ -1,4 +1,4 @@
-"""One call of an operator, as its rule sees it: the arguments, their axes, and what the rule has to say of them."""
+"""One call of an operator, as its rule sees it: the arguments, their axes, and the rule's statements."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dimtyped.flow.axes import Axes, Axis, Cutting, Dimension, One, Verdict, ano
 from dimtyped.runtime import Place
 
 Outcome = Axes | list[Axes | None] | None
-"""What a rule returns: the axes of the one result, or of each result that has them, or an entry for each result."""
+"""The axes that a rule returns: of the one result, or of each result that has them, or an entry for each result."""
 Rule = Callable[["Call"], Outcome]
 
 
@@ -48,7 +48,7 @@ class Pending:
 
     Args:
         problem: What is wrong.
-        place: Where it came about.
+        place: Where it arose.
     """
 
     problem: Problem
@@ -56,7 +56,7 @@ class Pending:
 
 
 Note = LastStep | Problem | Pending
-"""What is known of a tensor beside its axes. A rule notes a `Problem`; the interpreter adds the place."""
+"""A note on a tensor beside its axes. A rule notes a `Problem`; the interpreter adds the place."""
 
 
 class Call:
@@ -106,7 +106,7 @@ class Call:
         self.independent = frozenset(independent)
         self.notes: dict[int, Note] = {}
 
-    # what was given
+    # arguments
 
     def arg(self, position: int, *names: str, default: Any = None) -> Any:
         """An argument by position or by any of its names."""
@@ -172,26 +172,26 @@ class Call:
         """The note on an argument."""
         return self._note_of(tensor) if self._note_of else None
 
-    # what the rule says
+    # statements of the rule
 
     def note(self, result: Tensor, note: Note) -> None:
         """Leaves a note on a result."""
         self.notes[id(result)] = note
 
     def report(self, kind: str, text: str, *axes: Axis, fix: str = "") -> None:
-        """Says that something is wrong."""
+        """States that something is wrong."""
         self.problems.append(Problem(kind, text, axes, fix))
 
     def mixes(self, *axes: Axis) -> None:
-        """Says that the call carries values along these axes of its arguments."""
+        """States that the call carries values along these axes of its arguments."""
         self.mixed += axes
 
     def moves(self, *axes: Axis) -> None:
-        """Says that the call changes places along these axes; nothing is wrong with that."""
+        """States that the call changes places along these axes, which is not a mistake."""
         self.moved += axes
 
     def meet(self, first: Axis, second: Axis) -> Axis:
-        """Says that two axes of one size are taken as equals; returns the axis that the result has."""
+        """States that two axes of equal size are treated as equal; returns the axis of the result."""
         verdict = compare(first, second)
         if verdict is not Verdict.CLASH:
             self._check_cutting(first, second)
@@ -200,7 +200,7 @@ class Call:
         return anonymous(first.size, f"{first} and {second}")
 
     def _check_cutting(self, first: Axis, second: Axis) -> None:
-        """Reports positions that are cut by the batch: each sample would get the row of its place in the batch."""
+        """Reports positions that are cut by the batch: each sample would get the position of its index in the batch."""
         for one, other in ((first, second), (second, first)):
             dimension = other.dimension
             if dimension is None or not isinstance(one.dimension, Cutting):
@@ -209,13 +209,13 @@ class Call:
                 self.report("selection", f"{one.dimension.origin} of {one.size} rows meets {other}", other)
 
     def meet_if_sizes_agree(self, first: Axis, second: Axis) -> Axis:
-        """Calls `meet` where the sizes agree; returns the larger axis where one of them is 1 or less."""
+        """Calls `meet` if the sizes agree; returns the larger axis if one of them is 1 or less."""
         if first.size == second.size:
             return self.meet(first, second)
         return first if first.size > second.size else second
 
     def broadcast(self, *operands: Axes) -> Axes:
-        """Says that operands are broadcast together, as torch does it; returns the axes of the result."""
+        """States that operands are broadcast together, as torch does; returns the axes of the result."""
         if len(operands) == 1:
             return operands[0]
         rank = max(map(len, operands), default=0)
@@ -234,7 +234,7 @@ class Call:
         return second if first.size == 1 else first
 
     def _without_outer(self, operands: Sequence[Axes], result: Axes) -> Axes:
-        """Reports a name that a broadcast between ranks makes twice: `(batch)` with `(batch, 1)`."""
+        """Reports a name that a broadcast between ranks gives to two axes: `(batch)` with `(batch, 1)`."""
         rank = len(result)
         for short in operands:
             for tall in operands:
@@ -248,7 +248,7 @@ class Call:
         return result
 
     def contract(self, result: Axes, *pairs: tuple[Axis, Axis]) -> Axes:
-        """Says that pairs of axes are multiplied and summed; returns `result`, which is what is left."""
+        """States that pairs of axes are multiplied and summed; returns `result`, the axes that are left."""
         for first, second in pairs:
             self.meet(first, second)
             self.mixes(first, second)

@@ -37,17 +37,17 @@ def check(
 ) -> Report:
     """Runs a module or a typed function before its first batch, and reports by name the mistakes in its shapes.
 
-    It runs on fake tensors, which have shapes and no numbers: a model of any size, on any device, takes seconds. Python that
-    reads values runs on real tensors, on a copy. Nothing of the target is changed.
+    It runs on fake tensors, which have shapes but no numbers: a model of any size, on any device, takes seconds. If Python
+    reads values, a copy runs on real tensors. The target does not change.
 
     Args:
-        target: A module, a typed function or method, or what makes a module: a class or a factory. Its `DimSize` parameters
+        target: A module, a typed function or method, or a class or factory that makes a module. Its `DimSize` parameters
             that `sizes` does not give get distinct sizes.
         *args: Its inputs. Default: made from the annotations, in sizes that differ by name.
-        sizes: Sizes of names, where the target takes no others. Default: none.
-        arguments: What a class or factory takes besides its `DimSize` parameters. Default: none.
+        sizes: Sizes of names, if the target takes no others. Default: none.
+        arguments: Arguments of a class or factory besides its `DimSize` parameters. Default: none.
         independent: Names along which nothing may carry values. Default: `batch`.
-        fuzz: Also search for mistakes that only values show, with `dimtyped.testing`. Default: False.
+        fuzz: If True, also searches for mistakes that only values show, with `dimtyped.testing`. Default: False.
         skip: Packages that are skipped in the search for a finding's place in the user's code. Default: torch, einops and the
             standard library.
         **kwargs: More inputs, by name.
@@ -56,7 +56,7 @@ def check(
         The report of the run.
 
     Raises:
-        DeclarationError: The target cannot be run as it was given: it is no target, or inputs are missing or do not fit.
+        DeclarationError: The target cannot be run as given: it is not a target, or inputs are missing or do not fit.
         Exception: An error of the target that is not about shapes.
 
     Example:
@@ -75,7 +75,7 @@ def check(
         return call.check_factory(target, arguments or {})
     if arguments is not None:
         raise DeclarationError(
-            "arguments= are for a class or a factory; a module has been made already\n  Give its inputs as they are."
+            "arguments= is for a class or a factory, and this module is already made\n  Give its inputs directly."
         )
     return call.report_of(call.check_target(target_of(target), call.sizes))
 
@@ -92,7 +92,7 @@ class _Given:
     fuzz: bool
 
     def report_of(self, checked: "_Check") -> Report:
-        """The report of the runs, and of `fuzz` where it was asked for."""
+        """The report of the runs, and of `fuzz` if requested."""
         report, target = checked.report(), checked.target
         if self.fuzz and checked.has_run:
             thing = target.call if target.remake is None else target.remake()
@@ -110,7 +110,7 @@ class _Given:
         return _Check(Runner(target, given, self.options, self.mode), sizes)
 
     def check_factory(self, make: Any, arguments: Mapping[str, Any]) -> Report:
-        """The report for the first sizes that the module runs with; where it runs with none, for those that it ran longest with."""
+        """The report for the first sizes that the module runs with; if it runs with none, for the longest run."""
         known = inspect.signature(make).parameters
         factory = Factory(make, {name: size for name, size in self.sizes.items() if name in known}, arguments)
         reports, raised = list[Report](), list[Exception]()
@@ -183,25 +183,25 @@ class _Check:
         )
 
     def _explained(self, run: Run) -> Finding:
-        """The finding for what ended the first run: a size written into the code, if with that size it runs."""
-        refused = run.refused or _raise_with_note(run, self.target.where)
-        fixed = (self._fixed_to(failed, found) for failed in self.attempts.failed if (found := failed.refused))
-        return next((found for found in fixed if found is not None), refused)
+        """The finding for the error of the first run: a hard-coded size, if the target runs with that size."""
+        failure = run.finding or _raise_with_note(run, self.target.where)
+        fixed = (self._fixed_to(failed, found) for failed in self.attempts.failed if (found := failed.finding))
+        return next((found for found in fixed if found is not None), failure)
 
-    def _fixed_to(self, run: Run, refused: Finding) -> Finding | None:
-        for name, size in self._guesses(run, refused):
+    def _fixed_to(self, run: Run, failure: Finding) -> Finding | None:
+        for name, size in self._guesses(run, failure):
             other = self.attempts.run(LADDERS[0], fixed={name: size})
             if other is not None and other.error is None:
-                text = f"it runs with {name}={size} only; {name}={run.sizes[name]} is refused\n{_short(refused)}"
-                refused.fix = _size_fix(refused, name, size) or (
-                    f"take the size from the input; if no other is meant: check(..., sizes={{'{name}': {size}}})"
+                text = f"it runs only with {name}={size}; {name}={run.sizes[name]} fails\n{_short(failure)}"
+                failure.fix = _size_fix(failure, name, size) or (
+                    f"take the size from the input; if no other size is intended: check(..., sizes={{'{name}': {size}}})"
                 )
-                return _as("fixed", refused, text, (name,))
+                return _as("fixed", failure, text, (name,))
         return None
 
-    def _guesses(self, run: Run, refused: Finding) -> list[tuple[str, int]]:
-        """Sizes that could be written into the code: numbers of the expression, and sizes without a name."""
-        numbers = [*_literals(refused.source), *_unnamed(refused.operands)]
+    def _guesses(self, run: Run, failure: Finding) -> list[tuple[str, int]]:
+        """Sizes that could be hard-coded: numbers in the expression, and sizes without a name."""
+        numbers = [*_literals(failure.source), *_unnamed(failure.operands)]
         if isinstance(run.error, DimensionError):
             numbers += [value for value in (run.error.expected, run.error.actual) if isinstance(value, int)]
         names = [name for name in self.attempts.free if isinstance(run.sizes.get(name), int)]
@@ -227,16 +227,16 @@ class _Check:
     def _fixed(self, first: Run, second: Run) -> list[Finding]:
         sizes = {name: second.sizes[name] for name in self.attempts.free}
         if second.error is not None:
-            refused = second.refused
-            if refused is None or (refused.operator in DIVIDING and not _literals(refused.source)):
+            failure = second.finding
+            if failure is None or (failure.operator in DIVIDING and not _literals(failure.source)):
                 self.notes.append(f"with {sizes_text(sizes)} it raised {error_text(second.error)}")
                 return []
-            text = f"it runs with {sizes_text(first.sizes, self.attempts.free)}, and not with {sizes_text(sizes)}\n{_short(refused)}"
-            written = [(name, size) for name, size in first.sizes.items() if size in _literals(refused.source)]
-            refused.fix = (_size_fix(refused, *written[0]) if len(written) == 1 else "") or (
-                "let it follow the input's size; if no other is meant, say so: check(..., sizes={...})"
+            text = f"it runs with {sizes_text(first.sizes, self.attempts.free)} but not with {sizes_text(sizes)}\n{_short(failure)}"
+            written = [(name, size) for name, size in first.sizes.items() if size in _literals(failure.source)]
+            failure.fix = (_size_fix(failure, *written[0]) if len(written) == 1 else "") or (
+                "take the size from the input; if no other size is intended: check(..., sizes={...})"
             )
-            return [_as("fixed", refused, text, refused.names)]
+            return [_as("fixed", failure, text, failure.names)]
         return []
 
     def _degenerate(self, first: Run, run: Run, name: str) -> list[Finding]:
@@ -246,9 +246,12 @@ class _Check:
         if same or not more:
             return []
         place = more[0]
-        ending = f": then {error_text(run.error)}" if run.error is not None else ": the result has fewer axes then"
-        text = f"`{place.source}` in {place.where}: squeeze takes `{name}` away where it is 1{ending}"
-        fix = squeezed_at(place.source, first.flow.squeezed_dims.get(place, ())) or "say which axis goes: squeeze(dim)"
+        ending = f": then {error_text(run.error)}" if run.error is not None else ": then the result has fewer axes"
+        text = f"`{place.source}` in {place.where}: squeeze removes `{name}` if it is 1{ending}"
+        fix = (
+            squeezed_at(place.source, first.flow.squeezed_dims.get(place, ()))
+            or "name the axis to remove: squeeze(dim)"
+        )
         line = (place.file, place.line, place.column, place.end_column, place.source)
         return [Finding("degenerate", text, place.where, *line, (name,), fix)]
 
@@ -258,8 +261,8 @@ class _Check:
         if run is None:
             return []
         found = [finding for finding in run.flow.findings if finding.key not in {other.key for other in known}]
-        if run.error is not None and run.refused is not None:
-            found.append(run.refused)
+        if run.error is not None and run.finding is not None:
+            found.append(run.finding)
         elif run.error is not None:
             self.notes.append(f"with every optional argument it raised {error_text(run.error)}")
         return found
@@ -285,20 +288,20 @@ def _as(kind: str, finding: Finding, message: str, names: tuple[str, ...]) -> Fi
     return finding
 
 
-def _size_fix(refused: Finding, name: str, size: int) -> str:
-    return written_size(refused.file, refused.line, refused.source, name, size)
+def _size_fix(failure: Finding, name: str, size: int) -> str:
+    return written_size(failure.file, failure.line, failure.source, name, size)
 
 
 def _raise_with_note(run: Run, where: str) -> NoReturn:
-    """Raises what the target raised for its own reasons, with a note on what it was called with."""
+    """Raises the target's own error, with a note on its inputs."""
     error = run.error or RuntimeError("the run came to its end")
     error.add_note(f"dimtyped: check ran {where} with {sizes_text(run.sizes)}; the target raised this itself")
     raise error
 
 
-def _short(refused: Finding) -> str:
+def _short(failure: Finding) -> str:
     """The error's message, without the explanation of a DimensionError."""
-    return "\n".join(refused.message.splitlines()[:2]).rstrip()
+    return "\n".join(failure.message.splitlines()[:2]).rstrip()
 
 
 def _literals(source: str) -> list[int]:

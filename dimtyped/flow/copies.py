@@ -1,4 +1,4 @@
-"""Copies that a run may do anything to: of fake tensors, which hold no numbers, or of real ones."""
+"""Copies that a run may change freely: of fake tensors, which hold no numbers, or of real ones."""
 
 import copy
 import random
@@ -17,7 +17,7 @@ MOST_BYTES = 2 * 2**30
 
 
 class _FakeCopy(TorchFunctionMode):
-    """While it is active, a deep copy holds fake tensors in place of real ones, on the CPU in place of meta."""
+    """A mode in which deep copies hold fake tensors in place of real ones, on the CPU in place of meta."""
 
     def __init__(self, mode: FakeTensorMode):
         super().__init__()
@@ -56,7 +56,7 @@ class _FakeCopy(TorchFunctionMode):
 
 
 def fake_mode() -> FakeTensorMode:
-    """Operators on fake tensors; real ones that they meet are taken for fake."""
+    """A context for operators on fake tensors, which treats real tensors as fake ones."""
     return FakeTensorMode(allow_non_fake_inputs=True)
 
 
@@ -69,7 +69,7 @@ def fake_copy(value: Any, mode: FakeTensorMode) -> Any:
 
 
 def real_copy(value: Any) -> Any:
-    """A deep copy; what is on meta gets numbers, on the CPU."""
+    """A deep copy; tensors on meta get numbers, on the CPU."""
     made = _deep_copy(value, {})
     for module in modules_in(made if isinstance(made, tuple) else [made]):
         if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
@@ -129,7 +129,7 @@ def modules_beside(function: Any) -> list[torch.nn.Module]:
 
 @contextmanager
 def undisturbed(modules: Iterable[torch.nn.Module] = ()) -> Generator[None]:
-    """Generators, modes, and the gradients and buffers of some modules are afterwards what they were."""
+    """Restores generators, modes, and the gradients and buffers of some modules afterwards."""
     members = {id(member): member for module in modules for member in module.modules()}.values()
     with ExitStack() as stack:
         stack.enter_context(torch.set_grad_enabled(torch.is_grad_enabled()))

@@ -8,19 +8,19 @@ from dimtyped.runtime import Place
 KINDS = {
     "refused": "an operator, a layer or an annotation does not take the call",
     "annotation": "an axis is annotated with one name, and another dimension flows there",
-    "coincidence": "two names meet as equals, and only in this run their sizes agree",
+    "coincidence": "two names are treated as equal, but their sizes agree only in this run",
     "scramble": "a reshape cuts across named axes",
-    "outer": "a broadcast between ranks makes a name twice",
+    "outer": "a broadcast between ranks gives a name to two axes",
     "mixing": "an operator carries values along an independent axis that its result still has",
-    "selection": "an index cannot mean what it looks like",
-    "fixed": "a size is written into the code",
+    "selection": "an index does not mean what it seems to",
+    "fixed": "a size is hard-coded",
     "degenerate": "a softmax or a norm over an axis whose size is always 1",
 }
 
 
 @dataclass(slots=True)
 class Finding:
-    """One bug, reported once regardless of how often its line runs.
+    """One mistake, reported once regardless of how often its line runs.
 
     Args:
         kind: One of `KINDS`.
@@ -67,7 +67,7 @@ class Finding:
         return (self.kind, self.file, self.line, self.column, self.end_column, self.names)
 
     def to_dict(self) -> dict[str, Any]:
-        """The finding as data that `json.dumps` takes."""
+        """Returns the finding as data that `json.dumps` accepts."""
         return asdict(self)
 
     def __str__(self) -> str:

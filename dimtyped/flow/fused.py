@@ -1,8 +1,8 @@
-"""torch's fused transformer layers: they run without any mode, or else their result would be another.
+"""torch's fused transformer layers: they run without a mode, because a mode would change their result.
 
 In evaluation and without gradients, MultiheadAttention, TransformerEncoderLayer and TransformerEncoder call one kernel, unless a
-function mode is active. The kernel's values differ in the last bits, and it gives zeros where items are padded. So the mode
-steps aside while such a layer runs, and the layer is followed by its contract.
+function mode is active. The kernel's values differ in the last bits, and it returns zeros for padded items. So the mode
+is left while such a layer runs, and the layer is followed by its contract.
 """
 
 from collections.abc import Callable
@@ -73,10 +73,10 @@ class FusedLayers:
         ]
 
     def remove(self) -> None:
-        """Ends it."""
+        """Stops following."""
         for handle in self._handles:
             handle.remove()
-            _WITH_KWARGS.pop(handle.id, None)  # which torch leaves there, and so believes that there are hooks still
+            _WITH_KWARGS.pop(handle.id, None)  # torch leaves it there, and so assumes that there are still hooks
         self._handles = []
 
     def _begin(self, module: nn.Module, _: Any) -> None:
@@ -84,7 +84,7 @@ class FusedLayers:
             self._running.append(module)
 
     def _end(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
-        *kwargs, result = rest  # torch leaves the keyword arguments out where the module raised
+        *kwargs, result = rest  # torch omits the keyword arguments if the module raised
         if self._running and self._running[-1] is module:
             self._running.pop()
             self._after(module, args, kwargs[0] if kwargs else {}, result)

@@ -1,4 +1,4 @@
-"""Inputs made from annotations: tensors of chosen sizes, and plain values for what is no tensor."""
+"""Inputs made from annotations: tensors of chosen sizes, and plain values for other parameters."""
 
 import enum
 import inspect
@@ -38,8 +38,8 @@ class Maker:
 
     Args:
         where: The function, as errors name it.
-        parameters: What it takes.
-        values: What the `{...}` of an annotation reads.
+        parameters: Its parameters.
+        values: The values that the `{...}` of an annotation read.
         device: The device of the tensors.
         dtype: The dtype of floats.
     """
@@ -51,7 +51,7 @@ class Maker:
     dtype: torch.dtype
 
     def arrays(self, given: Iterable[str], *, optional: bool) -> list[ArrayHint]:
-        """The annotations of what is made."""
+        """The annotations of the inputs."""
         return [array for p in self._made(given, optional=optional) for array in arrays_in(p.hint)]
 
     def make(self, given: Mapping[str, Any], sizes: Mapping[str, int], *, optional: bool) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Maker:
         Args:
             given: Arguments that are used as they are.
             sizes: A size for each name.
-            optional: Make also those whose default is None.
+            optional: If True, also makes arguments whose default is None.
 
         Raises:
             DeclarationError: A parameter without a default has no annotation from which a value can be made.
@@ -167,12 +167,12 @@ def bind(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], where:
     try:
         return dict(signature.bind_partial(*args, **kwargs).arguments)
     except TypeError as error:
-        text = f"{where}{signature} does not take what check was given: {error}"
-        raise DeclarationError(f"{text}\n  Give check(target, ...) what a call of the target takes.") from None
+        text = f"{where}{signature} does not accept the arguments given to check: {error}"
+        raise DeclarationError(f"{text}\n  Give check(target, ...) the arguments of a call.") from None
 
 
 def called(function: Any, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments by name as a call gives them."""
+    """Arguments by name as positional and keyword arguments of a call."""
     bound = inspect.BoundArguments(inspect.signature(function), dict(arguments))
     return bound.args, bound.kwargs
 

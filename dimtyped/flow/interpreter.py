@@ -1,8 +1,8 @@
 """The interpreter: it watches the operators of a run and keeps the names of each tensor's axes.
 
-It is a TorchFunctionMode. That is where a composite (`matmul`, `linear`, `cross_entropy`) is one call, with gradients
-enabled or not, on real, fake and meta tensors, and where a tensor is the object that the user holds. A dispatch mode sees
-twice as many operators, composites taken apart wherever gradients are enabled, and other objects for views.
+It is a TorchFunctionMode, because there a composite (`matmul`, `linear`, `cross_entropy`) is one call, with gradients
+enabled or not, on real, fake and meta tensors, and a tensor is the object that the user holds. A dispatch mode sees
+twice as many operators: composites in parts if gradients are enabled, and other objects for views.
 """
 
 import sys
@@ -34,15 +34,15 @@ class Flow(TorchFunctionMode):
     Args:
         independent: Names along which nothing may carry values.
         skip: Packages besides torch, the standard library and dimtyped whose frames are not the user's code.
-        strict: Raise the errors of rules; otherwise their calls count as not followed. For the rules' own tests.
+        strict: If True, raises the errors of rules; otherwise their calls count as not followed. For the rules' own tests.
         record: Called with each call that a rule was found for, once its axes are known.
 
     Attributes:
         findings: The findings, each bug once, in the order they occurred.
-        followed: How often each operator that has a rule was called.
-        unfollowed: How often each operator was called whose result has anonymous axes, because it has no rule, or none that
-            holds for the call.
-        refused: The last error that an operator raised, with the finding that explains it.
+        followed: The number of followed calls of each operator.
+        unfollowed: The number of calls of each operator whose result has anonymous axes, because no rule covers the
+            call.
+        operator_error: The last error that an operator raised, with the finding that explains it.
 
     Example:
         >>> import torch
@@ -67,7 +67,7 @@ class Flow(TorchFunctionMode):
         self.independent = frozenset(independent)
         self.followed: Counter[str] = Counter()
         self.unfollowed: Counter[str] = Counter()
-        self.refused: tuple[Exception, Finding] | None = None
+        self.operator_error: tuple[Exception, Finding] | None = None
         self._strict = strict
         self._record = record
         self._is_paused = False
@@ -103,7 +103,7 @@ class Flow(TorchFunctionMode):
         return tensor
 
     def axes_of(self, tensor: Tensor) -> Axes:
-        """The axes of a tensor; anonymous ones for a tensor that nobody named."""
+        """The axes of a tensor; anonymous ones for a tensor without names."""
         sizes = _sizes(tensor)
         kept = self._names.get(tensor)
         if kept is not None and tuple(axis.size for axis in kept) == sizes:
@@ -119,7 +119,7 @@ class Flow(TorchFunctionMode):
     # the run
 
     def __enter__(self) -> Self:
-        """Begins to follow; what was compiled runs eagerly meanwhile, since nothing is seen of it otherwise."""
+        """Begins to follow; compiled functions run eagerly meanwhile, because their operators are invisible otherwise."""
         if "torch._dynamo" in sys.modules:
             self._stance = torch.compiler.set_stance("force_eager")
             self._stance.__enter__()
@@ -127,7 +127,7 @@ class Flow(TorchFunctionMode):
         return super().__enter__()
 
     def __exit__(self, *error: object) -> None:
-        """Ends it."""
+        """Stops following."""
         self._fused.remove()
         if self._stance is not None:
             self._stance.__exit__(*error)
@@ -136,7 +136,7 @@ class Flow(TorchFunctionMode):
 
     @contextmanager
     def paused(self) -> Generator[None]:
-        """Follows nothing inside: for a layer that is followed by its contract."""
+        """Follows nothing within the block: for a layer that is followed by its contract."""
         self._is_paused = True
         try:
             if _get_current_function_mode() is self:
@@ -252,7 +252,7 @@ class Flow(TorchFunctionMode):
             return _matched(operator.rule(call), results)
         except NoRule:
             return None
-        except Exception:  # a rule is wrong: that must never end a user's run, and the count shows it
+        except Exception:  # the rule is wrong, which must never end a user's run; the count shows it
             if self._strict:
                 raise
             return None
@@ -291,7 +291,7 @@ class Flow(TorchFunctionMode):
         return found
 
     def _primary(self, found: Finding) -> Finding | None:
-        """The finding that this one follows from: scores over the batch are mixed by the softmax, and again by the product."""
+        """The finding that causes this one: scores over the batch are mixed by the softmax, and again by the product."""
         if found.kind != "mixing":
             return None
         alike = (found.kind, found.file, found.where, found.names)
@@ -321,7 +321,7 @@ class Flow(TorchFunctionMode):
     def _explain(
         self, error: Exception, operator: Operator, args: Sequence[Any], kwargs: dict[str, Any], frame: FrameType
     ) -> None:
-        if self.refused is not None and self.refused[0] is error:
+        if self.operator_error is not None and self.operator_error[0] is error:
             return
         call = Call(operator.name, args, kwargs, None, self.axes_of)
         call.function = operator.function
@@ -335,7 +335,7 @@ class Flow(TorchFunctionMode):
         found = self._finding_at(problem, call, self._places.find(frame))
         if trials is not None:
             found.fix = fix_of(problem, trials, found.source, frame)
-        self.refused = (error, found)
+        self.operator_error = (error, found)
 
 
 def _sizes(tensor: Tensor) -> tuple[int, ...]:
@@ -343,7 +343,7 @@ def _sizes(tensor: Tensor) -> tuple[int, ...]:
 
 
 def _fixed_ones(axes: Axes) -> Axes:
-    """The axes of a parameter: where one has size 1, it has in every run."""
+    """The axes of a parameter: an axis of size 1 has that size in every run."""
     return tuple(OF_WEIGHT if axis.size == 1 and axis.one is One.ANY else axis for axis in axes)
 
 

@@ -40,10 +40,10 @@ class Operator:
     Args:
         name: Its name in the table, and in the counts.
         rule: Its rule; None if it has none.
-        is_in_place: It may change the shape of its first argument.
-        is_silent: It makes no tensor whose names matter, and is not counted.
-        returns_nothing: It returns None; what it makes is its first argument.
-        only_arranges: Its result has the items of its argument, or some of them.
+        is_in_place: True if it may change the shape of its first argument.
+        is_silent: True if it makes no tensor whose names matter, and is not counted.
+        returns_nothing: True if it returns None; its result is its first argument.
+        only_arranges: True if its result has items of its argument.
         function: The function.
     """
 
@@ -76,7 +76,7 @@ def operator_of(func: Callable[..., Any]) -> Operator:
 
 
 def _names(func: Any) -> tuple[str, list[str]]:
-    """The name of a function, and the keys to look it up with, the most special first."""
+    """The name of a function, and the keys to look it up with, the most specific first."""
     if isinstance(func, (OpOverload, OpOverloadPacket)):
         packet = func.overloadpacket if isinstance(func, OpOverload) else func
         space, _, name = packet._qualified_op_name.partition("::")

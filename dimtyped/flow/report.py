@@ -54,7 +54,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """True if nothing was found."""
+        """True if there are no findings."""
         return not self.findings
 
     def raise_if_any(self) -> None:
@@ -63,7 +63,7 @@ class Report:
             raise CheckError(str(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as data that `json.dumps` takes."""
+        """Returns the report as data that `json.dumps` accepts."""
         return {
             "target": self.target,
             "ok": self.ok,
@@ -91,7 +91,7 @@ class Report:
 
 
 def notes_on_mode() -> list[str]:
-    """What a report says of the mode: with checks off, much goes unseen."""
+    """The note on the mode: with checks off, much is not checked."""
     return [_OFF] if mode() == "off" else []
 
 

@@ -1,4 +1,4 @@
-"""One run of a target on copies, on fake tensors or on real ones, and what came of it."""
+"""One run of a target on copies, on fake tensors or on real ones, and its outcome."""
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -39,7 +39,7 @@ class Run:
         sizes: The sizes of the names that the inputs were made with.
         results: The axes of each tensor of the result.
         error: The error that ended it, if any.
-        is_real: It ran on real tensors.
+        is_real: True if it ran on real tensors.
         why_real: The error of the run on fake tensors.
     """
 
@@ -56,18 +56,18 @@ class Run:
         return sum(self.flow.followed.values()) + sum(self.flow.unfollowed.values())
 
     @property
-    def refused(self) -> Finding | None:
+    def finding(self) -> Finding | None:
         """The finding for the error that ended it; None if it completed, or if the error is not about shapes."""
-        return self.flow.refusal_of(self.error) if self.error is not None else None
+        return self.flow.finding_of(self.error) if self.error is not None else None
 
 
 class Runner:
     """Runs a target, each time on a new copy.
 
     Args:
-        target: What runs.
-        given: Its arguments that are given, by name.
-        options: What the runs are followed with.
+        target: The target.
+        given: Its given arguments, by name.
+        options: The options of the Flow.
         mode: The fake tensors.
 
     Attributes:
@@ -85,7 +85,7 @@ class Runner:
     def run(self, sizes: Mapping[str, int], *, optional: bool = False) -> Run:
         """Runs on fake tensors; after an error that is not about shapes, once more on real ones."""
         run = self._run(sizes, optional=optional, is_real=self._needs_values)
-        is_settled = run.error is None or run.refused is not None or run.is_real
+        is_settled = run.error is None or run.finding is not None or run.is_real
         return run if is_settled else self._on_real(run, optional=optional)
 
     def confirmed(self, run: Run) -> Run:
@@ -146,7 +146,7 @@ def _followed(
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Keeps torch from printing each error of a fake tensor with its traceback: the finding says it."""
+    """Keeps torch from printing each error of a fake tensor with its traceback, because the finding shows it."""
     logger = logging.getLogger(_LOGGER)
     level = logger.level
     logger.setLevel(logging.CRITICAL)

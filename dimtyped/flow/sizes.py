@@ -1,4 +1,4 @@
-"""Sizes for the names of annotations, chosen so that two names never have one size by chance."""
+"""Sizes for the names of annotations, chosen so that no two names have the same size by chance."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,9 +9,9 @@ from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
 
 LADDERS = (
-    (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43),  # small primes: what most models take
-    (67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113),  # for what needs longer sides
-    (64, 96, 160, 224, 288, 352, 416, 480, 544, 608),  # for what must be divisible
+    (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43),  # small primes, which most models take
+    (67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113),  # for models that need longer sides
+    (64, 96, 160, 224, 288, 352, 416, 480, 544, 608),  # for sizes that must be divisible
 )
 """Sizes to try, in this order: the first with which the target runs are taken."""
 OTHERS = (
@@ -58,7 +58,7 @@ def choose(
     Args:
         arrays: The annotations.
         fixed: Names whose size is given.
-        values: What the `{...}` of an annotation reads.
+        values: The values that the `{...}` of an annotation read.
         ladder: The sizes to take.
         ones: Names whose size is 1.
 
@@ -79,7 +79,7 @@ def choose(
 
 
 def size_of(axis: Axis, sizes: Mapping[str, int], values: Mapping[str, Any]) -> int | None:
-    """The size of an axis that is an expression; None where it is none."""
+    """The size of an axis that is an expression; None for another axis."""
     paths = [part.partition("}")[0].strip() for part in axis.name.split("{")[1:]]
     try:
         size = evaluate(axis.name, tuple(_follow(values, path) for path in paths), sizes)
@@ -106,7 +106,7 @@ def _sides(array: ArrayHint, sizes: Mapping[str, int], values: Mapping[str, Any]
         else:
             size = size_of(axis, sizes, values)
             if size is None:
-                raise DeclarationError(f"the axis `{axis.text}` is no size with {_text(sizes)}")
+                raise DeclarationError(f"the axis `{axis.text}` is not a valid size with {_text(sizes)}")
             yield size
 
 

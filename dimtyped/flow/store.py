@@ -1,4 +1,4 @@
-"""Facts about tensors, held by identity and weakly."""
+"""Facts about tensors, which are held weakly and by identity."""
 
 import weakref
 from typing import Generic, TypeVar
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 class TensorMap(Generic[Value]):
     """A value for each of some tensors, as long as the tensor lives.
 
-    A tensor's own `__eq__` compares items, so a dictionary cannot hold it; and an `id` comes back once a tensor is gone.
+    A dictionary cannot hold tensors, because their `__eq__` compares items, and an `id` is reused once a tensor is gone.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class TensorMap(Generic[Value]):
         held[key] = (weakref.ref(tensor, forget), value)
 
     def drop(self, tensor: Tensor) -> None:
-        """Takes a tensor's value away."""
+        """Removes the value of a tensor."""
         self._held.pop(id(tensor), None)
 
     def __len__(self) -> int:

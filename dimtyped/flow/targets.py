@@ -84,7 +84,7 @@ class Target:
         return can_be_real([self.owner, *arguments.values()])
 
     def copied(self, copier: Callable[[Any], Any], arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """A copy of the call and of its arguments, which share what they share here."""
+        """A copy of the call and of its arguments, which share the same objects as before."""
         owner, given = copier((self.owner, dict(arguments)))
         return self._call_of(owner), given
 
@@ -104,7 +104,7 @@ def target_of(thing: Any) -> Target:
     """A module, function or method as a target.
 
     Raises:
-        DeclarationError: It is none of them, or an annotation cannot be resolved.
+        DeclarationError: It is something else, or an annotation cannot be resolved.
     """
     if isinstance(thing, torch.nn.Module) and isinstance(thing._modules.get(_COMPILED), torch.nn.Module):
         return target_of(thing._modules[_COMPILED])
@@ -117,7 +117,7 @@ def target_of(thing: Any) -> Target:
     if callable(thing) and not isinstance(thing, type):
         return _target(thing, thing, None)
     raise DeclarationError(
-        f"check takes a module, a function, or what makes a module, not {_text(thing)}\n"
+        f"check takes a module, a function, or a class that makes a module, not {_text(thing)}\n"
         "  Write check(model), check(typed_function) or check(ModelClass)."
     )
 
@@ -140,11 +140,11 @@ def _target(call: Any, function: Any, owner: torch.nn.Module | None) -> Target:
 
 
 def is_annotated(target: Target) -> bool:
-    """True if inputs can be made: each parameter without a default says what it takes, and one takes a tensor."""
+    """True if inputs can be made: each parameter without a default is annotated, one of them as a tensor."""
     return any(arrays_in(p.hint) for p in target.maker.parameters)
 
 
-# What makes a module --------------------------------------------------------------------------------------------------
+# Classes and factories --------------------------------------------------------------------------------------------------
 
 
 def makes_module(thing: Any, arguments: Mapping[str, Any] | None) -> bool:
@@ -187,12 +187,12 @@ class Factory:
         Raises:
             DeclarationError: It takes other arguments, or raises for all sizes that were tried.
         """
-        refusals, is_made = list[str](), False
+        failures, is_made = list[str](), False
         for sizes in self._choices(self._dims()):
             try:
                 module = self._module(sizes)
             except (ValueError, TypeError, AssertionError, RuntimeError, ZeroDivisionError) as error:
-                refusals.append(
+                failures.append(
                     f"with {_sizes_text(sizes)}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
                 )
                 continue
@@ -200,12 +200,12 @@ class Factory:
             yield replace(target_of(module), remake=partial(self.make, **self.arguments, **sizes)), sizes
         if not is_made:
             raise DeclarationError(
-                f"{self.name} cannot be made to check it\n  {refusals[0]}\n"
+                f"{self.name} cannot be made to check it\n  {failures[0]}\n"
                 f"  Give its sizes: check({self.name}, sizes={{...}}), or check a module that you made."
             )
 
     def _module(self, sizes: Mapping[str, int]) -> torch.nn.Module:
-        """The module with these sizes: on meta, where it can be made there."""
+        """The module with these sizes, on meta if it can be made there."""
         with undisturbed():
             try:
                 with torch.device("meta"):
@@ -214,7 +214,7 @@ class Factory:
                 made = self.make(**self.arguments, **sizes)
         if not isinstance(made, torch.nn.Module):
             raise DeclarationError(
-                f"{self.name} makes {_text(made)}, not a module\n  Give check a module or what makes one."
+                f"{self.name} makes {_text(made)}, not a module\n  Give check a module, or a class or function that makes one."
             )
         return made
 
@@ -243,7 +243,7 @@ class Factory:
         if missing:
             given = ", ".join(f"{name!r}: ..." for name in missing)
             raise DeclarationError(
-                f"{self.name} needs {', '.join(f'`{name}`' for name in missing)}, which is no DimSize\n"
+                f"{self.name} needs {', '.join(f'`{name}`' for name in missing)}, which is not a DimSize\n"
                 f"  Give it: check({self.name}, arguments={{{given}}})."
             )
         return [name for name in dims if name not in self.sizes and (name in required or not _has_size(known[name]))]

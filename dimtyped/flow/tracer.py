@@ -1,7 +1,7 @@
-"""The annotated calls of a run: where one begins, its arguments are named; where it returns, its result is compared.
+"""The annotated calls of a run: the arguments are named when one begins, the result is compared when it returns.
 
 Python's profile hook reports them, except inside an operator. So typed functions and annotated `forward` methods need
-no wrapper for it, and cost nothing where no run is followed.
+no wrapper for this, and cost nothing if no run is followed.
 """
 
 import inspect
@@ -45,7 +45,7 @@ _MAY_CALL_BACK = ("builtins", "_functools")
 
 
 class TracedFlow(Flow):
-    """A Flow that takes names from the annotations of what is called within it.
+    """A Flow that takes names from the annotations of the functions called within it.
 
     Its arguments are those of `Flow`.
     """
@@ -66,12 +66,12 @@ class TracedFlow(Flow):
         self._returned: tuple[str, CodeType, int] | None = None
 
     def expect(self, function: Callable[..., Any], signature: Signature | None) -> None:
-        """Takes names from a function's annotations also where nothing enforces them."""
+        """Takes names from a function's annotations even if nothing enforces them."""
         code = getattr(inspect.unwrap(function), "__code__", None)
         if code is not None and signature is not None and not code.co_flags & _LATER:
             self._signatures[code] = signature
 
-    def refusal_of(self, error: BaseException) -> Finding | None:
+    def finding_of(self, error: BaseException) -> Finding | None:
         """The finding for an exception that ended the run; None if the user's code raised it for its own reasons."""
         chain: list[BaseException] = []
         link: BaseException | None = error
@@ -79,13 +79,13 @@ class TracedFlow(Flow):
             chain.append(link)
             link = link.__cause__ or link.__context__
         if isinstance(error, DimensionError):
-            return self._refusal_of_ours(error)
-        if self.refused is None or self.refused[0] not in chain or any(map(_is_of_fake_tensors, chain)):
+            return self._finding_of_ours(error)
+        if self.operator_error is None or self.operator_error[0] not in chain or any(map(_is_of_fake_tensors, chain)):
             return None
-        found = self.refused[1]
-        return replace(found, message=f"{found.message}\n{_first_lines(self.refused[0])}")
+        found = self.operator_error[1]
+        return replace(found, message=f"{found.message}\n{_first_lines(self.operator_error[0])}")
 
-    def _refusal_of_ours(self, error: DimensionError) -> Finding:
+    def _finding_of_ours(self, error: DimensionError) -> Finding:
         place = self._places.find_in(error.__traceback__)
         text = str(error)
         if error.hint and text.endswith(error.hint):
@@ -132,7 +132,7 @@ class TracedFlow(Flow):
         self.sizes_of_weights = tuple(dict.fromkeys(size for weight in weights for size in weight.shape))
 
     def _note_squeeze(self, call: Call) -> None:
-        """Keeps how many axes each `squeeze` took away, the most at each place."""
+        """Records how many axes each `squeeze` removed, the most at each place."""
         if call.name == "squeeze" and isinstance(call.result, Tensor):
             place = self._places.find(sys._getframe(1))
             sizes = call.tensors[0].shape
@@ -142,7 +142,7 @@ class TracedFlow(Flow):
             self.squeezed_dims[place] = dims if self.squeezed_dims.get(place, dims) == dims else ()
 
     def _see(self, frame: FrameType, event: str, value: Any) -> None:
-        """The profile hook, called where a function begins or ends. Its own errors must not end the user's run."""
+        """The profile hook, called when a function begins or ends. Its own errors must not end the user's run."""
         try:
             self._seen(frame, event, value)
         except Exception as error:  # noqa: BLE001 - it is kept, and the report shows it
@@ -209,7 +209,7 @@ class TracedFlow(Flow):
         self._open.append((frame, signature, binding))
 
     def _match_assertion(self, frame: FrameType) -> None:
-        """`assert_dims(x, annotation)` in a body shares the names of the call around it."""
+        """Compares `assert_dims(x, annotation)` in a body with the names of the enclosing call."""
         value, given = (frame.f_locals.get(name) for name in frame.f_code.co_varnames[:2])
         annotation, target = resolved(given), target_of(given)
         if is_array_annotation(annotation):
@@ -229,7 +229,7 @@ def _is_of_fake_tensors(error: BaseException) -> bool:
 
 
 def _first_lines(error: BaseException) -> str:
-    """The first lines of torch's message, without the frames that it may list."""
+    """The first line of torch's message, without the frames that it may list."""
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
@@ -245,7 +245,7 @@ def _signature_of(frame: FrameType) -> Signature | None:
         function = _annotated_method(frame)
         return read_signature(function) if function is not None else None
     except DeclarationError:
-        return None  # the call itself says so
+        return None  # the call itself raises
 
 
 def _entry_around(frame: FrameType) -> CheckedFunction | None:

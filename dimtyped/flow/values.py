@@ -21,7 +21,7 @@ def findings_of_values(
         independent: Names along which nothing may carry values; left out where parameters and result have no such axis.
         skip: Packages that are skipped in the search for the place.
     """
-    testing: Any = importlib.import_module("dimtyped.testing")  # a room above, an extra: it needs hypothesis
+    testing: Any = importlib.import_module("dimtyped.testing")  # a room above, which needs hypothesis from an extra
     axes = None if tuple(independent) == ("batch",) else list(independent)
     try:
         testing.fuzz(thing, max_examples=_CALLS, broken=False, independent=axes, sizes=dict(sizes) or None)

@@ -14,7 +14,7 @@ def watch(*, independent: Sequence[str] = ("batch",), skip: Sequence[str] = ()) 
     """Follows the names of axes through everything that runs inside the block: a loss, a whole training step.
 
     Names come from the annotated functions, methods and modules that are called in it. Results do not change;
-    compiled functions run eagerly meanwhile, so that their operators are seen. An exception leaves the block as it is, and
+    compiled functions run eagerly meanwhile, so that their operators are seen. An exception leaves the block unchanged, and
     the report holds the finding that explains it.
 
     Args:
@@ -46,9 +46,9 @@ def watch(*, independent: Sequence[str] = ("batch",), skip: Sequence[str] = ()) 
         with torch.compiler.set_stance("force_eager"), flow:
             yield report
     except Exception as error:
-        refused = flow.refusal_of(error)
-        if refused is not None:
-            report.findings.append(refused)
+        explained = flow.finding_of(error)
+        if explained is not None:
+            report.findings.append(explained)
         raise
     finally:
         report.findings[:0] = flow.findings

@@ -151,7 +151,7 @@ def test_a_name_that_the_code_fixes_is_told_with_its_line():
     with pytest.raises(DeclarationError, match="`seq` cannot be dynamic") as caught:
         dynamic_shapes(Ten(4), torch.ones(3, 10, 4))
     text = str(caught.value)
-    assert "it runs with seq=10 only" in text
+    assert "it runs only with seq=10" in text
     assert "test_dynamic_shapes.py" in text
     assert "`x.reshape(x.shape[0], 10 * x.shape[2])`" in text
     assert "ranges={'seq': (10, 10)}" in text

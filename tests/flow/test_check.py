@@ -98,7 +98,7 @@ def test_annotation_at_a_return():
     [found] = report.findings
     assert (found.kind, found.source) == ("annotation", "return self.layer(x)")
     assert found.message.endswith(
-        "what is returned is (batch=3, seq=3, hidden=8), and is annotated "
+        "the result is (batch=3, seq=3, hidden=8), but is annotated "
         'Float[..., "seq batch hidden"]: batch where it says seq and seq where it says batch'
     )
     report = check(Annotated(8))
@@ -124,7 +124,7 @@ def test_annotation_at_an_argument():
     assert found.kind == "annotation"
     assert found.line == line_of(Caller.forward, "return self.block")
     assert found.message.endswith(
-        '`x` is (batch=2, embed=8, seq=8), and is annotated Float[..., "batch seq embed"]: seq where it says embed'
+        '`x` is (batch=2, embed=8, seq=8), but is annotated Float[..., "batch seq embed"]: seq where it says embed'
     )
 
 
@@ -148,7 +148,7 @@ def test_a_batch_written_into_the_code():
 
     [found] = check(flatten).findings
     assert (found.kind, found.names) == ("fixed", ("batch",))
-    assert found.message.startswith("it runs with batch=32 only; batch=5 is refused")
+    assert found.message.startswith("it runs only with batch=32; batch=5 fails")
 
 
 def test_a_length_written_into_a_buffer_that_the_first_run_does_not_reach():
@@ -162,7 +162,7 @@ def test_a_length_written_into_a_buffer_that_the_first_run_does_not_reach():
 
     [found] = check(Positions(6)).findings
     assert found.kind == "fixed"
-    assert "it runs with batch=5, seq=7, and not with batch=7, seq=11" in found.message
+    assert "it runs with batch=5, seq=7 but not with batch=7, seq=11" in found.message
 
 
 def test_squeeze_that_takes_the_batch_away():

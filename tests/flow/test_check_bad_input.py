@@ -46,7 +46,7 @@ def test_raise_if_any():
 
 @pytest.mark.parametrize("target", [3, "model", None, torch.ones(2)])
 def test_what_is_no_target(target):
-    with pytest.raises(DeclarationError, match="check takes a module, a function, or what makes a module"):
+    with pytest.raises(DeclarationError, match="check takes a module, a function, or a class that makes a module"):
         check(target)
 
 
@@ -58,7 +58,9 @@ def test_a_class_that_needs_more():
 
 
 def test_inputs_that_do_not_bind():
-    with pytest.raises(DeclarationError, match="does not take what check was given: too many positional arguments"):
+    with pytest.raises(
+        DeclarationError, match="does not accept the arguments given to check: too many positional arguments"
+    ):
         check(Gpt(10, 4, 2, 1), torch.ones(2), torch.ones(2))
 
 
@@ -101,5 +103,5 @@ def test_sizes_that_are_none(size):
 
 
 def test_arguments_of_a_module_that_is_made():
-    with pytest.raises(DeclarationError, match="arguments= are for a class or a factory"):
+    with pytest.raises(DeclarationError, match="arguments= is for a class or a factory"):
         check(Gpt(10, 4, 2, 1), arguments={"blocks": 1})

@@ -146,7 +146,7 @@ def test_what_torch_refuses_is_explained():
     run = Run(batch=2, seq=3, embed=4)
     with run.flow, pytest.raises(RuntimeError) as caught:
         run("batch seq") @ run("embed seq")
-    error, found = run.flow.refused
+    error, found = run.flow.operator_error
     assert error is caught.value
     assert (found.kind, found.source) == ("refused", 'run("batch seq") @ run("embed seq")')
     assert found.operands == ("float32 (batch=2, seq=3)", "float32 (embed=4, seq=3)")

@@ -69,7 +69,7 @@ def test_batch_is_one_dimension_in_all_calls():
     assert report.ok
 
 
-def test_torchs_refusal_goes_on_and_is_explained():
+def test_torchs_error_propagates_and_is_explained():
     with pytest.raises(RuntimeError, match="The size of tensor a") as caught, watch() as report:
         Critic(3, 8)(torch.ones(4, 3)) + torch.ones(3, 3)
     assert not isinstance(caught.value, DimensionError)

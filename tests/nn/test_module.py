@@ -262,7 +262,7 @@ class TestStoredDims:
     def test_a_deleted_attribute_takes_the_name_back(self):
         module = Named()
         module.width = Dim("hidden", 4)
-        with pytest.warns(DimensionWarning, match="no layer carries `hidden` any more"):
+        with pytest.warns(DimensionWarning, match="no layer has the size `hidden` any more"):
             del module.width
         assert module(ones(2, 7)).shape == (2, 7)
 
@@ -290,7 +290,7 @@ class TestLayers:
         module = Named()
         module.held = contain(nn.Linear(Dim("hidden", 4), 3))
         refuses(module, 2, 5)
-        with pytest.warns(DimensionWarning, match="no layer carries `hidden` any more, which held"):
+        with pytest.warns(DimensionWarning, match="no layer has the size `hidden` any more, which held"):
             module.held = None
         assert module(ones(2, 7)).shape == (2, 7)
 
@@ -315,7 +315,7 @@ class TestLayers:
     def test_a_layer_taken_away_takes_its_names_away(self):
         module = Named()
         module.layer = nn.Linear(Dim("hidden", 4), 3)
-        with pytest.warns(DimensionWarning, match="no layer carries `hidden` any more, which layer did"):
+        with pytest.warns(DimensionWarning, match="no layer has the size `hidden` any more, which layer had"):
             del module.layer
         assert module(ones(2, 7)).shape == (2, 7)
 

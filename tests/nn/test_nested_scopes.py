@@ -38,7 +38,7 @@ class TestReplacedLayers:
 
     def test_a_head_that_has_no_sizes_takes_the_name_away_and_that_is_told(self):
         model = Head(4, classes=3)
-        with pytest.warns(DimensionWarning, match=r"Head: no layer carries `\w+` any more, which out did") as told:
+        with pytest.warns(DimensionWarning, match=r"Head: no layer has the size `\w+` any more, which out had") as told:
             model.out = torch.nn.Identity()
         assert [("`classes`" in str(each.message), each.filename) for each in told] == [
             (True, __file__),

@@ -115,7 +115,7 @@ class TestTransposedTies:
             "    must be  (feat=16, hidden=16)    declared by Linear(hidden=16 -> feat=16)\n"
             "    got      (hidden=16, feat=16)\n\n"
             "  Both are 16, so torch would compute with a transposed weight. "
-            "Compute with the other layer's weight transposed, as in F.linear(x, other.weight.T)."
+            "Transpose the other layer's weight where you use it, as in F.linear(x, other.weight.T)."
         )
         assert dec.weight is not enc.weight
 

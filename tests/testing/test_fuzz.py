@@ -199,7 +199,7 @@ class Bare(torch.nn.Module):
         (
             nn.Sequential(nn.Flatten(), nn.Linear(784, 3)),
             {},
-            "Sequential: no call was found that it takes; the smallest is refused",
+            "Sequential: no call was found that it takes; the smallest one fails",
         ),
         (Careful(), {"independent": ("seq",)}, "no parameter has an axis named `seq`"),
         (Careful(), {"causal": "seq"}, "no parameter has an axis named `seq`"),

@@ -84,7 +84,7 @@ class TorchErrorReport:
     carets: tuple[Caret, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as data that `json.dumps` takes."""
+        """Returns the report as data that `json.dumps` accepts."""
         found = asdict(self)
         del found["carets"]
         for operand in found["operands"]:

@@ -46,7 +46,7 @@ def fix_of(problem: Problem, trials: Trials, source: str, frame: FrameType | Non
 
 
 def met_in(trials: Trials) -> list[tuple[Axis, Axis]]:
-    """The axes of two sizes that meet in a call that was refused."""
+    """The axes of two sizes that meet in a call that failed."""
     return trials.without_result().unequal
 
 

@@ -12,7 +12,7 @@ def written_size(file: str, line: int, source: str, name: str, size: int) -> str
     Args:
         file: The file of the function.
         line: A line in it.
-        source: The expression that was refused.
+        source: The expression that failed.
         name: The name whose size is written into the code.
         size: The number.
     """

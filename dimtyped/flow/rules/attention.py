@@ -1,4 +1,4 @@
-"""Attention: what a source says reaches each place of a target."""
+"""Attention: each place of a target gets values from all places of a source."""
 
 from torch import Tensor
 
@@ -30,7 +30,7 @@ def attention(call: Call) -> Outcome:
 
 
 def _mask(call: Call) -> Tensor | None:
-    """The mask: the fourth argument, or by keyword alone where a kernel has another fourth argument."""
+    """The mask: the fourth argument, or only by keyword if a kernel has another fourth argument."""
     given = (call.arg(3), call.kwargs.get("attn_mask"), call.kwargs.get("attn_bias"))
     return next((each for each in given if isinstance(each, Tensor)), None)
 
@@ -91,7 +91,7 @@ _PARAMETERS = {
 
 
 def _padded(call: Call, batch: Axes, source: Axis) -> tuple[Axes, Axis]:
-    """Both masks are equals of what they mask; `attn_mask` has an axis of batch*heads, or none."""
+    """Compares both masks with the axes that they mask; `attn_mask` has an axis of batch*heads, or none."""
     padding, mask = call.arg(14, "key_padding_mask"), call.arg(16, "attn_mask")
     if isinstance(padding, Tensor):
         axes = call.axes(padding)

@@ -68,13 +68,13 @@ def added_product(call: Call) -> Outcome:
 
 @rule("outer", "ger")
 def outer(call: Call) -> Outcome:
-    """Each with each."""
+    """Every row with every row."""
     return (*call.first(), *call.axes(call.tensor(1, "vec2")))
 
 
 @rule("addr")
 def addr(call: Call) -> Outcome:
-    """Each with each, added to the first argument."""
+    """Every item with every item, added to the first argument."""
     made = (*call.axes(call.tensor(1, "vec1")), *call.axes(call.tensor(2, "vec2")))
     return call.broadcast(made, call.first())
 
@@ -188,7 +188,7 @@ def grouped_mm(call: Call) -> Outcome:
 
 @rule("chain_matmul", "linalg_multi_dot")
 def chain(call: Call) -> Outcome:
-    """Several matrices in a row."""
+    """A product of several matrices."""
     made, *others = map(call.axes, call.tensors)
     for other in others:
         made = matrix_product(call, made, other)

@@ -20,7 +20,7 @@ def embedding(call: Call) -> Outcome:
     """`F.embedding(input, weight)`: a row for each index."""
     if call.arg(2, "padding_idx") == -1:
         words = call.axes(call.tensor(1, "weight"))[0]
-        call.report("degenerate", "padding_idx=-1 freezes the last word; leave it out to have none", words)
+        call.report("degenerate", "padding_idx=-1 freezes the last word; leave it out for no padding", words)
     weight = call.axes(call.tensor(1, "weight"))
     call.moves(weight[0])
     if call.arg(3, "max_norm") is not None:
@@ -40,7 +40,7 @@ def torch_embedding_bag(call: Call) -> Outcome:
 
 @rule("F.embedding_bag")
 def embedding_bag(call: Call) -> Outcome:
-    """A row for each bag: a row of indices, or what lies between two offsets."""
+    """A row for each bag: a row of indices, or the indices between two offsets."""
     indices, weight = call.axes(call.tensor(0, "input")), call.axes(call.tensor(1, "weight"))
     weights = call.arg(8, "per_sample_weights")
     if isinstance(weights, Tensor):

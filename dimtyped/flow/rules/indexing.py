@@ -34,7 +34,7 @@ def _note_last_step(call: Call, result: Tensor, time: int, made: Axes) -> None:
         call.note(result, Problem("selection", _LAST_STEP, [made[-1]], _LAST_STEP_FIX))
 
 
-_LAST_STEP = "the last step of a bidirectional output: the backward direction has read one item there"
+_LAST_STEP = "the last step of a bidirectional output: the backward direction has read only one item there"
 _LAST_STEP_FIX = "take the state that the layer returns, h_n[-2] and h_n[-1], or the backward half at step 0"
 
 

@@ -1,4 +1,4 @@
-"""Operators that put several tensors together."""
+"""Operators that join tensors."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def joined(call: Call, operands: Sequence[Axes], dim: int, size: int) -> Axes:
 
 
 def _row(axes: Sequence[Axis], size: int) -> Axis:
-    """Axes in a row: several times the same one, or something new."""
+    """The axis of a concatenation: several times the same axis, or a new one."""
     first, *others = axes
     if not others or first.size == size:
         return next(axis for axis in axes if axis.size == size)
@@ -40,7 +40,7 @@ def _row(axes: Sequence[Axis], size: int) -> Axis:
 
 @rule("cat", "concat", "concatenate")
 def cat(call: Call) -> Outcome:
-    """In a row along an axis that is there."""
+    """Concatenation along an existing axis."""
     operands = [call.axes(tensor) for tensor in _listed(call)]
     rank = max(map(len, operands))
     dim = dim_of(call.arg(1, "dim", "axis", default=0), rank)
@@ -54,7 +54,7 @@ def cat(call: Call) -> Outcome:
 
 @rule("stack")
 def stack(call: Call) -> Outcome:
-    """In a row along a new axis."""
+    """Concatenation along a new axis."""
     first, *others = (call.axes(tensor) for tensor in _listed(call))
     for axes in others:
         first = tuple(call.meet(mine, theirs) for mine, theirs in zip(first, axes, strict=True))
@@ -95,6 +95,6 @@ def _vector(axes: Axes) -> Axis:
 
 @rule("cartesian_prod")
 def cartesian_prod(call: Call) -> Outcome:
-    """Each with each, in one axis."""
+    """Every item with every item, in one axis."""
     axes = tuple(_vector(call.axes(tensor)) for tensor in call.tensors)
     return axes if len(axes) == 1 else (product(axes), anonymous(len(axes)))

@@ -1,4 +1,4 @@
-"""Losses: predictions and targets are equals, and are reduced."""
+"""Losses: predictions and targets have equal axes, and are reduced."""
 
 from torch import Tensor
 
@@ -26,7 +26,7 @@ def _left(call: Call, axes: Axes) -> Axes:
 )
 @rule("poisson_nll_loss", "soft_margin_loss", "hinge_embedding_loss", "gaussian_nll_loss")
 def pointwise_loss(call: Call) -> Outcome:
-    """Losses item by item: broadcasting one operand is reported, since comparing each with each is hardly intended."""
+    """Losses item by item: broadcasting one operand is reported, since comparing every item with every item is hardly intended."""
     first, second = call.first(), call.axes(call.tensor(1, "target"))
     _report_pairs(call, first, second)
     both = call.broadcast(*map(call.axes, call.tensors)) if not call.problems else call.broadcast(first)
@@ -36,14 +36,14 @@ def pointwise_loss(call: Call) -> Outcome:
 
 
 def _report_pairs(call: Call, first: Axes, second: Axes) -> None:
-    """`(batch)` with `(batch, 1)`, however that 1 came about."""
+    """`(batch)` with `(batch, 1)`, wherever the 1 comes from."""
     short, tall = sorted((first, second), key=len)
     if not short or len(short) == len(tall):
         return
     outer = tall[: len(tall) - len(short)]
     for axis, beside in zip(short, tall[len(tall) - len(short) :], strict=True):
         if beside is INSERTED and axis.is_named and any(same(axis, other) for other in outer):
-            call.report("outer", f"{text_of(first)} with {text_of(second)} compares each with each", axis)
+            call.report("outer", f"{text_of(first)} with {text_of(second)} compares every item with every item", axis)
 
 
 @rule(

@@ -1,4 +1,4 @@
-"""Operators that take axes away, or reduce them to size 1."""
+"""Operators that remove axes, or reduce them to size 1."""
 
 from torch import Tensor
 

@@ -155,7 +155,7 @@ def transforms(call: Call) -> Outcome:
 
 @rule("fft_fftshift", "fft_ifftshift")
 def shift(call: Call) -> Outcome:
-    """Values go round along `dim`."""
+    """Values rotate along `dim`."""
     axes = call.first()
     call.moves(*(axes[dim] for dim in dims_of(call.arg(1, "dim"), len(axes))))
     return axes

@@ -1,4 +1,4 @@
-"""Operators that arrange the same items otherwise: reshapes, permutations, broadcasts, repetitions, pieces."""
+"""Operators that rearrange items: reshapes, permutations, broadcasts, repetitions, pieces."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ def reshaped(call: Call) -> Outcome:
 
 
 def reshape_and_report(call: Call, axes: Axes, sizes: Sequence[int]) -> Axes:
-    """Reshapes, and reports where it cuts across named axes."""
+    """Reshapes, and reports cuts across named axes."""
     if _numel(axes) != _numel_of(sizes):
         raise NoRule
     made, cuts = reshape(axes, sizes)
@@ -89,7 +89,7 @@ def _is_scrambled(cut: Cut, sizes: Sequence[int]) -> bool:
 
 
 def _crossed(axes: Axes, made: Axes) -> Any:
-    """The factor of an axis that is split though an axis of its very size is made, of pieces of it and of another.
+    """A factor that is split although a new axis of exactly its size is made, from pieces of it and of another.
 
     `(batch, seq, embed)` viewed as `(batch, heads, seq, -1)`, with no transpose and with sizes that divide one another.
     """
@@ -157,7 +157,7 @@ def movedim(call: Call) -> Outcome:
 
 @rule("squeeze", "squeeze_copy")
 def squeeze(call: Call) -> Outcome:
-    """Axes of size 1 are gone."""
+    """Axes of size 1 are removed."""
     axes = call.first()
     given = call.ints(1, "dim")
     dims = range(len(axes)) if given is None else dims_of(given, len(axes)) if given != () else ()
@@ -174,7 +174,7 @@ def unsqueeze(call: Call) -> Outcome:
 
 @rule("atleast_1d", "atleast_2d", "atleast_3d")
 def atleast(call: Call) -> Outcome:
-    """New axes of size 1, wherever they are put."""
+    """New axes of size 1 at any place."""
     if not isinstance(call.result, Tensor):
         raise NoRule
     return reshape(call.first(), call.shape).axes
@@ -241,7 +241,7 @@ def narrow(call: Call) -> Outcome:
 
 @rule("select", "select_copy")
 def select(call: Call) -> Outcome:
-    """One index of an axis, which is gone."""
+    """One index of an axis, which is removed."""
     axes = call.first()
     dim = dim_of(call.arg(1, "dim"), len(axes))
     call.moves(axes[dim])
@@ -305,7 +305,7 @@ def _results(call: Call) -> Sequence[Tensor]:
 
 @rule("unbind", "unbind_copy")
 def unbind(call: Call) -> Outcome:
-    """Each index of an axis, which is gone."""
+    """Each index of an axis, which is removed."""
     axes = call.first()
     dim = dim_of(call.arg(1, "dim", default=0), len(axes))
     call.moves(axes[dim])
@@ -441,5 +441,5 @@ def channel_shuffle(call: Call) -> Outcome:
 
 @rule("as_strided")
 def as_strided(_: Call) -> Outcome:
-    """Memory read at will: nothing is known."""
+    """Memory read freely: nothing is known."""
     raise NoRule

@@ -21,7 +21,7 @@ WRONG = {
     "name a module class, a typed function, a model, or a function that makes one",
     "model.py:Tensor": "model.py:Tensor is a class, and no torch.nn.Module; name a module class, a typed function, a model, or a "
     "function that makes one",
-    "model.py:Mlp": "model.py:Mlp cannot be checked: it needs `width`, which is no DimSize: give --arg width=...",
+    "model.py:Mlp": "model.py:Mlp cannot be checked: it needs `width`, which is not a DimSize: give --arg width=...",
     "model.py:Plain": "model.py:Plain cannot be checked: its forward has no annotated tensor, "
     'such as x: Float[Tensor, "batch seq"]',
     "model.py:wrong_number": "model.py:wrong_number cannot be checked: wrong_number cannot be made to check it; with size=13: "

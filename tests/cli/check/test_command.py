@@ -61,7 +61,7 @@ def test_a_file_has_classes_and_functions_and_says_what_is_skipped(command, tmp_
         "model.py:swap: 1 finding; 1 of 1 operators followed",
     ]
     assert done.lines[-5:-1] == [
-        "skipped: it needs `width`, which is no DimSize: give --arg width=...",
+        "skipped: it needs `width`, which is not a DimSize: give --arg width=...",
         "  model.py:Mlp",
         'skipped: its forward has no annotated tensor, such as x: Float[Tensor, "batch seq"]',
         "  model.py:Plain",

@@ -30,7 +30,7 @@ def test_json_has_the_findings_what_was_checked_and_what_was_not(command, tmp_pa
         ("scramble", 20),
     ]
     assert {each["name"]: each.get("skipped", "") for each in data["targets"]} == {
-        "Mlp": "it needs `width`, which is no DimSize: give --arg width=...",
+        "Mlp": "it needs `width`, which is not a DimSize: give --arg width=...",
         "Plain": 'its forward has no annotated tensor, such as x: Float[Tensor, "batch seq"]',
         **dict.fromkeys(["Torchs", "pool", "swap", "Attention"], ""),
     }
