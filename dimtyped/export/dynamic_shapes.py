@@ -107,7 +107,8 @@ def _reject_fixed(model: Any, call: ExampleCall, names: AbstractSet[str]) -> Non
             DeclarationError(
                 f"{call.where}: `{name}` cannot be dynamic: {reason}\n"
                 f"    {found.file}:{found.line}: `{found.source}`\n"
-                f"  Take the size from the input. If no other size is intended: ranges={{'{name}': ({call.sizes[name]}, {call.sizes[name]})}}."
+                "  Take the size from the input. If no other size is intended: "
+                f"ranges={{'{name}': ({call.sizes[name]}, {call.sizes[name]})}}."
             ),
             where=call.where,
             dim=name,

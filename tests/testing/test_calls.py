@@ -262,7 +262,7 @@ def impossible(x: Float[Tensor, "a a-a-1"]) -> None: ...
         (3, {}, "inputs are made for a function or a module, not for 3 of type int"),
         (Bare(), {}, 'Write def forward(self, x: Float[Tensor, "batch seq"]).'),
         (Half(), {}, "`mask` has neither an annotation nor a default"),
-        (impossible, {}, "makes `a-a-1` a size"),
+        (impossible, {}, "makes `a-a-1` a valid size"),
         (Encoder(5, 2, 3), {"hidden": 4}, "`hidden` is fixed twice: 3 by Encoder, 4 by sizes="),
         (Encoder(5, 2, 3).to("meta"), {}, "module.to_empty(device='cpu')"),
     ],

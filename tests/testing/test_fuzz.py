@@ -204,7 +204,7 @@ class Bare(torch.nn.Module):
         (Careful(), {"independent": ("seq",)}, "no parameter has an axis named `seq`"),
         (Careful(), {"causal": "seq"}, "no parameter has an axis named `seq`"),
         (Careful(), {"padding": "lengths"}, "padding='lengths': Careful has no such lengths or mask"),
-        (Careful(), {"repeat": "what"}, "repeat='what' is nothing that a failure of fuzz() has printed"),
+        (Careful(), {"repeat": "what"}, "repeat='what' was not printed by a failure of fuzz()"),
         (Careful(), {"repeat": "right:1.0:AAA="}, "was printed by hypothesis 1.0, this is"),
     ],
     ids=[

@@ -147,9 +147,9 @@ class Nothing(AbstractDtype):
     [
         (Tensor, {}, 'tensors() takes an annotation such as Float[Tensor, "batch seq"], not <class'),
         (Float[object, "a"], {}, "tensors() makes torch tensors, but "),
-        (Float[Tensor, "a a-a-1"], {}, "no size of `a` up to 70 makes `a-a-1` a size"),
-        (Float[Tensor, "a b a-b-b-a-1"], {}, "no sizes up to 6 make `a-b-b-a-1` a size"),
-        (Float[Tensor, "a n-5"], {"sizes": {"n": 2}}, "no sizes up to 6 make `n-5` a size"),
+        (Float[Tensor, "a a-a-1"], {}, "no size of `a` up to 70 makes `a-a-1` a valid size"),
+        (Float[Tensor, "a b a-b-b-a-1"], {}, "no sizes up to 6 make `a-b-b-a-1` a valid size"),
+        (Float[Tensor, "a n-5"], {"sizes": {"n": 2}}, "no sizes up to 6 make `n-5` a valid size"),
         (
             Float[Tensor, "a b*c"],
             {},
@@ -165,7 +165,7 @@ class Nothing(AbstractDtype):
             "min_side is 0, must be an int of at least 1; allow_empty=True draws sides of 0",
         ),
         (Float[Tensor, "a"], {"min_side": 5, "max_side": 2}, "min_side is 5, more than max_side, 2"),
-        (Float[Tensor, "a"], {"device": "nowhere"}, "no tensor can be made on device 'nowhere' here"),
+        (Float[Tensor, "a"], {"device": "nowhere"}, "no tensor can be made on device 'nowhere'"),
         (Float[Tensor, "a"], {"device": "meta"}, "a tensor on device 'meta' has no values"),
         (Float[Tensor, "a"], {"dtypes": [torch.int8]}, "admits none of dtypes=[torch.int8]"),
         (Float[Tensor, "a"], {"dtypes": []}, "admits none of dtypes=[]"),
