@@ -163,7 +163,8 @@ def _made(name: str, make: Any, settings: Settings, namespace: Mapping[str, Any]
     if missing:
         words = " and ".join(f"`{key}`" for key in missing)
         options = " ".join(f"--arg {key}=..." for key in missing)
-        skipped = f"it needs {words}, which {'are' if len(missing) > 1 else 'is'} not {'DimSizes' if len(missing) > 1 else 'a DimSize'}: give {options}"
+        verdict = "are not DimSizes" if len(missing) > 1 else "is not a DimSize"
+        skipped = f"it needs {words}, which {verdict}: give {options}"
     return Member(name, make, _line_of(make), skipped, names | set(parameters), arguments)
 
 
