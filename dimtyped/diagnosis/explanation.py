@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dimtyped.diagnosis.fixes import Fix
 
 _T = TypeVar("_T")
+_SMALL = 16  # a size below it may equal another one by chance
 _SHOWN = 5  # values shown if the annotations alone do not say what is wrong
 _CALLS = 3  # enclosing typed calls that are examined
 _KINDS = (
@@ -89,7 +90,8 @@ def build_error(
     error = kind(str(report))
     error.where = where
     error.argument = first.place.partition("[")[0].partition(".")[0]
-    error.dim = report.axes(first.hint) if first.kind == "rank" else labels.get(first.dim, first.dim)
+    dim = first.dim if first.dim.startswith("*") else labels.get(first.dim, first.dim)
+    error.dim = report.axes(first.hint) if first.kind == "rank" else dim
     error.expected = report.wanted(first) if first.kind in ("type", "dtype") else _plain(first.expected)
     error.actual = _plain(first.actual)
     sizes = {labels.get(name, name): binding.size for name, binding in findings.bindings.items()}
@@ -109,8 +111,8 @@ def find_fix(findings: Findings, labels: Mapping[str, str], around: Sequence[Enc
     if call is None:
         return None
     outer = {name: size for call_around in reversed(around) for name, size in call_around.sizes.items()}
-    meaning = next((claim.name for _, claim in _meanings(findings)), "") or next(
-        (name for name, _ in _both_directions(findings)), ""
+    meaning = next((claim.name for _, claim in _meanings(findings, around)), "") or next(
+        (name for name, _ in _both_directions(findings, around)), ""
     )
     return fixes.fix_of(fixes.FixContext(call, findings, labels, root_of(call.owner), outer, meaning))
 
@@ -138,7 +140,7 @@ def _surroundings(findings: Findings, where: str, fix: Fix | None, around: list[
     path = path_of(owner) if isinstance(owner, torch.nn.Module) else ""
     notes = [*_identity(findings, around), *_likeness(findings, around)]
     if fix is None or fix.is_general:  # other fixes already say what the value is
-        notes += _other_meanings(findings)
+        notes += _other_meanings(findings, around)
     outer = tuple(str(call) for call in around if call.sizes)
     line = None if is_run_by_trace() else user_line()
     called = str(line) if line is not None and line.source and not line.is_last else ""
@@ -175,15 +177,16 @@ def _likeness(findings: Findings, around: list[EnclosingCall]) -> Iterator[str]:
         yield f"its sizes are those of ({', '.join(words)})"
 
 
-def _other_meanings(findings: Findings) -> Iterator[str]:
+def _other_meanings(findings: Findings, around: Sequence[EnclosingCall]) -> Iterator[str]:
     """Notes other meanings of the wrong size: a product of two names, or the only name in the module around with this size."""
+    yield from _products_but_one(findings, around)
     if (
         findings.call is not None and not findings.call.signature.attributes
     ):  # the names of a layer's own contract say little
         yield from _products(findings)
-    for holder, claim in _meanings(findings):
+    for holder, claim in _meanings(findings, around):
         yield f"{claim.size} is {claim.name}, declared by {owner_text(holder, claim)}"
-    for name, path in _both_directions(findings):
+    for name, path in _both_directions(findings, around):
         yield f"{findings.mismatches[0].actual} is {name}: {path} is bidirectional"
 
 
@@ -200,12 +203,42 @@ def _products(findings: Findings) -> Iterator[str]:
         yield f"{wrong.actual} is {found[0]}"
 
 
-def _both_directions(findings: Findings) -> Iterator[tuple[str, str]]:
+def _products_but_one(findings: Findings, around: Sequence[EnclosingCall]) -> Iterator[str]:
+    """Notes that of the two sizes one is a product of two names, and the other lacks a step of it: `batch*(seq-1)`."""
+    wrong = findings.mismatches[0]
+    sizes = _sizes_of_calls(findings, around)
+    if wrong.kind != "size" or not isinstance(wrong.actual, int) or not isinstance(wrong.expected, int):
+        return
+    larger, smaller = max(wrong.actual, wrong.expected), min(wrong.actual, wrong.expected)
+    found = [
+        f"{larger} is {left}*{right}, {smaller} is {left}*({right}-1)"
+        for left, right in itertools.permutations(sizes, 2)
+        if sizes[left] > 1 and sizes[left] * sizes[right] == larger and sizes[left] * (sizes[right] - 1) == smaller
+    ]
+    if len(found) == 1:
+        yield found[0]
+
+
+def _sizes_of_calls(findings: Findings, around: Sequence[EnclosingCall]) -> dict[str, int]:
+    """The sizes of the names that the calls around and this one have bound; of a layer's own contract, none."""
+    call = findings.call
+    is_layers = call is not None and isinstance(call.owner, torch.nn.Module) and not is_scope(call.owner)
+    own = {} if is_layers else {name: binding.size for name, binding in findings.bindings.items()}
+    sizes = {name: size for outer in reversed(around) for name, size in outer.sizes.items()} | own
+    return {name: size for name, size in sizes.items() if isinstance(size, int)}
+
+
+def _both_directions(findings: Findings, around: Sequence[EnclosingCall]) -> Iterator[tuple[str, str]]:
     """The name of both directions' width and the layer's path, if exactly one bidirectional layer has the wrong size."""
     owner = findings.call.owner if findings.call is not None else None
     wrong = findings.mismatches[0]
     root = root_of(owner)
-    if not isinstance(owner, torch.nn.Module) or wrong.kind != "size" or root is None or any(_meanings(findings)):
+    if (
+        not isinstance(owner, torch.nn.Module)
+        or wrong.kind != "size"
+        or root is None
+        or any(_meanings(findings, around))
+    ):
         return
     found = [
         (name, layer)
@@ -219,13 +252,23 @@ def _both_directions(findings: Findings) -> Iterator[tuple[str, str]]:
         yield f"2*{labels_of(layer).get(role, role)}", f"{type(root).__name__}.{name}"
 
 
-def _meanings(findings: Findings) -> Iterator[tuple[torch.nn.Module, Claim]]:
+def _meanings(findings: Findings, around: Sequence[EnclosingCall]) -> Iterator[tuple[torch.nn.Module, Claim]]:
+    """The owner of the only name that the wrong size can be: a size that a call has bound to a name is none of the module's."""
     owner = findings.call.owner if findings.call is not None else None
     wrong = findings.mismatches[0]
     if not isinstance(owner, torch.nn.Module) or wrong.kind != "size" or not isinstance(wrong.actual, int):
         return
+    expected = findings.bindings.get(wrong.dim)
+    if expected is not None and not expected.is_declared:  # two arguments disagree, whatever the module declares
+        return
     holder = owner if is_scope(owner) else parent_of(owner)
-    claims = [claim for claim in scope_of(holder).deciding if claim.size == wrong.actual] if holder is not None else []
+    scope = scope_of(holder) if holder is not None else None
+    claims = [claim for claim in scope.deciding if claim.size == wrong.actual] if scope is not None else []
+    bound = _sizes_of_calls(findings, around).items()
+    if not bound and wrong.actual < _SMALL:
+        return
+    if any(size == wrong.actual and name not in scope.names for name, size in bound if scope is not None):
+        return
     if wrong.actual > 1 and len({claim.name for claim in claims}) == 1 and holder is not None:
         yield holder, next((claim for claim in claims if not claim.is_parameter), claims[0])
 

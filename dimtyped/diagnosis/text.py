@@ -5,6 +5,7 @@ Plain text without color, at most fifteen lines for one mismatch, never a tensor
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,7 @@ from dimtyped.diagnosis.snapshots import Snapshot, shape_text
 _LINES = 15  # of an error with one mismatch
 _WIDTH = 116  # of the fix's lines
 _PLACES = 3  # arguments shown in full
+_ANY = "..."
 _NAMES = 6  # names whose origin is shown
 _DTYPES = {
     "Bool": "bool",
@@ -116,6 +118,11 @@ class Report:
                 return f"{mismatch.actual} is none of the {self._axis(mismatch)}, {mismatch.expected}"
             case "size" if _is_whole_shape(mismatch.hint):
                 return f"its shape is {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"
+            case "size" if self.name(mismatch.dim) == _ANY:
+                before = " and ".join(f"`{self.name(name)}`" for name in _names_before(mismatch))
+                return (
+                    f"its axes after {before} are {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"
+                )
             case _:
                 return f"{self._axis(mismatch)} is {size_text(mismatch.actual)}, must be {size_text(mismatch.expected)}"
 
@@ -141,6 +148,8 @@ class Report:
         return " ".join(self._axis_text(axis) for axis in first.axes) if first is not None else ""
 
     def _axis_text(self, axis: Axis) -> str:
+        if axis.many and self.name(f"*{axis.name}") == _ANY:
+            return _ANY
         if axis.kind is Kind.EXPRESSION and axis.label:
             return axis.label
         return axis.text.replace(axis.name, self.name(axis.name)) if axis.kind is Kind.NAME else axis.text
@@ -173,6 +182,8 @@ class Report:
 
     def _wanted(self, mismatch: Mismatch) -> str:
         """An expected size with its name: a number, or a bound for some sizes that torch rejects."""
+        if self.name(mismatch.dim) == _ANY:
+            return f"must be {size_text(mismatch.expected)}"
         is_bound = isinstance(mismatch.expected, str)
         return f"{self.name(mismatch.dim)}{' ' if is_bound else ' = '}{size_text(mismatch.expected)}"
 
@@ -209,6 +220,12 @@ class Report:
 def _is_whole_shape(hint: Hint) -> bool:
     """True for an annotation of one `*name`, which stands for all axes."""
     return isinstance(hint, ArrayHint) and len(hint.axes) == 1 and hint.axes[0].many
+
+
+def _names_before(mismatch: Mismatch) -> list[str]:
+    """The names of the axes before the several that do not fit."""
+    axes = mismatch.hint.axes if isinstance(mismatch.hint, ArrayHint) else ()
+    return [axis.name for axis in itertools.takewhile(lambda axis: not axis.many, axes)]
 
 
 def dtype_text(dtype: Any) -> str:

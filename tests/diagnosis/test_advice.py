@@ -180,3 +180,67 @@ def test_a_product_of_names_is_told():
 def test_a_loss_speaks_of_shapes():
     with pytest.raises(DimensionError, match=r"its shape is \(4, 5\), must be \(3, 4\)"):
         nn.MSELoss()(ones(3, 4), ones(4, 5))
+
+
+def test_a_loss_has_no_words_of_its_own_for_several_axes():
+    losses = {
+        nn.MSELoss(): (ones(3, 4), ones(4, 5)),
+        nn.CrossEntropyLoss(): (ones(3, 6, 5), ones(3, 4).long()),
+        nn.KLDivLoss(): (ones(3, 4), ones(3, 5)),
+    }
+    for loss, arguments in losses.items():
+        with pytest.raises(DimensionError) as caught:
+            loss(*arguments)
+        assert "shape = " not in str(caught.value)
+        assert "place" not in str(caught.value)
+    with pytest.raises(DimensionError, match=r"its axes after `batch` are \(4,\), must be \(5,\)"):
+        nn.CrossEntropyLoss()(ones(3, 6, 5), ones(3, 4).long())
+
+
+class Pooled(nn.Module):
+    """`head` takes seven features; the mean over an axis is what it gets."""
+
+    def __init__(self, embed: DimSize, hidden: DimSize, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+        self.rnn, self.head = nn.GRU(embed, hidden, batch_first=True), nn.Linear(7, 2)
+
+    def forward(self, x: Float[Tensor, "batch seq embed"]):
+        return self.head(self.rnn(x)[0].mean(self.axis))
+
+
+class Bare(Pooled):
+    def forward(self, x):
+        return self.head(self.rnn(x)[0].mean(self.axis))
+
+
+def test_a_size_of_the_module_is_named_where_it_is_no_size_of_the_call():
+    for make, hidden in ((Pooled, 4), (Bare, 40)):
+        with pytest.raises(DimensionError, match=f"{hidden} is hidden, declared by {make.__name__}.rnn") as caught:
+            make(3, hidden, axis=1)(ones(5, 6, 3))
+        assert f"Make this layer with hidden={hidden}" in str(caught.value)
+
+
+@pytest.mark.parametrize(("make", "axis", "seq"), [(Pooled, 2, 4), (Pooled, 1, 4), (Bare, 2, 4)])
+def test_a_size_that_agrees_by_chance_is_no_cause(make, axis, seq):
+    with pytest.raises(DimensionError, match="Make this layer with in_features=4") as caught:
+        make(3, 4, axis)(ones(5, seq, 3))
+    assert "4 is hidden" not in str(caught.value)
+
+
+def test_two_arguments_that_disagree_are_not_explained_by_a_layer():
+    class Reading(Pooled):
+        def forward(self, x: Float[Tensor, "batch seq embed"], state: Float[Tensor, "layers batch hidden"]): ...
+
+    with pytest.raises(DimensionError, match="batch is 4, must be 5") as caught:
+        Reading(3, 4, 1)(ones(5, 6, 3), ones(1, 4, 4))
+    assert "4 is hidden" not in str(caught.value)
+
+
+def test_a_product_that_lacks_a_step():
+    @typed
+    def loss(logits: Float[Tensor, "batch seq vocab"], ids: Float[Tensor, "batch seq"]):
+        return nn.CrossEntropyLoss()(logits.flatten(0, 1), ids[:, 1:].flatten().long())
+
+    with pytest.raises(DimensionError, match=r"120 is batch\*seq, 114 is batch\*\(seq-1\)\n +in loss: batch=6, seq=20"):
+        loss(ones(6, 20, 9), ones(6, 20))

@@ -142,7 +142,7 @@ def is_named(context: FixContext, at: Break, names: set[str]) -> bool:
     def is_it(mismatch: Mismatch) -> bool:
         is_there = mismatch.axis == at.axis and mismatch.place == at.place
         return (
-            context.label(mismatch.dim) in names or is_there or mismatch.place == "var"
+            not names.isdisjoint((mismatch.dim, context.label(mismatch.dim))) or is_there or mismatch.place == "var"
         )  # of any shape like the input's
 
     return any(is_it(mismatch) for mismatch in context.mismatches)

@@ -16,6 +16,9 @@ from dimtyped.errors import DimensionError
 from dimtyped.names import labels_of
 from dimtyped.runtime import layer_path
 
+_SEVERAL_AXES = {"*shape": "...", "*place": "..."}
+"""Names of the contracts that stand for several axes: no word of the user's or of torch's."""
+
 
 @dataclass
 class LayerRules(Rules):
@@ -49,7 +52,7 @@ class LayerRules(Rules):
 
     def labels(self, owner: Any) -> Mapping[str, str]:
         """The user's words for the names of the layer."""
-        return labels_of(owner)
+        return {**_SEVERAL_AXES, **labels_of(owner)}
 
     def declared(self, signature: Signature, owner: Any) -> dict[str, Binding]:
         """The sizes of the layer."""
