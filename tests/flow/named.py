@@ -1,6 +1,7 @@
 """Short ways to name tensors in the tests of flow."""
 
 import torch
+from torch import nn
 
 from dimtyped.flow import Dimension, Flow, anonymous, axis_of, text_of
 
@@ -33,3 +34,21 @@ class Run:
     @property
     def kinds(self):
         return [found.kind for found in self.flow.findings]
+
+
+SIZES = dict.fromkeys(("batch", "seq", "heads", "vocab", "channels", "source", "classes"), 4)
+SIZES |= {"embed": 16, "hidden": 8, "height": 8, "width": 8}
+
+
+def run_of(function, **sizes):
+    run = Run(**{**SIZES, **sizes})
+    with run.flow:
+        function(run)
+    return run
+
+
+def linear(run, names, bias=True):
+    out, into = run.axes(names)
+    layer = nn.Linear(into.size, out.size, bias=bias)
+    run.name(layer.weight, names)
+    return layer
