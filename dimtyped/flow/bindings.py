@@ -40,6 +40,7 @@ class Binding:
     ):
         self._flow = flow
         self._is_checked = is_checked
+        self._is_assigned = False
         self._where = where
         self._scope = scope
         self._shared = shared
@@ -59,11 +60,11 @@ class Binding:
         for array, tensor in annotated_tensors(hint, value):
             self._match_tensor(array, tensor, what, frame)
 
-    def match_unchecked(self, hint: Hint, value: object, what: str, frame: FrameType | None) -> None:
-        """Does the same for a value that nothing else checks: one of another size is a finding."""
-        before, self._is_checked = self._is_checked, False
+    def match_assigned(self, hint: Hint, value: object, what: str, frame: FrameType | None) -> None:
+        """Does the same for the value of an annotated variable, which nothing else checks: one of another size is a finding."""
+        before, self._is_checked, self._is_assigned = self._is_checked, False, True
         self.match(hint, value, what, frame)
-        self._is_checked = before
+        self._is_checked, self._is_assigned = before, False
 
     def _match_tensor(self, array: ArrayHint, tensor: Tensor, what: str, frame: FrameType | None) -> None:
         axes = self._flow.axes_of(tensor)
@@ -143,11 +144,15 @@ class Binding:
         met = [*(first for first, _ in clashes), *(axis for _, axis in clashes)]
         found = self._flow.report(Problem("annotation", text, met), frame)
         if order and not found.fix:
-            found.fix = (
-                with_result(found.source, order)
-                if what == "return"
-                else advised(found.source, what, f"`{what}{order}` fits")
-            )
+            found.fix = self._reordered(found.source, what, order)
+
+    def _reordered(self, source: str, what: str, order: str) -> str:
+        """The expression at which the axes are named, with the order that is annotated; empty where that is not sure."""
+        if what == "return":
+            return with_result(source, order)
+        if self._is_assigned:
+            return with_result(f"return {source}", order).removeprefix("return ")
+        return advised(source, what, f"`{what}{order}` fits")
 
     def _refuse(self, text: str, axes: Axes, frame: FrameType | None) -> None:
         """Reports a tensor that does not fit its annotation, unless the call itself raises."""

@@ -176,7 +176,7 @@ class TracedFlow(Flow):
         assignment = self._assignments.at(frame)
         hint = assignment.hint(frame) if assignment is not None else None
         if assignment is not None and hint is not None:
-            self._open[-1][2].match_unchecked(hint, value, assignment.target, frame)
+            self._open[-1][2].match_assigned(hint, value, assignment.target, frame)
 
     def _enter_frame(self, frame: FrameType) -> None:
         code = frame.f_code

@@ -17,7 +17,6 @@ from typing import Any
 
 from dimtyped.import_hook import transform as transformation
 from dimtyped.import_hook.transform import transform
-from dimtyped.runtime import warn_user
 
 _HEADER = MAGIC_NUMBER + f"dimtyped {Path(transformation.__file__).stat().st_mtime_ns} ".encode()
 _PYTEST = "_pytest.assertion.rewrite"
@@ -34,6 +33,8 @@ class CheckingLoader(SourceFileLoader):
             Python's own.
     """
 
+    _beside: Any
+
     def __init__(self, fullname: str, path: str, beside: Any = None) -> None:
         super().__init__(fullname, path)
         self._beside = beside
@@ -41,10 +42,10 @@ class CheckingLoader(SourceFileLoader):
     def get_code(self, fullname: str) -> types.CodeType:
         """The transformed code of the module: from the file where it is kept, if neither has changed since."""
         path = self.get_filename(fullname)
-        if self._beside is not None and type(self._beside).__module__ != _PYTEST:
-            return _code_of_both(self._beside, fullname, path)
-        if self._beside is not None:  # pytest's assertions
-            return self.source_to_code(self.get_data(path), path)
+        if self._beside is not None:
+            is_pytests = type(self._beside).__module__ == _PYTEST
+            of_both = None if is_pytests else _code_of_both(self._beside, fullname, path)
+            return of_both or self.source_to_code(self.get_data(path), path)
         file = Path(cache_from_source(path, optimization=f"{sys.flags.optimize or ''}dimtyped"))
         header = _HEADER + _stamp(path)
         kept = _read(file, header)
@@ -58,13 +59,16 @@ class CheckingLoader(SourceFileLoader):
     def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> types.CodeType:
         """The transformed code of a source."""
         tree = transform(ast.parse(data, path))
-        if self._beside is not None:
+        if type(self._beside).__module__ == _PYTEST:
             sys.modules[_PYTEST].rewrite_asserts(tree, data, path, self._beside.config)
         return compile(tree, path, "exec", dont_inherit=True, optimize=_optimize)
 
 
-def _code_of_both(beside: Any, fullname: str, path: str) -> types.CodeType:
-    """The code that another loader makes of our tree; it is not kept, since the other one would find it without our hook."""
+def _code_of_both(beside: Any, fullname: str, path: str) -> types.CodeType | None:
+    """The code that another loader makes of our tree; None if it leaves this module as it is.
+
+    It is not kept in a file: the other loader would find it there without our hook.
+    """
     transformed = False
     home = sys.modules[type(beside).__module__]
 
@@ -83,9 +87,7 @@ def _code_of_both(beside: Any, fullname: str, path: str) -> types.CodeType:
             code: types.CodeType = beside.get_code(fullname)
         finally:
             del home.__dict__["compile"]
-    if not transformed:
-        warn_user(f"install_import_hook: `{fullname}` is not checked: {home.__name__} loads it, in a way of its own")
-    return code
+    return code if transformed else None
 
 
 def _no_stats(path: Any) -> dict[str, Any]:

@@ -58,7 +58,11 @@ def test_watch_finds_another_name_of_the_same_size():
     with watch() as report:
         attend(torch.ones(2, 3, 4), torch.ones(2, 3, 4))
     (found,) = report.findings
-    assert (found.kind, found.fix, found.where) == ("annotation", "transpose(1, 2) fits", "attend")
+    assert (found.kind, found.fix, found.where) == (
+        "annotation",
+        "(k @ q.transpose(1, 2)).transpose(1, 2)",
+        "attend",
+    )
     assert "key where it says query and query where it says key" in found.message
 
 

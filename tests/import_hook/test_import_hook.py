@@ -334,3 +334,12 @@ def test_beside_beartypes_claw_both_check(folder):
     with pytest.raises(Exception, match="violates type hint <class 'int'>"):
         module.count(3)
     assert module.add(ones(2), ones(2)).shape == (2,)
+
+
+def test_a_package_that_the_claw_was_not_given_is_checked(folder):
+    import beartype.claw
+
+    beartype.claw.beartype_package("nowhere")  # from now on its loader loads every module
+    module = imported(folder, SOURCE, install_import_hook)
+    with refuses("add: argument `y` does not fit: n is 3, must be 2"):
+        module.add(ones(2), ones(3))
