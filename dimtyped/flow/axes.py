@@ -140,7 +140,8 @@ class Axis:
     @property
     def size(self) -> int:
         """The number of indices along the axis."""
-        return math.prod(factor.size for factor in self.factors)
+        factors = self.factors
+        return factors[0].size if len(factors) == 1 else math.prod(factor.size for factor in factors)
 
     @property
     def dimension(self) -> Dimension | None:

@@ -61,6 +61,7 @@ class TracedFlow(Flow):
         self._open: list[tuple[FrameType, Signature, Binding]] = []
         self._shared: dict[tuple[str, int], Dimension] = {}
         self._previous: Any = None
+        self._hook: Any = None
         self._assignments = Assignments()
         self._calling_back = 0
         self._returned: tuple[str, CodeType, int] | None = None
@@ -99,13 +100,23 @@ class TracedFlow(Flow):
     def __enter__(self) -> Self:
         super().__enter__()
         self._previous = sys.getprofile()
-        sys.setprofile(self._see)
+        self._hook = self._see
+        sys.setprofile(self._hook)
         return self
 
     def __exit__(self, *details: object) -> None:
-        sys.setprofile(self._previous)
-        self._open.clear()
-        super().__exit__(*details)
+        try:
+            if self._is_hooked():
+                _set_profile(self._previous)
+            else:
+                self.troubles.append("another profiler was set meanwhile: annotated calls after that gave no names")
+            self._open.clear()
+        finally:
+            super().__exit__(*details)
+
+    def _is_hooked(self) -> bool:
+        """True if Python's profile hook is this one: a profiler that starts inside the block takes its place."""
+        return self._hook is not None and sys.getprofile() is self._hook
 
     def __torch_function__(
         self,
@@ -114,15 +125,15 @@ class TracedFlow(Flow):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        profile = sys.getprofile()
+        if not self._is_hooked():
+            return super().__torch_function__(func, types, args, kwargs)
         sys.setprofile(None)
         try:
             result = super().__torch_function__(func, types, args, kwargs)
-            if profile is not None:
-                self._match_assigned(sys._getframe(1), result)
+            self._match_assigned(sys._getframe(1), result)
             return result
         finally:
-            sys.setprofile(profile)
+            sys.setprofile(self._hook)
 
     def _explain(
         self, error: Exception, operator: Operator, args: Sequence[Any], kwargs: dict[str, Any], frame: FrameType
@@ -221,6 +232,15 @@ def _without_annotations(code: CodeType) -> Signature:
     nothing: Hint = AnythingHint(Any)
     where = code.co_qualname.rpartition("<locals>.")[2]
     return Signature(_without_annotations, where, FunctionKind.PLAIN, (), nothing, Any, expressible=True)
+
+
+def _set_profile(profiler: Any) -> None:
+    """Sets a profile hook that was there before: a function, or a C profiler such as cProfile's, which is no callable."""
+    if profiler is None or isinstance(profiler, Callable):
+        sys.setprofile(profiler)
+    else:
+        sys.setprofile(None)
+        profiler.enable()
 
 
 def _is_of_fake_tensors(error: BaseException) -> bool:

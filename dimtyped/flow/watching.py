@@ -15,7 +15,8 @@ def watch(*, independent: Sequence[str] = ("batch",), skip: Sequence[str] = ()) 
 
     Names come from the annotated functions, methods and modules that are called in it. Results do not change;
     compiled functions run eagerly meanwhile, so that their operators are seen. An exception leaves the block unchanged, and
-    the report holds the finding that explains it.
+    the report holds the finding that explains it. It follows the thread that enters it; of nested blocks the innermost one
+    takes the names. A profiler that begins inside takes them too, and the report has a note.
 
     Args:
         independent: Names along which nothing may carry values. Default: `batch`.

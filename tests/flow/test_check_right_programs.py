@@ -4,6 +4,7 @@ import copy
 import random
 import threading
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import Float, Int
@@ -234,6 +235,49 @@ def test_nothing_is_changed(reads_values):
     for name, module in model.named_modules():
         assert vars(module).keys() == attributes[name].keys()
         assert all(value is attributes[name][key] for key, value in vars(module).items() if key != "_dim_scope")
+
+
+def _states(model):
+    """What a user may have set on a model and in torch."""
+    modules = dict(model.named_modules())
+    return {
+        "modes": {name: module.training for name, module in modules.items()},
+        "hooks": {name: [*module._forward_hooks, *module._forward_pre_hooks] for name, module in modules.items()},
+        "parameters": {name: (id(p), p.requires_grad, id(p.grad)) for name, p in model.named_parameters()},
+        "buffers": {name: (id(b), b._version) for name, b in model.named_buffers()},
+        "gradients": [p.grad.clone().tolist() for p in model.parameters() if p.grad is not None],
+        "torch": (torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_autocast_enabled("cpu")),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "numpy": np.random.get_state()[1].tolist(),  # noqa: NPY002  # the generator that all share
+    }
+
+
+class Meddling(Stateful):
+    """Sets in `forward` what it can."""
+
+    def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
+        self.norm.eval()
+        self.norm.weight.requires_grad_(False)
+        self.norm.weight.grad = None
+        self.norm.register_forward_hook(lambda *_: None)
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        np.random.rand()  # noqa: NPY002  # the generator that all share
+        return self.drop(self.norm(x))
+
+
+@pytest.mark.parametrize("kind", [Stateful, Meddling])
+@pytest.mark.parametrize("training", [True, False])
+def test_what_a_model_does_to_itself_and_to_torch_is_not_done(kind, training):
+    model = kind(6).train(training)
+    model.norm.requires_grad_(training)
+    model.norm.register_forward_hook(lambda *_: None)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = _states(model)
+    assert check(model).ok
+    assert check(model, torch.rand(3, 6)).ok
+    assert _states(model) == before
 
 
 def test_gradients_and_modules_that_a_function_finds_around_it():
