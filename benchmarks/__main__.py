@@ -34,6 +34,7 @@ QUESTIONS = (
     "memory",
     "failing",
     "values",
+    "flow",
 )
 
 

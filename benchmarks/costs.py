@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks import peers
 from benchmarks.measure import EVENTS
-from benchmarks.questions import check, failing, first_call, imports, kernels, layers, memory, off, parts, traces
+from benchmarks.questions import check, failing, first_call, flow, imports, kernels, layers, memory, off, parts, traces
 from benchmarks.record import MEASURED, Results, Row, Spread
 from benchmarks.show import quantity, spread_text
 from benchmarks.workloads import CONTROL
@@ -340,6 +340,20 @@ LINES = (
         "",
         "values",
         _ratio("values", "Embedding(32000, 256) on (8, 64)", None, "dimtyped, values"),
+    ),
+    Line(
+        "`check` of a GPT on meta, times a bare run on fake tensors",
+        "at most 10",
+        "flow",
+        _ratios("flow", "^check", 10),
+    ),
+    Line(flow.checked(12), "at most 3 s", "flow", _figure("flow", flow.checked(12), 3e6)),
+    Line(flow.memory(12), "at most 1 GB", "flow", _figure("flow", flow.memory(12), 1000)),
+    Line(
+        "a training step within `watch`, times the untyped",
+        "at most 30",
+        "flow",
+        _ratios("flow", "^watch", 30, flow.WATCHED),
     ),
     Line("GPU: training steps of the seq2seq", "+1%", "step", _ratios("step", "seq2seq", 1.01), gpu=True),
     Line("GPU: greedy decode, batch 1", "+3%", "decode", _ratios("decode", "batch 1$", 1.03), gpu=True),

@@ -1,5 +1,6 @@
-"""What is written into the pages while the site is built: README, every layer, every error, the costs, the reference."""
+"""What is written into the pages while the site is built: README, layers, errors, findings, coverage, costs, the reference."""
 
+import json
 import re
 import sys
 import textwrap
@@ -134,6 +135,43 @@ def costs(_: str) -> str:
     return readme.section(*readme.sources_of(README))
 
 
+def coverage(what: str) -> str:
+    """How many operators were followed: over torch's own list, or in the models of each zoo."""
+    figures = json.loads((ROOT / "docs" / "coverage.json").read_text(encoding="utf-8"))
+    return _operators(figures["operators"]) if what == "operators" else "\n".join(map(_zoo, figures["zoos"].items()))
+
+
+def _operators(figures: dict[str, Any]) -> str:
+    without = figures["without"]
+    share = f"{figures['all'] - len(without)} of {figures['all']} entries (torch {figures['torch']})"
+    rows = [f"| `{name}` | {reason} |" for name, reason in without.items()]
+    return "\n".join([f"A rule holds for {share}. The others:\n", "| operator | reason |", "| --- | --- |", *rows, ""])
+
+
+def _zoo(named: tuple[str, dict[str, Any]]) -> str:
+    name, figures = named
+    models = figures["models"]
+    followed, met = (sum(model[key] for model in models.values()) for key in ("followed", "met"))
+    versions = ", ".join(f"{package} {version.partition('+')[0]}" for package, version in figures["versions"].items())
+    rows = [_model(model, each) for model, each in models.items()]
+    return "\n".join(
+        [
+            f"## {name}\n",
+            f"{len(models)} models, {followed} of {met} operators followed ({versions}).\n",
+            "| model | followed | not followed | findings |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _model(name: str, figures: dict[str, Any]) -> str:
+    count = f"{figures['followed']} of {figures['met']}"
+    lists = (", ".join(figures.get(key, ())) for key in ("unfollowed", "findings"))
+    return f"| {' | '.join([name, count, *lists])} |"
+
+
 def api(module: str) -> str:
     """The reference of a module: its public names."""
     names = {
@@ -149,6 +187,7 @@ GENERATED = {
     "errors": errors,
     "findings": findings,
     "torch_errors": torch_errors,
+    "coverage": coverage,
     "costs": costs,
     "api": api,
 }

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
+from torch.utils._mode_utils import no_dispatch
 
 MOST_BYTES = 2 * 2**30
 """A model with more parameters than this is not copied whole."""
@@ -43,16 +44,25 @@ class _FakeCopy(TorchFunctionMode):
         if not (tensor.is_meta or isinstance(tensor, FakeTensor)):
             return self._mode.from_tensor(tensor, static_shapes=True)
         device = tensor.device if isinstance(tensor, FakeTensor) else torch.device("cpu")
-        with self._mode:
-            made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+        with no_dispatch():  # an operator on fake tensors costs ten times as much
+            on_meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+            made: Any = FakeTensor(self._mode, on_meta.requires_grad_(tensor.requires_grad), device)
         if isinstance(tensor, torch.nn.Parameter):
-            return torch.nn.Parameter(made, tensor.requires_grad)
-        return made.requires_grad_(tensor.requires_grad)
+            made._is_param = True  # what torch.nn.Parameter sets on a tensor that is of a class of its own
+        return made
 
     def fakes_of(self, modules: Iterable[torch.nn.Module]) -> dict[int, Tensor]:
-        """A copy of each fake tensor of some modules: their own `__deepcopy__` asks for an address, which they have none of."""
+        """A copy of each tensor of some modules that has no numbers; another's own `__deepcopy__` makes its copy.
+
+        That of a fake tensor asks for an address, which it has none of; that of a parameter takes several operators.
+        """
         tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
-        return {id(tensor): self._fake(tensor) for tensor in tensors if isinstance(tensor, FakeTensor)}
+        return {id(tensor): self._fake(tensor) for tensor in tensors if _has_no_numbers(tensor)}
+
+
+def _has_no_numbers(tensor: Tensor) -> bool:
+    is_plain = type(tensor) in (Tensor, torch.nn.Parameter)
+    return isinstance(tensor, FakeTensor) or (tensor.is_meta and is_plain and tensor.layout is torch.strided)
 
 
 def fake_mode() -> FakeTensorMode:

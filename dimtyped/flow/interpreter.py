@@ -25,6 +25,7 @@ from dimtyped.flow.fixes.trials import Trials
 from dimtyped.flow.fused import FusedLayers, source_of, time_axis
 from dimtyped.flow.operators import Operator, operator_of
 from dimtyped.flow.store import TensorMap
+from dimtyped.flow.transforms import are_running, axes_of_wrapper, wrapped_in
 from dimtyped.runtime import Place, Places
 
 
@@ -108,7 +109,9 @@ class Flow(TorchFunctionMode):
         kept = self._names.get(tensor)
         if kept is not None and tuple(axis.size for axis in kept) == sizes:
             return kept
-        axes = constant(sizes) if isinstance(tensor, Parameter) else tuple(map(anonymous, sizes))
+        axes = axes_of_wrapper(tensor, self.axes_of) if are_running() else None
+        if axes is None:
+            axes = constant(sizes) if isinstance(tensor, Parameter) else tuple(map(anonymous, sizes))
         self._names.set(tensor, axes)
         return axes
 
@@ -225,6 +228,9 @@ class Flow(TorchFunctionMode):
         for tensor, axes in zip(results, outcome, strict=True):
             if axes is not None:
                 self._names.set(tensor, axes)
+                if are_running():
+                    for inner, its_axes in wrapped_in(tensor, axes, call.tensors, self.axes_of):
+                        self._names.set(inner, its_axes)
         if call.problems:  # the others follow from the first
             self._report(call.problems[0], call, frame)
 

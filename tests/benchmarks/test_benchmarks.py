@@ -201,14 +201,14 @@ class TestPeers:
         assert found == {"untyped": ("measured", ""), "broken": ("cannot run", "RuntimeError: out of luck")}
 
 
-QUICK_ENOUGH = ("decode", "kernels", "off", "failing", "values", "autocast")
+QUICK_ENOUGH = ("decode", "kernels", "off", "failing", "values", "autocast", "flow")
 
 
 class TestQuestions:
     @pytest.fixture(autouse=True)
     def _least_effort(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr("benchmarks.measure.QUICK", Effort(2, 1e-5))
-        for question in ("step", "decode", "autocast", "off"):
+        for question in ("step", "decode", "autocast", "off", "flow"):
             monkeypatch.setattr(f"benchmarks.questions.{question}.effort", lambda run: Effort(2, 1e-5))
 
     @pytest.mark.parametrize("question", QUICK_ENOUGH)

@@ -13,6 +13,9 @@ from tests.benchmarks.made_results import ROOT
 
 pytestmark = pytest.mark.any_engine
 
+TO_MEASURE = ("flow",)
+"""Questions that are newer than the last full run."""
+
 
 class TestReadme:
     def section(self) -> str:
@@ -138,7 +141,7 @@ class TestReadme:
             results = Results.load(path)
             assert not results.quick
             assert f"{results.machine}-{results.device}.json" == path.name
-            asked = [name for name in QUESTIONS if results.device in devices(name)]
+            asked = [name for name in QUESTIONS if results.device in devices(name) and name not in TO_MEASURE]
             assert list(results.answers) == asked
 
 

@@ -50,7 +50,7 @@ def test_a_page_that_says_something_else_is_noticed_and_brought_up_to_date():
 @pytest.mark.any_engine
 def test_code_that_contributing_shows_is_that_of_the_package():
     page = (documents.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert len(documents.EXCERPT.findall(page)) == 2
+    assert len(documents.EXCERPT.findall(page)) == 3
     assert documents.with_excerpts(page) == page, "python tests/documents.py"
 
 

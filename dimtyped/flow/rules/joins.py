@@ -62,6 +62,21 @@ def stack(call: Call) -> Outcome:
     return (*first[:dim], anonymous(call.shape[dim], "stack"), *first[dim:])
 
 
+@rule("pad_sequence")
+def pad_sequence(call: Call) -> Outcome:
+    """(time, *) of several lengths give (batch, time, *)."""
+    operands, sizes = [call.axes(tensor) for tensor in call.tensors], call.shape
+    is_batch_first = bool(call.arg(1, "batch_first", default=False))
+    time, *rest = operands[0]
+    for first, *others in operands[1:]:
+        time = call.meet(time, first) if time.size == first.size else anonymous(max(time.size, first.size), "padded")
+        rest = [call.meet(mine, theirs) for mine, theirs in zip(rest, others, strict=True)]
+    call.moves(*(axes[0] for axes in operands))
+    batch = anonymous(len(operands), "pad_sequence")
+    time = time if time.size == sizes[1 if is_batch_first else 0] else anonymous(sizes[1 if is_batch_first else 0])
+    return (batch, time, *rest) if is_batch_first else (time, batch, *rest)
+
+
 @rule("hstack", "vstack", "row_stack", "dstack", "column_stack")
 def stack_of_parts(call: Call) -> Outcome:
     """`cat` of tensors that have as many axes as the name says, or get them."""

@@ -24,7 +24,7 @@ _UNARY = (
     "alpha_dropout feature_alpha_dropout feature_dropout native_dropout rrelu bernoulli poisson uniform log_normal "
     "exponential geometric cauchy random tril triu fake_quantize_per_tensor_affine __deepcopy__ "
     "retain_grad rename fill_diagonal dequantize fake_quantize_per_channel_affine to_dense map map2 xpu ipu mtia "
-    " real.__get__ imag.__get__ grad.__get__ data.__get__ share_memory"
+    " real.__get__ imag.__get__ grad.__get__ data.__get__ share_memory _make_dual _unpack_dual"
 )
 
 
@@ -57,6 +57,16 @@ def foreach(call: Call) -> Outcome:
         each if tuple(axis.size for axis in each) == tuple(result.shape) else None
         for each, result in zip(axes, results, strict=True)
     ]
+
+
+@rule("grad")
+def gradient(call: Call) -> Outcome:
+    """`torch.autograd.grad`: the axes of each input that has a gradient."""
+    inputs, results = call.arg(1, "inputs"), call.result
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not isinstance(results, (tuple, list)) or call.kwargs.get("is_grads_batched") or len(results) != len(inputs):
+        raise NoRule
+    return [call.axes(tensor) for tensor, result in zip(inputs, results, strict=True) if isinstance(result, Tensor)]
 
 
 @rule("prelu")
