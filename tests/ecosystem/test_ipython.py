@@ -128,3 +128,25 @@ def test_the_extension_can_be_unloaded(shell):
     shell.run_cell("%load_ext dimtyped\n%unload_ext dimtyped", store_history=False).raise_error()
     shell.run_cell(f"{CELLS[0].replace('%load_ext dimtyped', '')}{CELLS[1]}", store_history=False).raise_error()
     assert not hasattr(shell.user_ns["add"], "__dimtyped__")
+
+
+NOTED = """
+from jaxtyping import Float
+from torch import Tensor
+from dimtyped import typed
+
+@typed
+def scores(q: Float[Tensor, "batch time head"], k: Float[Tensor, "batch time head"]):
+    return q @ k
+"""
+
+
+def test_a_cell_shows_the_note_on_an_error_of_torchs(shell, capsys):
+    shell.run_cell(f"import torch{NOTED}", store_history=False).raise_error()
+    for _ in range(2):
+        shell.run_cell("scores(torch.ones(4, 8, 16), torch.ones(4, 8, 16))", store_history=False)
+        shown = capsys.readouterr().out
+        assert "dimtyped: `q @ k` in scores: head=16 meets time=8" in shown
+        assert "`q @ k.transpose(1, 2)` fits." in shown
+        assert "<dimtyped" not in shown
+        assert "engine" not in shown

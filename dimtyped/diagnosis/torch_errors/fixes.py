@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from dimtyped.diagnosis.torch_errors.failure import Failure
 from dimtyped.diagnosis.torch_errors.operand_edits import (
     Root,
+    along_other_axis,
     classes_first,
     each,
     edited,
     method,
     number,
     shortened,
+    spread_like,
     swapped,
     transposed,
     with_axis,
@@ -46,8 +48,19 @@ def transposes(failure: Failure, root: Root) -> Iterator[Root]:
 def axes_added(failure: Failure, root: Root) -> Iterator[Root]:
     """The operand with fewer axes gets one."""
     most = max((operand.rank for operand in failure.operands), default=0)
-    fewer = [operand for operand in failure.operands if operand.rank < most]
-    yield from each(fewer or reversed(failure.operands), with_axis, root)
+    yield from each(failure.operands, lambda operand: with_axis(operand, most), root)
+
+
+def other_axes(failure: Failure, root: Root) -> Iterator[Root]:
+    """A reduction over another axis."""
+    yield from each(failure.operands, along_other_axis, root)
+
+
+def spread(failure: Failure, root: Root) -> Iterator[Root]:
+    """The operand with fewer axes gets one of another operand's size."""
+    if failure.operands:
+        tall = max(failure.operands, key=lambda operand: operand.rank)
+        yield from each(failure.operands, lambda operand: spread_like(operand, tall), root)
 
 
 def axes_removed(failure: Failure, root: Root) -> Iterator[Root]:
@@ -113,6 +126,13 @@ def axis_in_range(failure: Failure, root: Root) -> Iterator[Root]:
                 yield edited(root, [(part.node, number(dim))])
 
 
+def expand_after_axis(failure: Failure, root: Root) -> Iterator[Root]:
+    """An axis put in before the expansion."""
+    sizes, other = failure.ints(1, "size", "sizes", "shape"), failure.operand(1, "other")
+    most = len(sizes) if sizes is not None else other.rank if other is not None else 0
+    yield from each(failure.operands[:1], lambda operand: with_axis(operand, most), root)
+
+
 def reshaped(_: Failure, root: Root) -> Iterator[Root]:
     """`reshape` in place of `view`."""
     call = _call_of(root)
@@ -156,7 +176,8 @@ def first_transposed(failure: Failure, root: Root) -> Iterator[Root]:
 def index_with_axis(failure: Failure, root: Root) -> Iterator[Root]:
     """The index gets an axis, or loses one."""
     index = [operand for operand in failure.operands if not operand.dtype.is_floating_point]
-    yield from each(index, with_axis, root)
+    most = max((operand.rank for operand in failure.operands), default=0)
+    yield from each(index, lambda operand: with_axis(operand, most), root)
     yield from each(index, without_axis, root)
     yield from each(index, transposed, root)
 
@@ -208,10 +229,10 @@ _BY_PROPOSERS: dict[tuple[Proposer, ...], str] = {
     (first_transposed, transposes): "linear bilinear",
     (letters,): "einsum",
     (both_transposed, axes_added, transposes): "scaled_dot_product_attention",
-    (axes_added, axes_removed, other_dim, transposes): "cat concat concatenate",
+    (axes_added, axes_removed, other_dim, spread, transposes): "cat concat concatenate",
     (axes_removed, axes_added, transposes): "stack vstack hstack dstack",
     (reshaped, size_left_open): "view reshape view_as reshape_as",
-    (axes_added, axes_removed): "expand expand_as broadcast_to",
+    (expand_after_axis, axes_removed): "expand expand_as broadcast_to",
     (classes_moved, class_shifts): "cross_entropy nll_loss",
     (index_with_axis,): "gather scatter scatter_add scatter_reduce take_along_dim index_select",
     (mask_elsewhere,): "getitem",
@@ -220,7 +241,7 @@ _BY_PROPOSERS: dict[tuple[Proposer, ...], str] = {
     (batch_comes_first,): "pack_padded_sequence",
 }
 _POINTWISE: dict[tuple[Proposer, ...], str] = {
-    (axes_removed, axes_added, transposes, shifts): (
+    (axes_removed, axes_added, other_axes, transposes, shifts): (
         "add sub mul div truediv floordiv mod pow maximum minimum eq ne lt le gt ge and or xor where masked_fill lerp addcmul "
         "copy iop setitem logical_and logical_or cosine_similarity"
     ),

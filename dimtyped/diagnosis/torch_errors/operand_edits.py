@@ -75,25 +75,70 @@ def _untransposed(node: ast.expr) -> ast.expr | None:
             return None
 
 
-def with_axis(operand: Operand) -> Iterator[ast.expr]:
-    """An axis of size 1 put in; a reduction keeps its own."""
+def with_axis(operand: Operand, most: int) -> Iterator[ast.expr]:
+    """An axis of size 1 put in, or more of them, up to so many axes; a reduction keeps its own."""
     node = operand.node
-    if node is None or operand.rank >= _MOST_RANK:
+    if node is None or operand.rank >= min(most, _MOST_RANK):
         return
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _REDUCTIONS:
-        has_dim = bool(node.args) or any(keyword.arg == "dim" for keyword in node.keywords)
-        if has_dim and not any(keyword.arg == "keepdim" for keyword in node.keywords):
-            yield ast.Call(node.func, node.args, [*node.keywords, ast.keyword("keepdim", ast.Constant(value=True))])
-    for place in range(operand.rank, -1, -1):
+    yield from _with_keepdim(node)
+    for place in _places_of_axis(operand.rank):
         yield method(node, "unsqueeze", -1 if place == operand.rank else place)
-    if operand.rank in (1, 2):
-        full, none = ast.Slice(), ast.Constant(None)
-        for index in (
-            ([full, none, none], [none, none, full])
-            if operand.rank == 1
-            else ([full, none, none, full], [full, full, none, none])
-        ):
-            yield ast.Subscript(node, ast.Tuple(list(index), ast.Load()), ast.Load())
+    for index in _INDICES.get((operand.rank, most), ()):
+        parts: list[ast.expr] = [ast.Slice() if part == ":" else ast.Constant(None) for part in index.split()]
+        yield ast.Subscript(node, ast.Tuple(parts, ast.Load()), ast.Load())
+
+
+_INDICES = {
+    (1, 3): (": None None", "None : None", "None None :"),
+    (2, 4): (": None None :", ": None : None", ": : None None", "None : : None"),
+    (1, 4): ("None None None :", ": None None None"),
+}
+"""More axes put in, by the rank before and after."""
+
+
+def _places_of_axis(rank: int) -> list[int]:
+    """The places for a new axis: of one axis rather behind it, of several rather before the last."""
+    return [1, 0] if rank == 1 else [max(rank - 1, 0), rank, *range(rank - 2, -1, -1)]
+
+
+def _with_keepdim(node: ast.expr | None) -> Iterator[ast.expr]:
+    node = _reduction(node)
+    if node is None:
+        return
+    has_dim = bool(node.args) or any(keyword.arg == "dim" for keyword in node.keywords)
+    if has_dim and not any(keyword.arg == "keepdim" for keyword in node.keywords):
+        yield ast.Call(node.func, node.args, [*node.keywords, ast.keyword("keepdim", ast.Constant(value=True))])
+
+
+def along_other_axis(operand: Operand) -> Iterator[ast.expr]:
+    """A reduction over another axis: `logits.argmax(-1)`."""
+    node = _reduction(operand.node)
+    if node is None:
+        return
+    for dim in (-1, *range(operand.rank + 1)):
+        if node.args:
+            yield ast.Call(node.func, [number(dim), *node.args[1:]], node.keywords)
+        elif any(keyword.arg == "dim" for keyword in node.keywords):
+            keywords = [ast.keyword("dim", number(dim)) if k.arg == "dim" else k for k in node.keywords]
+            yield ast.Call(node.func, [], keywords)
+
+
+def _reduction(node: ast.expr | None) -> ast.Call | None:
+    """The code, if it is the call of a reduction's method."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _REDUCTIONS:
+        return node
+    return None
+
+
+def spread_like(operand: Operand, other: Operand) -> Iterator[ast.expr]:
+    """An axis put in and expanded to another operand's size: `h.unsqueeze(1).expand(-1, x.shape[1], -1)`."""
+    if operand.node is None or other.node is None or other.rank != operand.rank + 1:
+        return
+    for place in _places_of_axis(operand.rank):
+        size = ast.Subscript(ast.Attribute(other.node, "shape", ast.Load()), number(place), ast.Load())
+        sizes: list[ast.expr] = [size if axis == place else number(-1) for axis in range(other.rank)]
+        wide = method(operand.node, "unsqueeze", place)
+        yield ast.Call(ast.Attribute(wide, "expand", ast.Load()), sizes, [])
 
 
 def without_axis(operand: Operand) -> Iterator[ast.expr]:

@@ -69,7 +69,8 @@ def _failure_inside(scene: Scene, world: World) -> Failure | None:
         operands = _operands(_parts(operation), world, scene.names, frame)
     except Unknown:
         return _of_arguments(layer, given, scene, world)
-    theirs = tuple(_as_users(operand, world, layer, given) for operand in operands)
+    name = _name_in(scene.frame.values.get("self"), layer)
+    theirs = tuple(_as_users(operand, world, layer, name, given) for operand in operands)
     return Failure(operation, theirs, scene.message)
 
 
@@ -80,6 +81,12 @@ def _of_arguments(layer: torch.nn.Module, given: list[Part], scene: Scene, world
     sizes = {str(number) for operand in operands for number in (*operand.sizes, operand.rank)}
     is_told = sizes & set(re.findall(r"\d+", scene.message))
     return Failure(operation, operands, scene.message) if is_told else None
+
+
+def _name_in(module: Any, layer: torch.nn.Module) -> str:
+    """The path of a layer in the user's module, else its class: `net.2`."""
+    held = module.named_modules() if isinstance(module, torch.nn.Module) else ()
+    return next((path for path, each in held if each is layer and path), type(layer).__name__)
 
 
 def _never(*_: Any) -> Any:
@@ -97,14 +104,13 @@ def _given_to(layer: torch.nn.Module, scene: Scene, world: World) -> list[Part]:
         return []
 
 
-def _as_users(operand: Operand, world: World, layer: torch.nn.Module, given: list[Part]) -> Operand:
+def _as_users(operand: Operand, world: World, layer: torch.nn.Module, name: str, given: list[Part]) -> Operand:
     """An operand of a layer's own code in the user's words: his argument, or the layer's parameter."""
-    name = type(layer).__name__
     if operand.text.startswith("self."):
         path = operand.text.removeprefix("self.")
         roles = parameter_names(layer, path)
         labels = tuple(
-            label if label.name or place >= len(roles) else Label(label.size, (roles[place],))
+            label if label.name.isidentifier() or place >= len(roles) else Label(label.size, (roles[place],))
             for place, label in enumerate(operand.labels)
         )
         return replace(operand, text=f"{name}.{path}", labels=labels, node=None)

@@ -26,7 +26,7 @@ def written(
     span = scene.expression.span
     return TorchErrorReport(
         message=scene.message,
-        where=scene.frame.code.co_qualname.rpartition("<locals>.")[2],
+        where=_function_name(scene.frame.code.co_qualname),
         path=path_of(owner) if isinstance(owner, torch.nn.Module) else "",
         file=scene.frame.code.co_filename,
         line=span.line,
@@ -43,6 +43,14 @@ def written(
         fix=fix,
         carets=tuple(_caret(mark, list(shown)) for mark in clash.marks) if clash is not None else (),
     )
+
+
+def _function_name(name: str) -> str:
+    """`compute` for `compute.<locals>.<listcomp>`, `Decoder.forward` whatever function the class was defined in."""
+    parts = name.split(".<locals>.")
+    while len(parts) > 1 and parts[-1].startswith("<"):
+        parts.pop()
+    return parts[-1]
 
 
 def _described(operand: Operand, *, with_device: bool) -> OperandReport:

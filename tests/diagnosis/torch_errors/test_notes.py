@@ -399,6 +399,15 @@ def test_logging_and_tracebacks_show_the_users_lines_and_the_note():
         assert "<dimtyped" not in shown
 
 
+@pytest.mark.parametrize("style", ["short", "long", "native"])
+def test_pytest_shows_the_note_and_no_frame_of_ours(style):
+    shown = str(pytest.ExceptionInfo.from_exception(raised(scores, q(), q())).getrepr(style=style))
+    assert "must be 16" in shown
+    assert "`q @ k.transpose(1, 2)` fits." in shown
+    assert "<dimtyped" not in shown
+    assert "dimtyped/engine" not in shown
+
+
 def test_the_first_call_leaves_no_frame_either():
     @typed
     def f(x: Float[Tensor, "batch time head"]):

@@ -98,6 +98,10 @@ def _together(failure: Failure, parts: list[Any]) -> Clash | None:
     """Index tensors are broadcast together."""
     given = [failure.of(part) for part in parts if isinstance(part, Tensor) and part.dtype != torch.bool]
     operands = [operand for operand in given if operand is not None]
+    for part in parts:
+        if isinstance(part, list | range) and operands and len(part) not in (1, operands[0].tensor.numel()):  # pyright: ignore[reportUnknownArgumentType]  # a user's list
+            label = operands[0].labels[-1] if operands[0].labels else Label(1)
+            return Clash(f"{len(part)} indices meet {phrase(label)}", (), (label,))  # pyright: ignore[reportUnknownArgumentType]  # as above
     return joined(list(broadcast_clashes(operands))) if len(operands) > 1 else None
 
 
