@@ -78,7 +78,13 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_summary_arguments(parser: argparse.ArgumentParser) -> None:
     _add_target_arguments(parser)
     add = parser.add_argument
-    add("--depth", type=_positive, metavar="N", help="how deep the table goes (all of it)")
+    add("--depth", type=_positive, metavar="N", help="how deep it goes (all of it)")
+    add(
+        "--graph",
+        type=Path,
+        metavar="FILE",
+        help="draw the model: out.svg, .png, .pdf with graphviz; .dot, .mmd as text",
+    )
     add("--format", choices=("text", "markdown", "html", "json"), default="text", help="what is printed (text)")
 
 

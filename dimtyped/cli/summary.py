@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 
+from dimtyped.cli.picture import draw
 from dimtyped.cli.targets.choice import chosen_sources
 from dimtyped.cli.targets.loading import Loader
 from dimtyped.cli.targets.members import Member, member_named, members_of
@@ -29,7 +31,7 @@ FORMATS: dict[str, Callable[[Sequence[Named]], str]] = {
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Prints the summary of each model that was named.
+    """Prints the summary of each model that was named, or draws it.
 
     Returns:
         0.
@@ -48,7 +50,10 @@ def run(chosen: argparse.Namespace) -> int:
         loader.forget()
     if not found:
         raise UsageError("there is no model with an annotated forward that can be made", "; ".join(skipped))
-    _show(found, chosen.format)
+    if chosen.graph is not None:
+        _draw(found, chosen.graph)
+    else:
+        _show(found, chosen.format)
     for line in skipped:
         print(f"dimtyped summary: skipped {line}", file=sys.stderr)
     return 0
@@ -85,6 +90,16 @@ def _summary(member: Member, settings: Settings, depth: int | None) -> Summary:
         raise UsageError(str(error).partition("\n")[0]) from error
     except Exception as error:
         raise UsageError(f"it raised {one_line(error)}", "`dimtyped check` says where") from error
+
+
+def _draw(found: Sequence[Named], file: Path) -> None:
+    if len(found) > 1:
+        raise UsageError(
+            f"--graph draws one model, and there are {len(found)}", f"name it: dimtyped summary {found[0][0]}"
+        )
+    written = draw(found[0][1], file)
+    why = "" if written == file else f": graphviz is not installed, so {file} could not be drawn"
+    print(f"{found[0][0]}: {written}{why}")
 
 
 def _show(found: Sequence[Named], form: str) -> None:

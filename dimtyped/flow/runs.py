@@ -71,14 +71,14 @@ class Runner:
         mode: The fake tensors.
 
     Attributes:
-        around: Makes a context for each run, from what follows it. Default: nothing happens in it.
+        around: Makes a context for each run, from what follows it and the copy that runs. Default: nothing happens in it.
     """
 
     def __init__(self, target: Target, given: Mapping[str, Any], options: Options, mode: FakeTensorMode):
         self.target = target
         self.given = given
         self.options = options
-        self.around: Callable[[TracedFlow], AbstractContextManager[object]] = nullcontext
+        self.around: Callable[[TracedFlow, Callable[..., Any]], AbstractContextManager[object]] = _nothing_around
         self._mode = mode
         self._needs_values = False
 
@@ -112,11 +112,15 @@ class Runner:
                 args, kwargs = called(target.function, _with_owner(target, made))
                 if target.owner is not None:
                     args = args[1:]
-                with self.around(flow):
+                with self.around(flow, call):
                     return _followed(flow, call, args, kwargs, sizes, is_real=is_real)
 
     def _faked(self, value: Any) -> Any:
         return fake_copy(value, self._mode)
+
+
+def _nothing_around(flow: TracedFlow, call: Callable[..., Any]) -> AbstractContextManager[object]:  # noqa: ARG001  # what others look at
+    return nullcontext()
 
 
 def _with_owner(target: Target, made: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,3 +58,31 @@ def test_other_forms(shown):
 def test_bad_input_is_one_line(shown, words, says):
     status, out, err = shown(*words)
     assert (status, out, err) == (2, "", f"dimtyped summary: error: {says}\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "begins"), [("out.dot", "digraph {"), ("out.mmd", "flowchart TD"), ("out.svg", "flowchart TD")]
+)
+def test_a_model_is_drawn(shown, tmp_path, monkeypatch, file, begins):
+    monkeypatch.setattr("dimtyped.cli.picture.shutil.which", lambda _: None)
+    status, out, _ = shown("model.py", "--graph", file)
+    written = file.replace(".svg", ".mmd")
+    assert (tmp_path / written).read_text().startswith(begins)
+    why = ": graphviz is not installed, so out.svg could not be drawn" if file == "out.svg" else ""
+    assert (status, out) == (0, f"model.py:Attention: {written}{why}\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("out.bmp", "--graph out.bmp: `.bmp` is no form of a picture; write out.svg, .png, .pdf, .dot or .mmd"),
+        ("no/out.dot", "--graph no/out.dot: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_drawn(shown, file, says):
+    assert shown("model.py", "--graph", file) == (2, "", f"dimtyped summary: error: {says}\n")
+
+
+def test_one_model_is_drawn(shown):
+    _, _, err = shown("model.py", "varied.py:make", "--graph", "out.dot")
+    assert err.endswith("--graph draws one model, and there are 2; name it: dimtyped summary model.py:Attention\n")

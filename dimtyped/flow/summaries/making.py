@@ -100,8 +100,8 @@ def _summarised(target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         raise first.error
     recorders: list[Recorder] = []
 
-    def around(flow: TracedFlow) -> Recorder:
-        recorders.append(Recorder(flow))
+    def around(flow: TracedFlow, call: Any) -> Recorder:
+        recorders.append(Recorder(flow, call))
         return recorders[-1]
 
     runner.around = around
@@ -124,5 +124,7 @@ def _made(model: torch.nn.Module, recorder: Recorder, attempts: Attempts, sizes:
         recorder.input_bytes,
         2 * sum(record.output_bytes for path, record in recorder.records.items() if path in leaves),
         {name: size for name, size in sizes.items() if name not in attempts.runner.target.declared},
+        {**recorder.links.sizes, **sizes, **attempts.runner.target.declared},
         list(attempts.notes),
+        links=list(recorder.links.found),
     )

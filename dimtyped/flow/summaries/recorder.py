@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.utils import _pytree as pytree
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
-from dimtyped.flow.axes import Axes
 from dimtyped.flow.interpreter import Flow
+from dimtyped.flow.summaries.links import OUTPUT, Links
+from dimtyped.flow.summaries.tensors import bytes_of, tensors_in
+from dimtyped.flow.summaries.tree import Record, computes
 
 
 @dataclass
-class Record:
-    """The calls of one module.
+class _Running:
+    """A call that has begun.
 
     Args:
-        inputs: The axes of each tensor that the first call took.
-        outputs: The axes of each tensor that it gave.
-        calls: The number of calls.
-        multiply_adds: Of all calls, those of the modules inside too.
-        output_bytes: The memory of what all calls gave.
+        flops_before: What was counted before it.
+        is_leaf: No other module was called inside.
     """
 
-    inputs: list[Axes] = field(default_factory=list[Axes])
-    outputs: list[Axes] = field(default_factory=list[Axes])
-    calls: int = 0
-    multiply_adds: int = 0
-    output_bytes: int = 0
+    flops_before: int
+    is_leaf: bool = True
 
 
 class Recorder:
@@ -42,74 +36,75 @@ class Recorder:
 
     Args:
         flow: Knows the axes of tensors.
+        root: The model that runs: a copy.
 
     Attributes:
         records: By the path of the module; the root has the path "".
         input_bytes: The memory of what the root takes.
+        links: Where tensors come from and go to.
     """
 
-    def __init__(self, flow: Flow):
+    def __init__(self, flow: Flow, root: nn.Module):
         self.records: dict[str, Record] = {}
         self.input_bytes = 0
+        self.links = Links(flow)
         self._flow = flow
+        self._root = root
         self._counter: Any = None
-        self._root: nn.Module | None = None
-        self._paths: dict[int, str] = {}
-        self._begun: list[int] = []
+        self._paths = {id(module): path for path, module in root.named_modules()}
+        self._running: list[_Running] = []
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> Self:
-        """Waits for the first module that is called: it is the root."""
-        self._handles.append(register_module_forward_pre_hook(self._begin))
+        """Waits for the root to be called."""
+        for module in self._root.modules():
+            self._handles.append(module.register_forward_pre_hook(self._before, with_kwargs=True))
+            self._handles.append(module.register_forward_hook(self._after, with_kwargs=True))
         return self
 
     def __exit__(self, *error: object) -> None:
         """Removes all hooks."""
         for handle in self._handles:
             handle.remove()
-        self._stop_counting()
+        self._stop()
 
-    def _begin(self, root: nn.Module, args: Any) -> None:
-        if self._root is not None:
-            return
-        self._root = root
-        for path, module in root.named_modules():
-            self._paths[id(module)] = path
-            self._handles.append(module.register_forward_pre_hook(self._before))
-            self._handles.append(module.register_forward_hook(self._after, with_kwargs=True))
+    def _before(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        if not self._running:
+            self._start(args, kwargs)
+        for running in self._running:
+            running.is_leaf = False
+        self._running.append(_Running(self._counter.get_total_flops()))
+        self.links.begin(self._paths[id(module)])
+
+    def _start(self, args: Any, kwargs: dict[str, Any]) -> None:
         self._counter = FlopCounterMode(display=False, custom_mapping=_recurrent_formulas())
         self._counter.__enter__()
-        self._before(root, args)  # torch has listed the root's hooks already
+        self.links.__enter__()
+        self.links.start(self._root.forward, args, kwargs)
 
-    def _before(self, _: nn.Module, args: Any) -> None:  # noqa: ARG002  # torch gives them
-        self._begun.append(self._counter.get_total_flops())
-
-    def _after(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any], result: Any) -> None:
-        record = self.records.setdefault(self._paths[id(module)], Record())
-        record.multiply_adds += (self._counter.get_total_flops() - self._begun.pop()) // 2
-        record.output_bytes += sum(map(_bytes, _tensors(result)))
+    def _after(self, module: nn.Module, args: Any, kwargs: dict[str, Any], result: Any) -> None:
+        path, running = self._paths[id(module)], self._running.pop()
+        record = self.records.setdefault(path, Record())
+        record.multiply_adds += (self._counter.get_total_flops() - running.flops_before) // 2
+        record.output_bytes += bytes_of(result)
         if not record.calls:
-            record.inputs = [self._flow.axes_of(tensor) for tensor in _tensors((args, dict(kwargs)))]
-            record.outputs = [self._flow.axes_of(tensor) for tensor in _tensors(result)]
+            record.inputs = [self._flow.axes_of(tensor) for tensor in tensors_in((args, kwargs))]
+            record.outputs = [self._flow.axes_of(tensor) for tensor in tensors_in(result)]
         record.calls += 1
-        if module is self._root:
-            self.input_bytes = sum(map(_bytes, _tensors((args, dict(kwargs)))))
-            self._stop_counting()
+        self.links.end()
+        if running.is_leaf or computes(module):
+            self.links.taken(tensors_in((args, kwargs)), path)
+            self.links.made(tensors_in(result), path)
+        if not self._running:
+            self.input_bytes = bytes_of((args, kwargs))
+            self.links.taken(tensors_in(result), OUTPUT)
+            self._stop()
 
-    def _stop_counting(self) -> None:
+    def _stop(self) -> None:
         if self._counter is not None:
+            self.links.__exit__(None, None, None)
             self._counter.__exit__(None, None, None)
             self._counter = None
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    for leaf in pytree.tree_leaves(value):
-        if isinstance(leaf, Tensor) and not leaf.is_nested:
-            yield leaf
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
 
 
 def _recurrent_formulas() -> dict[Any, Callable[..., int]]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dimtyped.flow.summaries import forms
+from dimtyped.flow.summaries.drawing import dot_of, mermaid_of
+from dimtyped.flow.summaries.graph import Graph, graph_of
+from dimtyped.flow.summaries.links import Link
 from dimtyped.flow.summaries.rows import counted, row_of
 from dimtyped.flow.summaries.tree import Node
 
@@ -25,8 +28,10 @@ class Summary:
         input_bytes: The memory of the inputs.
         activation_bytes: The memory of what its layers with parameters give, and of the gradients of that.
         sizes: The sizes of the inputs that it ran with.
+        names: The sizes of all names, those that it declares too.
         notes: Remarks for the reader.
         depth: How deep the table goes; None: all of it.
+        links: Where tensors come from and go to.
 
     Example:
         >>> from dimtyped import DimSize, nn, summary
@@ -49,8 +54,10 @@ class Summary:
     input_bytes: int
     activation_bytes: int
     sizes: dict[str, int] = field(default_factory=dict[str, int])
+    names: dict[str, int] = field(default_factory=dict[str, int])
     notes: list[str] = field(default_factory=list[str])
     depth: int | None = None
+    links: list[Link] = field(default_factory=list[Link], repr=False)
 
     @property
     def multiply_adds(self) -> int:
@@ -59,8 +66,13 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as data that `json.dumps` takes."""
-        own = {name: value for name, value in vars(self).items() if name != "root"}
-        return {**own, "multiply_adds": self.multiply_adds, "root": self.root.to_dict()}
+        own = {name: value for name, value in vars(self).items() if name not in ("root", "links")}
+        return {
+            **own,
+            "links": [vars(link) for link in self.links],
+            "multiply_adds": self.multiply_adds,
+            "root": self.root.to_dict(),
+        }
 
     def to_markdown(self) -> str:
         """The summary as a table of Markdown."""
@@ -69,6 +81,14 @@ class Summary:
     def to_html(self) -> str:
         """The summary as a table of HTML."""
         return forms.html_of(self._lines)
+
+    def to_dot(self) -> str:
+        """The model as a graph in the language of graphviz: `dot -Tsvg` draws it."""
+        return dot_of(self._graph)
+
+    def to_mermaid(self) -> str:
+        """The model as a graph in the language of Mermaid."""
+        return mermaid_of(self._graph)
 
     def __str__(self) -> str:
         return forms.text_of(self._lines)
@@ -79,6 +99,10 @@ class Summary:
     def __rich__(self) -> Table:
         """The summary as rich's table, which its `print` shows."""
         return forms.rich_of(self._lines)
+
+    @property
+    def _graph(self) -> Graph:
+        return graph_of(self.root, self.links, self.names, self.depth)
 
     @property
     def _lines(self) -> forms.Lines:

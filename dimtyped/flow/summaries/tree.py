@@ -9,7 +9,25 @@ from typing import Any
 from torch import nn
 
 from dimtyped.flow.axes import Axes, Axis
-from dimtyped.flow.summaries.recorder import Record
+
+
+@dataclass
+class Record:
+    """The calls of one module.
+
+    Args:
+        inputs: The axes of each tensor that the first call took.
+        outputs: The axes of each tensor that it gave.
+        calls: The number of calls.
+        multiply_adds: Of all calls, those of the modules inside too.
+        output_bytes: The memory of what all calls gave.
+    """
+
+    inputs: list[Axes] = field(default_factory=list[Axes])
+    outputs: list[Axes] = field(default_factory=list[Axes])
+    calls: int = 0
+    multiply_adds: int = 0
+    output_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,7 @@ class Node:
         shared: The number of those that a module above it in the table has too.
         multiply_adds: Of all its calls, those of the modules inside too.
         calls: The number of calls.
+        computes: Its own parameters take part, beside the modules inside: those of TiedDecoder.
         is_container: It only holds others, as ModuleList does, and is never called.
         times: The number of modules that are alike.
         children: The modules inside.
@@ -42,6 +61,7 @@ class Node:
     shared: int
     multiply_adds: int
     calls: int
+    computes: bool = False
     is_container: bool = False
     times: int = 1
     children: tuple[Node, ...] = field(default_factory=tuple)
@@ -103,9 +123,15 @@ def _node(module: nn.Module, name: str, path: str, records: Mapping[str, Record]
         shared,
         inner if is_container else record.multiply_adds,
         record.calls,
+        computes(module),
         is_container,
         children=tuple(_folded(children)),
     )
+
+
+def computes(module: nn.Module) -> bool:
+    """True of a layer of `dimtyped.nn` that has parameters of its own, beside those of the modules inside."""
+    return type(module).__module__.startswith("dimtyped.nn.layers") and bool(module._parameters)
 
 
 def _folded(nodes: Iterable[Node]) -> Iterator[Node]:
