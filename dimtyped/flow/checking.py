@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from dimtyped.annotations import arrays_in
 from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.flow.attempts import DIVIDING, Attempts, error_text, sizes_text
 from dimtyped.flow.copies import fake_mode
@@ -17,7 +18,7 @@ from dimtyped.flow.fixes import squeezed_at, written_size
 from dimtyped.flow.inputs import bind
 from dimtyped.flow.report import Report, notes_on_mode
 from dimtyped.flow.runs import Options, Run, Runner
-from dimtyped.flow.sizes import LADDERS, OTHERS
+from dimtyped.flow.sizes import LADDERS, OTHERS, names_of
 from dimtyped.flow.targets import Factory, Target, is_annotated, makes_module, target_of
 from dimtyped.flow.values import findings_of_values
 
@@ -69,7 +70,7 @@ def check(
         >>> [found.kind for found in check(norm).findings]
         ['mixing']
     """
-    options = Options(tuple(independent), tuple(skip))
+    options = Options(_names(independent), _names(skip))
     call = _Given(args, kwargs, _checked_sizes(sizes), fake_mode(), options, fuzz)
     if makes_module(target, arguments):
         return call.check_factory(target, arguments or {})
@@ -107,6 +108,7 @@ class _Given:
         given = bind(target.function, args, self.kwargs, target.where)
         if target.owner is not None:
             given.pop(next(iter(given)))
+        _reject_sizes(target, sizes)
         return _Check(Runner(target, given, self.options, self.mode), sizes)
 
     def check_factory(self, make: Any, arguments: Mapping[str, Any]) -> Report:
@@ -178,9 +180,15 @@ class _Check:
             _merged(findings),
             first.flow.followed,
             first.flow.unfollowed,
-            [*notes_on_mode(), *self.notes],
+            [*notes_on_mode(), *self.notes, *self._notes_on_independent(first)],
             {name: size for name, size in first.sizes.items() if name not in self.target.declared},
         )
+
+    def _notes_on_independent(self, run: Run) -> list[str]:
+        """The names in `independent=` that no annotation has; `batch` is there by default."""
+        names = self.runner.options.independent
+        unknown = [name for name in names if name not in run.flow.bound_independent and names != ("batch",)]
+        return [f"independent=: no annotation that was met has an axis `{name}`" for name in unknown]
 
     def _explained(self, run: Run) -> Finding:
         """The finding for the error of the first run: a hard-coded size, if the target runs with that size."""
@@ -268,6 +276,27 @@ class _Check:
         return found
 
 
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names; one that is given alone is one name."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _reject_sizes(target: Target, sizes: Mapping[str, int]) -> None:
+    """Raises for a size of a name that the target does not have, or that has another size."""
+    signature, declared = target.signature, target.declared
+    hints = [*(p.hint for p in signature.parameters), signature.result] if signature is not None else []
+    known = {*names_of(array for hint in hints for array in arrays_in(hint)), *declared}
+    for name, size in sizes.items():
+        if name not in known:
+            has = ", ".join(f"`{each}`" for each in sorted(known)) or "no names"
+            raise DeclarationError(f"sizes: {target.where} has no name `{name}`\n  It has {has}.")
+        if declared.get(name, size) != size:
+            raise DeclarationError(
+                f"sizes: `{name}` is {size}, and {target.where} declares {name}={declared[name]}\n"
+                "  Leave it out, or check the class: it is made with the sizes."
+            )
+
+
 def _checked_sizes(sizes: Mapping[str, int] | None) -> dict[str, int]:
     for name, size in (sizes or {}).items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance] - users pass what they like
@@ -295,7 +324,8 @@ def _size_fix(failure: Finding, name: str, size: int) -> str:
 def _raise_with_note(run: Run, where: str) -> NoReturn:
     """Raises the target's own error, with a note on its inputs."""
     error = run.error or RuntimeError("the run came to its end")
-    error.add_note(f"dimtyped: check ran {where} with {sizes_text(run.sizes)}; the target raised this itself")
+    ran = f"dimtyped: check ran {where} with {sizes_text(run.sizes)}; the target raised this itself"
+    error.add_note(f"{ran}. Where it takes other sizes alone: check(..., sizes={{...}})")
     raise error
 
 

@@ -115,11 +115,35 @@ def target_of(thing: Any) -> Target:
     if isinstance(thing, types.MethodType) and isinstance(thing.__self__, torch.nn.Module):
         return _target(thing, thing.__func__, thing.__self__)
     if callable(thing) and not isinstance(thing, type):
+        _reject_unreadable(thing)
         return _target(thing, thing, None)
     raise DeclarationError(
         f"check takes a module, a function, or a class that makes a module, not {_text(thing)}\n"
         "  Write check(model), check(typed_function) or check(ModelClass)."
     )
+
+
+def _reject_unreadable(function: Any) -> None:
+    """Raises for a function of torch's or Python's own, whose parameters nothing says, and for one that runs later."""
+    name = getattr(function, "__name__", _text(function))
+    try:
+        inspect.signature(function)
+    except ValueError:
+        raise DeclarationError(
+            f"{name} has no signature that Python can read\n  Check a function of yours that calls it."
+        ) from None
+    inner = inspect.unwrap(function)
+    kinds = {
+        "a coroutine function": inspect.iscoroutinefunction,
+        "a generator function": inspect.isgeneratorfunction,
+        "an async generator function": inspect.isasyncgenfunction,
+    }
+    kind = next((kind for kind, is_kind in kinds.items() if is_kind(inner)), None)
+    if kind is not None:
+        raise DeclarationError(
+            f"{name} is {kind}: a call of it runs nothing yet\n"
+            "  Check a function that runs it, or run it inside `with watch() as report:`."
+        )
 
 
 def _reject_lazy(module: torch.nn.Module) -> None:
@@ -151,6 +175,8 @@ def makes_module(thing: Any, arguments: Mapping[str, Any] | None) -> bool:
     """True for a module's class, and for a function that makes one."""
     if isinstance(thing, type):
         return issubclass(thing, torch.nn.Module)
+    if isinstance(thing, partial):
+        return makes_module(thing.func, arguments)
     if isinstance(thing, (torch.nn.Module, types.MethodType)) or not callable(thing):
         return False
     if arguments is not None:
@@ -179,7 +205,8 @@ class Factory:
     @property
     def name(self) -> str:
         """Its name in errors."""
-        return getattr(self.make, "__name__", str(self.make))
+        make: Any = self.make.func if isinstance(self.make, partial) else self.make
+        return getattr(make, "__name__", str(make))
 
     def targets(self) -> Iterator[tuple[Target, dict[str, int]]]:
         """A module for each choice of sizes that it takes, and the sizes.
@@ -190,28 +217,33 @@ class Factory:
         failures, is_made = list[str](), False
         for sizes in self._choices(self._dims()):
             try:
-                module = self._module(sizes)
+                made = self._made(sizes)
             except (ValueError, TypeError, AssertionError, RuntimeError, ZeroDivisionError) as error:
                 failures.append(
                     f"with {_sizes_text(sizes)}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
                 )
                 continue
+            except Exception as error:
+                error.add_note(f"dimtyped: check made {self.name} with {_sizes_text(sizes)}; it raised this itself")
+                raise
             is_made = True
-            yield replace(target_of(module), remake=partial(self.make, **self.arguments, **sizes)), sizes
+            yield replace(target_of(self._module(made)), remake=partial(self.make, **self.arguments, **sizes)), sizes
         if not is_made:
             raise DeclarationError(
                 f"{self.name} cannot be made to check it\n  {failures[0]}\n"
                 f"  Give its sizes: check({self.name}, sizes={{...}}), or check a module that you made."
             )
 
-    def _module(self, sizes: Mapping[str, int]) -> torch.nn.Module:
-        """The module with these sizes, on meta if it can be made there."""
+    def _made(self, sizes: Mapping[str, int]) -> Any:
+        """The result of the factory with these sizes, on meta if it can be made there."""
         with undisturbed():
             try:
                 with torch.device("meta"):
-                    made = self.make(**self.arguments, **sizes)
+                    return self.make(**self.arguments, **sizes)
             except Exception:  # noqa: BLE001 - it may read values; if the sizes are wrong, it raises again
-                made = self.make(**self.arguments, **sizes)
+                return self.make(**self.arguments, **sizes)
+
+    def _module(self, made: Any) -> torch.nn.Module:
         if not isinstance(made, torch.nn.Module):
             raise DeclarationError(
                 f"{self.name} makes {_text(made)}, not a module\n  Give check a module, or a class or function that makes one."
@@ -269,6 +301,9 @@ def _has_size(parameter: inspect.Parameter) -> bool:
 
 def _hints_of(make: Any) -> dict[str, Any]:
     """The annotations of a constructor or factory, strings resolved as far as they can be."""
+    if isinstance(make, partial):
+        given = {**dict.fromkeys(list(inspect.signature(make.func).parameters)[: len(make.args)]), **make.keywords}
+        return {name: hint for name, hint in _hints_of(make.func).items() if name not in given}
     function = make.__init__ if isinstance(make, type) else make
     known = {**getattr(inspect.unwrap(function), "__globals__", {})}
     found: dict[str, Any] = {}

@@ -66,6 +66,11 @@ class TracedFlow(Flow):
         self._calling_back = 0
         self._returned: tuple[str, CodeType, int] | None = None
 
+    @property
+    def bound_independent(self) -> set[str]:
+        """The independent names that an annotation has bound."""
+        return {name for name, _ in self._shared}
+
     def expect(self, function: Callable[..., Any], signature: Signature | None) -> None:
         """Takes names from a function's annotations even if nothing enforces them."""
         code = getattr(inspect.unwrap(function), "__code__", None)

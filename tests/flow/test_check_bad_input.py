@@ -1,13 +1,14 @@
 """Fixes of findings, and what `check` says of a target or of inputs that it cannot use."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dimtyped import CheckError, DeclarationError, check, typed
+from dimtyped import CheckError, DeclarationError, DimSize, check, typed
 from tests.flow.check_cases import Gpt
 
 
@@ -51,7 +52,9 @@ def test_what_is_no_target(target):
 
 
 def test_a_class_that_needs_more():
-    with pytest.raises(DeclarationError, match=r"Gpt needs `blocks`.*\n.*arguments=\{'blocks': \.\.\.\}"):
+    with pytest.raises(
+        DeclarationError, match=r"Gpt needs `blocks`, which is not a DimSize\n.*arguments=\{'blocks': \.\.\.\}"
+    ):
         check(Gpt)
     with pytest.raises(DeclarationError, match="Gpt has no parameter `depth`"):
         check(Gpt, arguments={"blocks": 1, "depth": 2})
@@ -93,7 +96,10 @@ def test_what_the_target_raises_itself_stays_what_it_is():
 
     with pytest.raises(KeyError) as caught:
         check(stubborn)
-    assert caught.value.__notes__ == ["dimtyped: check ran stubborn with batch=5, dim=7; the target raised this itself"]
+    assert caught.value.__notes__ == [
+        "dimtyped: check ran stubborn with batch=5, dim=7; the target raised this itself. "
+        "Where it takes other sizes alone: check(..., sizes={...})"
+    ]
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 2.0, "3"])
@@ -105,3 +111,64 @@ def test_sizes_that_are_none(size):
 def test_arguments_of_a_module_that_is_made():
     with pytest.raises(DeclarationError, match="arguments= is for a class or a factory"):
         check(Gpt(10, 4, 2, 1), arguments={"blocks": 1})
+
+
+def test_a_function_whose_parameters_nothing_says():
+    with pytest.raises(DeclarationError, match=r"^relu has no signature that Python can read\n"):
+        check(torch.relu, torch.ones(2))
+
+
+@typed
+async def later(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+    return x
+
+
+@typed
+def pieces(x: Float[Tensor, "batch dim"]) -> Iterator[Float[Tensor, "dim"]]:
+    yield from x
+
+
+@pytest.mark.parametrize(("target", "kind"), [(later, "a coroutine function"), (pieces, "a generator function")])
+def test_a_function_that_runs_later(target, kind):
+    with pytest.raises(
+        DeclarationError, match=rf"is {kind}: a call of it runs nothing yet\n.*with watch\(\) as report"
+    ):
+        check(target)
+
+
+def test_a_factory_by_partial():
+    report = check(functools.partial(Gpt, blocks=1, transposed=False))
+    assert [found.kind for found in report.findings] == ["scramble"]
+
+
+def test_a_factory_that_raises_or_makes_no_module():
+    def broken(dim: DimSize):
+        raise KeyError("config")
+
+    def three(dim: DimSize):
+        return 3
+
+    with pytest.raises(KeyError) as caught:
+        check(broken)
+    assert caught.value.__notes__ == ["dimtyped: check made broken with dim=13; it raised this itself"]
+    with pytest.raises(DeclarationError, match="^three makes 3 of type int, not a module\n"):
+        check(three)
+
+
+def test_sizes_of_names_that_are_not_there_or_have_another_size():
+    with pytest.raises(
+        DeclarationError, match=r"^sizes: Gpt.forward has no name `sequence`\n  It has `batch`, .*`seq`"
+    ):
+        check(Gpt(10, 4, 2, 1), sizes={"sequence": 3})
+    with pytest.raises(DeclarationError, match=r"^sizes: `embed` is 5, and Gpt.forward declares embed=4\n"):
+        check(Gpt(10, 4, 2, 1), sizes={"embed": 5})
+
+
+def test_independent_names():
+    @typed
+    def mixed(x: Float[Tensor, "sample dim"]) -> Float[Tensor, "sample dim"]:
+        return x.softmax(0)
+
+    assert [found.kind for found in check(mixed, independent="sample").findings] == ["mixing"]
+    report = check(mixed, independent=["sampel"])
+    assert report.notes == ["independent=: no annotation that was met has an axis `sampel`"]

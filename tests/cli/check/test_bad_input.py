@@ -24,8 +24,7 @@ WRONG = {
     "model.py:Mlp": "model.py:Mlp cannot be checked: it needs `width`, which is not a DimSize: give --arg width=...",
     "model.py:Plain": "model.py:Plain cannot be checked: its forward has no annotated tensor, "
     'such as x: Float[Tensor, "batch seq"]',
-    "model.py:wrong_number": "model.py:wrong_number cannot be checked: wrong_number cannot be made to check it; with size=13: "
-    "DeclarationError: wrong_number makes 3 of type int, not a module; give --size or --arg",
+    "model.py:wrong_number": "model.py:wrong_number cannot be checked: wrong_number makes 3 of type int, not a module",
     "model.py --size embed=abc": "--size embed=abc: `abc` is no size; write a whole number of at least 1: --size embed=64",
     "model.py --size embed=0": "--size embed=0: `0` is no size; write a whole number of at least 1: --size embed=64",
     "model.py --size embed": "--size embed: not a name and a value; write --size hidden=64",
