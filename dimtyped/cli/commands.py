@@ -88,6 +88,11 @@ def _add_summary_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=("text", "markdown", "html", "json"), default="text", help="what is printed (text)")
 
 
+def _add_shapes_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_target_arguments(parser)
+    parser.add_argument("--write-comments", action="store_true", help="write the shapes into the files, as comments")
+
+
 def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of a command that looks at models: what, and what it is made with."""
     add = parser.add_argument
@@ -113,6 +118,11 @@ COMMANDS = {
         "each module of a model: what goes in and comes out, in names and sizes, its parameters and multiply-adds",
         "dimtyped.cli.summary",
         _add_summary_arguments,
+    ),
+    "shapes": Command(
+        "the source of each method of a model, with the shape of each variable at its right margin",
+        "dimtyped.cli.shapes",
+        _add_shapes_arguments,
     ),
     "errors": Command(
         "every kind of mistake that dimtyped reports: the code that makes it, and the error",

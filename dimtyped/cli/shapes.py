@@ -1,0 +1,109 @@
+"""The command `shapes`: the source of each function that runs, with the shape of each variable beside it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dimtyped.cli.targets.choice import chosen_sources
+from dimtyped.cli.targets.loading import Loader
+from dimtyped.cli.targets.members import Member, member_named, members_of
+from dimtyped.cli.targets.settings import Settings
+from dimtyped.cli.targets.sources import Source
+from dimtyped.cli.targets.usage import UsageError, one_line
+from dimtyped.errors import DeclarationError
+from dimtyped.flow.shapes import Margin, Shapes, commented, margins_of, shapes_of
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Prints the functions of each file with the shapes of their variables, or writes these into the files.
+
+    Returns:
+        0; 1 where a run ended in an error, so that what comes after it has no shapes.
+
+    Raises:
+        UsageError: What was named is not there, or nothing of it can be run.
+    """
+    settings, sources = chosen_sources(chosen, "shapes")
+    found = list[tuple[Source, list[Margin]]]()
+    problems, skipped = list[str](), list[str]()
+    loader = Loader()
+    try:
+        for source in sources:
+            if source.names or source.outline.has_candidates:
+                margins = _of_file(source, settings, loader, problems, skipped)
+                found += [(source, margins)] if margins else []
+    finally:
+        loader.forget()
+    if not found:
+        raise UsageError("there is no model or typed function that can be run", "; ".join(skipped))
+    for source, margins in found:
+        _write(source, margins) if chosen.write_comments else _show(source, margins)
+    for line in (*problems, *skipped):
+        print(f"dimtyped shapes: {line}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _of_file(
+    source: Source, settings: Settings, loader: Loader, problems: list[str], skipped: list[str]
+) -> list[Margin]:
+    """The functions of a file that run; each with the shapes of the largest model that uses it."""
+    made: dict[int, Margin] = {}
+    with loader.loaded(source) as module:
+        for name, shapes in _runs(source, module, settings, skipped):
+            if shapes.error:
+                problems.append(f"{source.shown}:{name} stopped at {shapes.error}")
+            for margin in margins_of(shapes, str(source.file)):
+                before = made.get(margin.function.first)
+                if before is None or len(before.comments) < len(margin.comments):
+                    made[margin.function.first] = margin
+    return [made[line] for line in sorted(made)]
+
+
+def _runs(source: Source, module: Any, settings: Settings, skipped: list[str]) -> Iterator[tuple[str, Shapes]]:
+    """A run of each class and function, the last of the file first: it uses those before it."""
+    if source.names:
+        members = [member_named(module, name, settings, source.shown) for name in source.names]
+    else:
+        members = list(members_of(module, settings))[::-1]
+    for member in members:
+        try:
+            yield member.name, _shapes(member, settings)
+        except UsageError as error:
+            if source.names:
+                raise UsageError(f"{source.shown}:{member.name}: {error.problem}", error.hint) from error
+            skipped.append(f"skipped {source.shown}:{member.name}: {error}")
+
+
+def _shapes(member: Member, settings: Settings) -> Shapes:
+    if member.skipped:
+        raise UsageError(member.skipped)
+    sizes = {name: size for name, size in settings.sizes_of(member.name).items() if name in member.names}
+    options = {"arguments": member.arguments} if member.arguments is not None else {}
+    try:
+        return shapes_of(member.thing, sizes=sizes, skip=settings.skip, **options)
+    except DeclarationError as error:
+        raise UsageError(str(error).partition("\n")[0]) from error
+    except Exception as error:
+        raise UsageError(f"it raised {one_line(error)}", "`dimtyped check` says where") from error
+
+
+def _show(source: Source, margins: Sequence[Margin]) -> None:
+    for margin in margins:
+        print(f"{source.shown}:{margin.function.first}: {margin.function.name}")
+        print("\n".join(margin.lines), end="\n\n")
+
+
+def _write(source: Source, margins: Sequence[Margin]) -> None:
+    path = Path(source.file)
+    with path.open(encoding="utf-8", newline="") as file:  # its line ends stay as they are
+        before = file.read()
+    after = commented(before, margins)
+    if after != before:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.write(after)
+    changed = sum(old != new for old, new in zip(before.splitlines(), after.splitlines(), strict=True))
+    print(f"{source.shown}: {changed} comments written")
