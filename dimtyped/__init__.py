@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from dimtyped.names import Dim as Dim, DimSize as DimSize, dims as dims
     from dimtyped.nn.layers.tied import tie as tie
+    from dimtyped.nn.partial_loading import load_matching as load_matching
     from dimtyped.nn.retype import retype as retype, untype as untype
     from dimtyped.nn.status import status as status
     from dimtyped.nn.unchecked import unchecked as unchecked
@@ -50,6 +51,7 @@ __all__ = [
     "dynamic_shapes",
     "explain",
     "install_import_hook",
+    "load_matching",
     "nn",
     "retype",
     "sharding_plan",
@@ -75,6 +77,7 @@ _NAMES = {
     "dimtyped.names": "Dim DimSize dims",
     "dimtyped.nn": "nn",
     "dimtyped.nn.layers.tied": "tie",
+    "dimtyped.nn.partial_loading": "load_matching",
     "dimtyped.nn.retype": "retype untype",
     "dimtyped.nn.status": "status",
     "dimtyped.nn.unchecked": "unchecked",

@@ -247,6 +247,7 @@ class Findings:
             )
         many, count, rank = hint.variadic, len(hint.axes), len(value.shape)
         if rank != count if many is None else rank < count - 1:
+            self._reject_several_sizes(hint)
             least = count if many is None else count - 1
             self.mismatches.append(Mismatch(place, "rank", hint, value, expected=least, actual=rank))
             return
@@ -254,6 +255,17 @@ class Findings:
             self._check_axis(axis, index, hint, value, place)
         if many is not None:
             self._check_run(hint.axes[many], many, rank - (count - many - 1), hint, value, place)
+
+    def _reject_several_sizes(self, hint: ArrayHint) -> None:
+        """Raises a DeclarationError for an axis that is a tuple: with it no number of axes fits."""
+        for axis in hint.axes:
+            if axis.kind is Kind.EXPRESSION and axis.name.startswith("{"):
+                try:
+                    self._expected(axis)
+                except DeclarationError:
+                    raise
+                except (NameError, ArithmeticError, AttributeError, TypeError, ValueError, LookupError):
+                    continue  # what else is wrong with it is told where the number of axes fits
 
     def _check_axis(self, axis: Axis, index: int, hint: ArrayHint, value: Snapshot, place: str) -> None:
         size = (value.shape or ())[index]

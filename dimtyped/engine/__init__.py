@@ -15,6 +15,7 @@ from dimtyped.engine.codegen import CheckCodegen as CheckCodegen
 from dimtyped.engine.conditions import Conditions as Conditions
 from dimtyped.engine.construction import (
     has_sizes as has_sizes,
+    name_sizes as name_sizes,
     naming as naming,
     naming_fields as naming_fields,
     settle_sizes as settle_sizes,
@@ -38,8 +39,10 @@ from dimtyped.engine.predicates import (
 )
 from dimtyped.engine.preparation import prepare as prepare
 from dimtyped.engine.rules import Raised as Raised, Rules as Rules
+from dimtyped.engine.scope_keys import make_scopes as make_scopes, reads_names as reads_names
 from dimtyped.engine.torchscript import ignore_tracer_warnings as ignore_tracer_warnings
 from dimtyped.engine.unbound_axes import may_have_expression as may_have_expression, unbound_axis_of as unbound_axis_of
+from dimtyped.engine.unused_parameters import note_unused as note_unused, unmentioned as unmentioned
 from dimtyped.engine.wrapper import switch as switch, wrap as wrap
 from dimtyped.runtime import on_demand
 

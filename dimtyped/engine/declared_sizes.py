@@ -8,7 +8,7 @@ from dimtyped.annotations import arrays_in, free_names
 from dimtyped.engine.check_plan import CheckPlan
 from dimtyped.engine.known_names import Known
 from dimtyped.engine.source import SourceWriter
-from dimtyped.names import ATTRIBUTE, scope_key_names, scope_key_words
+from dimtyped.names import ATTRIBUTE, ambiguous_names, is_watched, scope_key_names
 from dimtyped.runtime import CHECKED_NAME, PREFIX
 
 
@@ -71,6 +71,9 @@ class DeclaredSizes:
             source.write(f"{scope} = {owner}.{ATTRIBUTE}")
         with source.block(f"except {source.python('AttributeError')}:"):
             source.write(f"{scope} = {PREFIX}missing_scope({owner})")
+        if is_watched(scope_key):
+            with source.block(f"if {PREFIX}see_changes({owner}):"):
+                source.write(f"{scope} = {owner}.{ATTRIBUTE}")
         with source.block(f"if {scope}.scope_key != {scope_key!r}:"):
             source.write(f"{PREFIX}specialization = {PREFIX}prepare_specialization({scope}.scope_key)")
             self._leave_to_specialization()
@@ -87,8 +90,7 @@ class DeclaredSizes:
 
     def _reject_ambiguous(self, owner: str, scope_key: str) -> None:
         """A name that could mean more than one size is an error, unless the module has changed unnoticed."""
-        words = zip(scope_key_names(scope_key), scope_key_words(scope_key), strict=True)
-        for name in (name for name, word in words if name != word and name in self._used):
+        for name in (name for name in ambiguous_names(scope_key) if name in self._used):
             with self._source.block(f"if {PREFIX}is_ambiguous({owner}, {name!r}):"):
                 self._source.write(f"raise {PREFIX}ambiguous({CHECKED_NAME}, {owner}, {name!r})")
             self._leave(f"{CHECKED_NAME}.wrapper")

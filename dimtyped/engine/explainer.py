@@ -20,8 +20,9 @@ from dimtyped.diagnosis import (
 )
 from dimtyped.engine.call_names import names_of_call, sizes_in
 from dimtyped.engine.declaration import Declaration
+from dimtyped.engine.helpers import evaluation_error
 from dimtyped.engine.missing import Missing
-from dimtyped.errors import DimensionError
+from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.names import resync, scope_of
 from dimtyped.runtime import at_trace_time, end_trace
 
@@ -72,9 +73,12 @@ class Explainer:
         given = {parameter.name: value for parameter, value in named if value.cls is not Missing}
         is_result = stage == "return"
         shared = names_of_call(declaration) if is_result and declaration.code_objects else {}
-        findings = find_mismatches(
-            signature, declaration.declared(owner), given, result if is_result else None, paths, owner, shared
-        )
+        try:
+            findings = find_mismatches(
+                signature, declaration.declared(owner), given, result if is_result else None, paths, owner, shared
+            )
+        except DeclarationError as error:
+            raise evaluation_error(declaration.where(owner), error) from None
         if not findings.mismatches:
             return None
         rules = declaration.rules

@@ -32,9 +32,9 @@ from dimtyped.engine.recheck import (
 from dimtyped.engine.redefinitions import definition_of, find_compiled, keep_compiled
 from dimtyped.engine.reference_engine import ReferenceEngine
 from dimtyped.engine.reloading import has_name, install
-from dimtyped.engine.scope_keys import missing_scope, scope_key_of
+from dimtyped.engine.scope_keys import missing_scope, scope_key_of, see_changes
 from dimtyped.names import is_off_by, scope_key_names, scope_of
-from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, untraced
+from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, is_tracing, untraced
 
 _one_at_a_time = threading.RLock()  # two threads with simultaneous first calls compile one after the other
 
@@ -226,6 +226,10 @@ def _preparing(checked: CheckedFunction) -> dict[str, Callable[..., Any]]:
             return None
         return prepare_specialization(checked, scope_key)
 
+    def see(module: torch.nn.Module) -> bool:
+        # a constant of the trace would be guarded by the module's identity, and each block of a model compiled anew
+        return not is_tracing() and see_changes(checked, module)
+
     @at_trace_time
     def prepare_trace(scope_key: str | None, cls: type) -> None:
         prepare_traced(checked, scope_key, cls)
@@ -234,6 +238,7 @@ def _preparing(checked: CheckedFunction) -> dict[str, Callable[..., Any]]:
         f"{PREFIX}prepare": prepare,
         f"{PREFIX}prepare_specialization": specialize,
         f"{PREFIX}specialization_for": specialize_for,
+        f"{PREFIX}see_changes": see,
         f"{PREFIX}prepare_traced": prepare_trace,
     }
 

@@ -13,6 +13,7 @@ from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.engine.helpers import is_ragged
 from dimtyped.engine.missing import MISSING
 from dimtyped.engine.recheck import explain, is_violation, reject_ambiguous
+from dimtyped.engine.scope_keys import see_changes
 from dimtyped.errors import DimensionError
 from dimtyped.names import Scope, scope_key_names, scope_of
 
@@ -132,6 +133,7 @@ class ReferenceEngine:
             return sizes
         sizes.update((name, size_at(owner, path)) for name, path in declaration.rules.attributes.items())
         if declaration.reads_scope and declaration.is_method_of(type(owner)):
+            see_changes(self._checked, owner)
             reject_ambiguous(self._checked, owner)
             sizes = {**scope_of(owner).names, **sizes}
         return sizes

@@ -11,7 +11,17 @@ from dimtyped.names.dim import (
     plain as plain,
 )
 from dimtyped.names.expressions import names_in as names_in
+from dimtyped.names.holders import holders_of as holders_of
 from dimtyped.names.layers import labels_of as labels_of
+from dimtyped.names.owners import (
+    agreement_hint as agreement_hint,
+    given_text as given_text,
+    lost_name_text as lost_name_text,
+    owner_text as owner_text,
+    short_repr as short_repr,
+    short_text as short_text,
+    sizes_text as sizes_text,
+)
 from dimtyped.names.scope import (
     ATTRIBUTE as ATTRIBUTE,
     BUILDING as BUILDING,
@@ -20,14 +30,13 @@ from dimtyped.names.scope import (
     Claim as Claim,
     ParentLink as ParentLink,
     Scope as Scope,
-    agreement_hint as agreement_hint,
+    ambiguous_names as ambiguous_names,
     claims_of as claims_of,
     declare_parameter as declare_parameter,
-    given_text as given_text,
     held_scope as held_scope,
     is_off_by as is_off_by,
     is_scope as is_scope,
-    owner_text as owner_text,
+    is_watched as is_watched,
     preview as preview,
     read_from as read_from,
     replaces as replaces,
@@ -36,9 +45,6 @@ from dimtyped.names.scope import (
     scope_key_words as scope_key_words,
     scope_of as scope_of,
     settle as settle,
-    short_repr as short_repr,
-    short_text as short_text,
-    sizes_text as sizes_text,
     switch_scope as switch_scope,
     tell_holders as tell_holders,
 )
@@ -52,3 +58,4 @@ from dimtyped.names.switches import (
     one_at_a_time as one_at_a_time,
     switches_of as switches_of,
 )
+from dimtyped.names.watched import UNUSED as UNUSED

@@ -2,6 +2,7 @@
 
 A scope is kept on the module as `module._dim_scope`. Its `scope_key` (the names, a string, and which checks are switched
 off) and `sizes` (a tuple in the order of the names) are what a compiled check reads; everything else is for changes and errors.
+Where a module does not report its changes, `has_changed` finds them, and the `scope_key` begins with a mark that says so.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from dimtyped.errors import DeclarationError
 from dimtyped.names.dim import Dim
 from dimtyped.names.expressions import names_in
 from dimtyped.names.holders import hold, holders_of
-from dimtyped.names.layers import declared_sizes, layer_text
+from dimtyped.names.layers import declared_sizes
 from dimtyped.names.switches import Switches, is_off_in, is_switch_word, switches_of
+from dimtyped.names.watched import UNUSED, FirstCall, Watched, dims_in, watched_in
 
 ATTRIBUTE = "_dim_scope"
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 _AMBIGUOUS = "!"
+_WATCHED = "?"
 _REPLACED = "_dim_replaces"
 BUILDING = "_dim_building"
 """Set on a module while its constructors run."""
@@ -47,7 +50,8 @@ class Rank(enum.IntEnum):
 class Claim:
     """One owner's declaration that a name has a size.
 
-    `owner` is a path below the module, `decoder.gru`, or a parameter of a constructor, `hidden=Decoder.__init__`.
+    `owner` is a path below the module, `decoder.gru`, empty for the module itself, or a parameter of a constructor,
+    `hidden=Decoder.__init__`.
     """
 
     owner: str
@@ -69,10 +73,12 @@ class Scope:
         claims: tuple[Claim, ...] = (),
         inherited: tuple[Claim, ...] = (),
         switches: Switches = Switches(),  # noqa: B008  # never changed
+        watched: tuple[Watched | FirstCall, ...] | None = (),
     ) -> None:
         self.claims = claims
         self.inherited = inherited
         self.switches = switches
+        self.watched = watched
         self.owners = frozenset(claim.owner for claim in claims)
         self.deciding = tuple(_deciding(claims))
         own = {claim.name for claim in self.deciding}
@@ -85,10 +91,15 @@ class Scope:
         ordered = sorted(sizes)
         self.sizes = tuple(sizes[name] for name in ordered)
         named = (name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
-        self.scope_key = " ".join((*named, *switches.words))
+        self.scope_key = " ".join((*(() if watched == () else (_WATCHED,)), *named, *switches.words))
 
-    def __reduce__(self) -> tuple[type[Scope], tuple[tuple[Claim, ...], tuple[Claim, ...], Switches]]:
-        return Scope, (self.claims, self.inherited, self.switches)  # a copy has fewer switches, and so another key
+    def __reduce__(self) -> tuple[type[Scope], tuple[Any, ...]]:
+        # a copy has fewer switches, and so another key; its module has children of its own
+        return Scope, (self.claims, self.inherited, self.switches, self.watched and None)
+
+    def has_changed(self) -> bool:
+        """True if the names must be read again, as far as the module does not report its changes."""
+        return self.watched is None or any(each.has_changed() for each in self.watched)
 
     @property
     def names(self) -> dict[str, int]:
@@ -159,7 +170,18 @@ def scope_key_names(scope_key: str) -> tuple[str, ...]:
 
 def scope_key_words(scope_key: str) -> tuple[str, ...]:
     """The names in a scope_key as they stand there: one of two sizes is marked."""
-    return tuple(word for word in scope_key.split() if not is_switch_word(word))
+    return tuple(word for word in scope_key.split() if not is_switch_word(word) and word != _WATCHED)
+
+
+def ambiguous_names(scope_key: str) -> tuple[str, ...]:
+    """The names in a scope_key that have more than one size."""
+    words = scope_key_words(scope_key)
+    return tuple(word.removeprefix(_AMBIGUOUS) for word in words if word.startswith(_AMBIGUOUS))
+
+
+def is_watched(scope_key: str) -> bool:
+    """True for the scope_key of a module that does not report its changes."""
+    return scope_key.startswith(_WATCHED)
 
 
 def is_off_by(scope_key: str | None, method: str) -> bool:
@@ -170,7 +192,7 @@ def is_off_by(scope_key: str | None, method: str) -> bool:
 def switch_scope(module: torch.nn.Module) -> None:
     """Gives the module's scope the switches that the module has now."""
     before = scope_of(module)
-    module.__dict__[ATTRIBUTE] = Scope(before.claims, before.inherited, switches_of(module))
+    module.__dict__[ATTRIBUTE] = Scope(before.claims, before.inherited, switches_of(module), before.watched)
 
 
 def scope_of(module: torch.nn.Module) -> Scope:
@@ -197,9 +219,12 @@ def resync(module: torch.nn.Module) -> bool:
 
 def _settle_anew(module: torch.nn.Module) -> Scope:
     before = held_scope(module)
+    for child in module.__dict__.get("_modules", {}).values():
+        read_from(module, child)
     stored = [c for c in before.claims if c.is_parameter or _is_plain(module.__dict__.get(c.owner), c.size)]
-    held = [claim for key, value in _held(module) for claim in _held_claims(module, key, value) if claim not in stored]
-    gone = [c for c in before.claims if not c.is_parameter and not _still_has(_lookup(module, c.owner), c.size)]
+    below = (claim for key, value in _held(module) for claim in _held_claims(module, key, value))
+    held = [claim for claim in (*_layer_claims("", module), *below) if claim not in stored]
+    gone = [c for c in before.claims if not c.is_parameter and not _still_has(lookup(module, c.owner), c.size)]
     return settle(module, tuple(_without_lapsed([*stored, *held], gone)))
 
 
@@ -219,10 +244,27 @@ def held_scope(module: torch.nn.Module) -> Scope:
 def settle(module: torch.nn.Module, claims: tuple[Claim, ...]) -> Scope:
     """Gives the module a scope of these claims and of what the modules below declare; notifies its holders."""
     before = held_scope(module)
-    scope = module.__dict__[ATTRIBUTE] = Scope(claims, tuple(_inherited(module)), switches_of(module))
+    watched = (*_watched(module, claims), *_watched_below(module)) if BUILDING not in module.__dict__ else ()
+    scope = module.__dict__[ATTRIBUTE] = Scope(claims, tuple(_inherited(module)), switches_of(module), watched)
     if (before.scope_key, before.sizes) != (scope.scope_key, scope.sizes):
         tell_holders(module)
     return scope
+
+
+def _watched(module: torch.nn.Module, claims: tuple[Claim, ...]) -> tuple[Watched | FirstCall, ...]:
+    """What of the module itself changes untold: all of one of torch's own classes, else torch's own containers in it."""
+    first = (FirstCall(module),) if UNUSED in module.__dict__ else ()
+    if hasattr(type(module), MANAGED):
+        return (*first, *watched_in(module, _CONTAINERS, None))
+    stored = {*dims_in(module), *(claim.owner for claim in claims if not claim.is_parameter)}
+    return (*first, *watched_in(module, _CONTAINERS, stored))
+
+
+def _watched_below(module: torch.nn.Module) -> Iterator[Watched | FirstCall]:
+    """What the scopes below are watched for: their names may be used above."""
+    for _, child in _children(module):
+        if is_scope(child):
+            yield from child.__dict__[ATTRIBUTE].watched or ()
 
 
 def tell_holders(module: torch.nn.Module) -> None:
@@ -277,7 +319,7 @@ def _replaced(module: torch.nn.Module, value: object, new: list[Claim]) -> list[
     """The claims of the layers that the value replaces, for the names that it declares itself."""
     replaced: _Replaced = getattr(value, "__dict__", {}).get(_REPLACED, _Replaced())
     names = {claim.name for claim in new}
-    return [c for c in held_scope(module).claims if c.name in names and replaced.has(_lookup(module, c.owner))]
+    return [c for c in held_scope(module).claims if c.name in names and replaced.has(lookup(module, c.owner))]
 
 
 def claims_of(key: str, value: object) -> Iterator[Claim]:
@@ -285,70 +327,17 @@ def claims_of(key: str, value: object) -> Iterator[Claim]:
     if isinstance(value, Dim):
         yield Claim(key, value.name, int(value), Rank.STORED)
     elif isinstance(value, torch.nn.Module):
-        names = declared_sizes(value)
-        inherited: Mapping[str, str] = value.__dict__.get(INHERITED, {})
-        further = [(name, int(getattr(value, path))) for path, name in inherited.items() if hasattr(value, path)]
-        yield from (Claim(key, name, size) for name, size in dict.fromkeys([*names.items(), *further]))
+        yield from _layer_claims(key, value)
         if isinstance(value, _CONTAINERS):
             for child_key, child in value._modules.items():
                 yield from claims_of(f"{key}.{child_key}", child)
 
 
-def owner_text(module: torch.nn.Module, claim: Claim) -> str:
-    """The owner of a claim, as an error names it: `Decoder.gru: GRU(embed=128 -> hidden=256)`."""
-    name = type(module).__name__
-    value = _lookup(module, claim.owner)
-    if claim.is_parameter or not isinstance(value, torch.nn.Module):
-        return _owner_phrase(name, claim)
-    return f"{name}.{claim.owner}: {short_text(value)}"
-
-
-def sizes_text(module: torch.nn.Module, name: str) -> str:
-    """The owners that disagree on a name, each with its size: `encoder.hidden=512, decoder.hidden=256`."""
-    owners = [
-        (f"{_owner_phrase('', claim)}: {name}" if claim.is_parameter else f"{claim.owner}.{claim.name}", claim.size)
-        for claim in held_scope(module).disagreeing(name)
-    ]
-    return ", ".join(dict.fromkeys(f"{owner}={size}" for owner, size in owners))
-
-
-def agreement_hint(module: torch.nn.Module, name: str) -> str:
-    """The fix for a name of two sizes: give the layers one size or, if children declare it, declare it here."""
-    scope = held_scope(module)
-    layers = [claim for claim in scope.deciding if claim.name == name]
-    if not layers:
-        return f"use another name, or declare `{name}` on {type(module).__name__} itself (a DimSize parameter, or a Dim stored on it)"
-    other = f"Dim('{name}_2', {layers[-1].size})"
-    hint = f"give the layers that use `{name}` the same size, or give one of them another name, as in {other}"
-    embedding = next((c for c in layers if isinstance(_lookup(module, c.owner), torch.nn.Embedding)), None)
-    others = [claim.owner for claim in layers if claim.owner != (embedding and embedding.owner)]
-    if embedding is None or not others or not hasattr(_lookup(module, embedding.owner), "resized"):
-        return hint
-    left, size = ", ".join(f"model.{owner}" for owner in others), max(claim.size for claim in layers)
-    return f"{hint}; resize tied layers together: model.{embedding.owner}, ({left},) = model.{embedding.owner}.resized({size})"
-
-
-def short_text(module: object) -> str:
-    """A layer as an error names it; a typed one shows its input and its output."""
-    return layer_text(module) or short_repr(module)
-
-
-def given_text(value: object) -> str:
-    """Describes an object assigned in place of a layer, without a tensor's values: `'gru' of type str`, `a tensor of shape (3, 4)`."""
-    if isinstance(value, torch.Tensor):
-        return f"a {type(value).__name__} of shape {tuple(value.shape)}"
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    return f"{short_repr(value)[:120]} of type {type(value).__name__}"
-
-
-def short_repr(module: object) -> str:
-    """A module on one line; only its own sizes if it holds other modules."""
-    if not isinstance(module, torch.nn.Module):
-        return repr(module)
-    if next(module.children(), None) is not None:
-        return layer_text(module) or f"{type(module).__name__}(...)"
-    return " ".join(repr(module).split())[:120]
+def _layer_claims(key: str, layer: torch.nn.Module) -> Iterator[Claim]:
+    """The named sizes of a layer itself."""
+    inherited: Mapping[str, str] = layer.__dict__.get(INHERITED, {})
+    further = [(name, int(getattr(layer, path))) for path, name in inherited.items() if hasattr(layer, path)]
+    yield from (Claim(key, name, size) for name, size in dict.fromkeys([*declared_sizes(layer).items(), *further]))
 
 
 def _merged(
@@ -422,8 +411,8 @@ def _wrongly_derived(claims: Iterable[Claim], sizes: Mapping[str, int]) -> list[
 def _conflict(module: torch.nn.Module, claim: Claim, other: Claim, note: str = "") -> DeclarationError:
     name = type(module).__name__
     error = DeclarationError(
-        f"{name}: `{claim.name}` has two sizes: {claim.size} by {_owner_phrase(name, claim)}, "
-        f"{other.size} by {_owner_phrase(name, other)}{note}\n"
+        f"{name}: `{claim.name}` has two sizes: {claim.size} by {owner_phrase(name, claim)}, "
+        f"{other.size} by {owner_phrase(name, other)}{note}\n"
         "  Within a module a name has one size. "
         f"Give one of them another name, as in dims({_other_name(claim.name)}={claim.size})."
     )
@@ -437,9 +426,12 @@ def _other_name(name: str) -> str:
     return f"{name}_2" if name.isidentifier() else "other"
 
 
-def _owner_phrase(name: str, claim: Claim) -> str:
+def owner_phrase(name: str, claim: Claim) -> str:
+    """Who declared it: a parameter of a constructor, or a path below the module called `name`."""
     parameter, _, constructor = claim.owner.partition("=")
-    return f"parameter `{parameter}` of {constructor}" if claim.is_parameter else f"{name}.{claim.owner}"
+    if claim.is_parameter:
+        return f"parameter `{parameter}` of {constructor}"
+    return f"{name}.{claim.owner}" if claim.owner else name
 
 
 def _belongs(claim: Claim, key: str) -> bool:
@@ -468,9 +460,10 @@ def _children(module: torch.nn.Module, prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", child
 
 
-def _lookup(module: torch.nn.Module, path: str) -> Any:
+def lookup(module: torch.nn.Module, path: str) -> Any:
+    """The child or attribute of a module at a path; the module itself at the empty one."""
     value: Any = module
-    for part in path.split("."):
+    for part in path.split(".") if path else ():
         held = value.__dict__.get("_modules", {}) if isinstance(value, torch.nn.Module) else {}
         value = held.get(part, getattr(value, "__dict__", {}).get(part))
     return value

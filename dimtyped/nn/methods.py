@@ -5,7 +5,6 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
-import re
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -14,31 +13,45 @@ import torch
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from dimtyped.annotations import may_name_tensors, names_tensors
-from dimtyped.engine import CheckedFunction, entry_of, functions_in, may_have_expression, typed_member
-from dimtyped.names import MANAGED
+from dimtyped.engine import (
+    CheckedFunction,
+    entry_of,
+    functions_in,
+    may_have_expression,
+    name_sizes,
+    typed_member,
+)
 from dimtyped.runtime import mode
 
 _ENTRIES = "_dim_entries"
 _EXPRESSIONS = "_dim_expressions"
+_ENFORCED = "_dim_enforced"
+"""Set on the classes that have got their checks."""
 _NOT_BY_USERS = ("torch.", "dimtyped.nn.", "typing", "builtins", "abc", "collections")
-_WORD = re.compile(r"[^\W\d]\w*")
 _WRAPPING = (functools.partialmethod, functools.singledispatchmethod)
 
 
-def enforce(cls: type[torch.nn.Module], frame: types.FrameType, *, parents: tuple[type, ...]) -> None:
+def enforce(cls: type[torch.nn.Module], frame: types.FrameType, *, parents: tuple[type, ...] = ()) -> None:
     """Gives the annotated methods of a class their checks, and those that it inherits from other classes.
 
     Args:
         cls: The class; its `__init__` is left alone.
         frame: The frame that defines the class.
-        parents: Classes whose subclasses already have their checks.
+        parents: Classes whose subclasses already have their checks. Default: none.
     """
-    setattr(cls, MANAGED, True)
+    setattr(cls, _ENFORCED, True)
     seen = {"__init__"}
     for base in cls.__mro__:
         if base is cls or (_is_by_user(base) and not issubclass(base, parents)):
             _enforce_members(cls, base, frame, seen)
         seen.update(vars(base))
+
+
+def enforce_by_others(cls: type[torch.nn.Module], frame: types.FrameType) -> None:
+    """Gives a user's subclass of a typed layer or container its checks, and its constructor its `DimSize` parameters."""
+    if _is_by_user(cls):
+        enforce(cls, frame)
+        name_sizes(cls, frame)
 
 
 def _enforce_members(cls: Any, base: type, frame: types.FrameType, seen: set[str]) -> None:
@@ -82,15 +95,6 @@ def is_complete(module: torch.nn.Module) -> bool:
 def _sets_attributes(code: types.CodeType) -> bool:
     stores = any(step.opname == "STORE_ATTR" for step in dis.get_instructions(code))
     return stores or not {"setattr", "add_module", "register_module"}.isdisjoint(code.co_names)
-
-
-def reads_names(module: torch.nn.Module) -> bool:
-    """True for a module of another class with methods that `typed` checks: it is also a scope of names."""
-    if type(module).__module__.startswith(_NOT_BY_USERS):
-        return False
-    members = [member for base in type(module).__mro__ if _is_by_user(base) for member in list(vars(base).values())]
-    entries = [entry_of(function) for member in members for function in _functions_of(member)]
-    return any(entry is not None and entry.reads_scope for entry in entries)
 
 
 def _kept(base: type, name: str, member: Any) -> list[CheckedFunction]:
@@ -144,19 +148,12 @@ def unchecked_forward(module: torch.nn.Module) -> str:
         return ""
     if not _is_bare(forward):
         return f"forward is annotated; {_reason(forward)}"
-    if MANAGED in vars(cls):
+    if _ENFORCED in vars(cls):
         return "forward is annotated, but was assigned after its class was made: decorate it with @dimtyped.typed"
     return (
         f"forward is annotated, but {cls.__name__} is not a dimtyped.nn.Module: "
         "derive it from dimtyped.nn.Module, or decorate the class with @dimtyped.typed"
     )
-
-
-def words_of_annotations(cls: type) -> set[str]:
-    """Every word in the annotations of a class's methods, including methods that are not checked."""
-    functions = [inspect.unwrap(function) for _, member in _methods(cls) for function in _functions_of(member)]
-    hints = [hint for function in functions for hint in getattr(function, "__annotations__", {}).values()]
-    return {word for hint in hints for word in _WORD.findall(hint if isinstance(hint, str) else repr(hint))}
 
 
 def is_checked(function: Any) -> bool:

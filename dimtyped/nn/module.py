@@ -6,6 +6,7 @@ import sys
 import types
 import typing
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,39 +15,40 @@ from dimtyped.engine import (
     CheckedFunction,
     has_sizes,
     ignore_tracer_warnings,
+    make_scopes,
     naming,
     naming_fields,
+    note_unused,
     prepare,
     settle_sizes,
     typed_member,
     unbound_axis_of,
+    unmentioned,
 )
 from dimtyped.errors import DeclarationError
 from dimtyped.names import (
     ATTRIBUTE,
     BUILDING,
+    MANAGED,
     SWITCHES,
     Dim,
     ParentLink,
     Scope,
     claims_of,
     held_scope,
-    is_scope,
     preview,
     read_from,
-    scope_of,
     settle,
     switch_scope,
     switches_of,
     tell_holders,
 )
-from dimtyped.nn.methods import checked_functions, enforce, is_complete, methods_with_expressions, reads_names
+from dimtyped.nn.left_out_keys import warn_of_left_out_keys
+from dimtyped.nn.methods import checked_functions, enforce, is_complete, methods_with_expressions
 from dimtyped.nn.replaced_layers import (
     inherit_names,
-    unmentioned,
     warn_of_fewer_rows,
     warn_of_lost_names,
-    warn_of_unused_parameters,
 )
 from dimtyped.nn.tying import TiedParametersMixin
 from dimtyped.runtime import WithoutInternalFrames, mode
@@ -92,6 +94,7 @@ class Module(TiedParametersMixin):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         frame = sys._getframe(1)
+        setattr(cls, MANAGED, True)
         enforce(cls, frame, parents=(Module,))
         if isinstance(vars(cls).get("__init__"), types.FunctionType):
             cls.__init__ = _constructor(vars(cls)["__init__"], frame)
@@ -135,6 +138,13 @@ class Module(TiedParametersMixin):
             if child is not None and parent_of(child)[0] is None:
                 link(self, key, child)
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As torch's; warns of what `strict=False` leaves out though the checkpoint has it, in another size."""
+        result = super().load_state_dict(state_dict, strict, assign)
+        if not strict and mode() != "off":
+            warn_of_left_out_keys(self, state_dict, result)
+        return result
+
     def add_module(self, name: str, module: torch.nn.Module | None) -> None:
         """Adds a child, as an assignment does; see `torch.nn.Module.add_module`."""
         old = self._modules.get(name)
@@ -159,18 +169,12 @@ def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
     """Stores the claims after a change, and links a container to its scope."""
     if claims is not None or isinstance(value, torch.nn.Module) or value is None:
         read_from(module, value)
-        _make_scopes(value)
+        if isinstance(value, torch.nn.Module):
+            make_scopes(value)
         before = held_scope(module)
         settle(module, before.claims if claims is None else claims)
         warn_of_lost_names(module, before)
     link(module, key, value)
-
-
-def _make_scopes(value: Any) -> None:
-    """Makes the scopes of assigned modules of other classes with checked methods now rather than at their first call."""
-    for child in value.modules() if isinstance(value, torch.nn.Module) else ():
-        if not isinstance(child, Module) and not is_scope(child) and reads_names(child):
-            scope_of(child)
 
 
 def link(parent: torch.nn.Module, key: str, value: Any) -> None:
@@ -206,14 +210,15 @@ def check_container(container: torch.nn.Module) -> None:
 
 
 def _constructor(init: Any, frame: types.FrameType) -> Any:
-    """`__init__` with its names; it warns of a `DimSize` parameter that nothing uses."""
+    """`__init__` with its names; it notes a `DimSize` parameter that it does not read."""
     unused: list[str] | None = None
 
     def after(module: torch.nn.Module, parameters: list[str]) -> None:
         nonlocal unused
         if unused is None:
             unused = unmentioned(init, parameters)
-        warn_of_unused_parameters(module, unused)
+        if unused and mode() != "off":
+            note_unused(module, unused)
 
     return naming(init, frame, typed_member(init, frame), _finish, after)
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import dis
-import inspect
-import types
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from dimtyped.annotations import arrays_in, free_names
 from dimtyped.engine import CheckedFunction
 from dimtyped.errors import DeclarationError
-from dimtyped.names import BUILDING, INHERITED, Scope, held_scope
+from dimtyped.names import BUILDING, INHERITED, Scope, held_scope, lost_name_text
 from dimtyped.nn.contract import ROLES, Layer
-from dimtyped.nn.methods import checked_functions, words_of_annotations
+from dimtyped.nn.methods import checked_functions
 from dimtyped.runtime import mode, warn_user
 
-_READS_ALL = {"locals", "vars", "eval", "exec", "currentframe", "_getframe", "stack", "save_hyperparameters"}
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
@@ -34,6 +30,16 @@ def inherit_names(old: torch.nn.Module | None, new: object) -> None:
         _inherit_by_flow(old, list(new.children()))
     elif not isinstance(new, _CONTAINERS) and _is_of_kind(new, old):
         _inherit(dict(_named_attributes(old)), new)
+
+
+def _inherit_in_any_module(module: torch.nn.Module, name: str, new: object) -> None:
+    """A hook of torch's: a plain `torch.nn.Module` or container tells of no change by itself."""
+    old = (module.__dict__.get("_modules") or {}).get(name)
+    if old is not None and old is not new:
+        inherit_names(old, new)
+
+
+register_module_module_registration_hook(_inherit_in_any_module)
 
 
 def _inherit_by_flow(old: torch.nn.Module, layers: list[torch.nn.Module]) -> None:
@@ -73,36 +79,7 @@ def warn_of_lost_names(module: torch.nn.Module, before: Scope) -> None:
     lost = set(before.names) - set(after.names)
     lost = {name for name in lost if not after.is_ambiguous(name)}
     for name in sorted(lost & used_names(type(module)) if lost else ()):
-        owner = before.owners_of(name)[0].owner.partition("=")[0]
-        warn_user(
-            f"{type(module).__name__}: no layer has the size `{name}` any more, which {owner} had: in the annotations any size fits. "
-            f"Give the new layer the name, as in Dim('{name}', size)."
-        )
-
-
-def unmentioned(init: Any, parameters: Iterable[str]) -> list[str]:
-    """The parameters that a constructor's code never reads; none if it may read them all at once, as `locals()` does."""
-    inner: Any = inspect.unwrap(init)
-    code: types.CodeType | None = getattr(inner, "__code__", None)
-    if code is None or set(code.co_names) & _READS_ALL:
-        return []
-    read: set[Any] = set()
-    for instruction in dis.get_instructions(code):
-        if not instruction.opname.startswith("STORE"):
-            read.update(instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,))
-    return [name for name in parameters if name not in read]
-
-
-def warn_of_unused_parameters(module: torch.nn.Module, parameters: Iterable[str]) -> None:
-    """Warns of a `DimSize` parameter that neither the constructor nor an annotation of the class mentions."""
-    if not parameters or mode() == "off":
-        return
-    declared, used = held_scope(module).names, used_names(type(module)) | words_of_annotations(type(module))
-    for name in (name for name in parameters if name in declared and name not in used):
-        warn_user(
-            f"{type(module).__name__}: the DimSize parameter `{name}`, here {declared[name]}, is used neither in __init__ nor in an "
-            "annotation. Pass it to the layer that it is for, or remove it."
-        )
+        warn_user(lost_name_text(module, name, before))
 
 
 def used_names(cls: type[torch.nn.Module]) -> set[str]:

@@ -12,7 +12,15 @@ from torch.nn.utils.parametrize import is_parametrized
 from dimtyped.annotations import unchecked_classes
 from dimtyped.engine import entry_of
 from dimtyped.names import short_text
-from dimtyped.nn.contract import Layer, changed_hint, changed_in_place, changed_text, reason_of, typed_class_of
+from dimtyped.nn.contract import (
+    Layer,
+    changed_hint,
+    changed_in_place,
+    changed_text,
+    has_own_forward,
+    reason_of,
+    typed_class_of,
+)
 from dimtyped.nn.contract.lazy_layer import LazyLayer, is_plain_lazy
 from dimtyped.nn.methods import checked_methods, switched_off_methods, unchecked_forward, unchecked_methods
 from dimtyped.nn.retype import must_be_module, reason_left_plain
@@ -119,7 +127,8 @@ def _checked_methods(module: torch.nn.Module) -> tuple[str, ...]:
 
 
 def _methods_with_checks(module: torch.nn.Module) -> tuple[str, ...]:
-    is_users = not isinstance(module, Layer) and "forward" not in module.__dict__ and _is_checked(module)
+    is_own = not isinstance(module, Layer) or not has_own_forward(module)
+    is_users = is_own and "forward" not in module.__dict__ and _is_checked(module)
     return (*(["forward"] if is_users else []), *checked_methods(module))
 
 

@@ -8,11 +8,10 @@ from typing import Any, Self
 
 import torch
 
-from dimtyped.engine import CheckedFunction, entry_of, functions_in, switch
+from dimtyped.engine import CheckedFunction, entry_of, functions_in, reads_names, switch
 from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.names import SWITCHES, Switch, Switches, is_scope, one_at_a_time, switch_scope, switches_of
 from dimtyped.nn.contract import Layer, follow_switches
-from dimtyped.nn.methods import reads_names
 from dimtyped.runtime import mode as mode_in_force
 
 _Change = Callable[[Switches], Switches]
@@ -87,7 +86,7 @@ def _change(holder: torch.nn.Module | CheckedFunction, change: _Change) -> None:
             holder.__dict__[SWITCHES] = switches
         else:
             holder.__dict__.pop(SWITCHES, None)
-        if is_scope(holder) or reads_names(holder):
+        if is_scope(holder) or reads_names(type(holder)):
             switch_scope(holder)
         if isinstance(holder, Layer):
             follow_switches(holder)

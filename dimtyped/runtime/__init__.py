@@ -16,6 +16,7 @@ from dimtyped.runtime.callsite import (
     enclosing_frames as enclosing_frames,
     is_framework as is_framework,
     module_of as module_of,
+    warn_caller as warn_caller,
     warn_user as warn_user,
 )
 from dimtyped.runtime.config import configure as configure, mode as mode, on_change as on_change

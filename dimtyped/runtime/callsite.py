@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from dimtyped.errors import DimensionWarning
+from dimtyped.runtime.tracebacks import is_internal
 
 FRAMEWORKS = (
     "torch.",
@@ -48,9 +49,20 @@ def calling_frame() -> types.FrameType | None:
 
 def warn_user(text: str) -> None:
     """Issues a DimensionWarning at the line that assigns or constructs: the first above this package."""
-    frame = calling_frame()
+    _warn_at(calling_frame(), text)
+
+
+def warn_caller(text: str) -> None:
+    """Issues a DimensionWarning at the line of the user's code that calls: the first above this package and torch."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and is_internal(frame.f_code.co_filename):
+        frame = frame.f_back
+    _warn_at(frame, text)
+
+
+def _warn_at(frame: types.FrameType | None, text: str) -> None:
     if frame is None:
-        warnings.warn(text, DimensionWarning, stacklevel=2)
+        warnings.warn(text, DimensionWarning, stacklevel=3)
         return
     registry: dict[Any, Any] = frame.f_globals.setdefault("__warningregistry__", {})
     code = frame.f_code

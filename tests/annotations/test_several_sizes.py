@@ -25,6 +25,21 @@ def test_a_tuple_that_is_read(shape):
     assert by_jaxtyping or caught.value.hint.startswith("write one axis for each, `{self.shape[0]} {self.shape[1]}`")
 
 
+def test_it_is_told_whatever_the_number_of_axes():
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shape = (3, 4)
+
+        def forward(self, x: Float[Tensor, "batch {self.shape}"]): ...
+
+    with pytest.raises(
+        DeclarationError, match=r"the axis `\{self.shape\}` is \(3, 4\), and an axis has one size"
+    ) as caught:
+        Reader()(torch.ones(2, 3, 4))
+    assert caught.value.where == "Reader.forward"
+
+
 def test_one_axis_for_each_fits():
     @typed
     def f(shape: tuple[int, int], x: Float[Tensor, "batch {shape[0]} {shape[1]}"]): ...

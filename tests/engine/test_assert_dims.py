@@ -212,7 +212,6 @@ class TestInACall:
         with refuses("hidden is 4, must be 5"):
             module(ones(2, 4))
 
-    @pytest.mark.filterwarnings("ignore:Part. the DimSize parameter:dimtyped.DimensionWarning")  # but Whole does
     def test_a_name_that_could_mean_two_sizes(self):
         class Part(nn.Module):
             def __init__(self, hidden: DimSize):

@@ -318,3 +318,29 @@ def test_by_the_reference_engine() -> None:
     )
     disagree = "vocab embedding.vocab=35, out.vocab=28"
     assert done.stdout.splitlines() == [disagree, disagree, "35", "40"]
+
+
+def test_the_hint_does_not_ask_for_a_parameter_that_there_is():
+    class Part(nn.Module):
+        def __init__(self, vocab: DimSize):
+            super().__init__()
+            self.embedding = nn.Embedding(vocab, 4)
+
+    class Whole(nn.Module):
+        def __init__(self, vocab: DimSize):
+            super().__init__()
+            self.first, self.second, self.head = Part(vocab), Part(vocab), nn.Linear(4, vocab)
+
+        def forward(self, x: Float[Tensor, "batch vocab"]) -> Float[Tensor, "batch vocab"]:
+            return x
+
+    model = Whole(8)
+    model.head = nn.Identity()
+    model.first.embedding = model.first.embedding.resized(9).embedding
+    with pytest.raises(DeclarationError, match="first.vocab=9, second.vocab=8") as caught:
+        model(torch.ones(2, 9))
+    assert caught.value.hint == (
+        "give first and second one size of `vocab`, or store the size that Whole means: model.vocab = Dim('vocab', size)"
+    )
+    model.vocab = Dim("vocab", 9)
+    assert model(torch.ones(2, 9)).shape == (2, 9)

@@ -27,8 +27,13 @@ class TestUnusedSizes:
                 super().__init__()
                 self.encoder, self.decoder = Encoder(vocab, source), Encoder(vocab, source)
 
+            def forward(self, x: Float[Tensor, "batch source"]) -> Tensor:
+                return x
+
+        model = Translator(10, 4, 6)  # what uses it may come above
         with pytest.warns(DimensionWarning) as told:
-            Translator(10, 4, 6)
+            model(torch.ones(2, 4))
+        model(torch.ones(2, 4))
         assert [(str(each.message), each.filename) for each in told] == [
             (
                 "Translator: the DimSize parameter `target`, here 6, is used neither in __init__ nor in an annotation. "
@@ -70,9 +75,47 @@ class TestUnusedSizes:
             def forward(self, x: Float[Tensor, "batch hidden"]) -> Tensor:
                 return x
 
-        Real(4)
-        with pytest.warns(DimensionWarning, match="the DimSize parameter `hidden`"):
-            Base(4)
+        Real(4)(torch.ones(2, 4))
+
+    def test_a_module_above_uses_it(self) -> None:
+        class Part(nn.Module):
+            def __init__(self, hidden: DimSize) -> None:
+                super().__init__()
+
+            def forward(self, x: Float[Tensor, "batch _"]) -> Tensor:
+                return x
+
+        class Middle(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.parts = torch.nn.ModuleList([Part(4)])
+
+        class Whole(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.middle = torch.nn.Sequential(Part(4))
+
+            def forward(self, x: Float[Tensor, "batch hidden"]) -> Tensor:
+                return self.middle(x)
+
+        whole, other = Whole(), Whole()
+        whole(torch.ones(2, 4))
+        other.middle[0](torch.ones(2, 4))
+        with pytest.warns(DimensionWarning, match="Part: the DimSize parameter `hidden`"):
+            Middle().parts[0](torch.ones(2, 4))
+
+    def test_the_first_call_may_be_compiled(self) -> None:
+        class Part(nn.Module):
+            def __init__(self, hidden: DimSize) -> None:
+                super().__init__()
+
+            def forward(self, x: Float[Tensor, "batch _"]) -> Tensor:
+                return x * 2
+
+        model = Part(4)
+        torch.compile(model, backend="eager", fullgraph=True)(torch.ones(2, 4))
+        with pytest.warns(DimensionWarning, match="the DimSize parameter `hidden`"):  # a trace warns of nothing
+            model(torch.ones(2, 4))
 
     def test_code_that_may_read_all_of_them_is_let_be(self) -> None:
         class Keeps(nn.Module):

@@ -243,6 +243,62 @@ def test_a_padded_sequence_gives_what_it_gives_alone(model, name):
     assert "gives another result than alone, " in text
 
 
+class Placed(nn.Module):
+    """A mean over the real places; with the bug each place has its own position, counted from the left."""
+
+    def __init__(self, width: DimSize, bug: bool):
+        super().__init__()
+        self.out, self.bug = nn.Linear(width, width), bug
+
+    def forward(
+        self, x: Float[Tensor, "batch seq width"], mask: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch width"]:
+        if self.bug:
+            x = x + torch.arange(x.shape[1]).unsqueeze(1)
+        real = mask.unsqueeze(2)
+        return (self.out(x) * real).sum(1) / real.sum(1).clamp(min=1)
+
+
+class TestPaddingInFront:
+    @pytest.mark.parametrize("side", ["left", "both", "right"])
+    def test_a_right_model_passes(self, side):
+        report = fuzz(Placed(3, bug=False), padding="mask", padding_side=side, max_examples=30, broken=False)
+        in_front = "padded in front by `mask`, a sequence has the result that it has alone"
+        assert report.padding == (in_front if side == "right" else "")
+        independent(Placed(3, bug=False), padding="mask", padding_side=side)
+
+    @pytest.mark.parametrize("side", ["left", "both"])
+    def test_positions_that_count_from_the_left_are_found(self, side):
+        text = failure(Placed(3, bug=True), padding="mask", padding_side=side)
+        assert "axis `seq` mixes: padded to " in text
+        assert " in front, batch " in text
+        assert f"padding_side={side!r}" in text
+        with pytest.raises(AssertionError, match="in front"):
+            independent(Placed(3, bug=True), padding="mask", padding_side=side)
+
+    def test_unasked_it_is_reported(self):
+        report = fuzz(Placed(3, bug=True), padding="mask", max_examples=30, broken=False)
+        assert "  learned: padded in front by `mask`, a sequence has another result than alone" in str(report)
+
+    def test_lengths_are_padded_behind_alone(self):
+        assert fuzz(Mean(3), padding="lengths", max_examples=10, broken=False).padding == ""
+        fuzz(Mean(3), padding="lengths", padding_side="both", max_examples=10, broken=False)
+
+    def test_another_side_is_refused(self):
+        with pytest.raises(DeclarationError, match="padding_side='front' must be one of 'right', 'left', 'both'"):
+            independent(Placed(3, bug=False), padding="mask", padding_side="front")
+
+
+class TestPaddingThatNobodyNamed:
+    def test_is_tried_and_reported(self):
+        report = fuzz(Placed(3, bug=False), max_examples=30, broken=False)
+        assert report.padding == "values past `mask` change nothing"
+
+    def test_a_padded_sequence_that_gives_another_result_is_reported(self):
+        report = fuzz(Mean(3, "padded length"), max_examples=30, broken=False)
+        assert report.padding.startswith("if `lengths` is padding, give padding='lengths'")
+
+
 class Encoded(nn.Module):
     """Torch's fast path makes nested tensors of what is padded; a sequence is never all padding."""
 

@@ -16,6 +16,7 @@ from dimtyped.nn.contract.call_forms import (
     without as without,
 )
 from dimtyped.nn.contract.chaining import check_chain as check_chain
+from dimtyped.nn.contract.checkpoint import sizes_that_differ as sizes_that_differ
 from dimtyped.nn.contract.contract import (
     ALL_AXES as ALL_AXES,
     Contract as Contract,

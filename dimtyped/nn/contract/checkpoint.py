@@ -32,6 +32,14 @@ def explain_sizes(
         error_msgs.append(f"in {layer._dim_text()} of the model:" + "".join(f"\n\t  {text}" for text in inside))
 
 
+def sizes_that_differ(layer: Any, name: str, saved: tuple[int, ...], typed_class_of: TypedClassOf) -> list[str]:
+    """The sizes of a layer's parameter that a checkpoint has otherwise, by dimension; none for a module that is no layer."""
+    if hasattr(layer, "_dim_parameter_axes"):
+        return _differences(layer, name, saved)
+    typed = next((cls for cls in map(typed_class_of, type(layer).__mro__) if cls is not None), None)
+    return _as_typed(layer, typed, name, saved) if typed is not None and _is_torchs(layer) else []
+
+
 def _inside(
     layer: torch.nn.Module, state_dict: Mapping[str, Any], prefix: str, typed_class_of: TypedClassOf, path: str = ""
 ) -> Iterator[str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import types
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -16,9 +18,9 @@ import torch
 from torch import Tensor
 
 from dimtyped.annotations import size_at
-from dimtyped.engine import CallForms, Declaration, Form, Raised, entry_of, prepare, wrap
+from dimtyped.engine import CallForms, Declaration, Form, Raised, entry_of, ignore_tracer_warnings, prepare, wrap
 from dimtyped.errors import DimensionError
-from dimtyped.names import SWITCHES, is_switched_off, switches_of, tell_holders
+from dimtyped.names import SWITCHES, is_scope, is_switched_off, resync, switches_of, tell_holders
 from dimtyped.nn.contract.arguments import (
     check_counts,
     check_lengths,
@@ -35,6 +37,7 @@ from dimtyped.nn.contract.given_names import ROLES, holds_dim, plain, take_names
 from dimtyped.nn.contract.layer_rules import LayerRules
 from dimtyped.nn.contract.parameters import check_assignment, made_by_torch
 from dimtyped.nn.contract.torch_errors import TORCH_ERRORS, explained
+from dimtyped.nn.methods import enforce_by_others
 from dimtyped.nn.tying import TiedParametersMixin, parameter_became_tensor
 from dimtyped.runtime import WithoutInternalFrames, is_tracing, mode, on_change, strip_internal_frames
 
@@ -57,12 +60,18 @@ class Layer(TiedParametersMixin):
     if TYPE_CHECKING:
         __call__: Callable[..., Tensor]  # torch declares Any; the few layers with another result declare it
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        enforce_by_others(cls, sys._getframe(1))
+
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, torch.nn.Parameter):
             with WithoutInternalFrames():
                 check_assignment(self, name, value)  # before torch drops the old attribute of this name
         super().__setattr__(name, value)
         if type(value) is int and name in _attributes_of_sizes(type(self)) and not is_tracing():
+            if is_scope(self):
+                resync(self)
             tell_holders(self)
         if isinstance(value, Tensor) and not is_tracing() and name not in self._parameters:
             parameter_became_tensor(self, name)
@@ -98,7 +107,9 @@ class Layer(TiedParametersMixin):
         """Runs torch's own `forward` while torch.jit traces, because each comparison of a check would emit a TracerWarning."""
         owner = next((cls for cls in type(self).__mro__ if "forward" in vars(cls)), None)
         if owner not in _layers or "forward" in self.__dict__:
-            return super()._slow_forward(*args, **kwargs)
+            with warnings.catch_warnings():
+                ignore_tracer_warnings()
+                return super()._slow_forward(*args, **kwargs)
         self.__dict__["forward"] = types.MethodType(inspect.unwrap(self.forward), self)
         try:
             return super()._slow_forward(*args, **kwargs)

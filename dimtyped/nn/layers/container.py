@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import torch
 
 from dimtyped.nn.contract import check_chain
+from dimtyped.nn.methods import enforce_by_others
 from dimtyped.nn.module import check_container
 from dimtyped.nn.replaced_layers import inherit_names
 from dimtyped.runtime import WithoutInternalFrames, is_tracing
@@ -25,6 +26,10 @@ _OF_CONSTRUCTION = ("_dim_changed", "_dim_change", "__init__")
 
 class _Container(torch.nn.Module):
     """Checks a container after each change, and undoes the change if the check fails."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        enforce_by_others(cls, sys._getframe(1))
 
     def _dim_changed(self) -> None:
         check_container(self)

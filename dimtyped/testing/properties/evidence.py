@@ -10,6 +10,7 @@ import torch
 from dimtyped.testing.properties.deterministic import deterministic, fresh
 from dimtyped.testing.properties.failure import FuzzError
 from dimtyped.testing.properties.mixing import IndependenceCheck, MixedError
+from dimtyped.testing.properties.padding import LEFT, Padding
 from dimtyped.testing.strategies.calls import Call
 from dimtyped.testing.strategies.leaves import floats_in
 from dimtyped.testing.strategies.target import modules_of
@@ -29,6 +30,8 @@ class Evidence:
     looked: int = 0
     tried: int = 0
     mixed: str = ""
+    fronts: int = 0
+    in_front: str = ""
 
     def look_at_gradients(self, call: Call, seed: int) -> None:
         """Computes the gradients of a call with random weights of its results, because a sum would hide a softmax.
@@ -70,8 +73,19 @@ class Evidence:
         self.tried += 1
         try:
             check.check_padding(parameter)
+            check.check_padded(parameter)
         except MixedError as error:
             self.mixed = str(error).partition("\n")[0]
+
+    def look_in_front(self, check: IndependenceCheck, parameter: str) -> None:
+        """Notes if a sequence that a mask pads in front gives another result than alone, as with positions from the left."""
+        if self.in_front or not check.gives(parameter) or not Padding.of(check.call, parameter).is_possible(LEFT):
+            return
+        self.fronts += 1
+        try:
+            check.check_padded(parameter, LEFT)
+        except MixedError as error:
+            self.in_front = str(error).partition("\n")[0]
 
     def failure(self, name: str, padding: str | None) -> FuzzError | None:
         """The failure that all calls together show; None if there is none."""

@@ -24,6 +24,7 @@ from dimtyped.testing.properties.learning import learn, taught
 from dimtyped.testing.properties.mixing import axis_padded
 from dimtyped.testing.properties.needs import advice
 from dimtyped.testing.properties.one_traceback import with_one_traceback
+from dimtyped.testing.properties.padding import RIGHT
 from dimtyped.testing.properties.report import FuzzReport, shared, untested
 from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.broken_calls import Broken, drawn_broken
@@ -73,6 +74,7 @@ def fuzz(
     moves: str | None = None,
     reduction: str | None = None,
     separable: str | None = None,
+    padding_side: str = "right",
     sizes: Mapping[str, Choice] | None = None,
     values: Mapping[str, str | int | range] | None = None,
     lengths: Mapping[str, Choice] | None = None,
@@ -105,6 +107,8 @@ def fuzz(
             the first axis of `independent`. Default: none.
         separable: An axis that the result does not have: two samples must not interact in a sum or mean over it.
             Default: none.
+        padding_side: Where a mask's padding is put to compare a sequence with itself alone: `"right"`, behind it,
+            `"left"`, in front of it, or `"both"`. Default: `"right"`; the report says what padding in front does.
         sizes: Sizes of names that the module does not declare: `{"seq": 4}`, or to choose from, `{"heads": (2, 4)}`
             and `{"seq": range(3, 9)}`. Default: none, all are drawn.
         values: The upper bound of a parameter's integers: a name, a size or a range. `{"labels": "classes"}`.
@@ -132,7 +136,7 @@ def fuzz(
     inputs = InputOptions(sizes or {}, values or {}, lengths or {}, layouts, likely)
     subject = Subject.of(function_or_module, inputs)
     axes = tuple(independent) if independent is not None else _axes(subject.own, reduction)
-    apart = Asked(axes, causal, padding, moves, reduction, separable)
+    apart = Asked(axes, causal, padding, moves, reduction, separable, padding_side)
     reject_untold(subject.own, apart)
     backend = "aot_eager" if compile is True else compile or ""
     tried = padding_of(subject.own) if padding is None else None
@@ -143,6 +147,7 @@ def fuzz(
         return _report(subject, learned, plan)
     options = {"grad": grad, "compile": compile, "finite": finite, "independent": independent, "causal": causal}
     asked = {"padding": padding, "moves": moves, "reduction": reduction, "separable": separable}
+    asked["padding_side"] = padding_side if padding_side != RIGHT else None
     found = learned.options
     known = {"sizes": found.sizes, "values": found.values, "lengths": found.lengths, "layouts": found.layouts}
     raise raised(failure, line_of({**options, **asked, **known}), advice(failure, learned))
@@ -170,7 +175,10 @@ def _report(subject: Subject, learned: Subject, plan: _Plan) -> FuzzReport:
 
 
 def _padding_found(plan: _Plan) -> str:
-    """The finding about a mask or lengths that the user has not named as padding."""
+    """The finding about a mask or lengths that the user has not named as padding, and about padding in front."""
+    if plan.apart.padding is not None and plan.apart.padding_side == RIGHT and plan.evidence.fronts:
+        than = "another result than alone" if plan.evidence.in_front else "the result that it has alone"
+        return f"padded in front by `{plan.apart.padding}`, a sequence has {than}"
     if plan.tried is None or not plan.evidence.tried:
         return ""
     if plan.evidence.mixed:
@@ -263,6 +271,7 @@ def _check_precisely(call: Call, seed: int, plan: _Plan, *, double: bool) -> Non
             _check_dtype(call, leaf)
     if plan.apart.padding is not None:
         plan.evidence.look_inside(check, plan.apart.padding)
+        plan.evidence.look_in_front(check, plan.apart.padding)
     elif plan.tried is not None:
         plan.evidence.try_padding(check, plan.tried)
 

@@ -16,6 +16,7 @@ from dimtyped.testing.properties.domain import explained_where_none_fits, is_out
 from dimtyped.testing.properties.learning import learn, taught
 from dimtyped.testing.properties.mixing import IndependenceCheck, can_be_padding, looks_like_padding, no_axis
 from dimtyped.testing.properties.one_traceback import with_one_traceback
+from dimtyped.testing.properties.padding import LEFT, RIGHT, SIDES
 from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls
 from dimtyped.testing.strategies.packing import holds_uneven
@@ -36,6 +37,7 @@ class Asked:
     moves: str | None = None
     reduction: str | None = None
     separable: str | None = None
+    padding_side: str = RIGHT
 
     @property
     def along(self) -> tuple[str, ...]:
@@ -69,6 +71,7 @@ def independent(
     padding: str | None = None,
     moves: str | None = None,
     separable: str | None = None,
+    padding_side: str = "right",
     sizes: Mapping[str, Choice] | None = None,
     values: Mapping[str, str | int | range] | None = None,
     lengths: Mapping[str, Choice] | None = None,
@@ -91,6 +94,8 @@ def independent(
             results.
         separable: An axis that the result, such as a loss, does not have: two samples must not interact in a sum or
             mean over it.
+        padding_side: Where a mask's padding is put to compare a sequence with itself alone: `"right"`, behind it,
+            `"left"`, in front of it, or `"both"`. Default: `"right"`.
         sizes: Sizes of names that it does not declare, as in `fuzz`. Default: none, all are drawn.
         values: The upper bound of a parameter's integers, as in `fuzz`. Default: learned by trying.
         lengths: The number of items of a list, as in `fuzz`. Default: 1 to 3.
@@ -115,7 +120,7 @@ def independent(
             x            Float[Tensor, "batch width"]  (2, 1)
     """
     is_asked = causal or padding or moves or separable
-    asked = Asked(axes or (() if is_asked else ("batch",)), causal, padding, moves, None, separable)
+    asked = Asked(axes or (() if is_asked else ("batch",)), causal, padding, moves, None, separable, padding_side)
     subject = Subject.of(function_or_module, InputOptions(sizes or {}, values or {}, lengths or {}, likely=asked.given))
     reject_untold(subject.own, asked)
 
@@ -182,6 +187,8 @@ def reject_untold(targets: list[Target], asked: Asked) -> None:
     """
     if asked.reduction not in (None, *REDUCTIONS):
         raise DeclarationError(f"reduction={asked.reduction!r} must be one of {', '.join(map(repr, REDUCTIONS))}")
+    if asked.padding_side not in SIDES:
+        raise DeclarationError(f"padding_side={asked.padding_side!r} must be one of {', '.join(map(repr, SIDES))}")
     for axis in asked.along:
         _reject_missing(targets, axis)
     reduced = (asked.reduced,) if asked.reduction else ()
@@ -238,7 +245,8 @@ def check_call(call: Call, seed: int, asked: Asked, *, double: bool) -> Independ
         check.check_moved(asked.moves)
     if asked.padding is not None:
         check.check_padding(asked.padding)
-        check.check_padded(asked.padding)
+        for side in (RIGHT, LEFT) if asked.padding_side == "both" else (asked.padding_side,):
+            check.check_padded(asked.padding, side)
     if asked.reduction is not None and check.has(asked.reduced):
         check.check_mean(asked.reduced, asked.reduction)
     if asked.separable is not None and check.has(asked.separable):

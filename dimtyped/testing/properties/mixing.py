@@ -20,6 +20,7 @@ from dimtyped.runtime import Place
 from dimtyped.testing.properties.deterministic import differs, result_leaves, run
 from dimtyped.testing.properties.domain import is_out_of_domain
 from dimtyped.testing.properties.localize import Beginning, localize, sizes_within
+from dimtyped.testing.properties.padding import RIGHT, Padding
 from dimtyped.testing.strategies.calls import Call, as_call
 from dimtyped.testing.strategies.leaves import Leaf, replaced
 from dimtyped.testing.strategies.lengths import is_lengths, padded_axis
@@ -105,38 +106,43 @@ class IndependenceCheck:
             if bool(differing.any()):
                 raise self._past_lengths(padding, leaf, differing, self._localize_padding(parameter, padding))
 
-    def check_padded(self, parameter: str) -> None:
-        """Raises if a padded sequence has another result than the same sequence alone."""
-        if not self.gives(parameter) or not Padding.of(self.call, parameter).is_behind_possible:
+    def check_padded(self, parameter: str, side: str = RIGHT) -> None:
+        """Raises if a sequence that is padded on this side has another result than the same sequence alone."""
+        if not self.gives(parameter) or not Padding.of(self.call, parameter).is_possible(side):
             return
-        padded = self._padded_behind(parameter)
+        padded = self._padded_on(side, parameter)
         padding = Padding.of(padded.call, parameter)
         index = int(padding.real.sum(-1).argmin())
         count = int(padding.real[index].sum())
-        alone = as_call(padded.call.target, padded._with_each(lambda leaf: padding.alone(leaf, index, count)))
+        alone = as_call(padded.call.target, padded._with_each(lambda leaf: padding.alone(leaf, index, count, side)))
         if 0 < count < padding.real.shape[-1] and alone.target.accepts(alone.args, alone.kwargs):
-            self._compare_alone(padded, padding, alone, index, count)
+            self._compare_alone(padded, padding, alone, index, side)
 
-    def _padded_behind(self, parameter: str) -> IndependenceCheck:
-        """The check with a mask whose padding is behind each sequence; lengths always mean that."""
+    def _padded_on(self, side: str, parameter: str) -> IndependenceCheck:
+        """The check with a mask whose padding is on one side of each sequence; that of lengths is always behind."""
 
-        def behind(leaf: Leaf) -> Tensor:
+        def moved(leaf: Leaf) -> Tensor:
             is_mask = leaf.path == (parameter,) and leaf.tensor.dtype is torch.bool
-            return Padding.of(self.call, parameter).mask_behind(leaf.tensor) if is_mask else leaf.tensor
+            return Padding.of(self.call, parameter).mask_on(side, leaf.tensor) if is_mask else leaf.tensor
 
-        return IndependenceCheck(as_call(self.call.target, self._with_each(behind)), self.double, self.seed)
+        return IndependenceCheck(as_call(self.call.target, self._with_each(moved)), self.double, self.seed)
 
-    def _compare_alone(self, padded: IndependenceCheck, padding: Padding, alone: Call, index: int, count: int) -> None:
+    def _compare_alone(self, padded: IndependenceCheck, padding: Padding, alone: Call, index: int, side: str) -> None:
         try:
             results = zip(padded.base, self._run(alone), strict=False)
         except Exception:  # noqa: BLE001  # a user's own code; other calls test shorter sequences
             return
+        count = int(padding.real[index].sum())
         for leaf, other in results:
-            found = padding.alone(leaf, index, count)
+            found = padding.alone(leaf, index, count, side)
             if leaf.along(padding.batch) is None or found.shape != other.tensor.shape:
                 continue
             if bool(differs(found, other.tensor).any()) and not padded._is_random():
-                text = f"padded to {padding.real.shape[-1]}, {padding.batch} {index} gives another {leaf} than alone, {count} long"
+                where = "" if side == RIGHT else " in front"
+                text = (
+                    f"padded to {padding.real.shape[-1]}{where}, {padding.batch} {index} gives another {leaf} than alone, "
+                    f"{count} long"
+                )
                 raise padded._error(padding.axis, index, index, text, Beginning())
 
     def matters(self, parameter: str) -> tuple[bool, bool] | None:
@@ -394,99 +400,6 @@ class IndependenceCheck:
         place = tuple(int(index) for index in differing.nonzero()[0])
         text = f"values past `{padding.parameter}` change the {leaf} at {shape_text(place)}, outside the padding"
         return self._error(padding.axis, padding.first, place[0] if place else 0, text, where)
-
-
-@dataclass(frozen=True)
-class Padding:
-    """The real places of padded sequences: `real` is along `batch` and `axis`."""
-
-    parameter: str
-    batch: str
-    axis: str
-    real: Tensor
-
-    @classmethod
-    def of(cls, call: Call, parameter: str) -> Padding:
-        """The padding of a call, read from its lengths or mask. A mask is True where it is real, unless `pad` is in its name."""
-        leaf = next(leaf for leaf in call.leaves if leaf.path == (parameter,))
-        named = [(axis.name, index) for axis, index in leaf.axes if axis.kind is Kind.NAME]
-        names = [name for name, _ in named]
-        if leaf.tensor.dtype is torch.bool:
-            shape = [leaf.tensor.shape[index] for _, index in named]
-            real = leaf.tensor.reshape(shape)
-            return cls(parameter, names[0], names[1], ~real if "pad" in parameter else real)
-        along = padded_axis(call.target, parameter, leaf.hint)
-        places = torch.arange(call.sizes[along], device=leaf.tensor.device)
-        return cls(parameter, names[0], along, places < leaf.tensor.unsqueeze(-1))
-
-    @property
-    def is_last(self) -> Tensor:
-        """The last real place of each sequence that has earlier ones."""
-        counts = self.real.cumsum(-1)
-        return self.real & (counts == counts[..., -1:]) & (counts > 1)
-
-    @property
-    def is_earlier(self) -> Tensor:
-        """The real places before the last of each sequence."""
-        counts = self.real.cumsum(-1)
-        return self.real & (counts < counts[..., -1:])
-
-    @property
-    def is_behind_possible(self) -> bool:
-        """True if there are sequences, and each has more than one place."""
-        return self.real.dim() == 2 and self.real.shape[0] > 0 and self.real.shape[1] > 1
-
-    def mask_behind(self, mask: Tensor) -> Tensor:
-        """The mask with the same number of real places, at least one, at the front of each sequence."""
-        counts = self.real.sum(-1, keepdim=True).clamp(min=1)
-        real = torch.arange(self.real.shape[-1], device=mask.device) < counts
-        return (~real if "pad" in self.parameter else real).reshape(mask.shape)
-
-    def alone(self, leaf: Leaf, index: int, count: int) -> Tensor:
-        """The part of a tensor that belongs to one sequence, without the padding behind it."""
-        rows, columns = leaf.along(self.batch), leaf.along(self.axis)
-        tensor = leaf.tensor if rows is None else leaf.tensor.narrow(rows, index, 1)
-        return tensor if columns is None else tensor.narrow(columns, 0, min(count, tensor.shape[columns]))
-
-    def within(self, places: Tensor) -> Padding:
-        """A copy that treats these places as the padding."""
-        return dataclasses.replace(self, real=~places)
-
-    @property
-    def first(self) -> int:
-        """The first place of the first sequence that is padding."""
-        padded = (~self.real).nonzero()
-        return int(padded[0][-1]) if len(padded) else 0
-
-    def put(self, leaf: Leaf, other: Tensor) -> Tensor:
-        """The tensor with other numbers in the padding; unchanged if it has none, or is the mask itself."""
-        real = self._spread(leaf)
-        return leaf.tensor if real is None or leaf.path == (self.parameter,) else torch.where(real, leaf.tensor, other)
-
-    def at_real(self, leaf: Leaf, wrong: Tensor) -> Tensor:
-        """The wrong places outside the padding."""
-        real = self._spread(leaf)
-        return wrong if real is None else wrong & real
-
-    def has_kept(self, left: Tensor, right: Tensor) -> bool | None:
-        """True if two tensors differ only in the padding of some axis; None where they have no axes of these sizes."""
-        pairs = itertools.permutations(range(left.dim()), 2)
-        places = [pair for pair in pairs if tuple(left.shape[place] for place in pair) == tuple(self.real.shape)]
-        wrong = differs(left, right)
-        for pair in places:
-            wrong = wrong & self._placed(left, *pair)
-        return not bool(wrong.any()) if places else None
-
-    def _spread(self, leaf: Leaf) -> Tensor | None:
-        """`real` broadcast to the shape of the tensor."""
-        rows, columns = leaf.along(self.batch), leaf.along(self.axis)
-        return None if rows is None or columns is None else self._placed(leaf.tensor, rows, columns)
-
-    def _placed(self, tensor: Tensor, rows: int, columns: int) -> Tensor:
-        """`real` broadcast to a tensor that has its axes at these places."""
-        real = self.real if rows < columns else self.real.T
-        shape = [size if place in (rows, columns) else 1 for place, size in enumerate(tensor.shape)]
-        return real.reshape(shape).expand(tensor.shape)
 
 
 def _pairs(base: list[Leaf], after: list[Leaf]) -> Iterator[tuple[Leaf, Tensor]]:

@@ -21,7 +21,7 @@ class FuzzReport:
         untested: The other axes of its inputs that no module declares.
         inputs: What was learned about its inputs, in the form that `fuzz` takes.
         proposed: An axis that all tensors share, if none was tested.
-        padding: What was learned about a mask or lengths that `padding` does not name.
+        padding: What was learned about a mask or lengths that `padding` does not name, or about padding in front.
     """
 
     __module__ = "dimtyped.testing"

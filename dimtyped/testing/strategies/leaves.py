@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ def leaves_of(hint: Hint, value: Any, path: Path, *, is_sure: bool = True) -> It
         case ArrayHint(packed=True) if isinstance(value, PackedSequence) and is_even(value):
             yield Leaf(path, hint, padded(value), is_sure)
         case UnionHint(options=options):
-            fitting = next((option for option in options if fits(option, value)), None)
+            fitting = _fitting(options, value)
             if fitting is not None:
                 others = [option for option in options if option is not fitting and arrays_in(option)]
                 yield from leaves_of(fitting, value, path, is_sure=is_sure and not others)
@@ -76,11 +77,18 @@ def leaves_of(hint: Hint, value: Any, path: Path, *, is_sure: bool = True) -> It
                 yield from leaves_of(inner, part, (*path, step), is_sure=is_sure)
 
 
-def fits(hint: Hint, value: Any) -> bool:
-    """True if a value fits a hint on its own, regardless of the call's other values."""
+def _fitting(options: Iterable[Hint], value: Any) -> Hint | None:
+    """The first option that the value fits by itself; else the first it fits but for sizes that only the call decides."""
+    found = [(option, _mismatches(option, value)) for option in options]
+    exact = (option for option, kinds in found if not kinds)
+    return next(itertools.chain(exact, (option for option, kinds in found if kinds == {"expression"})), None)
+
+
+def _mismatches(hint: Hint, value: Any) -> set[str]:
+    """The kinds of what does not fit in a value by itself, regardless of the call's other values."""
     findings = Findings()
     findings.check(hint, snapshot(value), "")
-    return not findings.mismatches
+    return {mismatch.kind for mismatch in findings.mismatches}
 
 
 def replaced(value: Any, path: Path, new: Any) -> Any:
@@ -137,6 +145,8 @@ def _parts(hint: Hint, value: Any) -> list[tuple[Any, Hint, Any]]:
             return [(index, item, part) for index, part in enumerate(value)]
         case MappingHint(value=inner):
             return [(key, inner, part) for key, part in value.items()]
+        case RecordHint(fields=fields) if hint.has_keys:
+            return [(name, inner, value.get(name)) for name, inner in fields]
         case RecordHint(fields=fields):
             return [(name, inner, getattr(value, name)) for name, inner in fields]
         case _:

@@ -99,9 +99,16 @@ def draw_value(world: World, parameter: Parameter, hint: Hint) -> Any:
             keys = _keys(world, parameter, key)
             return {key: draw_value(world, parameter, value) for key in keys}
         case RecordHint(cls=cls, fields=fields):
-            return cls(**{name: draw_value(world, parameter, inner) for name, inner in fields})
+            made = {name: draw_value(world, parameter, inner) for name, inner in fields}
+            return _with_keys(hint.annotation, made) if hint.has_keys else cls(**made)
         case _:
             return draw(plain_values(world.target, world.sizes, parameter, hint))
+
+
+def _with_keys(annotation: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """A TypedDict of these values; a key that may be left out is, where its value is None."""
+    required = getattr(annotation, "__required_keys__", values)
+    return {name: value for name, value in values.items() if value is not None or name in required}
 
 
 def _padded_behind(mask: Tensor, *, is_real: bool) -> Tensor:

@@ -1,0 +1,84 @@
+"""Modules of torch's own classes that names were read from: nobody tells of their changes, so a call looks for them.
+
+A `dimtyped.nn.Module` and its containers tell of each change. A plain `torch.nn.Module`, `ModuleList` or `Sequential`
+does not. A module whose constructor has left a `DimSize` parameter unread is looked at once, by its first call.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+
+from dimtyped.names.dim import Dim
+
+TELLS_CHANGES = "_dim_changed"
+"""A method of the containers that tell the scopes above of each change."""
+
+
+UNUSED = "_dim_unused"
+"""On a module that has not been called yet: the `DimSize` parameters that its constructor has not read."""
+
+
+class FirstCall:
+    """Says that a module has unread parameters that were not told yet."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module = weakref.ref(module)
+
+    def has_changed(self) -> bool:
+        """True until they were told."""
+        return UNUSED in getattr(self._module(), "__dict__", ())
+
+
+class Watched:
+    """The children of one module, and its stored sizes, as they were when the names were read.
+
+    It holds no child: a layer that its user deletes gives its memory back at once. Since another may then have its id,
+    it notes that one has gone.
+    """
+
+    def __init__(self, module: torch.nn.Module, stored: Iterable[str] | None) -> None:
+        children = (module.__dict__.get("_modules") or {}).values()
+        self._module = weakref.ref(module)
+        self._gone: list[Any] = []
+        self._references = [weakref.ref(child, self._gone.append) for child in children if child is not None]
+        self._ids = tuple(map(id, children))
+        values = module.__dict__
+        self._stored = {key: values.get(key) for key in stored} if stored is not None else None
+        self._count = len(values)
+
+    def has_changed(self) -> bool:
+        """True if the module has other children now, or another stored size. A call that passes asks this."""
+        module = self._module()
+        if self._gone or module is None or tuple(map(id, module._modules.values())) != self._ids:
+            return True
+        if self._stored is None:
+            return False
+        values = module.__dict__
+        return len(values) != self._count or any(values.get(key) is not held for key, held in self._stored.items())
+
+
+def watched_in(
+    module: torch.nn.Module, containers: tuple[type, ...], stored: Iterable[str] | None
+) -> tuple[Watched, ...]:
+    """What a scope must look at before each call: its module where `stored` is given, and containers that tell nothing."""
+    own = (Watched(module, stored),) if stored is not None else ()
+    return (*own, *_containers(module, containers, is_told=not own))
+
+
+def _containers(module: torch.nn.Module, classes: tuple[type, ...], *, is_told: bool) -> Iterator[Watched]:
+    """Torch's own containers, and all within what is watched: it has not told them where they are."""
+    for child in (module.__dict__.get("_modules") or {}).values():
+        if isinstance(child, classes):
+            tells = is_told and hasattr(child, TELLS_CHANGES)
+            if not tells:
+                yield Watched(child, None)
+            yield from _containers(child, classes, is_told=tells)
+
+
+def dims_in(module: torch.nn.Module) -> list[str]:
+    """The attributes of a module that hold a Dim."""
+    return [key for key, value in module.__dict__.items() if isinstance(value, Dim)]
