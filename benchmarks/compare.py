@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from benchmarks.record import MEASURED, Results, Row, Spread
 
 _OURS = "dimtyped"
+# A change is not told below this part of the whole time, this part of the figure, or this figure, however narrow the
+# spreads: no two runs agree better. Where a process happens to place its code alone makes some nanoseconds a call.
 _FLOOR, _OF_ITSELF, _LEAST = 0.02, 0.05, {"us": 0.01}
-"""A change is not told below this part of the whole time, this part of the figure, or this figure, however narrow the
-spreads: no two runs agree better. Where a process happens to place its code alone makes some nanoseconds a call."""
 _VALUE_FLOOR = {"MB": 0.1}
 
 

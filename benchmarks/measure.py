@@ -18,8 +18,8 @@ CPU = "cpu"
 EVENTS = "cuda events"
 TIMERS = {WALL: time.perf_counter, CPU: time.process_time}
 _MOST_LOOPS = 1_000_000
+# Beyond the call that shows whether a candidate runs at all: the first compiles, the next may record a CUDA graph.
 _WARM_UPS = 2
-"""Beyond the call that shows whether a candidate runs at all: the first compiles, the next may record a CUDA graph."""
 
 
 def nothing() -> None:

@@ -52,8 +52,8 @@ class Subject:
         return tuple(f"x{index}" for index in range(len(self.inputs)))
 
 
+# The function of the headline: one tensor in, one out, three names.
 ONE = Subject(("batch seq embed",), "batch seq embed", {"batch": 2, "seq": 3, "embed": 4})
-"""The function of the headline: one tensor in, one out, three names."""
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ _STYLE = {
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
+# Inches; at 150 dots an inch a README shows it at its full width, sharp on any screen.
 _WIDTH = 8.4
-"""Inches; at 150 dots an inch a README shows it at its full width, sharp on any screen."""
 
 
 def draw_all(results: Results, stem: Path) -> list[Path]:

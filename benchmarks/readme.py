@@ -68,6 +68,7 @@ class Source:
 
 # README ---------------------------------------------------------------------------------------------------------------
 
+# README's rows, and the line of `costs.LINES` that each one takes its figure from.
 SUMMARY = {
     "the check of a call, one tensor in and one out": "one tensor in, one out",
     "each further tensor": "each further tensor",
@@ -78,7 +79,6 @@ SUMMARY = {
     "switched off": "off",
     "`import dimtyped` after `import torch`": "`import dimtyped` after torch",
 }
-"""README's rows, and the line of `costs.LINES` that each one takes its figure from."""
 PLOTTED = (peers.ASSERTS, peers.DIMTYPED, peers.JAXTYPING, peers.DLTYPE, peers.CHECK_SHAPES)
 
 

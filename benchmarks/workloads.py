@@ -12,8 +12,8 @@ import torch
 from benchmarks.measure import Absent, Candidate, Run, first_line
 from benchmarks.models.loading import model_class, switch_to
 
+# A second untyped model: how far two that are the same lie apart in this run.
 CONTROL = "untyped, again"
-"""A second untyped model: how far two that are the same lie apart in this run."""
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True
 settings.register_profile("thorough", max_examples=100_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
+# Tests in which no engine takes part, so that one run of them is enough.
 _WITHOUT_ENGINE = tuple(
     Path(__file__).parent / place for place in ("test_rooms.py", "flow", "ecosystem", "cli", "nn/tying/test_loading.py")
 )
-"""Tests in which no engine takes part, so that one run of them is enough."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,6 +18,7 @@ from dimtyped import nn
 from dimtyped.nn.contract.families import FAMILIES
 
 PACKAGE = Path(dimtyped.__file__).parent
+# From the ground up: a room imports only those before it.
 ROOMS = [
     "errors",
     "runtime",
@@ -33,7 +34,6 @@ ROOMS = [
     "testing",
     "cli",
 ]
-"""From the ground up: a room imports only those before it."""
 OPTIONAL = ("beartype", "hypothesis", "matplotlib", "rich")
 
 

@@ -126,10 +126,10 @@ CASES = (
     Case("MSELoss", (), (1, 8), copies=2),
 )
 PROMISED = tuple(case for case in CASES if case.reach)
+# Those whose own work is so little that a check weighs most.
 SMALL = tuple(case for case in CASES if math.prod(case.shape) <= 256)
-"""Those whose own work is so little that a check weighs most."""
+# Seconds for each of a promised case's candidates: what is promised is a few percent, and is to be told from noise.
 _PROMISED_BUDGET = 4
-"""Seconds for each of a promised case's candidates: what is promised is a few percent, and is to be told from noise."""
 TIED = "TiedDecoder beside torch's Linear, 128 to 1000, on (1, 128)"
 MODULE = "your own module: forward(batch, hidden) -> (batch, hidden)"
 

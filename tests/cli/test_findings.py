@@ -12,6 +12,7 @@ EXAMPLES = {example.name: example for family in FINDINGS.values() for example in
 every_example = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size")  # torch's own, of a loss between two shapes
 
+# Examples without a fix that can be applied: none fits, or several do.
 UNFIXED = {
     "flattened-apart": "either of two flattenings may be the wrong one",
     "scores-across-samples": "the right program is another one",
@@ -28,7 +29,6 @@ UNFIXED = {
     "expert-routing": "either operand may be transposed",
     "swapped-arguments": "the arguments may be swapped, or the result transposed",
 }
-"""Examples without a fix that can be applied: none fits, or several do."""
 _IN_PLACE_OF = re.compile(r"`(.*)` in place of `(.*)` in line (\d+)")
 _BATCH_FIRST = re.compile(r"(batch_first=True) where `(.*)` is made")
 

@@ -13,10 +13,10 @@ from dimtyped.testing import MixedError, independent
 from tests.flow.oracle import allowed, changed, with_slice_changed
 from tests.flow.test_models import AXES, MODELS, OTHER_AXES
 
+# Kinds of findings after which a result may have others' values.
 NAMED = ("mixing", "scramble", "outer", "coincidence", "selection")
-"""Kinds of findings after which a result may have others' values."""
+# What check finds with `fuzz=True` alone.
 BY_VALUES_ALONE = ("repeated-rows",)
-"""What check finds with `fuzz=True` alone."""
 EXAMPLES = {example.name: example for family in FINDINGS.values() for example in family}
 
 

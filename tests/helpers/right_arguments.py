@@ -11,6 +11,7 @@ CONVOLUTION = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1, "grou
 RECURRENT = {"input_size": 2, "hidden_size": 3, "num_layers": 1}
 ENCODER_LAYER = {"d_model": 4, "nhead": 2, "dim_feedforward": 3}
 
+# For each layer arguments that it takes.
 RIGHT: dict[str, dict[str, Any]] = {
     "Linear": {"in_features": 2, "out_features": 3},
     "LazyLinear": {"out_features": 3},
@@ -57,7 +58,6 @@ RIGHT: dict[str, dict[str, Any]] = {
     "CTCLoss": {"blank": 0},
     "LinearCrossEntropyLoss": {"in_features": 4, "num_classes": 5},
 }
-"""For each layer arguments that it takes."""
 
 _WITHOUT = (
     "Lazy",
@@ -72,10 +72,10 @@ _WITHOUT = (
     "Channel",
     "Upsampl",
 )
+# The kinds that hold something from the start, in themselves or in what they are made of.
 WITH_PARAMETERS = [
     k for k in RIGHT if not k.startswith(_WITHOUT) and not k.endswith(("EntropyLoss", "NLLLoss", "CTCLoss"))
 ]
-"""The kinds that hold something from the start, in themselves or in what they are made of."""
 
 
 def make(namespace: Any, kind: str, **changed: Any) -> Any:

@@ -15,10 +15,10 @@ import dimtyped
 from dimtyped import retype, untype
 from dimtyped.nn.contract import Layer
 
+# The torch classes that have a typed one.
 TYPED = tuple(
     dimtyped.nn.contract.layer.torch_class_of(cls) or cls for cls in dimtyped.nn.contract.layer.layer_classes()
 )
-"""The torch classes that have a typed one."""
 FOREIGN = "forward is not annotated"
 
 

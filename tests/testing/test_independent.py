@@ -12,6 +12,7 @@ from tests.testing.seeded_bugs import BUGS
 
 pytestmark = pytest.mark.any_engine  # what is found is found by what the models compute
 MIXING = [bug for bug in BUGS if bug.mixes]
+# The expression in which each of them begins to mix.
 EXPRESSIONS = {
     "h_n.view(batch, -1)": "h_n.view(len(x), -1)",
     "heads split by view without transpose": "x.reshape(batch, 2, seq, -1)",
@@ -21,7 +22,6 @@ EXPRESSIONS = {
     "a bidirectional out[:, -1]": "self.gru(embedded)",
     "(batch,) + (batch, 1)": "(bias + column).mean(1)",
 }
-"""The expression in which each of them begins to mix."""
 
 
 @pytest.mark.parametrize("bug", MIXING, ids=str)

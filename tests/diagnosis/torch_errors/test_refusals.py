@@ -19,13 +19,13 @@ from dimtyped import explain, typed
 
 pytestmark = pytest.mark.any_engine
 OF_SHAPES = re.compile(r"\b(sizes?|shapes?|dimensions?|\dD|dims?|number of dimensions|channels?|out of bounds)\b")
+# Messages about other arguments than tensors, or about how they lie in memory.
 NOT_OF_OPERANDS = re.compile(
     r"memory location|non-negative|positive|negative|identical|appear|repeated|must align|up to 64|only one dimension|"
     r"argument 'output_size'|internal error|at most half|`k` out of range|inferred|non-zero|dim to be specified|dtype|device|"
     r"invalid combination|must be (?:Tensor|tuple)|kernel size|edge_order|layout|Duplicate|permutation|categories|ndim|"
     r"groups=|rotation dim|split_size 0|dims: |\(-1\) exceeds|spacing|destination dims",
 )
-"""Messages about other arguments than tensors, or about how they lie in memory."""
 
 
 @typed

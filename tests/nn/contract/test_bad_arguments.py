@@ -14,8 +14,8 @@ from dimtyped import DeclarationError, Dim, DimSize, nn
 from dimtyped.nn.contract import layer as _layer, lazy_layer as _lazy
 from tests.helpers.right_arguments import RIGHT, make
 
+# Arguments that are no sizes: a negative one, or zero, means something.
 ANY_INT = {"padding_idx", "start_dim", "end_dim", "ignore_index"}
-"""Arguments that are no sizes: a negative one, or zero, means something."""
 ARGUMENTS = [
     pytest.param(kind, name, id=f"{kind}.{name}")
     for kind, arguments in RIGHT.items()
@@ -94,6 +94,7 @@ def _runs_never(kind: str, name: str) -> bool:
     return name in positive and not kind.startswith("MaxUnpool") and ("Transpose" not in kind or name != "dilation")
 
 
+# By how their names begin: what the layers that have more than dimensions run on.
 CALLS: dict[str, Callable[[int], torch.Tensor]] = {
     "Conv": lambda n: torch.ones(2, 2, *[7] * n),
     "MaxPool": lambda n: torch.ones(2, 2, *[7] * n),
@@ -105,7 +106,6 @@ CALLS: dict[str, Callable[[int], torch.Tensor]] = {
     "ChannelShuffle": lambda _: torch.ones(1, 12, 6, 6),
     "Upsampl": lambda _: torch.ones(1, 2, 4, 4),
 }
-"""By how their names begin: what the layers that have more than dimensions run on."""
 COUNTED = [
     pytest.param(
         *argument.values,

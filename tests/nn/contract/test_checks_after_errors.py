@@ -49,13 +49,13 @@ MADE = {
         ((1, 1, 1), {"bias": False}),
     ],
 }
+# What a call may be given beside the tensors.
 OPTIONS = {
     "TransformerEncoderLayer": st.fixed_dictionaries({}, optional={"is_causal": st.booleans()}),
     "MultiheadAttention": st.fixed_dictionaries(
         {}, optional={"need_weights": st.booleans(), "average_attn_weights": st.booleans(), "is_causal": st.booleans()}
     ),
 }
-"""What a call may be given beside the tensors."""
 DTYPES = [torch.float32, torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64]
 WAYS = {
     "as it is": lambda layer, value: layer(value),

@@ -29,6 +29,7 @@ REPLACED = [
     if getattr(torch.nn, info.module_cls.__name__, None) is info.module_cls
     and getattr(nn, info.module_cls.__name__) is not info.module_cls
 ]
+# The modules of the table that stay torch's own, and why.
 PASSED_THROUGH = {
     "keeps the shape of its input": (
         "CELU ELU GELU Hardshrink Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU ReLU ReLU6 SELU SiLU Sigmoid Softplus "
@@ -40,7 +41,7 @@ PASSED_THROUGH = {
         "ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d ZeroPad1d ZeroPad2d ZeroPad3d"
     ),
 }
-"""The modules of the table that stay torch's own, and why."""
+# The typed layers that torch's table lacks, by the file that compares them with torch's.
 NOT_IN_THE_TABLE = {
     "test_norm.py": "SyncBatchNorm",
     "test_transformer.py": "TransformerDecoder",
@@ -49,10 +50,9 @@ NOT_IN_THE_TABLE = {
     "test_shape.py": "ChannelShuffle Flatten PixelShuffle PixelUnshuffle Unflatten Upsample UpsamplingBilinear2d UpsamplingNearest2d",
     "test_embedding_bag.py": "EmbeddingBag",
 }
-"""The typed layers that torch's table lacks, by the file that compares them with torch's."""
 
+# Torch samples every combination of that loss's options, 857 of 20 ms: one in so many, others for each dtype and mode.
 ONE_IN = {"LinearCrossEntropyLoss": 13}
-"""Torch samples every combination of that loss's options, 857 of 20 ms: one in so many, others for each dtype and mode."""
 
 DTYPES = (torch.float32, torch.float64)
 by_name = lambda info: info.module_cls.__name__  # noqa: E731  # an id for pytest

@@ -11,11 +11,11 @@ from tests.helpers.layer_cases import floats, ids
 from tests.helpers.losses import REDUCTIONS, assert_equal_to_torch, rejected
 from tests.helpers.named_calls import SIZES, Call, Place, assert_accepted, outcome
 
+# Torch warns of any broadcasting.
 WARNED_OF = ("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss")
-"""Torch warns of any broadcasting."""
 REFUSED_BY_TORCH = ("BCELoss", "BCEWithLogitsLoss")
+# Torch broadcasts without a word, both ways.
 LET_PASS = ("KLDivLoss", "PoissonNLLLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "MultiLabelSoftMarginLoss")
-"""Torch broadcasts without a word, both ways."""
 POINTWISE = (*WARNED_OF, *REFUSED_BY_TORCH, *LET_PASS, "SoftMarginLoss")
 each_pointwise = pytest.mark.parametrize("kind", POINTWISE)
 silent_broadcasting = pytest.mark.filterwarnings("ignore:Using a target size")

@@ -180,6 +180,7 @@ SURVIVED: dict[str, Callable[[Way], Model]] = {
     "Adam": lambda way: trained(way, torch.optim.Adam),
     "moving average": averaged,
 }
+# Where torch parts what was one parameter, and the library puts it together again.
 OURS = (
     "a copy, then to_empty",
     "load_state_dict, assign=True",
@@ -192,7 +193,6 @@ OURS = (
     "to_empty, made with device='meta'",
     "to_empty, moved to meta",
 )
-"""Where torch parts what was one parameter, and the library puts it together again."""
 
 
 def _load_from_file(way: Way) -> Model:
