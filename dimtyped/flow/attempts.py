@@ -145,7 +145,7 @@ class Attempts:
 
     def _usual(self, failed: Run) -> Run | None:
         """A run with a usual size of images or signals, where a weight takes no other: behind `flatten`, say."""
-        if not failed.flow.sizes_of_weights or failed.refused is None:
+        if not failed.flow.sizes_of_weights or failed.finding is None:
             return None
         names = [
             name for name in sides_of(self.arrays) if name in self.free and name not in self.runner.options.independent

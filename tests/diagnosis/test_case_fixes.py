@@ -1,6 +1,7 @@
-"""For each row of CASES.md that is a mistake: the dimension named, where each size came from, and a fix that runs.
+"""For each mistake in the list of users' questions: the dimension named, the origin of each size, and a fix that runs.
 
-A row is the code that makes the mistake and what stands there once the error's advice is followed. The code is executed both ways.
+A row is the code that makes the mistake and its replacement once the error's advice is followed. Both are executed. The
+keys (A1, B2, ...) are the numbers of the questions, as in tests/nn/test_cases.py.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ class Row:
     """A mistake.
 
     Args:
-        code: What makes it.
-        fix: A part of the code, and what is in its place once the advice is followed.
-        kind: The class that is raised.
-        dim: The dimension that the error names; empty where it is a dtype.
-        says: What the text says of the sizes and where they came from.
-        advises: What the text advises.
+        code: The code that makes it.
+        fix: A part of the code, and its replacement once the advice is followed.
+        kind: The class of the error.
+        dim: The dimension that the error names; empty for a dtype.
+        says: Parts of the text about the sizes and their origins.
+        advises: The advice in the text.
     """
 
     code: str

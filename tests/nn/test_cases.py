@@ -1,4 +1,7 @@
-"""The rows of CASES.md that calls, assignments and construction answer, each a test of the row's name."""
+"""Questions of users about encoders, decoders and embeddings, each as a model and what it does.
+
+The numbers (A1, B2, ...) are those of the list of users' questions that the project began with.
+"""
 
 import copy
 import io

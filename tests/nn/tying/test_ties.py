@@ -46,7 +46,7 @@ def test_a_tied_parameter_is_counted_once(way: Way) -> None:
 
 
 def test_a_projection_before_the_tied_output() -> None:
-    """A8."""
+    """A hidden size other than the embedding's width: project=True maps it, and anything else is an error."""
     decoder = nn.TiedDecoder(nn.Embedding(VOCAB, EMBED), 9, project=True)
     x = torch.randn(2, 5, 9)
     expected = x @ decoder.projection.weight.T @ decoder.weight.T + decoder.bias
