@@ -45,6 +45,22 @@ def _for_lightning(module: types.ModuleType) -> None:
     mixin._set_hparams = _given_plain(mixin._set_hparams)
 
 
+def _for_mlflow(module: types.ModuleType) -> None:
+    """Makes parameters plain before MLflow writes them as text: nested ones would have a Dim's `repr`."""
+    for name in ("log_param", "log_params"):
+        made = _given_plain_arguments(getattr(module, name))
+        setattr(module, name, made)
+        setattr(module.tracking.fluent, name, made)
+
+
+def _given_plain_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def convert(*args: Any, **kwargs: Any) -> Any:
+        return function(*_plain(args), **_plain(kwargs))
+
+    return convert
+
+
 def _given_plain(method: Callable[..., Any]) -> Callable[..., Any]:
     """The same method, given plain ints in place of Dims."""
 
@@ -70,5 +86,6 @@ when_imported("yaml.representer", _for_yaml)
 when_imported("ruamel.yaml.representer", _for_yaml)
 when_imported("omegaconf.nodes", _for_omegaconf)
 when_imported("toml.encoder", _for_toml)
+when_imported("mlflow", _for_mlflow)
 when_imported("pytorch_lightning.core.mixins.hparams_mixin", _for_lightning)
 when_imported("lightning.pytorch.core.mixins.hparams_mixin", _for_lightning)

@@ -144,3 +144,32 @@ def test_no_library_is_imported_for_it():
 def test_the_order_of_imports_does_not_matter(order):
     code = f"import {order[0]}, {order[1]}; print(yaml.safe_dump([dimtyped.Dim('n', 2)]) == '- 2\\n')"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "True\n"
+
+
+def test_tensorboard_writes_what_it_writes_of_an_int(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra [ecosystem] installs it")
+    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard.summary import hparams
+
+    assert hparams({"hidden": HIDDEN}, {"wide": 2 * HIDDEN}) == hparams({"hidden": 4}, {"wide": 8})
+    with SummaryWriter(str(tmp_path)) as writer:
+        writer.add_hparams({"hidden": HIDDEN}, {"loss": 1.0})
+        writer.add_scalar("hidden", HIDDEN, global_step=HIDDEN)
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
+def test_mlflow_writes_parameters_as_sizes(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")  # in no extra: it is large
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri(tmp_path.as_uri())
+    mlflow.set_experiment("sizes")
+    written = []
+    for config in (CONFIG, PLAIN):
+        with mlflow.start_run() as run:
+            mlflow.log_params({**config, "nested": {"sizes": (config["hidden"], [config["wide"]])}})
+            mlflow.log_param("list", [config["hidden"]])
+            mlflow.log_metric("hidden", config["hidden"])
+        found = mlflow.get_run(run.info.run_id).data
+        written.append((found.params, found.metrics))
+    assert written[0] == written[1]
+    assert written[0][0]["nested"] == "{'sizes': (4, [8])}"

@@ -47,6 +47,21 @@ def test_a_free_name_takes_its_size_from_the_layer_that_refuses_it(layers):
     assert f"learned: `layers` is {layers}" in str(report)
 
 
+class InAnotherOrder(nn.Module):
+    """The layer takes its channels where `seq` stands: with as many steps as channels, it runs."""
+
+    def __init__(self, channels: DimSize):
+        super().__init__()
+        self.conv = nn.Conv1d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "batch seq channels"]) -> Float[Tensor, "batch seq channels"]:
+        return self.conv(x)
+
+
+def test_a_name_that_the_tensor_has_elsewhere_is_not_learned():
+    assert "input.permute(0, 2, 1)` fits" in failure(InAnotherOrder(3), max_examples=20)
+
+
 class Swapped(nn.Module):
     """The layer refuses another tensor than the one that is given, so that says nothing of the inputs."""
 
