@@ -37,21 +37,16 @@ _NAMES = {
     "bool": torch.bool,
 }
 _TYPE = f"({'|'.join(sorted(_NAMES, key=len, reverse=True))})"
-_WANTED = (
-    re.compile(rf"expected scalar type {_TYPE} but found {_TYPE}", re.IGNORECASE),
-    re.compile(rf"[Ee]xpected .*?{_TYPE} but got .*?{_TYPE}"),
-    re.compile(rf"scalar types?:? {_TYPE}.*?but got .*?{_TYPE}Tensor"),
-    re.compile(rf"expected .*?dtype (?:to be )?{_TYPE}.*?but got {_TYPE}", re.IGNORECASE),
-    re.compile(rf"to have type {_TYPE}.*?but got .*?{_TYPE}", re.IGNORECASE),
+_WANTED = (  # compiled once a message is about dtypes, which few are
+    rf"(?i)expected scalar type {_TYPE} but found {_TYPE}",
+    rf"[Ee]xpected .*?{_TYPE} but got .*?{_TYPE}",
+    rf"scalar types?:? {_TYPE}.*?but got .*?{_TYPE}Tensor",
+    rf"(?i)expected .*?dtype (?:to be )?{_TYPE}.*?but got {_TYPE}",
+    rf"(?i)to have type {_TYPE}.*?but got .*?{_TYPE}",
 )
-_INDEX = re.compile(
-    r"indices must be|dtype int64 for index|index.*(?:int64|long)|must be (?:an )?(?:long|int64)|int64 dtype",
-    re.IGNORECASE,
-)
-_CAST = re.compile(rf"result type {_TYPE} can't be cast to the desired output type {_TYPE}")
-_MISSING = re.compile(
-    rf"not implemented for '{_TYPE}'|[Ii]nput dtype must be .*?floating.*?Got:? {_TYPE}|with two {_TYPE} tensors"
-)
+_INDEX = r"(?i)indices must be|dtype int64 for index|index.*(?:int64|long)|must be (?:an )?(?:long|int64)|int64 dtype"
+_CAST = rf"result type {_TYPE} can't be cast to the desired output type {_TYPE}"
+_MISSING = rf"not implemented for '{_TYPE}'|[Ii]nput dtype must be .*?floating.*?Got:? {_TYPE}|with two {_TYPE} tensors"
 _DTYPES = re.compile(
     r"dtype|scalar type|same type|result type|not implemented for '|Input type|indices must be|bool tensor|[Tt]ype"
 )
@@ -88,7 +83,7 @@ def dtypes(failure: Failure) -> Clash | None:
 def _wrong_dtypes(failure: Failure) -> Iterator[tuple[Operand, torch.dtype]]:
     """The operand that the message means, and the dtype that it says is expected."""
     for pattern in _WANTED:
-        for found in pattern.finditer(failure.message):
+        for found in re.finditer(pattern, failure.message):
             names = {name.lower(): dtype for name, dtype in _NAMES.items()}
             wanted, given = names[found[1].lower()], names[found[2].lower()]
             suspects = [operand for operand in failure.operands if operand.dtype == given]
@@ -100,14 +95,14 @@ def _wrong_dtypes(failure: Failure) -> Iterator[tuple[Operand, torch.dtype]]:
                 yield suspects[0], wanted
     if "floating point type for target" in failure.message:
         yield from ((o, torch.float32) for o in failure.operands[1:2] if not o.dtype.is_floating_point)
-    if _INDEX.search(failure.message):
+    if re.search(_INDEX, failure.message):
         suspects = [operand for operand in failure.operands[1:] if operand.dtype.is_floating_point]
         if len(suspects) == 1:
             yield suspects[0], torch.int64
 
 
 def _written(failure: Failure) -> Clash | None:
-    found = _CAST.search(failure.message)
+    found = re.search(_CAST, failure.message)
     if found is None or not failure.operands:
         return None
     target, result = failure.operands[0], _NAMES[found[1]]
@@ -131,7 +126,7 @@ def _differing(failure: Failure) -> Clash | None:
 
 
 def _unsupported(failure: Failure) -> Clash | None:
-    found = _MISSING.search(failure.message)
+    found = re.search(_MISSING, failure.message)
     if found is None:
         return None
     named = next((group for group in found.groups() if group), None)

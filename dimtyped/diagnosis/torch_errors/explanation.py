@@ -5,7 +5,7 @@ from __future__ import annotations
 from dimtyped.diagnosis.torch_errors import causes, messages
 from dimtyped.diagnosis.torch_errors.clashes.table import clash_of
 from dimtyped.diagnosis.torch_errors.failure import Clash, Failure
-from dimtyped.diagnosis.torch_errors.operands import failure_at, known_operands
+from dimtyped.diagnosis.torch_errors.operands import failure_at, known_operands, may_be_torchs
 from dimtyped.diagnosis.torch_errors.report import TorchErrorReport
 from dimtyped.diagnosis.torch_errors.scene import Scene, scene_of
 from dimtyped.diagnosis.torch_errors.stand_ins import World, nothing_follows
@@ -53,6 +53,8 @@ def _cause(error: BaseException, failure: Failure, trials: Trials) -> tuple[str,
 
 def _from_message(scene: Scene) -> TorchErrorReport | None:
     """The report where an operand cannot be had: those that can, and torch's numbers in names."""
+    if not may_be_torchs(scene):
+        return None
     is_memory = causes.is_memory(scene.error)
     clash = _NO_MEMORY if is_memory else messages.clash_in(scene.message, scene.names)
     if clash is None:

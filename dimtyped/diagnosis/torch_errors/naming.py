@@ -69,17 +69,17 @@ class Names:
             names = call.arguments.get(id(tensor), ())
             if len(names) == len(sizes):
                 return tuple(_labelled(name, self.label(size)) for name, size in zip(names, sizes, strict=True))
-        return tuple(map(self.label, sizes))
+        return tuple(self.label(size, may_be_product=not isinstance(tensor, torch.nn.Parameter)) for size in sizes)
 
-    def label(self, size: int) -> Label:
-        """The label of an axis of which only the size is known."""
+    def label(self, size: int, *, may_be_product: bool = True) -> Label:
+        """The label of an axis of which only the size is known; a parameter's axis is no product of a call's."""
         if size <= 1:
             return Label(size)
         for call in self.calls:
             names = tuple(name for name, other in call.sizes.items() if other == size)
             if names:
                 return Label(size, names)
-        return Label(size, self._product(size))
+        return Label(size, self._product(size) if may_be_product else ())
 
     def _product(self, size: int) -> tuple[str, ...]:
         """The one product of neighbors in an annotation that has this size, as `x.view(-1, vocab)` makes it."""

@@ -6,11 +6,13 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dimtyped.diagnosis.torch_errors.callables import is_torchs
 from dimtyped.diagnosis.torch_errors.evaluation import Evaluator
 from dimtyped.diagnosis.torch_errors.expression import expression_at
 from dimtyped.diagnosis.torch_errors.failure import Failure, Operand
@@ -21,6 +23,7 @@ from dimtyped.diagnosis.torch_errors.operation import Operation, Part
 from dimtyped.diagnosis.torch_errors.scene import Scene
 from dimtyped.diagnosis.torch_errors.stand_ins import Label, NamedWorld, Unknown, World, sizes_of
 
+_TORCH = f"{Path(torch.__file__).parent}/"
 _MOST_PARTS = 16  # arguments that are looked at
 
 
@@ -30,6 +33,19 @@ def known_operands(scene: Scene) -> tuple[Operand, ...]:
     evaluator = Evaluator(scene.frame.values, scene.frame.names, world)
     parts = [part for node in _arguments_in(scene.root) for part in _had(evaluator, node)]
     return _operands(parts, world, scene.names, scene.frame)
+
+
+def may_be_torchs(scene: Scene) -> bool:
+    """True if the exception may come from an operator of torch's, where its arguments cannot be had."""
+    if scene.inner:
+        return scene.inner[0].code.co_filename.startswith(_TORCH)
+    if not isinstance(scene.root, ast.Call):
+        return isinstance(scene.root, ast.BinOp | ast.Compare | ast.Subscript | ast.AugAssign | ast.Assign)
+    try:
+        function = Evaluator(scene.frame.values, scene.frame.names, World()).value(scene.root.func)
+    except Unknown:  # a method, of a tensor maybe
+        return isinstance(scene.root.func, ast.Attribute)
+    return is_torchs(function)
 
 
 def failure_at(scene: Scene, world: World) -> Failure | None:

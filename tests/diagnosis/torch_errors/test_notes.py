@@ -35,7 +35,7 @@ def q():
 
 def raised(call, *args):
     """The exception of torch's that a call raises."""
-    with pytest.raises((RuntimeError, IndexError, ValueError, TypeError, KeyError)) as caught:
+    with pytest.raises((RuntimeError, IndexError, ValueError, TypeError, KeyError, AttributeError)) as caught:
         call(*args)
     return caught.value
 
@@ -158,7 +158,21 @@ def of_user(x):
     raise RuntimeError("The size of tensor a (8) must match the size of tensor b (16) at non-singleton dimension 1")
 
 
+def unpacked(x):
+    batch, time, heads, head = x.shape
+    return batch, time, heads, head
+
+
+def of_python(x):
+    return int(f"Expected {x.shape[0]}, got {x.shape[1]}")
+
+
 OTHERS = {
+    "an unpacking of too few": unpacked,
+    "Python's own": of_python,
+    "an index of a list": lambda x: list(x)[9],
+    "an index of a shape": lambda x: x.shape[3],
+    "an attribute": lambda x: x.sizes,
     "the user's own": of_user,
     "a key": lambda x: {}["batch"],
     "an unpacking": lambda x: [a for a, b in [x.shape]],
