@@ -35,7 +35,7 @@ def test_a_model_is_a_table(shown):
 def test_all_models_of_a_file_and_what_is_skipped(shown):
     status, out, err = shown("varied.py", "model.py:Attention", "--depth", "1", "--format", "markdown")
     assert [line for line in out.splitlines() if line.startswith("## ")] == ["## model.py:Attention"]
-    assert "skipped varied.py:Mlp: it needs `width`, which is no DimSize: give --arg width=..." in err
+    assert "skipped varied.py:Mlp: it needs `width`, which is not a DimSize: give --arg width=..." in err
     assert "skipped varied.py:Torchs: it raised DimensionError: Torchs.forward: the result does not fit" in err
     assert status == 0
 
@@ -50,7 +50,7 @@ def test_other_forms(shown):
     [
         (["model.py:No"], "model.py has no `No`; it has Attention"),
         (["varied.py:pool"], "varied.py:pool: it is a function, and no model"),
-        (["varied.py:Mlp"], "varied.py:Mlp: it needs `width`, which is no DimSize: give --arg width=..."),
+        (["varied.py:Mlp"], "varied.py:Mlp: it needs `width`, which is not a DimSize: give --arg width=..."),
         (["varied.py:Torchs", "--size", "x"], "--size x: not a name and a value; write --size hidden=64"),
         ([], "nothing to look at; name a file, a module or a folder: dimtyped summary model.py"),
     ],

@@ -29,7 +29,11 @@ def sarif_of(results: Results) -> dict[str, Any]:
 
 def _driver() -> dict[str, Any]:
     rules = [{"id": kind, "shortDescription": {"text": text}} for kind, text in KINDS.items()]
-    return {"name": "dimtyped", "version": importlib.metadata.version("dimtyped"), "rules": rules}
+    try:
+        version = {"version": importlib.metadata.version("dimtyped")}
+    except importlib.metadata.PackageNotFoundError:  # it is run from a folder, and not installed
+        version = {}
+    return {"name": "dimtyped", **version, "rules": rules}
 
 
 def _invocation(results: Results) -> dict[str, Any]:
