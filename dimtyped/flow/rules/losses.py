@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from dimtyped.flow.axes import INSERTED, Axes, same
+from dimtyped.flow.axes import Axes, One, same
 from dimtyped.flow.calls import Call, NoRule, Outcome, text_of, without
 from dimtyped.flow.rules.table import rule
 
@@ -35,6 +35,10 @@ def pointwise_loss(call: Call) -> Outcome:
     return _left(call, both)
 
 
+_GIVEN = (One.INSERTED, One.KEPT)
+"""Axes of 1 that other operators may broadcast on purpose, as distances do; a loss does not."""
+
+
 def _report_pairs(call: Call, first: Axes, second: Axes) -> None:
     """`(batch)` with `(batch, 1)`, wherever the 1 comes from."""
     short, tall = sorted((first, second), key=len)
@@ -42,7 +46,8 @@ def _report_pairs(call: Call, first: Axes, second: Axes) -> None:
         return
     outer = tall[: len(tall) - len(short)]
     for axis, beside in zip(short, tall[len(tall) - len(short) :], strict=True):
-        if beside is INSERTED and axis.is_named and any(same(axis, other) for other in outer):
+        is_given = beside.size == 1 and beside.one in _GIVEN
+        if is_given and axis.is_named and any(same(axis, other) for other in outer):
             call.report("outer", f"{text_of(first)} with {text_of(second)} compares every item with every item", axis)
 
 
