@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import PackedSequence
 from dimtyped.annotations.axes import ArrayHint, Axis, Kind, annotation_text, is_array_annotation, read_array
 from dimtyped.annotations.beartype_compat import is_known, modern
 from dimtyped.annotations.packed import Packed, is_packed
+from dimtyped.annotations.torchtyping import is_torchtyping, translated
 from dimtyped.errors import DeclarationError, with_fields
 
 _KNOWN_MODULES = ("builtins", "collections", "collections.abc")
@@ -166,6 +167,8 @@ def _alias_of(annotation: Any) -> Any:
             return typing.Union[constraints] if constraints else bound  # noqa: UP007  # of a tuple
         case _ if type(annotation).__name__ == "TypeAliasType":  # `type Batch = ...`, from Python 3.12 on
             return annotation.__value__
+        case _ if is_torchtyping(annotation):
+            return translated(annotation)
         case _:
             return annotation
 

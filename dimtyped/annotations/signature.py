@@ -32,6 +32,7 @@ from dimtyped.annotations.hints import (
     mentions_tensors,
     read_hint,
 )
+from dimtyped.annotations.torchtyping import translated
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import names_in
 from dimtyped.runtime import locals_of
@@ -142,6 +143,7 @@ def read_signature(
     else:
         read_hints = resolve_tensors if only_tensors_must_resolve else resolve_annotations
         hints = read_hints(function, names or {}, where)
+    hints = {name: translated(hint) for name, hint in hints.items()}
     function_kind = function_kind_of(function)
     result_annotation = hints.get("return", Any)
     known = inspect.signature(function).parameters

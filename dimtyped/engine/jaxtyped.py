@@ -10,6 +10,7 @@ from typing import Any
 from jaxtyping import jaxtyped
 
 _MODULE = jaxtyped.__module__
+_NONE = object()
 
 
 def without_jaxtyped(function: Any) -> Any:
@@ -33,8 +34,9 @@ def is_checker(decorator: Any) -> bool:
 
 
 def is_checker_of_others(decorator: Any) -> bool:
-    """True for `jaxtyped(typechecker=...)` with another type checker than beartype."""
-    return _typechecker_of(decorator) is not None and not is_checker(decorator)
+    """True for `jaxtyped(typechecker=...)` with another type checker than beartype, and for typeguard's decorator."""
+    is_typeguard = decorator is getattr(sys.modules.get("typeguard"), "typechecked", _NONE)
+    return is_typeguard or (_typechecker_of(decorator) is not None and not is_checker(decorator))
 
 
 def _typechecker_of(decorator: Any) -> Any:
