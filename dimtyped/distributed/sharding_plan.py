@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Literal, overload
 
 import torch
@@ -90,19 +90,34 @@ def sharding_plan(
         {'up': 'colwise', 'down': 'rowwise'}
     """
     axis = _axis_of(names)
-    layers = [
-        (path, layer) for path, layer in model.named_modules() if isinstance(layer, Layer) and ROLES in vars(layer)
-    ]
-    _reject_unknown(model, names, layers)
+    splits = splits_of(model, names)
     if mesh is not None:
         _reject_uneven(model, names, axis, mesh)
-    taken = {text for _, layer in layers for text in _taken_by(layer)}
-    splits = {path: split for path, layer in layers if (split := split_of(path, layer, names, taken)) is not None}
     if explain:
         return dict(_explained(model, splits, axis))
     if as_tp_plan:
         return _patterns({path: split.style.value for path, split in splits.items()})
     return {path: _style_of(model.get_submodule(path), split) for path, split in splits.items()}
+
+
+def splits_of(model: torch.nn.Module, names: Collection[str]) -> dict[str, Split]:
+    """How each layer that declares one of the names is split, by its path.
+
+    Raises:
+        DeclarationError: No layer has one of the names, or a layer cannot be split by it.
+    """
+    layers = [(path, each) for path, each in model.named_modules() if isinstance(each, Layer) and ROLES in vars(each)]
+    _reject_unknown(model, names, layers)
+    taken = {text for _, layer in layers for text in _taken_by(layer)}
+    found = ((path, split_of(path, layer, names, taken)) for path, layer in layers)
+    return {path: split for path, split in found if split is not None}
+
+
+def split_axis(style: Style, rank: int) -> int | None:
+    """The axis of a parameter that a style splits; None where it stays whole."""
+    if style in (Style.COLUMN, Style.COLUMN_GATHERED, Style.VOCABULARY):
+        return 0
+    return 1 if rank > 1 else None
 
 
 def _style_of(layer: torch.nn.Module, split: Split) -> ParallelStyle:
@@ -133,7 +148,7 @@ def _taken_by(layer: Layer) -> Iterator[str]:
             yield role
 
 
-def _reject_unknown(model: torch.nn.Module, names: Mapping[str, str], layers: list[tuple[str, Layer]]) -> None:
+def _reject_unknown(model: torch.nn.Module, names: Collection[str], layers: list[tuple[str, Layer]]) -> None:
     known = sorted({name for _, layer in layers for text in vars(layer)[ROLES].values() for name in names_in(text)})
     for name in names:
         if name not in known:
@@ -184,9 +199,8 @@ def _explained(model: torch.nn.Module, splits: Mapping[str, Split], axis: str) -
 
 
 def _placement(style: Style, parameter: torch.nn.Parameter, axis: str) -> str:
-    if style in (Style.COLUMN, Style.COLUMN_GATHERED, Style.VOCABULARY):
-        return f"axis 0 over {axis}"
-    return f"axis 1 over {axis}" if parameter.dim() > 1 else "whole"
+    split = split_axis(style, parameter.dim())
+    return "whole" if split is None else f"axis {split} over {axis}"
 
 
 def _patterns(styles: Mapping[str, str]) -> dict[str, str]:

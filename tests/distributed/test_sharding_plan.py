@@ -8,6 +8,7 @@ from torch.distributed.tensor import Replicate, Shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel
 
 from dimtyped import DeclarationError, dims, nn, sharding_plan
+from dimtyped.distributed import KindOfParameter, parameter_memory
 from tests.distributed import workers
 from tests.distributed.workers import GPT, NAMES
 
@@ -88,6 +89,15 @@ def test_names_that_cannot_be(names, text):
     with pytest.raises(DeclarationError) as caught:
         sharding_plan(GPT(40, 32), names)
     assert text in str(caught.value)
+
+
+def test_memory_of_each_kind_of_parameter_on_one_device():
+    memory = parameter_memory(GPT(40, 32), NAMES, tensor_parallel=2, data_parallel=4)
+    assert memory["blocks.*.down.weight"] == KindOfParameter(2, (32, 64), (8, 32), 2 * 8 * 32 * 4)
+    assert memory["words.weight"] == KindOfParameter(1, (40, 32), (5, 32), 5 * 32 * 4)
+    assert memory["blocks.*.norm.bias"].local == (8,)
+    whole = parameter_memory(GPT(40, 32), NAMES)
+    assert sum(kind.nbytes for kind in whole.values()) == sum(4 * p.numel() for p in GPT(40, 32).parameters())
 
 
 @pytest.mark.slow

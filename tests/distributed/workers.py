@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import warnings
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from torch.distributed.tensor.parallel import parallelize_module
 from torch.nn import functional as F  # noqa: N812  # its name everywhere
 
 from dimtyped import DeclarationError, DimensionError, DimSize, nn, sharding_plan
+from dimtyped.distributed import parameter_memory
 
 NAMES = {"ff": "tp", "heads": "tp", "vocab": "tp"}
 
@@ -130,7 +132,11 @@ def same_as_one_process(rank: int, name: str) -> None:
     split = MODELS[name]()
     names = NAMES if name != "seq2seq" else {"vocab": "tp"}
     parallelize_module(split, mesh["tp"], sharding_plan(split, names, mesh=mesh))
+    expected = parameter_memory(one, names, tensor_parallel=2, data_parallel=2)
     fully_shard(split, mesh=mesh["dp"])
+    for path, parameter in split.named_parameters():
+        kind = next(kind for key, kind in expected.items() if re.fullmatch(re.escape(key).replace(r"\*", r"\d+"), path))
+        assert tuple(parameter.to_local().shape) == kind.local, path
     optimizers = [torch.optim.SGD(model.parameters(), 0.1) for model in (one, split)]
     for step in range(2):
         tokens = torch.randint(40, (4, 6), generator=torch.Generator().manual_seed(step))
