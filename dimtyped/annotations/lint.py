@@ -18,19 +18,24 @@ _warned: set[tuple[str, str, int]] = set()
 _SHORTEST = 4  # of a broadcast name: `#n` alone is a shorthand
 
 
-def warn_of(signature: Signature, declared: Collection[str]) -> None:
+def warn_of(signature: Signature, declared: Collection[str]) -> bool:
     """Warns of suspicious names in a signature, at the function's own line.
 
     Args:
         signature: The signature.
         declared: The names that the module or the decorator declares.
+
+    Returns:
+        True if there are any.
     """
     function: Any = signature.function
     code: types.CodeType | None = getattr(function, "__code__", None)
     if code is None or not signature.expressible:
-        return
-    for text in (*_misspelt(signature, declared), *_lonely(signature, declared)):
+        return False
+    texts = [*_misspelt(signature, declared), *_lonely(signature, declared)]
+    for text in texts:
         _warn(f"{signature.where}: {text}", code.co_filename, code.co_firstlineno, function.__module__)
+    return bool(texts)
 
 
 def _warn(text: str, file: str, line: int, module: str) -> None:

@@ -29,7 +29,7 @@ from dimtyped.engine.recheck import (
     translate_error,
     unevaluable,
 )
-from dimtyped.engine.redefinitions import definition_of, find_compiled, keep_compiled
+from dimtyped.engine.redefinitions import definition_of, find_compiled, forget_compiled, keep_compiled
 from dimtyped.engine.reference_engine import ReferenceEngine
 from dimtyped.engine.reloading import has_name, install
 from dimtyped.engine.scope_keys import missing_scope, scope_key_of, see_changes
@@ -111,9 +111,10 @@ def _prepare_first(checked: CheckedFunction, scope_key: str | None, *, replace: 
     if scope_key is not None and code is not None:
         _keep_specialization(checked, scope_key, checked.call)
     declaration = checked.declaration
-    # `assert_dims` may use names that are missing here; a function defined again has been warned of
-    if declaration.rules.is_users and not declaration.code_objects and shared is None:
-        warn_of(checked.signature, {*declaration.fixed, *scope_key_names(scope_key or "")})
+    # `assert_dims` may use names that are missing here; a definition that shares its check has none to warn of
+    warns = declaration.rules.is_users and not declaration.code_objects and shared is None
+    if warns and warn_of(checked.signature, {*declaration.fixed, *scope_key_names(scope_key or "")}):
+        forget_compiled(definition_of(declaration, scope_key))
 
 
 def _keep_specialization(checked: CheckedFunction, scope_key: str, call: Callable[..., Any]) -> None:

@@ -42,6 +42,11 @@ def keep_compiled(definition: Hashable | None, compiled: Compiled) -> None:
     _compiled[definition] = compiled
 
 
+def forget_compiled(definition: Hashable | None) -> None:
+    """Drops a kept check, so that an equal definition compiles its own and warns again."""
+    _compiled.pop(definition, None)
+
+
 def definition_of(declaration: Declaration, scope_key: str | None) -> Hashable | None:
     """The description of a user's function for modules that declare `scope_key`.
 

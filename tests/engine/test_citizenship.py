@@ -436,7 +436,7 @@ class TestTracebacks:
 
     def test_of_a_wrong_declaration(self):
         @typed
-        def f(x: Float[Tensor, "n+m"]): ...
+        def f(x: Float[Tensor, "n+m"], y: Float[Tensor, "n m"] | None = None): ...
 
         with pytest.raises(DeclarationError) as caught:
             f(f32(2))
