@@ -66,6 +66,7 @@ for _tool in (
     "transformers.integrations.bitsandbytes",
 ):
     import_with(_tool, "dimtyped.nn.plain_layers")
+import_with("torch.fx.passes.utils.source_matcher_utils", "dimtyped.nn.exported_graphs")
 when_imported(
     "opacus",
     _register_in(

@@ -72,3 +72,46 @@ def test_untype_first(config):
     quantize_(twin, config())
     quantize_(model, config())
     torch.testing.assert_close(copy.deepcopy(model)(TOKENS), twin(TOKENS), rtol=0, atol=0)
+
+
+def _quantizers():
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+    from torchao.testing.pt2e import _xnnpack_quantizer as xnnpack
+
+    return {
+        "x86": x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config()),
+        "xnnpack": xnnpack.XNNPACKQuantizer().set_global(xnnpack.get_symmetric_quantization_config()),
+    }
+
+
+class _Body(torch.nn.Module):
+    """Layers in a row: quantizers look for some of them together."""
+
+    def __init__(self, layers):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = layers.Conv2d(3, 4, 3, padding=1)
+        self.body = layers.Sequential(layers.Linear(16, 16), layers.ReLU(), layers.Linear(16, 4))
+
+    def forward(self, x):
+        return self.body(torch.relu(self.conv(x)).mean(1).flatten(1))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("kind", ["x86", "xnnpack"])
+@pytest.mark.parametrize("make", [_model, _Body], ids=["tied", "convolution"])
+def test_an_exported_model_is_quantized_alike(make, kind, strict):
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    given = TOKENS if make is _model else torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    results, graphs = [], []
+    for layers in (torch.nn, nn):
+        exported = torch.export.export(make(layers).eval(), (given,), strict=strict)
+        prepared = prepare_pt2e(exported.module(), _quantizers()[kind])
+        prepared(given)
+        converted = convert_pt2e(prepared)
+        results.append(converted(given))
+        graphs.append([str(node.target) for node in converted.graph.nodes])
+    assert graphs[0] == graphs[1]
+    assert any("quantize_per_tensor" in target for target in graphs[0])
+    torch.testing.assert_close(*results, rtol=0, atol=0)
