@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         shape_text as shape_text,
         snapshot as snapshot,
     )
-    from dimtyped.diagnosis.text import dtype_text as dtype_text
+    from dimtyped.diagnosis.text import axes_text as axes_text, dtype_text as dtype_text
     from dimtyped.diagnosis.torch_errors.note import (
         annotate as annotate,
         annotate_traced as annotate_traced,
@@ -52,7 +52,7 @@ _NAMES = {
     "dimtyped.diagnosis.explanation": "build_error declared_names find_mismatches kind_of names_of unexplained",
     "dimtyped.diagnosis.mismatch": "Binding Findings Mismatch axis_name placed",
     "dimtyped.diagnosis.snapshots": "Snapshot describe from_description shape_text snapshot",
-    "dimtyped.diagnosis.text": "dtype_text",
+    "dimtyped.diagnosis.text": "axes_text dtype_text",
     "dimtyped.diagnosis.torch_errors.note": "annotate annotate_traced explain report_of_traced",
     "dimtyped.diagnosis.torch_errors.report": "TorchErrorReport",
 }

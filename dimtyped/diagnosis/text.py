@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,6 +226,11 @@ def _names_before(mismatch: Mismatch) -> list[str]:
     """The names of the axes before the several that do not fit."""
     axes = mismatch.hint.axes if isinstance(mismatch.hint, ArrayHint) else ()
     return [axis.name for axis in itertools.takewhile(lambda axis: not axis.many, axes)]
+
+
+def axes_text(axes: Iterable[object]) -> str:
+    """Axes as a user reads them: `(batch=4, seq=8)`."""
+    return f"({', '.join(map(str, axes))})"
 
 
 def dtype_text(dtype: Any) -> str:

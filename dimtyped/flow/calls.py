@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dimtyped.diagnosis import axes_text
 from dimtyped.flow.axes import Axes, Axis, Cutting, Dimension, One, Verdict, anonymous, better, compare, same
 from dimtyped.runtime import Place
 
@@ -281,7 +282,7 @@ def axis_text(axis: Axis) -> str:
 
 def text_of(axes: Iterable[Axis]) -> str:
     """Axes as a user reads them: `(batch=4, seq=8)`."""
-    return f"({', '.join(map(axis_text, axes))})"
+    return axes_text(map(axis_text, axes))
 
 
 def dim_of(index: Any, rank: int) -> int:

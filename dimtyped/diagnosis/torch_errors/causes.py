@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dimtyped.diagnosis.code_edits import replaced_in
-from dimtyped.diagnosis.text import dtype_text
-from dimtyped.diagnosis.torch_errors.failure import Clash, Failure, Mark, Operand, axes_text
+from dimtyped.diagnosis.text import axes_text, dtype_text
+from dimtyped.diagnosis.torch_errors.failure import Clash, Failure, Mark, Operand
 from dimtyped.diagnosis.torch_errors.operand_edits import Root
 from dimtyped.diagnosis.torch_errors.stand_ins import Label
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dimtyped.diagnosis.text import axes_text
 from dimtyped.diagnosis.torch_errors.operation import Operation, Part
 from dimtyped.diagnosis.torch_errors.stand_ins import Label
 
@@ -157,11 +158,6 @@ def joined(clashes: Sequence[Clash]) -> Clash | None:
 def phrase(label: Label) -> str:
     """A label inside a sentence: `head=16`, `4 (batch or heads)`."""
     return f"{label.size} ({' or '.join(label.names)})" if len(label.names) > 1 else str(label)
-
-
-def axes_text(labels: Sequence[Label]) -> str:
-    """Labels as a user reads them: `(batch=4, time=8)`."""
-    return f"({', '.join(map(str, labels))})"
 
 
 def ranks(*operands: Operand) -> str:

@@ -84,7 +84,7 @@ def _reduced(x: Tensor, dtype: torch.dtype, *args: Any, **kwargs: Any) -> Tensor
         "dim", next((arg for arg in args if isinstance(arg, int | tuple | list) and arg is not True), None)
     )  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any argument
     keepdim = bool(kwargs.get("keepdim", any(arg is True for arg in args)))
-    gone = {dim % x.dim() for dim in ([dims] if isinstance(dims, int) else dims or range(x.dim()))}
+    gone = {dim % max(x.dim(), 1) for dim in ([dims] if isinstance(dims, int) else dims or range(x.dim()))}
     sizes = [1 if axis in gone else size for axis, size in enumerate(x.shape) if keepdim or axis not in gone]
     return made(sizes, dtype)
 

@@ -6,7 +6,8 @@ import ast
 import re
 from collections.abc import Callable
 
-from dimtyped.diagnosis.torch_errors.failure import Clash, axes_text, phrase
+from dimtyped.diagnosis.text import axes_text
+from dimtyped.diagnosis.torch_errors.failure import Clash, phrase
 from dimtyped.diagnosis.torch_errors.naming import Names
 from dimtyped.diagnosis.torch_errors.operand_edits import Root
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dimtyped.diagnosis.text import axes_text
 from dimtyped.diagnosis.torch_errors.failure import (
     Clash,
     Failure,
     Mark,
     Operand,
-    axes_text,
     broadcast_clashes,
     joined,
     meeting,
