@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from dimtyped.cli.targets.loading import Loader, users_lines
 from dimtyped.cli.targets.members import NOT_ANNOTATED, Member, member_named, members_of
 from dimtyped.cli.targets.settings import Settings
 from dimtyped.cli.targets.sources import Source
-from dimtyped.cli.targets.usage import UsageError, one_line
+from dimtyped.cli.targets.usage import ImportFailedError, UsageError, one_line
 from dimtyped.errors import DeclarationError
 from dimtyped.flow import Report, check
 
@@ -42,42 +43,56 @@ class Checking:
         Raises:
             UsageError: Something asked for by name is not there, or a size or an argument is for nothing.
         """
-        began, results = time.perf_counter(), Results()
-        names, known = set[str](), set[str]()
+        began, results, sources = time.perf_counter(), Results(), list(sources)
         try:
+            self._reject_unknown(sources)
             for source in sources:
-                self._add(source, results, names, known)
+                self._add(source, results)
         finally:
             self.loader.forget()
-        if not results.failed:
-            self.settings.reject_unknown(known, names)
         results.seconds = time.perf_counter() - began
         return results
 
-    def _add(self, source: Source, results: Results, names: set[str], known: set[str]) -> None:
-        if not source.outline.has_candidates and not source.names:
-            results.checked += _unannotated(source)
+    def _reject_unknown(self, sources: Sequence[Source]) -> None:
+        """Raises for a size or an argument that was typed in and is for nothing, if all files import."""
+        if not self.settings.has_typed_in or any(_is_left_out(source) for source in sources):
             return
-        try:
-            self._look_at(source, results, names, known)
-        except UsageError as error:
-            results.failed.append(error)
+        members: list[Member] = []
+        for source in sources:
+            try:
+                with self._members(source) as found:
+                    members += found
+            except ImportFailedError:
+                return  # it is said later
+        names = [name for member in members for name in member.names]
+        self.settings.reject_unknown([member.name for member in members], names)
 
-    def _look_at(self, source: Source, results: Results, names: set[str], known: set[str]) -> None:
+    @contextmanager
+    def _members(self, source: Source) -> Generator[list[Member]]:
+        """The classes and functions of a file that are looked at, while it is imported."""
         self.progress(f"importing {source.shown}")
         with self.loader.loaded(source) as module:
             if source.names:
-                members = [member_named(module, name, self.settings, source.shown) for name in source.names]
+                yield [member_named(module, name, self.settings, source.shown) for name in source.names]
             else:
-                members = list(members_of(module, self.settings))
-            for member in members:
-                known.add(member.name)
-                names |= member.names
-                self.progress(f"checking {source.shown}:{member.name}")
-                checked = self._checked(source, member)
-                if checked.skipped and source.names:
-                    raise UsageError(f"{source.shown}:{member.name} cannot be checked: {checked.skipped}")
-                results.checked.append(checked)
+                yield list(members_of(module, self.settings))
+
+    def _add(self, source: Source, results: Results) -> None:
+        if _is_left_out(source):
+            results.checked += _unannotated(source)
+            return
+        try:
+            with self._members(source) as members:
+                for member in members:
+                    self.progress(f"checking {source.shown}:{member.name}")
+                    results.checked.append(self._asked_for(source, self._checked(source, member)))
+        except UsageError as error:
+            results.failed.append(error)
+
+    def _asked_for(self, source: Source, checked: Checked) -> Checked:
+        if checked.skipped and source.names:
+            raise UsageError(f"{source.shown}:{checked.name} cannot be checked: {checked.skipped}")
+        return checked
 
     def _checked(self, source: Source, member: Member) -> Checked:
         is_class = member.is_class or member.arguments is not None or hasattr(member.thing, "forward")
@@ -108,6 +123,11 @@ class Checking:
         if member.arguments is not None:
             options["arguments"] = member.arguments
         return check(member.thing, **options)
+
+
+def _is_left_out(source: Source) -> bool:
+    """True of a file that need not be imported."""
+    return not source.outline.has_candidates and not source.names
 
 
 def _unannotated(source: Source) -> list[Checked]:

@@ -21,7 +21,7 @@ from dimtyped.cli.targets.choice import chosen_sources
 from dimtyped.cli.targets.loading import Loader
 from dimtyped.cli.targets.settings import Settings
 from dimtyped.cli.targets.sources import Source
-from dimtyped.cli.targets.usage import UsageError
+from dimtyped.cli.targets.usage import UsageError, merged
 
 FORMATS: dict[str, Callable[[Results, Style], str]] = {
     "text": text_of,
@@ -76,7 +76,7 @@ class _Command:
         text = FORMATS[chosen.format](results, style)
         if text:
             print(text, flush=True)
-        _show(results.failed)
+        _show(merged(results.failed))
         return results.status
 
     def watched(self) -> set[Path]:

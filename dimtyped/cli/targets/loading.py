@@ -16,7 +16,7 @@ from types import ModuleType
 
 from dimtyped.cli.targets.enforcing import enforced
 from dimtyped.cli.targets.sources import Source, shown_path
-from dimtyped.cli.targets.usage import UsageError, one_line
+from dimtyped.cli.targets.usage import ImportFailedError, UsageError, one_line
 
 _MOST_LINES = 6
 _INSTALLED = ("site-packages", "dist-packages")
@@ -127,7 +127,7 @@ def _failed(source: Source, error: BaseException, what: str) -> UsageError:
         hint = f"install `{error.name.partition('.')[0]}`, or run where it can be imported"
     elif isinstance(error, SystemExit):
         hint = 'put what runs a program below `if __name__ == "__main__":`'
-    return UsageError(f"{source.shown} does not import: {what}", hint, users_lines(error))
+    return ImportFailedError(source.shown, what, hint, users_lines(error))
 
 
 def users_lines(error: BaseException) -> tuple[str, ...]:

@@ -112,13 +112,13 @@ def _listed(module: ModuleType) -> str:
 def _of_class(name: str, cls: type[torch.nn.Module], settings: Settings, namespace: Mapping[str, Any]) -> Member:
     line = _line_of(cls)
     if inspect.isabstract(cls):
-        return Member(name, cls, line, "it is abstract")
+        return Member(name, cls, line, "it is abstract", _parameters_of(cls))
     try:
         signature = _signature(cls.forward)
     except DeclarationError as error:
-        return Member(name, cls, line, _first_line(error))
+        return Member(name, cls, line, _first_line(error), _parameters_of(cls))
     if not _arrays(signature):
-        return Member(name, cls, line, NOT_ANNOTATED)
+        return Member(name, cls, line, NOT_ANNOTATED, _parameters_of(cls))
     return _made(name, cls, settings, namespace, _names_in(signature))
 
 
@@ -213,6 +213,10 @@ def _hints_of(make: Any) -> dict[str, Any]:
         except (NameError, SyntaxError, AttributeError, TypeError):
             found[name] = None
     return found
+
+
+def _parameters_of(make: Any) -> frozenset[str]:
+    return frozenset(inspect.signature(make).parameters)
 
 
 def _line_of(thing: Any) -> int:

@@ -50,6 +50,11 @@ class Settings:
     sizes: Mapping[str, Given] = field(default_factory=dict[str, Given])
     arguments: Mapping[str, Given] = field(default_factory=dict[str, Given])
 
+    @property
+    def has_typed_in(self) -> bool:
+        """True if the command line gave a size or an argument."""
+        return any(given.is_typed_in for given in (*self.sizes.values(), *self.arguments.values()))
+
     def sizes_of(self, target: str) -> dict[str, int]:
         """The sizes for one class or function."""
         return {name: given.value for name, given in _of(self.sizes, target).items()}

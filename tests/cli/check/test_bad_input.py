@@ -86,6 +86,16 @@ def test_what_can_be_checked_is_checked_beside_it(command, tmp_path):
     assert done.status == 2
 
 
+def test_files_that_fail_for_one_reason_are_one_error(command, tmp_path):
+    write(tmp_path, pkg____init__="import nothing_there\n", pkg__one=RIGHT, pkg__two=RIGHT)
+    done = command("pkg", "-q")
+    assert done.err.splitlines() == [
+        "dimtyped check: error: pkg/one.py and 1 more do not import: ModuleNotFoundError: No module named 'nothing_there'; "
+        "install `nothing_there`, or run where it can be imported",
+        "    pkg/__init__.py:1: import nothing_there",
+    ]
+
+
 def test_a_class_that_raises_is_skipped_and_says_where(command, tmp_path):
     text = RIGHT.replace("        B, T, C = x.shape\n", "        B, T, C = x.shape\n        {}['key']\n")
     write(tmp_path, model=text)
