@@ -143,7 +143,7 @@ def coverage(what: str) -> str:
 
 def _operators(figures: dict[str, Any]) -> str:
     without = figures["without"]
-    share = f"{figures['all'] - len(without)} of {figures['all']} entries (torch {figures['torch']})"
+    share = f"{figures['all'] - len(without)} of {figures['all']} entries (torch {figures['torch'].partition('+')[0]})"
     rows = [f"| `{name}` | {reason} |" for name, reason in without.items()]
     return "\n".join([f"A rule holds for {share}. The others:\n", "| operator | reason |", "| --- | --- |", *rows, ""])
 
