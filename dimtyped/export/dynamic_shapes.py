@@ -12,6 +12,7 @@ from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.export.axis_sizes import AxisSize, Dynamic, ExampleCall, read_call
 from dimtyped.export.ranges import Bounds, Range, is_static, read_ranges
 from dimtyped.flow import Finding, check
+from dimtyped.runtime import Place
 
 
 def dynamic_shapes(
@@ -106,7 +107,7 @@ def _reject_fixed(model: Any, call: ExampleCall, names: AbstractSet[str]) -> Non
         raise with_fields(
             DeclarationError(
                 f"{call.where}: `{name}` cannot be dynamic: {reason}\n"
-                f"    {found.file}:{found.line}: `{found.source}`\n"
+                f"    {Place(file=found.file, line=found.line).short}: `{found.source}`\n"
                 "  Take the size from the input. If no other size is intended: "
                 f"ranges={{'{name}': ({call.sizes[name]}, {call.sizes[name]})}}."
             ),

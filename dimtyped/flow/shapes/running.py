@@ -93,7 +93,7 @@ def _recorded(
     first, ladder = attempts.first()
     recorders: list[ShapeRecorder] = []
 
-    def around(flow: TracedFlow) -> ShapeRecorder:
+    def around(flow: TracedFlow, _: Any) -> ShapeRecorder:
         recorders.append(ShapeRecorder(flow, skip))
         return recorders[-1]
 
