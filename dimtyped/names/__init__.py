@@ -39,6 +39,7 @@ from dimtyped.names.scope import (
     is_watched as is_watched,
     preview as preview,
     read_from as read_from,
+    remember_deleted as remember_deleted,
     replaces as replaces,
     resync as resync,
     scope_key_names as scope_key_names,

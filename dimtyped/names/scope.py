@@ -30,6 +30,7 @@ _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 _AMBIGUOUS = "!"
 _WATCHED = "?"
 _REPLACED = "_dim_replaces"
+_DELETED = "_dim_deleted"
 BUILDING = "_dim_building"
 """Set on a module while its constructors run."""
 MANAGED = "_dim_checks_methods"
@@ -299,15 +300,24 @@ def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ..
             rejected: if one owner replaces another, the rest may follow, and the next call checks that they did.
     """
     new = list(claims_of(key, value))
-    old = [claim for claim in held_scope(module).claims if _belongs(claim, key)]
+    held = [claim for claim in held_scope(module).claims if _belongs(claim, key)]
+    deleted = module.__dict__.get(_DELETED, {}).get(key, ()) if isinstance(value, torch.nn.Module) else ()
+    old = [*held, *deleted]
     if not new and not old:
         return None
-    was_layer = key.partition(".")[0] in module.__dict__.get("_modules", {})
+    was_layer = bool(deleted) or key.partition(".")[0] in module.__dict__.get("_modules", {})
     gone = [claim for claim in old if was_layer and not _still_has(value, claim.size)]
     rejected: set[str] = set()
     if not is_heir(value):
         rejected = {claim.name for claim in new} if BUILDING in module.__dict__ else _further(old, new)
     return _merged(module, key, new, [*gone, *_replaced(module, value, new)], rejected)
+
+
+def remember_deleted(module: torch.nn.Module, key: str) -> None:
+    """Remembers the claims of a child that is deleted: a layer assigned there later replaces it, and may have other sizes."""
+    claims = tuple(claim for claim in held_scope(module).claims if claim.owner == key)
+    if claims and key in module.__dict__.get("_modules", {}):
+        module.__dict__[_DELETED] = {**module.__dict__.get(_DELETED, {}), key: claims}
 
 
 def _further(old: list[Claim], new: list[Claim]) -> set[str]:

@@ -38,6 +38,7 @@ from dimtyped.names import (
     held_scope,
     preview,
     read_from,
+    remember_deleted,
     settle,
     switch_scope,
     switches_of,
@@ -124,6 +125,8 @@ class Module(TiedParametersMixin):
 
     def __delattr__(self, name: str) -> None:
         matters = not torch.compiler.is_compiling() and _matters(self, name, None)
+        if matters:
+            remember_deleted(self, name)
         super().__delattr__(name)
         if matters:
             _adopt(self, name, None, preview(self, name, None))

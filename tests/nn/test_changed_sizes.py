@@ -344,3 +344,40 @@ def test_the_hint_does_not_ask_for_a_parameter_that_there_is():
     )
     model.vocab = Dim("vocab", 9)
     assert model(torch.ones(2, 9)).shape == (2, 9)
+
+
+def test_a_new_head_after_the_old_one_is_deleted_has_its_own_size():
+    class Model(nn.Module):
+        def __init__(self, hidden: DimSize, classes: DimSize):
+            super().__init__()
+            self.head = nn.Linear(hidden, classes)
+
+        def forward(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch classes"]:
+            return self.head(x)
+
+    model = Model(4, 3)
+    del model.head
+    model.head = nn.Linear(Dim("hidden", 4), Dim("classes", 5))
+    assert model(torch.ones(2, 4)).shape == (2, 5)
+    with pytest.raises(DimensionError, match="hidden is 3, must be 4"):
+        model(torch.ones(2, 3))
+    model = Model(4, 3)
+    del model.head
+    with pytest.warns(DimensionWarning, match="no layer has the size `classes` any more"):
+        model.head = nn.Linear(4, 7)
+    assert model(torch.ones(2, 4)).shape == (2, 7)
+
+
+def test_a_deleted_layer_leaves_the_name_to_the_parameter():
+    class Model(nn.Module):
+        def __init__(self, hidden: DimSize):
+            super().__init__()
+            self.head = nn.Linear(hidden, 3)
+
+        def forward(self, x: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
+            return x
+
+    model = Model(4)
+    del model.head
+    with pytest.raises(DimensionError, match="hidden is 3, must be 4"):
+        model(torch.ones(2, 3))
