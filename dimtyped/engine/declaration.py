@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from dimtyped.annotations import AnythingHint, Signature, arrays_in, names_tensors, read_signature
+from dimtyped.annotations import Signature, arrays_in, names_tensors, read_signature
 from dimtyped.diagnosis import Binding
 from dimtyped.engine.call_names import code_objects_of
 from dimtyped.engine.missing import Missing, value_left_out
@@ -92,12 +92,6 @@ class Declaration:
     def method(self) -> str:
         """The name by which a module has this function as a method."""
         return getattr(self.function, "__name__", "")
-
-    @property
-    def may_be_method(self) -> bool:
-        """True if the first argument may be a module in another call: `self` of a mixin, so far without a module."""
-        parameters = self.signature.parameters
-        return self.reads_scope and bool(parameters) and isinstance(parameters[0].hint, AnythingHint)
 
     def is_method_of(self, cls: type) -> bool:
         """Returns True if the function is a method of the class, and not a static one."""

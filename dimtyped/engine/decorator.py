@@ -169,17 +169,7 @@ def _decorate_function(
     if found is not None:  # typed already, but not with these dims
         function = found.declaration.function
     if not isinstance(function, types.FunctionType):
-        raise with_fields(
-            DeclarationError(
-                f"typed() takes a function, a method or a class, not {function!r} of type {type(function).__name__}\n"
-                "  Decorate the function itself, before anything wraps it."
-            ),
-            where="typed",
-            argument="function",
-            expected="a function, a method or a class",
-            actual=type(function).__name__,
-            hint="decorate the function itself, before anything wraps it",
-        )
+        raise _not_decorable(function)
     annotations, inner = _annotations(function), without_jaxtyped(function)
     if not annotations and not fixed and not _calls_assert(inner):
         return function
@@ -194,6 +184,20 @@ def _decorate_function(
             on_import=on_import,
             by_reference=mode() == "reference",
         )
+    )
+
+
+def _not_decorable(function: Any) -> DeclarationError:
+    return with_fields(
+        DeclarationError(
+            f"typed() takes a function, a method or a class, not {function!r} of type {type(function).__name__}\n"
+            "  Decorate the function itself, before anything wraps it."
+        ),
+        where="typed",
+        argument="function",
+        expected="a function, a method or a class",
+        actual=type(function).__name__,
+        hint="decorate the function itself, before anything wraps it",
     )
 
 

@@ -9,7 +9,6 @@ import inspect
 
 from dimtyped.annotations import (
     AnythingHint,
-    Hint,
     Inexpressible,
     Parameter,
     Signature,
@@ -132,22 +131,19 @@ class InlineChecks:
                 self._check_parameter(parameter)
 
     def _check_parameter(self, parameter: Parameter) -> None:
-        hint, known = parameter.hint, self._codegen.known
+        hint, known, fail = parameter.hint, self._codegen.known, self._failure("arguments")
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             with known.loop(f"for {PREFIX}each in {parameter.name}:", hint):
-                self._check_argument(hint, f"{PREFIX}each")
+                self._codegen.check(hint, f"{PREFIX}each", fail)
         elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
             with known.loop(f"for {PREFIX}each in {parameter.name}.values():", hint):
-                self._check_argument(hint, f"{PREFIX}each")
+                self._codegen.check(hint, f"{PREFIX}each", fail)
         elif is_marked(parameter):
             missing = self.source.constant(MISSING, "missing")
             with known.branch(f"if {parameter.name} is not {missing}:", (hint,)):
-                self._check_argument(hint, parameter.name)
+                self._codegen.check(hint, parameter.name, fail)
         else:
-            self._check_argument(hint, parameter.name)
-
-    def _check_argument(self, hint: Hint, value: str) -> None:
-        self._codegen.check(hint, value, self._failure("arguments"))
+            self._codegen.check(hint, parameter.name, fail)
 
     def _failure(self, stage: str, result: str = "None") -> tuple[str, ...]:
         """The lines for a value that does not fit: they raise, or continue if the second check accepts the call."""

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from dimtyped.annotations import Inexpressible, warn_of
+from dimtyped.annotations import AnythingHint, Inexpressible, warn_of
 from dimtyped.engine.call_names import EXPORTER, register
 from dimtyped.engine.check_plan import CheckPlan
 from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.compiler import Compiled, compile_check, compile_reference
+from dimtyped.engine.declaration import Declaration
 from dimtyped.engine.helpers import HELPERS
 from dimtyped.engine.leaving import leave_wrapper
 from dimtyped.engine.recheck import (
@@ -155,11 +156,17 @@ def plan_of(checked: CheckedFunction, scope_key: str | None) -> CheckPlan:
         scope_key,
         exports_names=bool(declaration.code_objects),
         translated=(Exception,) if checked.forms.after_error is not None else declaration.rules.translated,
-        may_be_method=declaration.may_be_method,
+        may_be_method=_may_be_method(declaration),
         after_error=checked.forms.after_error,
         forms=tuple((when, check, check and check.signature) for when, check in checked.forms.usual),
         is_off=checked.is_off or is_off_by(scope_key, declaration.method),
     )
+
+
+def _may_be_method(declaration: Declaration) -> bool:
+    """True if the first argument may be a module in another call: `self` of a mixin, so far without a module."""
+    parameters = declaration.signature.parameters
+    return declaration.reads_scope and bool(parameters) and isinstance(parameters[0].hint, AnythingHint)
 
 
 def _compile_conditions(checked: CheckedFunction) -> None:

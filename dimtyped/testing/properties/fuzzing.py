@@ -21,9 +21,9 @@ from dimtyped.testing.properties.evidence import Evidence
 from dimtyped.testing.properties.failure import DISTINCT, FuzzError, chosen, is_alike, line_of, raised, reraise, search
 from dimtyped.testing.properties.independence import Asked, check_call, has_name, padding_of, precise, reject_untold
 from dimtyped.testing.properties.learning import learn, taught
-from dimtyped.testing.properties.mixing import axis_padded
 from dimtyped.testing.properties.needs import advice
 from dimtyped.testing.properties.one_traceback import with_one_traceback
+from dimtyped.testing.properties.padded_parameters import axis_padded
 from dimtyped.testing.properties.padding import RIGHT
 from dimtyped.testing.properties.report import FuzzReport, shared, untested
 from dimtyped.testing.properties.subject import Subject

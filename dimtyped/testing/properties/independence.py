@@ -14,8 +14,9 @@ from dimtyped.errors import DeclarationError
 from dimtyped.testing.properties.deterministic import QUIET, one_thread, run
 from dimtyped.testing.properties.domain import explained_where_none_fits, is_out_of_domain
 from dimtyped.testing.properties.learning import learn, taught
-from dimtyped.testing.properties.mixing import IndependenceCheck, can_be_padding, looks_like_padding, no_axis
+from dimtyped.testing.properties.mixing import IndependenceCheck, no_axis
 from dimtyped.testing.properties.one_traceback import with_one_traceback
+from dimtyped.testing.properties.padded_parameters import can_be_padding, looks_like_padding
 from dimtyped.testing.properties.padding import LEFT, RIGHT, SIDES
 from dimtyped.testing.properties.subject import Subject
 from dimtyped.testing.strategies.calls import Call, drawn_calls

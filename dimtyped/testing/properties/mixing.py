@@ -12,18 +12,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dimtyped.annotations import ArrayHint, Kind, UnionHint, arrays_in
+from dimtyped.annotations import Kind
 from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError
 from dimtyped.names import names_in
 from dimtyped.runtime import Place
+from dimtyped.testing.properties.comparison import (
+    differing,
+    has_moved,
+    indices_along,
+    keeps_to,
+    put,
+    rolled,
+    shape_with,
+    some_indices,
+)
 from dimtyped.testing.properties.deterministic import differs, result_leaves, run
 from dimtyped.testing.properties.domain import is_out_of_domain
 from dimtyped.testing.properties.localize import Beginning, localize, sizes_within
 from dimtyped.testing.properties.padding import RIGHT, Padding
 from dimtyped.testing.strategies.calls import Call, as_call
 from dimtyped.testing.strategies.leaves import Leaf, replaced
-from dimtyped.testing.strategies.lengths import is_lengths, padded_axis
+from dimtyped.testing.strategies.lengths import is_lengths
 from dimtyped.testing.strategies.sizes import Sizes
 from dimtyped.testing.strategies.target import Target
 from dimtyped.testing.strategies.values import fill_of
@@ -67,7 +77,7 @@ class IndependenceCheck:
         size = self._size(axis)
         if size == 1:
             return
-        self._check_change(axis, _some(size, self.seed), lambda index: {index})
+        self._check_change(axis, some_indices(size, self.seed), lambda index: {index})
         self.check_moved(axis)
 
     def check_causal(self, axis: str) -> None:
@@ -84,9 +94,9 @@ class IndependenceCheck:
             return
         moved = as_call(self.call.target, self._moved(axis))
         result = self._run_in_domain(moved)
-        for leaf, wrong in _pairs([_rolled(leaf, axis) for leaf in self.base], result):
+        for leaf, wrong in differing([rolled(leaf, axis) for leaf in self.base], result):
             place = leaf.along(axis)
-            indices = sorted(_indices(wrong, place)) if place is not None else []
+            indices = sorted(indices_along(wrong, place)) if place is not None else []
             if indices and not self._is_random():
                 after = indices[0]
                 before = (after - 1) % size
@@ -101,10 +111,10 @@ class IndependenceCheck:
             return
         padding = Padding.of(self.call, parameter)
         changed = self._changed(padding.put)
-        for leaf, wrong in _pairs(self.base, self._run(changed)):
-            differing = padding.at_real(leaf, wrong)
-            if bool(differing.any()):
-                raise self._past_lengths(padding, leaf, differing, self._localize_padding(parameter, padding))
+        for leaf, wrong in differing(self.base, self._run(changed)):
+            changed_places = padding.at_real(leaf, wrong)
+            if bool(changed_places.any()):
+                raise self._past_lengths(padding, leaf, changed_places, self._localize_padding(parameter, padding))
 
     def check_padded(self, parameter: str, side: str = RIGHT) -> None:
         """Raises if a sequence that is padded on this side has another result than the same sequence alone."""
@@ -242,14 +252,14 @@ class IndependenceCheck:
 
     def _with_others(self, axis: str, indices: set[int], only: Leaf | None = None) -> Call:
         """The call with other numbers at some indices of an axis."""
-        return self._changed(lambda leaf, other: _put(leaf, other, axis, indices), only)
+        return self._changed(lambda leaf, other: put(leaf, other, axis, indices), only)
 
     def _with_values(self, axis: str, indices: set[int]) -> Call:
         """The call with other numbers at some indices, except in masks and lengths: those change a mean's divisor."""
 
         def change(leaf: Leaf, other: Tensor) -> Tensor:
             counts = leaf.tensor.dtype is torch.bool or is_lengths(str(leaf.path[0]))
-            return leaf.tensor if counts else _put(leaf, other, axis, indices)
+            return leaf.tensor if counts else put(leaf, other, axis, indices)
 
         return self._changed(change)
 
@@ -259,7 +269,7 @@ class IndependenceCheck:
         return fill.make(shape or tuple(leaf.tensor.shape), self.seed + 1).to(leaf.tensor.device)
 
     def _is_changed_by(self, change: Callable[[Leaf, Tensor], Tensor]) -> bool:
-        return any(bool(wrong.any()) for _, wrong in _pairs(self.base, self._run(self._changed(change))))
+        return any(bool(wrong.any()) for _, wrong in differing(self.base, self._run(self._changed(change))))
 
     def _check_change(self, axis: str, indices: set[int], allowed: Callable[[int], set[int]]) -> None:
         """Changes several samples at once. If another one is affected, finds the sample and the tensor that cause it."""
@@ -295,15 +305,17 @@ class IndependenceCheck:
     def _affected(self, axis: str, changed: Call) -> set[int]:
         """The indices along the axis at which the result of a changed call differs."""
         found: set[int] = set()
-        pairs = [(leaf, wrong) for leaf, wrong in _pairs(self.base, self._run(changed)) if leaf.along(axis) is not None]
+        pairs = [
+            (leaf, wrong) for leaf, wrong in differing(self.base, self._run(changed)) if leaf.along(axis) is not None
+        ]
         if not pairs:
             raise no_axis(self.call.target, axis, "result")
         for leaf, wrong in pairs:
-            found.update(_indices(wrong, leaf.along(axis) or 0))
+            found.update(indices_along(wrong, leaf.along(axis) or 0))
         return found
 
     def _moved(self, axis: str) -> dict[str, Any]:
-        return self._with_each(lambda leaf: _rolled(leaf, axis).tensor)
+        return self._with_each(lambda leaf: rolled(leaf, axis).tensor)
 
     def _sliced(self, axis: str, index: int) -> dict[str, Any]:
         """The call of one sample alone."""
@@ -331,7 +343,7 @@ class IndependenceCheck:
                 allowed = set(range(at, size)) if is_causal else {at}
                 changed = other._with_others(axis, {at}, same)
                 if other._affected(axis, changed) - allowed:
-                    agrees = functools.partial(_keeps_to, size=size, allowed=allowed)
+                    agrees = functools.partial(keeps_to, size=size, allowed=allowed)
                     return localize(other.call, changed, agrees, double=self.double, size=size)
         return Beginning()
 
@@ -339,9 +351,9 @@ class IndependenceCheck:
         """The place where moved samples first have another result; empty if it cannot be found."""
         for other in self._resized((axis,)):
             moved = as_call(other.call.target, other._moved(axis))
-            pairs = _pairs([_rolled(leaf, axis) for leaf in other.base], other._run(moved))
+            pairs = differing([rolled(leaf, axis) for leaf in other.base], other._run(moved))
             if any(bool(wrong.any()) for _, wrong in pairs):
-                agrees = functools.partial(_has_moved, size=other._size(axis))
+                agrees = functools.partial(has_moved, size=other._size(axis))
                 return localize(other.call, moved, agrees, double=self.double, size=other._size(axis))
         return Beginning()
 
@@ -351,7 +363,7 @@ class IndependenceCheck:
         for other in tried:
             wide = Padding.of(other.call, parameter)
             changed = other._changed(wide.put)
-            pairs = _pairs(other.base, other._run(changed))
+            pairs = differing(other.base, other._run(changed))
             if any(bool(wide.at_real(leaf, wrong).any()) for leaf, wrong in pairs):
                 return localize(other.call, changed, wide.has_kept, double=self.double)
         return Beginning()
@@ -371,7 +383,7 @@ class IndependenceCheck:
         """The call with these axes at other sizes; None where its annotations do not take them."""
         bound = self.call.target.bound(self.call.args, self.call.kwargs)
         for leaf in self.call.leaves:
-            shape = _shape_with(leaf, axes, sizes)
+            shape = shape_with(leaf, axes, sizes)
             if shape is None:
                 return None
             made = IndependenceCheck(self.call, self.double, seed)._other(leaf, shape, sizes)
@@ -400,125 +412,6 @@ class IndependenceCheck:
         place = tuple(int(index) for index in differing.nonzero()[0])
         text = f"values past `{padding.parameter}` change the {leaf} at {shape_text(place)}, outside the padding"
         return self._error(padding.axis, padding.first, place[0] if place else 0, text, where)
-
-
-def _pairs(base: list[Leaf], after: list[Leaf]) -> Iterator[tuple[Leaf, Tensor]]:
-    """Each tensor of a result, and the places where the changed call differs: everywhere if the shapes differ."""
-    for leaf, other in zip(base, after, strict=False):
-        if leaf.tensor.shape == other.tensor.shape:
-            yield leaf, differs(leaf.tensor, other.tensor)
-        else:
-            yield leaf, torch.ones(leaf.tensor.shape, dtype=torch.bool)
-
-
-def _put(leaf: Leaf, other: Tensor, axis: str, indices: set[int]) -> Tensor:
-    place = leaf.along(axis)
-    if place is None:
-        return leaf.tensor
-    at = torch.tensor(sorted(indices), device=leaf.tensor.device)
-    return leaf.tensor.detach().index_copy(place, at, other.index_select(place, at))
-
-
-def _rolled(leaf: Leaf, axis: str) -> Leaf:
-    place = leaf.along(axis)
-    return leaf if place is None else dataclasses.replace(leaf, tensor=leaf.tensor.roll(1, place))
-
-
-def _indices(wrong: Tensor, place: int) -> set[int]:
-    """The indices along an axis where anything is wrong."""
-    others = [dim for dim in range(wrong.dim()) if dim != place]
-    found = wrong.any(dim=others) if others else wrong
-    return set(found.nonzero().flatten().tolist())
-
-
-def _keeps_to(left: Tensor, right: Tensor, size: int, allowed: set[int]) -> bool:
-    """True if two tensors differ only where an index along some axis of this size is allowed.
-
-    Of two such axes, as scores have them, one is enough: what a later place brings to an earlier one may still be masked.
-    An axis that is a multiple of the size may contain it as its outer or its inner part.
-    """
-    if left.shape != right.shape:
-        return False
-    wrong = differs(left, right)
-    if not bool(wrong.any()):
-        return True
-    inside, indices = torch.zeros_like(wrong), torch.tensor(sorted(allowed), device=wrong.device)
-    for each, place in _split(inside, size):
-        each.index_fill_(place, indices, True)  # torch takes the value by position alone
-    return not bool((wrong & ~inside).any())
-
-
-def _has_moved(left: Tensor, right: Tensor, size: int) -> bool:
-    """True if the second tensor equals the first, or the first moved by one place along some axis of this size."""
-    if left.shape != right.shape:
-        return False
-    places = [place for place, length in enumerate(left.shape) if length == size]
-    candidates = [left, *(part.roll(1, place).reshape(left.shape) for part, place in _split(left, size))]
-    candidates += [left.roll([1] * len(places), places)] if len(places) > 1 else []
-    return any(not bool(differs(candidate, right).any()) for candidate in candidates)
-
-
-def _split(tensor: Tensor, size: int) -> Iterator[tuple[Tensor, int]]:
-    """Views of the tensor with an axis of this size, and that axis; one that is a multiple of the size is split."""
-    for place, length in enumerate(tensor.shape):
-        if length == size:
-            yield tensor, place
-        elif length and length % size == 0:
-            yield tensor.unflatten(place, (size, -1)), place
-            yield tensor.unflatten(place, (-1, size)), place + 1
-
-
-def _shape_with(leaf: Leaf, axes: tuple[str, ...], sizes: Sizes) -> tuple[int, ...] | None:
-    """The shape of a tensor once these axes have other sizes; None if an expression over them has no valid size."""
-    shape = list(leaf.tensor.shape)
-    for axis, index in leaf.axes:
-        if axis.kind is Kind.NAME and axis.name in axes and not (axis.broadcast and shape[index] == 1):
-            shape[index] = sizes.singles[axis.name]
-        elif axis.kind is Kind.EXPRESSION and {*names_in(axis.name)} & {*axes}:
-            size = sizes.of(axis)
-            if size is None:
-                return None
-            shape[index] = size
-    return tuple(shape)
-
-
-def _some(size: int, seed: int) -> set[int]:
-    """Some of the indices of an axis, never all, chosen by the bits of the seed."""
-    found = {index for index in range(size) if seed >> index % 6 & 1}
-    return found if 0 < len(found) < size else {0}
-
-
-def can_be_padding(target: Target, parameter: str) -> bool:
-    """True if a parameter is the lengths of padded sequences, or a mask of them."""
-    hint = next((p.hint for p in target.parameters if p.name == parameter), None)
-    options = hint.options if isinstance(hint, UnionHint) else (hint,)
-    arrays = [option for option in options if isinstance(option, ArrayHint)]
-    return bool(arrays) and all(_is_padding(target, parameter, array) for array in arrays)
-
-
-def looks_like_padding(target: Target, parameter: str) -> bool:
-    """True if a parameter that the user has not declared as padding is a mask, or integers that are named lengths."""
-    arrays = [array for p in target.parameters if p.name == parameter for array in arrays_in(p.hint)]
-    return can_be_padding(target, parameter) and (is_lengths(parameter) or all(map(_is_mask, arrays)))
-
-
-def _is_padding(target: Target, parameter: str, array: ArrayHint) -> bool:
-    names = _names(array)
-    return len(names) == 2 if _is_mask(array) else len(names) == 1 and bool(padded_axis(target, parameter, array))
-
-
-def axis_padded(target: Target, parameter: str) -> str:
-    """The axis that the lengths, or the mask, of a parameter are along."""
-    arrays = [array for p in target.parameters if p.name == parameter for array in arrays_in(p.hint)]
-    return _names(arrays[0])[1] if _is_mask(arrays[0]) else padded_axis(target, parameter, arrays[0])
-
-
-def _is_mask(array: ArrayHint) -> bool:
-    return array.dtypes is not None and set(array.dtypes) == {torch.bool}
-
-
-def _names(array: ArrayHint) -> list[str]:
-    return [axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many]
 
 
 def no_axis(target: Target, axis: str, what: str) -> DeclarationError:
