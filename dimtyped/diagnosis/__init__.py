@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         snapshot as snapshot,
     )
     from dimtyped.diagnosis.text import axes_text as axes_text, dtype_text as dtype_text
+    from dimtyped.diagnosis.torch_errors.kinds import may_be_torchs as may_be_torchs
     from dimtyped.diagnosis.torch_errors.note import (
         annotate as annotate,
         annotate_traced as annotate_traced,
@@ -53,6 +54,7 @@ _NAMES = {
     "dimtyped.diagnosis.mismatch": "Binding Findings Mismatch axis_name placed",
     "dimtyped.diagnosis.snapshots": "Snapshot describe from_description shape_text snapshot",
     "dimtyped.diagnosis.text": "axes_text dtype_text",
+    "dimtyped.diagnosis.torch_errors.kinds": "may_be_torchs",
     "dimtyped.diagnosis.torch_errors.note": "annotate annotate_traced explain report_of_traced",
     "dimtyped.diagnosis.torch_errors.report": "TorchErrorReport",
 }

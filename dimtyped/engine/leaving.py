@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from dimtyped import diagnosis
-from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.runtime import TraceErrors, eagerly, strip_internal_frames
-
-_OWN = (DimensionError, DeclarationError)
 
 
 def leave_wrapper(error: BaseException) -> None:
     """Explains torch's own exceptions, and takes the wrapper's frames out of the traceback of any."""
-    if isinstance(error, Exception) and not isinstance(error, _OWN):
+    if diagnosis.may_be_torchs(error):
         eagerly(diagnosis.annotate)(error)
     strip_internal_frames(error)
 

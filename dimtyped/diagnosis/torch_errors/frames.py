@@ -84,6 +84,17 @@ class Frame:
         return Span(*found) if found and all(part is not None for part in found) else None  # type: ignore[arg-type]  # checked here
 
 
+def is_users_own(error: BaseException) -> bool:
+    """True for an exception that the user's code raised by itself."""
+    entry = error.__traceback__
+    while entry is not None and entry.tb_next is not None:
+        entry = entry.tb_next
+    if entry is None:
+        return False
+    frame = Frame(entry.tb_frame, entry.tb_lasti, is_running=False)
+    return frame.is_users and frame.raises
+
+
 def frames_of(error: BaseException) -> list[Frame]:
     """The frames of an exception that is being handled, innermost first."""
     found: list[Frame] = []

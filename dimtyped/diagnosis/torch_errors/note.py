@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import re
 
-import torch
-
 from dimtyped.diagnosis.torch_errors.explanation import explain_error
-from dimtyped.diagnosis.torch_errors.frames import frames_of, has_passed_another
+from dimtyped.diagnosis.torch_errors.frames import frames_of, has_passed_another, is_users_own
+from dimtyped.diagnosis.torch_errors.kinds import TORCH_KINDS
 from dimtyped.diagnosis.torch_errors.report import TorchErrorReport
 from dimtyped.diagnosis.torch_errors.scene import is_of_trace
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.runtime import strip_traced_frames
 
-_KINDS = (RuntimeError, IndexError, ValueError, TypeError, AssertionError, NotImplementedError, torch.OutOfMemoryError)
-"""The exceptions that torch's operators raise; a class derived from one of them is another's."""
 _REPORT = "_dim_report"
 
 
 def annotate(error: BaseException) -> None:
     """Adds a note to an exception that torch raised inside the typed call that is running, if it can be explained."""
-    if is_candidate(error) and not has_passed_another(error):
+    if is_candidate(error) and not is_users_own(error) and not has_passed_another(error):
         _add(error, report_of(error))
 
 
@@ -68,7 +65,7 @@ def _add(error: BaseException, report: TorchErrorReport | None) -> None:
 
 def is_candidate(error: BaseException) -> bool:
     """True for an exception of a class that torch raises, that has no note of ours yet."""
-    return (type(error) in _KINDS or is_of_trace(error)) and _REPORT not in error.__dict__
+    return (type(error) in TORCH_KINDS or is_of_trace(error)) and _REPORT not in error.__dict__
 
 
 def explain(error: BaseException) -> TorchErrorReport | None:

@@ -82,7 +82,9 @@ def test_few_that_are_about_other_things_have_one():
         error
         for _, _, error in all_refusals()
         if not re.search(
-            r"size|shape|dim|\d-?D|dtype|type|device|range|bounds|element|numel|vector|matri|inde", str(error), re.I
+            r"size|shape|dim|\d-?D|dtype|type|device|range|bounds|element|channel|numel|vector|matri|inde",
+            str(error),
+            re.I,
         )
     ]
     with_note = [str(error) for error in other if explain(error) is not None]
