@@ -61,7 +61,7 @@ class _Command:
         self._chosen = chosen
         if chosen.fuzz and importlib.util.find_spec("hypothesis") is None:
             raise UsageError("--fuzz needs hypothesis", "pip install 'dimtyped[testing]'")
-        self._settings()
+        self._files = {source.file for source in self._settings()[1]}
 
     def once(self, loader: Loader) -> int:
         """Checks, prints, and returns the exit status."""
@@ -80,13 +80,14 @@ class _Command:
         return results.status
 
     def watched(self) -> set[Path]:
-        """Checks anew; the files that it depends on."""
+        """Checks anew; the files that it depends on, those of before where an editor has moved one away for a moment."""
         loader = Loader()
         try:
             self.once(loader)
+            self._files = {*loader.files, *(source.file for source in self._settings()[1])}
         except UsageError as error:
             _show([error])
-        return {*loader.files, *(source.file for source in self._settings()[1])}
+        return self._files
 
     def say(self, text: str) -> None:
         """Shows a line that is no result."""

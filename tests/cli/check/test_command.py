@@ -1,6 +1,7 @@
 """`dimtyped check`: what it looks at, and what it prints."""
 
 import importlib
+import io
 import json
 import re
 import subprocess
@@ -265,10 +266,53 @@ def test_watch_checks_again_at_each_save(command, tmp_path, monkeypatch):
     assert done.status == 130
 
 
+def test_watch_waits_for_a_file_that_an_editor_has_moved_away(command, tmp_path, monkeypatch):
+    write(tmp_path, model=RIGHT)
+    naps = iter(["gone", "back", "end"])
+
+    def sleep(_):
+        nap = next(naps)
+        if nap == "end":
+            raise KeyboardInterrupt
+        if nap == "gone":
+            (tmp_path / "model.py").unlink()
+        else:
+            write(tmp_path, model=SILENT)
+
+    monkeypatch.setattr("dimtyped.cli.check.watching.time.sleep", sleep)
+    done = command("model.py", "--watch")
+    assert "there is no file `model.py`" in done.err
+    assert "; 1 finding;" in done.out
+    assert done.status == 130
+
+
 def test_colors_are_for_terminals(command, tmp_path, monkeypatch):
     write(tmp_path, model=SILENT)
     monkeypatch.setattr(module, "has_colors", lambda: True)
     assert "\x1b[1;31mscramble\x1b[0m" in command("model.py", "-q").out
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("output", "environment", "has_colors"),
+    [
+        (Terminal(), {}, True),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {}, False),
+    ],
+)
+def test_no_colors_where_they_are_unwanted(monkeypatch, output, environment, has_colors):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", output)
+    assert module.has_colors() is has_colors
 
 
 def test_output_to_a_pipe_that_closes_is_no_traceback(tmp_path):
