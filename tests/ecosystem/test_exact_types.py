@@ -154,6 +154,22 @@ class TestBitsandbytes:
         assert kinds[0]["body.0"] == ("Linear8bitLt" if bits == 8 else "Linear4bit")
 
 
+@pytest.mark.parametrize("first", [lambda model: model, dimtyped.untype], ids=["typed", "untyped first"])
+def test_the_layers_that_deepspeed_shards(first):
+    auto_tp = pytest.importorskip("deepspeed.module_inject.auto_tp")  # in no extra: it is built for each machine
+    found = []
+    for model in (_reader(torch.nn), first(_reader(nn))):
+        sharding = auto_tp.AutoTP(model, [], "", None, None, False)
+        sharding.update_linear_policies()
+        seen = []
+        sharding.linear_policies = dict.fromkeys(
+            sharding.linear_policies, lambda layer, name, *_, seen=seen: seen.append(name) or layer
+        )
+        sharding._replace_module(model)
+        found.append(seen)
+    assert found[0] == found[1] == [".embedding", ".out"]
+
+
 def test_flop_counters_count_the_same():
     fvcore = pytest.importorskip("fvcore.nn", reason=EXTRA)
     counts = []
