@@ -64,7 +64,7 @@ class TracedFlow(Flow):
         self._hook: Any = None
         self._assignments = Assignments()
         self._calling_back = 0
-        self._returned: tuple[str, CodeType, int] | None = None
+        self._returned: dict[str, tuple[CodeType, int]] = {}
 
     @property
     def bound_independent(self) -> set[str]:
@@ -96,8 +96,8 @@ class TracedFlow(Flow):
         text = str(error)
         if error.hint and text.endswith(error.hint):
             text = text.removesuffix(error.hint).rstrip()
-        if error.argument == "return" and self._returned is not None and error.where == self._returned[0]:
-            place = place_at(*self._returned[1:])
+        if error.argument == "return" and error.where in self._returned:
+            place = place_at(*self._returned[error.where])
         names = (error.dim,) if error.dim else ()
         hint = error.hint or ""
         return finding("refused", text, place, names, advised(place.source, error.argument, hint) or hint)
@@ -180,7 +180,7 @@ class TracedFlow(Flow):
         if self._open[-1][0] is frame:
             _, signature, binding = self._open.pop()
             self._calling_back = 0
-            self._returned = (signature.where, frame.f_code, frame.f_lasti)
+            self._returned[signature.where] = (frame.f_code, frame.f_lasti)
             binding.match(signature.result, value, "return", frame)
         if frame.f_back is not None:
             self._match_assigned(frame.f_back, value)
