@@ -19,7 +19,7 @@ _ROUNDS_TO_ONE = 1.005
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of a line's rows. `holds` is None where there is no target."""
+    """The outcome of a line's rows. `holds` is None where there is not a target."""
 
     text: str
     holds: bool | None = None

@@ -109,7 +109,7 @@ _RULES: dict[type[torch.nn.Module], Callable[[_Layer], Split]] = {
 }
 _WHOLE: dict[type[torch.nn.Module], str] = {
     torch.nn.MultiheadAttention: "query, key and value are one matrix: write the attention with a Linear for each",
-    torch.nn.modules.conv._ConvNd: "torch splits no convolution by its channels",
+    torch.nn.modules.conv._ConvNd: "torch cannot split a convolution by its channels",
     torch.nn.RNNBase: "each step needs the whole state",
     torch.nn.LayerNorm: "a norm needs the whole axis",
     torch.nn.RMSNorm: "a norm needs the whole axis",

@@ -87,7 +87,7 @@ def _reject_small(call: ExampleCall, names: Collection[str]) -> None:
         hint = f"give an example in which `{name}` is at least 2"
         raise with_fields(
             DeclarationError(
-                f"{call.where}: `{name}` is {size} in the example, and torch takes sizes of 0 and 1 as fixed\n"
+                f"{call.where}: `{name}` is {size} in the example, but torch treats sizes of 0 and 1 as fixed\n"
                 f"  {hint[0].upper()}{hint[1:]}."
             ),
             where=call.where,

@@ -35,10 +35,10 @@ def is_static(bounds: Bounds) -> bool:
 def _bounds(call: ExampleCall, name: str, given: Range) -> Bounds:
     pair = (given.start, given.stop - 1) if isinstance(given, range) and given.step == 1 else given
     if not isinstance(pair, tuple) or len(pair) != 2 or not all(end is None or type(end) is int for end in pair):
-        raise _wrong(call, name, f"{given!r} is no range", "give the smallest and the largest size: (1, 2048)")
+        raise _wrong(call, name, f"{given!r} is not a range", "give the smallest and the largest size: (1, 2048)")
     low, high = pair
     if low is not None and high is not None and low > high:
-        raise _wrong(call, name, f"{given!r} is no range: {low} is more than {high}", "give the smallest size first")
+        raise _wrong(call, name, f"{given!r} is not a range: {low} is more than {high}", "give the smallest size first")
     size = call.sizes.get(name)
     if size is not None and (size < (low or 0) or (high is not None and size > high)):
         raise _wrong(call, name, f"it is {size} in the example, outside {given!r}", "give an example inside the range")

@@ -169,8 +169,8 @@ def test_a_name_that_the_code_fixes_is_told_with_its_line():
             "no annotation of the call has this name\n  Give a range for one of these: `batch`, `seq`.",
         ),
         ({"embed": (2, 9)}, "the range of `embed`: the module declares it, so its size never changes"),
-        ({"seq": (9, 2)}, r"(9, 2) is no range: 9 is more than 2"),
-        ({"seq": 9}, "9 is no range\n  Give the smallest and the largest size: (1, 2048)."),
+        ({"seq": (9, 2)}, r"(9, 2) is not a range: 9 is more than 2"),
+        ({"seq": 9}, "9 is not a range\n  Give the smallest and the largest size: (1, 2048)."),
         ({"seq": (2, 9)}, "it is 10 in the example, outside (2, 9)"),
         ({"seq": range(2, 9)}, "it is 10 in the example, outside range(2, 9)"),
     ],
@@ -183,7 +183,7 @@ def test_a_range_that_cannot_be_is_refused(ranges, text):
 
 def test_a_size_of_one_in_the_example_is_refused():
     with pytest.raises(
-        DeclarationError, match="`batch` is 1 in the example, and torch takes sizes of 0 and 1 as fixed"
+        DeclarationError, match="`batch` is 1 in the example, but torch treats sizes of 0 and 1 as fixed"
     ):
         dynamic_shapes(Ten(4), torch.ones(1, 10, 4))
 

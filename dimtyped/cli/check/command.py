@@ -69,7 +69,7 @@ class _Command:
         imported = [source.shown for source in sources if source.names or source.outline.has_candidates]
         if imported and not chosen.quiet:
             more = f" and {len(imported) - 1} more" if len(imported) > 1 else ""
-            self.say(f"importing {imported[0]}{more}: what stands at the top of a file runs")
+            self.say(f"importing {imported[0]}{more}: code at the top level of a file runs")
         with shown_progress() as progress:
             results = Checking(settings, chosen.fuzz, progress, loader).of(sources)
         style = Style(has_colors(), chosen.verbose, chosen.quiet)

@@ -107,7 +107,7 @@ def _import_by_file(source: Source) -> ModuleType:
     name = f"{source.module}__"  # the name itself is another module's
     spec = importlib.util.spec_from_file_location(name, source.file)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{source.shown} is no Python file")
+        raise ImportError(f"{source.shown} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -93,7 +93,7 @@ def member_named(module: ModuleType, name: str, settings: Settings, shown: str) 
 
 def _kind(thing: object) -> str:
     if isinstance(thing, type):
-        return "a class, and no torch.nn.Module"
+        return "a class that is not a torch.nn.Module"
     return "a Python module" if isinstance(thing, ModuleType) else f"{thing!r:.60} of type {type(thing).__name__}"
 
 

@@ -120,7 +120,7 @@ def _size(text: str) -> tuple[str, Given]:
     name, value = _pair(text, "--size hidden=64")
     if not value.isdecimal() or int(value) < 1:
         raise UsageError(
-            f"--size {text}: `{value}` is no size", f"write a whole number of at least 1: --size {name}=64"
+            f"--size {text}: `{value}` is not a size", f"write a whole number of at least 1: --size {name}=64"
         )
     return name, Given(int(value), is_typed_in=True)
 

@@ -95,7 +95,7 @@ def _split(target: str) -> tuple[str, str]:
         return target, ""
     if place and all(part.isidentifier() for part in name.split(".")):
         return place, name
-    raise UsageError(f"`{target}` is no target", _FORMS)
+    raise UsageError(f"`{target}` is not a target", _FORMS)
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def _file_of(spec: ModuleSpec, module: str) -> Path:
         return Path(spec.origin)
     if spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
-    raise UsageError(f"`{module}` is no Python file but {spec.origin}", _FORMS)
+    raise UsageError(f"`{module}` is not a Python file but {spec.origin}", _FORMS)
 
 
 def _root(file: Path, module: str) -> Path:

@@ -14,19 +14,19 @@ WRONG = {
     "nothing": "there is no module `nothing`; run it in the folder that the package is in, or name the file",
     "mode": "there is no module `mode`; did you mean `model.py`?",
     "a b": f"`a b` is neither a file nor a module; {FORMS}",
-    "model.py:": f"`model.py:` is no target; {FORMS}",
+    "model.py:": f"`model.py:` is not a target; {FORMS}",
     "model.py:Mpl": "model.py has no `Mpl`; did you mean `Mlp`?",
     "model.py:zzz": "model.py has no `zzz`; it has Mlp, Plain, Torchs, pool, swap, count, make, wrong_number",
     "model.py:NUMBER": "model.py:NUMBER is 3 of type int; "
     "name a module class, a typed function, a model, or a function that makes one",
-    "model.py:Tensor": "model.py:Tensor is a class, and no torch.nn.Module; name a module class, a typed function, a model, or a "
-    "function that makes one",
+    "model.py:Tensor": "model.py:Tensor is a class that is not a torch.nn.Module; name a module class, a typed function, "
+    "a model, or a function that makes one",
     "model.py:Mlp": "model.py:Mlp cannot be checked: it needs `width`, which is not a DimSize: give --arg width=...",
     "model.py:Plain": "model.py:Plain cannot be checked: its forward has no annotated tensor, "
     'such as x: Float[Tensor, "batch seq"]',
     "model.py:wrong_number": "model.py:wrong_number cannot be checked: wrong_number makes 3 of type int, not a module",
-    "model.py --size embed=abc": "--size embed=abc: `abc` is no size; write a whole number of at least 1: --size embed=64",
-    "model.py --size embed=0": "--size embed=0: `0` is no size; write a whole number of at least 1: --size embed=64",
+    "model.py --size embed=abc": "--size embed=abc: `abc` is not a size; write a whole number of at least 1: --size embed=64",
+    "model.py --size embed=0": "--size embed=0: `0` is not a size; write a whole number of at least 1: --size embed=64",
     "model.py --size embed": "--size embed: not a name and a value; write --size hidden=64",
     "model.py --arg 3=4": "--arg 3=4: not a name and a value; write --arg heads=4",
     "model.py --size embd=3": "--size embd: nothing that was found has `embd`; did you mean `embed`?",

@@ -31,7 +31,7 @@ def test_a_silent_bug_is_shown_with_its_line_and_its_fix(command, tmp_path):
     assert done.status == 1
     assert done.out.startswith(FOUND)
     assert re.fullmatch(r"\d+\.\d s\n", done.out.removeprefix(FOUND))
-    assert done.err == "dimtyped check: importing model.py: what stands at the top of a file runs\n"
+    assert done.err == "dimtyped check: importing model.py: code at the top level of a file runs\n"
 
 
 def test_the_advice_mends_it(command, tmp_path):
@@ -180,7 +180,7 @@ class Net(nn.Module):
 def test_a_module_of_a_package_has_its_relative_imports(command, tmp_path, target):
     write(tmp_path, **PACKAGE)
     done = command(target)
-    assert done.err == "dimtyped check: importing pkg/inner/net.py: what stands at the top of a file runs\n"
+    assert done.err == "dimtyped check: importing pkg/inner/net.py: code at the top level of a file runs\n"
     assert done.lines[0].startswith("1 class checked; no findings")
 
 
