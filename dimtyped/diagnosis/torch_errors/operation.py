@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,11 @@ from typing import Any
 from torch import Tensor
 
 from dimtyped.diagnosis.torch_errors.light import light_run
+from dimtyped.diagnosis.torch_errors.stand_ins import Unknown
+
+_MOST_NUMBERS = 100_000
+_GROWING = ("histogram", "cartesian", "combinations", "vander", "as_strided")
+"""Operators whose result may be far larger than their tensors."""
 
 
 @dataclass
@@ -50,8 +56,19 @@ class Operation:
         values = [part.value for part in self.args]
         if not self.is_pure and values and isinstance(values[0], Tensor):
             values[0] = values[0].clone()
-        run = light_run(self.name) if any(isinstance(v, Tensor) and v.is_meta for v in values) else None
+        is_meta = any(isinstance(value, Tensor) and value.is_meta for value in values)
+        if not is_meta and self._may_be_large():
+            raise Unknown
+        run = light_run(self.name) if is_meta else None
         return (run or self.run)(*values, **{name: part.value for name, part in self.kwargs.items()})
+
+    def _may_be_large(self) -> bool:
+        """True if numbers in the code may make a large tensor of small ones: `x.repeat(100_000, 1000)`."""
+        if self.name.startswith(_GROWING):
+            return True
+        given = [part.value for part in (*self.args[1:], *self.kwargs.values())]
+        numbers = [number for value in given for number in (value if isinstance(value, list | tuple) else (value,))]  # pyright: ignore[reportUnknownVariableType]  # any argument
+        return math.prod(abs(number) for number in numbers if type(number) is int and number) > _MOST_NUMBERS
 
     def with_tensors(self, others: Mapping[int, Tensor]) -> Operation:
         """The same operation on other tensors, in place of those with these ids."""

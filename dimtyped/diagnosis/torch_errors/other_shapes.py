@@ -12,7 +12,7 @@ from dimtyped.diagnosis.torch_errors.operation import Operation
 from dimtyped.diagnosis.torch_errors.stand_ins import Unknown
 
 _MOST = 40  # shapes that are tried
-_MOST_NUMBERS = 65_536  # of a real tensor
+_MOST_NUMBERS = 4096  # of a real tensor
 _MOST_RANK, _SIZES = 5, (12, 3)
 
 
