@@ -35,6 +35,8 @@ def missing_scope(module: torch.nn.Module) -> Scope:
     """Makes the scope of a module that has none yet. A trace then restarts, because it has read the missing scope."""
     if not isinstance(module, torch.nn.Module):  # a class that shares the method with a module
         return Scope()
+    if "_modules" not in module.__dict__:  # a constructor, which has not called torch's yet
+        return Scope()
     if is_tracing():
         return _make_scopes(module)
     make_scopes(module)
