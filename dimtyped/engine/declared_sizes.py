@@ -72,7 +72,9 @@ class DeclaredSizes:
         with source.block(f"except {source.python('AttributeError')}:"):
             source.write(f"{scope} = {PREFIX}missing_scope({owner})")
         if is_watched(scope_key):
-            with source.block(f"if {PREFIX}see_changes({owner}):"):
+            # a trace must not ask: it would guard the module's identity, and compile each block of a model anew
+            asks = f"not {PREFIX}is_dynamo_compiling() and {scope}.has_changed()"
+            with source.block(f"if {asks} and {PREFIX}see_changes({owner}):"):
                 source.write(f"{scope} = {owner}.{ATTRIBUTE}")
         with source.block(f"if {scope}.scope_key != {scope_key!r}:"):
             source.write(f"{PREFIX}specialization = {PREFIX}prepare_specialization({scope}.scope_key)")

@@ -35,7 +35,7 @@ from dimtyped.engine.reference_engine import ReferenceEngine
 from dimtyped.engine.reloading import has_name, install
 from dimtyped.engine.scope_keys import missing_scope, scope_key_of, see_changes
 from dimtyped.names import is_off_by, scope_key_names, scope_of
-from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, is_tracing, untraced
+from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, untraced
 
 _one_at_a_time = threading.RLock()  # two threads with simultaneous first calls compile one after the other
 
@@ -235,8 +235,7 @@ def _preparing(checked: CheckedFunction) -> dict[str, Callable[..., Any]]:
         return prepare_specialization(checked, scope_key)
 
     def see(module: torch.nn.Module) -> bool:
-        # a constant of the trace would be guarded by the module's identity, and each block of a model compiled anew
-        return not is_tracing() and see_changes(checked, module)
+        return see_changes(checked, module)
 
     @at_trace_time
     def prepare_trace(scope_key: str | None, cls: type) -> None:
@@ -255,6 +254,7 @@ _HELPERS: dict[str, Any] = {
     **HELPERS,
     f"{PREFIX}Module": torch.nn.Module,
     f"{PREFIX}BaseException": BaseException,
+    f"{PREFIX}is_dynamo_compiling": torch.compiler.is_dynamo_compiling,
     **{
         f"{PREFIX}{helper.__name__}": helper
         for helper in (

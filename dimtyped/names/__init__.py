@@ -59,4 +59,4 @@ from dimtyped.names.switches import (
     one_at_a_time as one_at_a_time,
     switches_of as switches_of,
 )
-from dimtyped.names.watched import UNUSED as UNUSED
+from dimtyped.names.watched import UNUSED as UNUSED, note_replaced as note_replaced

@@ -100,7 +100,12 @@ class Scope:
 
     def has_changed(self) -> bool:
         """True if the names must be read again, as far as the module does not report its changes."""
-        return self.watched is None or any(each.has_changed() for each in self.watched)
+        if self.watched is None:
+            return True
+        for each in self.watched:  # noqa: SIM110  # a generator costs a call more than this does
+            if each.has_changed():
+                return True
+        return False
 
     @property
     def names(self) -> dict[str, int]:

@@ -36,8 +36,8 @@ class FirstCall:
 class Watched:
     """The children of one module, and its stored sizes, as they were when the names were read.
 
-    It holds no child: a layer that its user deletes gives its memory back at once. Since another may then have its id,
-    it notes that one has gone.
+    It holds no child: a layer that its user deletes gives its memory back at once. Its number of children tells of those
+    that are added and deleted, the end of a child, and torch's hook on registrations, of one that is replaced.
     """
 
     def __init__(self, module: torch.nn.Module, stored: Iterable[str] | None) -> None:
@@ -45,20 +45,49 @@ class Watched:
         self._module = weakref.ref(module)
         self._gone: list[Any] = []
         self._references = [weakref.ref(child, self._gone.append) for child in children if child is not None]
-        self._ids = tuple(map(id, children))
+        self._number = len(children)
+        self._ids = tuple(map(id, children)) if stored is None else None
         values = module.__dict__
-        self._stored = {key: values.get(key) for key in stored} if stored is not None else None
-        self._count = len(values)
+        self._stored = [(key, values.get(key)) for key in stored or ()]
+        self._count = len(values) if stored is not None else 0
+        try:
+            _watchers.setdefault(module, weakref.WeakSet()).add(self)
+        except (
+            TypeError
+        ):  # a class of the user's without a hash: of its changes, only a child that is replaced is not seen
+            return
 
     def has_changed(self) -> bool:
         """True if the module has other children now, or another stored size. A call that passes asks this."""
         module = self._module()
-        if self._gone or module is None or tuple(map(id, module._modules.values())) != self._ids:
+        if self._gone or module is None or len(module._modules) != self._number:
             return True
-        if self._stored is None:
-            return False
-        values = module.__dict__
-        return len(values) != self._count or any(values.get(key) is not held for key, held in self._stored.items())
+        if self._ids is not None:  # a container, whose layers may be moved past every hook
+            return tuple(map(id, module._modules.values())) != self._ids
+        if self._count:
+            values = module.__dict__
+            if len(values) != self._count:
+                return True
+            for key, held in self._stored:
+                if values.get(key) is not held:
+                    return True
+        return False
+
+    def note(self) -> None:
+        """Notes that a child is assigned."""
+        self._gone.append(None)
+
+
+_watchers: weakref.WeakKeyDictionary[torch.nn.Module, weakref.WeakSet[Watched]] = weakref.WeakKeyDictionary()
+
+
+def note_replaced(module: torch.nn.Module) -> None:
+    """Lets the scopes that read names from a module read them again: a child is assigned, perhaps in another's place."""
+    try:
+        for watched in tuple(_watchers.get(module, ())):
+            watched.note()
+    except TypeError:
+        return
 
 
 def watched_in(

@@ -11,7 +11,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from dimtyped.annotations import arrays_in, free_names
 from dimtyped.engine import CheckedFunction
 from dimtyped.errors import DeclarationError
-from dimtyped.names import BUILDING, INHERITED, Scope, held_scope, lost_name_text
+from dimtyped.names import BUILDING, INHERITED, Scope, held_scope, lost_name_text, note_replaced
 from dimtyped.nn.contract import ROLES, Layer
 from dimtyped.nn.methods import checked_functions
 from dimtyped.runtime import mode, warn_user
@@ -37,6 +37,7 @@ def _inherit_in_any_module(module: torch.nn.Module, name: str, new: object) -> N
     old = (module.__dict__.get("_modules") or {}).get(name)
     if old is not None and old is not new:
         inherit_names(old, new)
+    note_replaced(module)
 
 
 register_module_module_registration_hook(_inherit_in_any_module)

@@ -97,6 +97,24 @@ def test_a_copy_is_looked_at_too():
     assert model(ones(2, 4)).shape == (2, 4)
 
 
+@pytest.mark.parametrize("kind", ["deleted and assigned", "deleted and inserted"])
+def test_a_layer_that_lives_on_elsewhere_is_seen_to_be_replaced(kind):
+    if kind == "deleted and assigned":
+        model, call = Words(28, 4), IDS
+        model(call)
+        kept = model.embedding
+        del model.embedding
+        model.embedding = nn.Embedding(Dim("vocab", 35), 4)
+    else:
+        model, call = Stack(4), ones(2, 4)
+        kept = model.body[1]
+        del model.body[1]
+        model.body.insert(0, nn.Linear(Dim("hidden", 5), 4))
+    with pytest.raises(DeclarationError, match="could mean more than one size"):
+        model(call)
+    assert isinstance(kept, torch.nn.Module)
+
+
 def test_a_compiled_model_sees_a_change():
     model = Words(28, 4)
     compiled = torch.compile(model, backend="eager", fullgraph=True)
