@@ -185,7 +185,7 @@ def test_joined_dimensions_are_one():
     assert compare(axis_of(embed), axis) is Verdict.SAME
     assert hidden.root.names == ("embed", "hidden")
     assert hidden.name == "embed"
-    with pytest.raises(ValueError, match="embed=8 and seq=4 have two sizes"):
+    with pytest.raises(ValueError, match="embed=8 and seq=4 have different sizes"):
         embed.join(Dimension(4, "seq"))
 
 
