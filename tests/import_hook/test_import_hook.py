@@ -300,6 +300,26 @@ def test_a_package_may_install_the_hook_for_itself(folder):
     assert entry_of(importlib.import_module("itself").inner.add) is not None
 
 
+LATER = """
+from __future__ import annotations
+from jaxtyping import Float
+from torch import Tensor
+
+def add(x: Float[Tensor, "n"], y: Float[Tensor, "n"] | Later) -> Tensor:
+    return x
+
+class Later: ...
+"""
+
+
+def test_an_annotation_that_names_a_later_class_is_checked_and_jaxtyping_leaves_it(folder):
+    assert verdict(lambda module: module.add(ones(2), ones(3)), imported(folder, LATER, theirs))
+    module = imported(folder, LATER, install_import_hook)
+    assert module.add(ones(2), module.Later()).shape == (2,)
+    with refuses("n is 3, must be 2"):
+        module.add(ones(2), ones(3))
+
+
 # Beside others --------------------------------------------------------------------------------------------------------
 
 
