@@ -94,7 +94,8 @@ def _names_rejected(call: Call, error: DimensionError) -> set[str]:
         axis.name
         for leaf in again.leaves
         if any(leaf.tensor is tensor for tensor in tensors)
-        if all(axis.name != error.dim for axis, _ in leaf.axes)  # else the axes are in another order than the layer's
+        # an axis of this name with another size: the axes are in another order than the layer's
+        if all(axis.name != error.dim or leaf.tensor.shape[at] == error.actual for axis, at in leaf.axes)
         for axis, index in leaf.axes
         if axis.kind is Kind.NAME and axis.name not in known and leaf.tensor.shape[index] == error.actual
     }
