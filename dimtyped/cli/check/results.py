@@ -55,12 +55,12 @@ class Results:
 
     @property
     def findings(self) -> list[Finding]:
-        """Each finding once, in the order of files and lines."""
-        found: dict[object, Finding] = {}
-        for each in self._reports():
-            for finding in each.findings:
-                found.setdefault(finding.key, finding)
-        return sorted(found.values(), key=lambda finding: (finding.file, finding.line, finding.column))
+        """Each finding once, in the order of files and lines; of a place that several classes run, the first one's."""
+        found: list[Finding] = []
+        for report in self._reports():
+            known = {_place(finding) for finding in found}
+            found += [finding for finding in report.findings if _place(finding) not in known]
+        return sorted(found, key=lambda finding: (finding.file, finding.line, finding.column))
 
     @property
     def skipped(self) -> list[Checked]:
@@ -105,6 +105,10 @@ class Results:
 
     def _reports(self) -> list[Report]:
         return [each.report for each in self.checked if each.report is not None]
+
+
+def _place(finding: Finding) -> tuple[object, ...]:
+    return finding.kind, finding.file, finding.line, finding.column, finding.end_column
 
 
 def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:

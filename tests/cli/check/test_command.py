@@ -34,6 +34,23 @@ def test_a_silent_bug_is_shown_with_its_line_and_its_fix(command, tmp_path):
     assert done.err == "dimtyped check: importing model.py: code at the top level of a file runs\n"
 
 
+def test_a_block_inside_another_class_has_its_finding_once(command, tmp_path):
+    around = """
+
+class Twice(nn.Module):
+    def __init__(self, embed: DimSize, heads: DimSize):
+        super().__init__()
+        self.attention = Attention(embed, heads)
+
+    def forward(self, x: Float[Tensor, "batch seq embed"]) -> Float[Tensor, "batch seq embed"]:
+        return self.attention(self.attention(x))
+"""
+    write(tmp_path, model=SILENT + around)
+    done = command("model.py")
+    assert done.out.startswith(FOUND.partition("\n\n")[0])
+    assert done.lines[-1].startswith("2 classes checked; 1 finding; ")
+
+
 def test_the_advice_mends_it(command, tmp_path):
     write(tmp_path, model=RIGHT)
     done = command("model.py")
