@@ -345,7 +345,9 @@ def test_what_is_replaced_is_a_subclass_of_the_same_name():
 def test_submodules_are_importable_as_torchs():
     from dimtyped.nn import functional, init, utils
 
-    assert (functional, init) == (torch.nn.functional, torch.nn.init)
+    assert init is torch.nn.init
+    assert functional.relu is torch.nn.functional.relu
+    assert functional.linear is not torch.nn.functional.linear  # a typed one
     assert utils.clip_grad_norm_ is torch.nn.utils.clip_grad_norm_
     assert utils.rnn.pad_sequence is torch.nn.utils.rnn.pad_sequence
     assert importlib.import_module("dimtyped.nn").Parameter is torch.nn.Parameter
