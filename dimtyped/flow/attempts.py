@@ -6,7 +6,7 @@ from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.flow.findings import Finding
 from dimtyped.flow.inputs import sizes_in
 from dimtyped.flow.runs import Run, Runner
-from dimtyped.flow.sizes import LADDERS, USUAL_SIDES, Unmet, choose, names_of, sides_of
+from dimtyped.flow.sizes import LADDERS, OTHER_SIDES, USUAL_SIDES, Unmet, choose, names_of, sides_of
 
 DIVIDING = (
     "view",
@@ -21,6 +21,8 @@ DIVIDING = (
 )
 """Operators that raise for sizes that do not divide: a right model may take only multiples."""
 _MOST_LEARNED = 6
+_FEW_OPERATORS = 100
+"""A model whose runs end after so many is run with every side."""
 
 
 class Attempts:
@@ -135,7 +137,7 @@ class Attempts:
     def _tried(self, name: str, size: int, before: Run, ladder: Iterable[int], *, optional: bool) -> Run | None:
         """A run with a learned size, if it gets further and that size makes no two names meet."""
         run = self.run(ladder, fixed={name: size}, optional=optional) if size > 0 else None
-        if run is None or (run.error is not None and _place(run.finding) == _place(before.finding)):
+        if run is None or (run.error is not None and not _gets_further(run, before)):
             return None
         if any(found.kind == "coincidence" and name in found.names for found in run.flow.findings):
             return None
@@ -150,9 +152,12 @@ class Attempts:
         names = [
             name for name in sides_of(self.arrays) if name in self.free and name not in self.runner.options.independent
         ]
-        for size in USUAL_SIDES if names else ():
+        is_small = failed.reached <= _FEW_OPERATORS
+        for size in (*USUAL_SIDES, *(OTHER_SIDES if is_small else ())) if names else ():
             sides = dict.fromkeys(names, size)
-            run = self._learning(self.run(LADDERS[0], fixed=sides), LADDERS[0])
+            run = self.run(LADDERS[0], fixed=sides)
+            if size in USUAL_SIDES:
+                run = self._learning(run, LADDERS[0])
             if run is not None and run.error is None:
                 self.fixed.update(sides)
                 self.notes.append(f"{sizes_text(sides)}: a layer takes no other of the sizes that were tried")
@@ -176,6 +181,11 @@ class Attempts:
             self.notes.append(
                 f"ran with {sizes_text(used)}; with {sizes_text(sizes)} it raised {error_text(first.error)}"
             )
+
+
+def _gets_further(run: Run, before: Run) -> bool:
+    """True if a failed run ends behind the place where another one ended."""
+    return run.reached >= before.reached and _place(run.finding) != _place(before.finding)
 
 
 def _place(found: Finding | None) -> object:

@@ -22,6 +22,8 @@ OTHERS = (
 """The sizes of the second run, for each ladder: each name has another one."""
 USUAL_SIDES = (28, 32, 64, 224, 128, 256, 96, 84, 48, 16, 299, 384, 512, 100)
 """The sides of images that models are made for."""
+OTHER_SIDES = (8, 12, 20, 24, 36, 40, 56, 60, 72, 80, 112, 144, 160, 192, 240, 320, 336, 448, 518)
+"""Further sides, for models that run fast."""
 _SEARCHED = 4000
 
 

@@ -352,3 +352,27 @@ def test_what_only_values_show_is_for_fuzz():
     [found] = check(beams, fuzz=True).findings
     assert found.kind in ("mixing", "scramble")
     assert "batch" in found.message
+
+
+class Patches(nn.Module):
+    """An image as patches beside a class token, with a table of positions for one size of image."""
+
+    def __init__(self, channels: DimSize, embed: DimSize, classes: DimSize, side: int, patch: int = 4):
+        super().__init__()
+        self.patches = nn.Conv2d(channels, embed, patch, patch)
+        self.token = nn.Parameter(torch.zeros(1, 1, embed))
+        self.positions = nn.Parameter(torch.zeros(1, (side // patch) ** 2 + 1, embed))
+        self.attention = nn.MultiheadAttention(embed, 2, batch_first=True)
+        self.out = nn.Linear(embed, classes)
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.positions
+        return self.out(self.attention(x, x, x)[0][:, 0])
+
+
+@pytest.mark.parametrize("side", [32, 40, 12])
+def test_the_size_of_images_is_found_by_a_table_of_positions(side):
+    report = check(Patches(3, 16, 10, side))
+    assert report.ok, str(report)
+    assert f"height={side}, width={side}: a layer takes no other of the sizes that were tried" in report.notes
