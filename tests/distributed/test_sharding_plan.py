@@ -61,7 +61,7 @@ embed, ff, heads, channels = dims(embed=32, ff=64, heads=4, channels=8)
         (nn.Linear(ff, ff), "ff", "Linear(ff=64 -> ff=64) cannot be split by `ff`: `ff` and `ff` cannot both be split"),
         (nn.LayerNorm(embed), "embed", "LayerNorm(embed=32) cannot be split by `embed`: a norm needs the whole axis"),
         (nn.MultiheadAttention(embed, heads), "heads", "query, key and value are one matrix: write the attention with"),
-        (nn.Conv2d(3, channels, 3), "channels", "cannot be split by `channels`: torch splits no convolution"),
+        (nn.Conv2d(3, channels, 3), "channels", "cannot be split by `channels`: torch cannot split a convolution"),
         (nn.GRU(embed, ff), "ff", "cannot be split by `ff`: each step needs the whole state"),
         (nn.Linear(embed, 3 * heads), "heads", "the parts of `3*heads` that belong to one `heads` do not lie together"),
     ],
