@@ -23,6 +23,7 @@ from dimtyped.annotations.beartype_compat import (
     load as load,
     modern as modern,
 )
+from dimtyped.annotations.binding_order import free_names as free_names, in_order as in_order
 from dimtyped.annotations.expressions import (
     broadcast_variadic as broadcast_variadic,
     evaluate as evaluate,
@@ -53,17 +54,17 @@ from dimtyped.annotations.hints import (
 )
 from dimtyped.annotations.lint import warn_of as warn_of
 from dimtyped.annotations.packed import Packed as Packed, is_packed as is_packed, packed_shape as packed_shape
+from dimtyped.annotations.resolving import (
+    may_name_tensors as may_name_tensors,
+    names_tensors as names_tensors,
+    outer_names as outer_names,
+)
 from dimtyped.annotations.signature import (
     FunctionKind as FunctionKind,
     Parameter as Parameter,
     Signature as Signature,
     display_name as display_name,
-    free_names as free_names,
     function_kind_of as function_kind_of,
-    in_order as in_order,
-    may_name_tensors as may_name_tensors,
-    names_tensors as names_tensors,
-    outer_names as outer_names,
     read_signature as read_signature,
     size_at as size_at,
 )
