@@ -1,5 +1,7 @@
 """Run-time access to Python's call stack, TorchDynamo's traces, and classes made while a program runs."""
 
+from typing import TYPE_CHECKING
+
 from dimtyped.runtime.call_stack import (
     frames as frames,
     layer_path as layer_path,
@@ -39,11 +41,6 @@ from dimtyped.runtime.generated import (
 )
 from dimtyped.runtime.import_hooks import import_with as import_with, when_imported as when_imported
 from dimtyped.runtime.importing import on_demand as on_demand
-from dimtyped.runtime.places import (
-    Place as Place,
-    Places as Places,
-    place_at as place_at,
-)
 from dimtyped.runtime.trace_errors import TraceErrors as TraceErrors
 from dimtyped.runtime.tracebacks import (
     UserLine as UserLine,
@@ -64,3 +61,8 @@ from dimtyped.runtime.tracing import (
     traced_instruction as traced_instruction,
     untraced as untraced,
 )
+
+if TYPE_CHECKING:
+    from dimtyped.runtime.places import Place as Place, Places as Places, place_at as place_at
+
+__getattr__, __dir__ = on_demand(__name__, {"dimtyped.runtime.places": "Place Places place_at"})
