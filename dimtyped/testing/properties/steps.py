@@ -76,11 +76,11 @@ def _is_wrong(left: Iterable[Tensor], right: Iterable[Tensor], judge: Judge) -> 
 
 
 def copies_in(value: Any) -> list[Tensor]:
-    """Copies of the tensors in a value; without nested ones, as in torch's fast paths, which have no sizes."""
+    """Copies of the tensors in a value; without nested ones, which have no sizes, and those on meta, which have no values."""
     found: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
-        if not tensor.is_nested:
+        if not tensor.is_nested and not tensor.is_meta:
             found.append(tensor.detach().clone())
         return tensor
 
