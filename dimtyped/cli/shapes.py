@@ -11,10 +11,10 @@ from typing import Any
 from dimtyped.cli.targets.choice import chosen_sources
 from dimtyped.cli.targets.loading import Loader
 from dimtyped.cli.targets.members import Member, member_named, members_of
+from dimtyped.cli.targets.running import results_of, run_member
 from dimtyped.cli.targets.settings import Settings
 from dimtyped.cli.targets.sources import Source
-from dimtyped.cli.targets.usage import UsageError, one_line
-from dimtyped.errors import DeclarationError
+from dimtyped.cli.targets.usage import UsageError
 from dimtyped.flow.shapes import Margin, Shapes, commented, margins_of, shapes_of
 
 
@@ -69,26 +69,11 @@ def _runs(source: Source, module: Any, settings: Settings, skipped: list[str]) -
         members = [member_named(module, name, settings, source.shown) for name in source.names]
     else:
         members = list(members_of(module, settings))[::-1]
-    for member in members:
-        try:
-            yield member.name, _shapes(member, settings)
-        except UsageError as error:
-            if source.names:
-                raise UsageError(f"{source.shown}:{member.name}: {error.problem}", error.hint) from error
-            skipped.append(f"skipped {source.shown}:{member.name}: {error}")
 
+    def shapes(member: Member) -> Shapes:
+        return run_member(member, settings, shapes_of, skip=settings.skip)
 
-def _shapes(member: Member, settings: Settings) -> Shapes:
-    if member.skipped:
-        raise UsageError(member.skipped)
-    sizes = {name: size for name, size in settings.sizes_of(member.name).items() if name in member.names}
-    options = {"arguments": member.arguments} if member.arguments is not None else {}
-    try:
-        return shapes_of(member.thing, sizes=sizes, skip=settings.skip, **options)
-    except DeclarationError as error:
-        raise UsageError(str(error).partition("\n")[0]) from error
-    except Exception as error:
-        raise UsageError(f"it raised {one_line(error)}", "`dimtyped check` says where") from error
+    return results_of(source, members, shapes, skipped)
 
 
 def _show(source: Source, margins: Sequence[Margin]) -> None:

@@ -14,10 +14,10 @@ from dimtyped.cli.picture import draw
 from dimtyped.cli.targets.choice import chosen_sources
 from dimtyped.cli.targets.loading import Loader
 from dimtyped.cli.targets.members import Member, member_named, members_of
+from dimtyped.cli.targets.running import results_of, run_member
 from dimtyped.cli.targets.settings import Settings
 from dimtyped.cli.targets.sources import Source
-from dimtyped.cli.targets.usage import UsageError, one_line
-from dimtyped.errors import DeclarationError
+from dimtyped.cli.targets.usage import UsageError
 from dimtyped.flow.summaries import Summary, summary
 
 Named = tuple[str, Summary]
@@ -55,7 +55,7 @@ def run(chosen: argparse.Namespace) -> int:
     else:
         _show(found, chosen.format)
     for line in skipped:
-        print(f"dimtyped summary: skipped {line}", file=sys.stderr)
+        print(f"dimtyped summary: {line}", file=sys.stderr)
     return 0
 
 
@@ -67,29 +67,15 @@ def _of_file(
             members = [member_named(module, name, settings, source.shown) for name in source.names]
         else:
             members = [member for member in members_of(module, settings) if member.is_class]
-        for member in members:
-            name = f"{source.shown}:{member.name}"
-            try:
-                yield name, _summary(member, settings, depth)
-            except UsageError as error:
-                if source.names:
-                    raise UsageError(f"{name}: {error.problem}", error.hint) from error
-                skipped.append(f"{name}: {error}")
+        found = results_of(source, members, lambda member: _summary(member, settings, depth), skipped)
+        yield from ((f"{source.shown}:{name}", made) for name, made in found)
 
 
 def _summary(member: Member, settings: Settings, depth: int | None) -> Summary:
-    if member.skipped:
-        raise UsageError(member.skipped)
-    if not (member.is_class or member.arguments is not None or isinstance(member.thing, torch.nn.Module)):
+    is_model = member.is_class or member.arguments is not None or isinstance(member.thing, torch.nn.Module)
+    if not member.skipped and not is_model:
         raise UsageError("it is a function, and no model")
-    sizes = {name: size for name, size in settings.sizes_of(member.name).items() if name in member.names}
-    options = {"arguments": member.arguments} if member.arguments is not None else {}
-    try:
-        return summary(member.thing, sizes=sizes, depth=depth, **options)
-    except DeclarationError as error:
-        raise UsageError(str(error).partition("\n")[0]) from error
-    except Exception as error:
-        raise UsageError(f"it raised {one_line(error)}", "`dimtyped check` says where") from error
+    return run_member(member, settings, summary, depth=depth)
 
 
 def _draw(found: Sequence[Named], file: Path) -> None:

@@ -64,6 +64,11 @@ def test_one_class_has_its_own_names(capsys):
     assert "# (batch, seq, 1)" in capsys.readouterr().out
 
 
+def test_a_size_of_an_input_is_no_argument_of_the_class(capsys):
+    assert main(["shapes", "model.py:Pool", "--size", "seq=12", "--size", "embed=8"]) == 0
+    assert "# (batch, seq, 1)" in capsys.readouterr().out
+
+
 def test_comments_are_written_once(folder, capsys):
     assert main(["shapes", "--write-comments", "model.py"]) == 0
     assert capsys.readouterr().out == "model.py: 4 comments written\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,8 @@ def shapes_of(
     given = dict(sizes or {})
     if not makes_module(target, arguments):
         return _recorded(target_of(target), args, kwargs, given, skip)
-    factory = Factory(target, given, arguments or {})
+    known = inspect.signature(target).parameters
+    factory = Factory(target, {name: size for name, size in given.items() if name in known}, arguments or {})
     best: Shapes | None = None
     for made, made_with in factory.targets():
         left = {name: size for name, size in given.items() if name not in made_with}
@@ -83,7 +85,8 @@ def _recorded(
     given = bind(target.function, args if target.owner is None else (target.owner, *args), kwargs, target.where)
     if target.owner is not None:
         given.pop(next(iter(given)))
-    if not given and not is_annotated(target):
+    takes_nothing = target.signature is not None and not target.maker.parameters
+    if not given and not takes_nothing and not is_annotated(target):
         raise DeclarationError(
             f"{target.where}: no annotation says which tensors it takes, and no inputs were given\n"
             '  Annotate them: x: Float[Tensor, "batch seq"].'
