@@ -181,7 +181,7 @@ def makes_module(thing: Any, arguments: Mapping[str, Any] | None) -> bool:
         return False
     if arguments is not None:
         return True
-    hints = _hints_of(thing)
+    hints = hints_of(thing)
     returned = hints.get("return")
     return (isinstance(returned, type) and issubclass(returned, torch.nn.Module)) or any(
         map(is_dim_size, hints.values())
@@ -258,7 +258,7 @@ class Factory:
         """
         made: Any = self.make
         signature = inspect.signature(made)
-        hints = _hints_of(made)
+        hints = hints_of(made)
         known = signature.parameters
         takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
         for name in (*self.sizes, *self.arguments):
@@ -299,11 +299,11 @@ def _has_size(parameter: inspect.Parameter) -> bool:
     return isinstance(parameter.default, int)
 
 
-def _hints_of(make: Any) -> dict[str, Any]:
+def hints_of(make: Any) -> dict[str, Any]:
     """The annotations of a constructor or factory, strings resolved as far as they can be."""
     if isinstance(make, partial):
         given = {**dict.fromkeys(list(inspect.signature(make.func).parameters)[: len(make.args)]), **make.keywords}
-        return {name: hint for name, hint in _hints_of(make.func).items() if name not in given}
+        return {name: hint for name, hint in hints_of(make.func).items() if name not in given}
     function = make.__init__ if isinstance(make, type) else make
     known = {**getattr(inspect.unwrap(function), "__globals__", {})}
     found: dict[str, Any] = {}

@@ -17,6 +17,7 @@ from dimtyped.cli.targets.settings import Settings
 from dimtyped.cli.targets.usage import UsageError
 from dimtyped.engine import entry_of
 from dimtyped.errors import DeclarationError
+from dimtyped.flow.targets import hints_of
 from dimtyped.names import is_dim_size
 
 NOT_ANNOTATED = 'its forward has no annotated tensor, such as x: Float[Tensor, "batch seq"]'
@@ -145,7 +146,7 @@ def _of_function(name: str, function: Any) -> Iterator[Member]:
 
 def _made(name: str, make: Any, settings: Settings, namespace: Mapping[str, Any], names: frozenset[str]) -> Member:
     """What is made first, with its arguments; skipped if one of them is missing."""
-    parameters, hints = inspect.signature(make).parameters, _hints_of(make)
+    parameters, hints = inspect.signature(make).parameters, hints_of(make)
     given = settings.arguments_of(name, namespace)
     arguments = {key: value for key, value in given.items() if key in parameters}
     sizes = settings.sizes_of(name)
@@ -200,19 +201,6 @@ def _arrays(signature: Signature | None) -> list[ArrayHint]:
 
 def _names_in(signature: Signature | None) -> frozenset[str]:
     return frozenset(axis.name for array in _arrays(signature) for axis in array.axes if axis.kind is Kind.NAME)
-
-
-def _hints_of(make: Any) -> dict[str, Any]:
-    """The annotations of a constructor or factory, strings resolved as far as they can be."""
-    function = inspect.unwrap(make.__init__ if isinstance(make, type) else make)
-    known = dict(getattr(function, "__globals__", {}))
-    found: dict[str, Any] = {}
-    for name, hint in getattr(function, "__annotations__", {}).items():
-        try:
-            found[name] = eval(hint, known) if isinstance(hint, str) else hint  # the user's own annotation
-        except (NameError, SyntaxError, AttributeError, TypeError):
-            found[name] = None
-    return found
 
 
 def _parameters_of(make: Any) -> frozenset[str]:
