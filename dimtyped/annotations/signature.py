@@ -84,7 +84,8 @@ class Signature:
     `result` is checked when the function returns, `item` for each value that a generator yields.
     `expressible` is False if only the reference engine can decide. `fixed` are the sizes of
     `typed(dims=...)`; `attributes` maps names to attributes of the first argument that hold their size,
-    or to paths from it: `normalized_shape[-1]`.
+    or to paths from it: `normalized_shape[-1]`. `weights` are the parameters that a layer would hold: where they
+    disagree with the others, an explanation takes their sizes for right.
     """
 
     function: Callable[..., Any]
@@ -96,6 +97,7 @@ class Signature:
     expressible: bool
     fixed: Mapping[str, int] = field(default_factory=dict[str, int])
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    weights: Collection[str] = ()
 
     @property
     def hints(self) -> tuple[Hint, ...]:
@@ -115,6 +117,7 @@ def read_signature(
     fixed: Mapping[str, int] | None = None,
     attributes: Mapping[str, str] | None = None,
     annotations: Mapping[str, Any] | None = None,
+    weights: Collection[str] = (),
     only_tensors_must_resolve: bool = False,
 ) -> Signature:
     """The signature of `function`, its string annotations resolved.
@@ -151,6 +154,7 @@ def read_signature(
         expressible,
         fixed or {},
         attributes or {},
+        weights,
     )
 
 

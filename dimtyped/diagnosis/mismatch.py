@@ -7,7 +7,7 @@ a call.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from dimtyped.annotations import (
     ItemsHint,
     Kind,
     MappingHint,
+    Parameter,
     RecordHint,
     Signature,
     TupleHint,
@@ -67,11 +68,31 @@ class Call:
     def check(
         self, changed: Mapping[str, Snapshot] | None = None, renamed: Mapping[tuple[str, str], str] | None = None
     ) -> Findings:
-        """Checks the call with `changed` values at some places and `renamed` names in some annotations."""
-        findings = Findings(
-            bindings=dict(self.declared), paths=self.paths, changed=changed or {}, renamed=renamed or {}, call=self
-        )
-        for parameter in in_order(self.signature.parameters, findings.bindings):
+        """Checks the call with `changed` values at some places and `renamed` names in some annotations.
+
+        If the weights of a function disagree with its other arguments, the others are wrong, unless the weights also
+        disagree among themselves: fewer arguments are wrong then if the first one binds the names.
+        """
+        findings = self._check(self.signature.parameters, changed or {}, renamed or {})
+        weights = self.signature.weights
+        if not findings.mismatches or not weights:
+            return findings
+        weights_first = sorted(self.signature.parameters, key=lambda parameter: parameter.name not in weights)
+        others = self._check(weights_first, changed or {}, renamed or {})
+        places = [parameter.name for parameter in self.signature.parameters]
+        others.mismatches.sort(key=lambda mismatch: places.index(mismatch.place))  # a function's arguments are tensors
+        is_better = others.mismatches and not others.undecided and len(others.places) <= len(findings.places)
+        return others if is_better else findings
+
+    def _check(
+        self,
+        parameters: Sequence[Parameter],
+        changed: Mapping[str, Snapshot],
+        renamed: Mapping[tuple[str, str], str],
+    ) -> Findings:
+        """Checks the call with its names bound by the parameters in this order."""
+        findings = Findings(bindings=dict(self.declared), paths=self.paths, changed=changed, renamed=renamed, call=self)
+        for parameter in in_order(parameters, findings.bindings):
             value = self.values.get(parameter.name)
             if value is None:
                 continue
@@ -138,6 +159,11 @@ class Findings:
         return {name: binding.size for name, binding in self.bindings.items()} | {
             f"*{name}": binding.size for name, binding in self.runs.items()
         }
+
+    @property
+    def places(self) -> list[str]:
+        """The places that do not fit, each once."""
+        return list(dict.fromkeys(mismatch.place for mismatch in self.mismatches))
 
     def learn(self, names: Mapping[str, Any], place: str) -> None:
         """Binds names that have no size here yet to sizes known elsewhere."""

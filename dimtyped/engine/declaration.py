@@ -65,6 +65,7 @@ class Declaration:
             fixed=self.fixed,
             attributes=self.rules.attributes,
             annotations={} if is_unchecked else self.rules.annotations,
+            weights=self.rules.weights,
             only_tensors_must_resolve=self.on_import,
         )
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +24,7 @@ class Rules:
     Attributes:
         annotations: Annotations in place of the function's. None: the function's own.
         attributes: Names, and the attributes of the first argument that hold their sizes.
+        weights: The parameters that a layer would hold, such as `weight`: an error blames the others first.
         forms: The forms of a call.
         translated: The kinds of exception of the function that `translate` may replace.
         reads_scope: True if the names that the module of a method declares have its sizes.
@@ -33,6 +34,7 @@ class Rules:
 
     annotations: Mapping[str, Any] | None = None
     attributes: Mapping[str, str] = {}  # no ClassVar: a layer's rules have their own
+    weights: Collection[str] = ()
     forms: CallForms = CallForms()
     translated: tuple[type[Exception], ...] = ()
     reads_scope: bool = True

@@ -302,7 +302,7 @@ def test_the_size_that_the_calls_around_agree_with_is_not_blamed() -> None:
 
     with pytest.raises(DimensionError, match="argument `y` does not fit: batch is 2, must be 3") as error:
         Model()(ones(2, 3), ones(2, 5))
-    assert error.value.hint == "It is transposed: `x.T` fits."
+    assert error.value.hint == "`x` is transposed: `x.T` fits."
 
 
 NONE = [

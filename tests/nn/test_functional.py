@@ -94,16 +94,16 @@ def test_most_functions_have_samples():
 
 
 MISTAKES = {
-    "linear": (lambda: F.linear(ones(2, 5), ones(4, 3)), "argument `weight` does not fit: in_features is 3, must be 5"),
-    "bilinear": (lambda: F.bilinear(ones(2, 3), ones(2, 4), ones(5, 3, 3)), "in2_features is 3, must be 4"),
+    "linear": (lambda: F.linear(ones(2, 5), ones(4, 3)), "argument `input` does not fit: in_features is 5, must be 3"),
+    "bilinear": (lambda: F.bilinear(ones(2, 3), ones(2, 4), ones(5, 3, 3)), "`input2` does not fit: in2_features is 4, must be 3"),
     "embedding": (lambda: F.embedding(torch.tensor([10]), ones(10, 3)), "1 token id outside the vocabulary: 10, must be 0 to 9"),
     "embedding_bag": (lambda: F.embedding_bag(torch.tensor([[10]]), ones(10, 3)), "outside the vocabulary: 10"),
     "one_hot": (lambda: F.one_hot(torch.tensor([4]), 4), "4 is none of the classes, 0 to 3"),
-    "conv1d": (lambda: F.conv1d(ones(2, 3, 9), ones(5, 4, 2)), "in_channels is 4, must be 3"),
-    "conv2d": (lambda: F.conv2d(ones(2, 6, 9, 9), ones(5, 4, 2, 2), groups=2), r"in_channels//\{groups\} is 4, must be 3"),
+    "conv1d": (lambda: F.conv1d(ones(2, 3, 9), ones(5, 4, 2)), "argument `input` does not fit: in_channels is 3, must be 4"),
+    "conv2d": (lambda: F.conv2d(ones(2, 6, 9, 9), ones(5, 4, 2, 2), groups=2), r"`input` does not fit: \{groups\}\*group_channels is"),
     "conv3d": (lambda: F.conv3d(ones(2, 3, 2, 2, 2), ones(5, 3, 3, 1, 1)), "depth is 2, must be at least 3"),
-    "conv_transpose1d": (lambda: F.conv_transpose1d(ones(2, 3, 9), ones(4, 5, 2)), "in_channels is 4, must be 3"),
-    "batch_norm": (lambda: F.batch_norm(ones(2, 3), ones(4), ones(4)), "channels is 4, must be 3"),
+    "conv_transpose1d": (lambda: F.conv_transpose1d(ones(2, 3, 9), ones(4, 5, 2)), "`input` does not fit: in_channels is 3"),
+    "batch_norm": (lambda: F.batch_norm(ones(2, 3), ones(4), ones(4)), "argument `input` does not fit: channels is 3, must be 4"),
     "batch_norm of one": (lambda: F.batch_norm(ones(1, 3), None, None, training=True), "batch is 1, must be at least 2 in training"),
     "group_norm": (lambda: F.group_norm(ones(2, 5), 2), "channels is 5, must be a multiple of 2"),
     "layer_norm": (lambda: F.layer_norm(ones(2, 4), (5,)), "argument `input` does not fit: features is 4, must be 5"),
@@ -141,6 +141,63 @@ def test_the_advice_is_that_of_the_layer():
         F.cross_entropy(ones(4, 7, 10), torch.zeros(4, 7).long())
     with refuses("  The channels .* before height and width: `input.permute\\(0, 3, 1, 2\\)` fits.$"):
         F.conv2d(ones(2, 9, 8, 3), ones(5, 3, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda: F.linear(ones(2, 3), ones(4, 3), ones(5)), "bias"),
+        (lambda: F.linear(ones(2, 5), ones(4, 3), ones(5)), "input"),
+        (lambda: F.batch_norm(ones(2, 4), ones(4), ones(5)), "running_var"),
+        (lambda: F.batch_norm(ones(2, 4), ones(5), ones(4)), "running_mean"),
+        (lambda: F.conv_transpose1d(ones(2, 6, 9), ones(6, 4, 2), ones(4), groups=2), "bias"),
+    ],
+)
+def test_the_input_is_named_first_unless_the_weights_disagree(call, argument):
+    with refuses(f": argument `{argument}` does not fit: ") as caught:
+        call()
+    assert caught.value.argument == argument
+
+
+def test_a_fix_of_the_weight_says_so():
+    with refuses("argument `input` does not fit: .*\n\n(.*\n)+  `weight` is transposed: `weight.T` fits.$"):
+        F.linear(ones(2, 3), ones(3, 4))
+
+
+WRONG_LABELS = [([-1, -1], "If -1 marks positions to ignore, "), ([255, 0], "If 255 marks positions to ignore, ")]
+NO_LABELS = [
+    ([1, 3], "Are the classes numbered from 1"),
+    ([0, 4], "Classes are numbered from 0: give the layer before"),
+]
+
+
+@pytest.mark.parametrize(("labels", "advice"), WRONG_LABELS + NO_LABELS)
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_advice_on_labels_is_that_of_the_layer(name, labels, advice):
+    layer = {"cross_entropy": nn.CrossEntropyLoss, "nll_loss": nn.NLLLoss}[name]
+    target = torch.tensor(labels)
+    with refuses(f"  {advice}") as of_layer:
+        layer()(ones(2, 3), target)
+    with refuses(f"  {advice}") as of_function:
+        getattr(F, name)(ones(2, 3), target)
+    worst = labels[0]
+    said = of_layer.value.hint.replace(f"make this {layer.__name__}(", f"call {name}(")
+    assert of_function.value.hint == said
+    if "ignore" in advice:
+        assert F.cross_entropy(ones(2, 3), target, ignore_index=worst).shape == ()  # it helps
+        with refuses(f"  If {worst} ") as again:  # an index is ignored already, and this is another one
+            getattr(F, name)(ones(2, 3), torch.tensor([worst, 1]), ignore_index=1)
+        assert f"ignore_index={worst}" in str(again.value)
+
+
+def test_advice_on_windows_is_that_of_the_layer():
+    advice = "It is smaller than the kernel: give a larger input, a smaller {} or more padding."
+    with refuses(f"  {advice.format('kernel_size')}$"):
+        F.max_pool1d(ones(2, 3, 1), 2)
+    with refuses(f"  {advice.format('kernel')}$"):
+        F.conv1d(ones(2, 3, 1), ones(5, 3, 2))
+    with refuses("  Are the classes numbered from 1"):
+        F.multi_margin_loss(ones(2, 3), torch.tensor([1, 3]))
 
 
 def test_a_wrong_id_is_a_vocabulary_error():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 from collections.abc import Callable, Iterator
@@ -33,7 +34,12 @@ def other_place(context: FixContext) -> Iterator[Fix]:
     for name in _tensor_parameters(context):
         value = context.argument(name)
         if value is not None and name not in context.places:
-            yield from (_fix(name, change) for change in axis_changes(context, name, value))
+            yield from (_fix(name, _naming(name, change)) for change in axis_changes(context, name, value))
+
+
+def _naming(name: str, change: Change) -> Change:
+    """The change with the argument's name in its sentence, where "it" would be the one that does not fit."""
+    return dataclasses.replace(change, text=change.text.replace("It is", f"`{name}` is", 1))
 
 
 def place_of_outer_calls(context: FixContext) -> Iterator[Fix]:

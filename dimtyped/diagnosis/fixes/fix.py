@@ -68,7 +68,7 @@ class FixContext:
     @property
     def places(self) -> list[str]:
         """The places that do not fit, each once."""
-        return list(dict.fromkeys(mismatch.place for mismatch in self.mismatches))
+        return self.findings.places
 
     def at(self, place: str) -> list[Mismatch]:
         """The mismatches at one place."""

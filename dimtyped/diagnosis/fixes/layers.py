@@ -17,6 +17,7 @@ _CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
 _CLASSIFYING = (torch.nn.functional.cross_entropy, torch.nn.functional.nll_loss)
 _USUAL_MARK = 255
 """The value that usually marks pixels without a class."""
+_SPACES = ("length", "depth", "height", "width")
 _NOTHING = Snapshot(type(None))
 _CONVOLUTIONS = {
     "Conv1d": 1,
@@ -34,6 +35,12 @@ _CONVOLUTIONS = {
 def _wants_classes(context: FixContext) -> bool:
     """True for a loss of classes, the layer or the function."""
     return isinstance(context.owner, _CLASSIFIERS) or context.call.signature.function in _CLASSIFYING
+
+
+def _wants_margin(context: FixContext) -> bool:
+    """True for the loss of classes that have a margin, the layer or the function."""
+    margin = torch.nn.functional.multi_margin_loss
+    return isinstance(context.owner, torch.nn.MultiMarginLoss) or context.call.signature.function is margin
 
 
 def class_axis(context: FixContext) -> Iterator[Fix]:
@@ -213,12 +220,12 @@ def advice(context: FixContext) -> Fix | None:
     """Advice on a size that torch rejects, or None; there is no other tensor to propose."""
     wrong = context.mismatches[0]
     text = ""
-    if isinstance(context.owner, (*_CLASSIFIERS, torch.nn.MultiMarginLoss)) and wrong.dim == "classes":
+    if wrong.dim == "classes" and (_wants_classes(context) or _wants_margin(context)):
         text = _class_advice(context)
     elif wrong.dim == "batch" and "training" in str(wrong.expected):
         text = "DataLoader(..., drop_last=True) skips such a batch; in eval mode the layer needs no statistics of it."
-    elif hasattr(context.owner, "kernel_size") and str(wrong.expected).startswith("at least"):
-        text = "It is smaller than the kernel: give a larger input, a smaller kernel_size or more padding."
+    elif (kernel := _kernel(context)) and wrong.dim in _SPACES and str(wrong.expected).startswith("at least"):
+        text = f"It is smaller than the kernel: give a larger input, a smaller {kernel} or more padding."
     return Fix(text, {}, {}, is_general=True) if text else None
 
 
@@ -226,15 +233,35 @@ def _class_advice(context: FixContext) -> str:
     """Advice on classes in a target that the scores do not have."""
     wrong, target = context.mismatches[0], context.call.values["target"].value
     count, worst = int(str(wrong.expected).rpartition(" ")[2]) + 1, wrong.actual
-    ignored = getattr(context.owner, "ignore_index", None)
+    ignored = _ignored_class(context)
     outside: Any = target[((target < 0) | (target >= count)) & (target != (worst if ignored is None else ignored))]
     if ignored is not None and (worst < 0 or worst == _USUAL_MARK) and bool((outside == worst).all()):
-        kind = type(context.owner).__name__
-        return f"If {worst} marks positions to ignore, make this {kind}(..., ignore_index={worst})."
+        return f"If {worst} marks positions to ignore, {_way_to_set(context, f'ignore_index={worst}')}."
     if worst == count and int(target.min()) >= 1:
         return "Are the classes numbered from 1? They must be numbered from 0: `target - 1` fits."
     least = f"give the layer before this one {worst + 1} classes" if worst >= 0 else "none may be negative"
     return f"Classes are numbered from 0: {least}."
+
+
+def _ignored_class(context: FixContext) -> Any:
+    """The class that the loss ignores: an argument of the function, an attribute of the layer. None: it ignores none."""
+    given = context.argument("ignore_index")
+    return given.value if given is not None else getattr(context.owner, "ignore_index", None)
+
+
+def _way_to_set(context: FixContext, option: str) -> str:
+    """What the user does to give an option: in the call of a function, or where the layer is made."""
+    if context.owner is None:
+        return f"call {context.call.signature.function.__name__}(..., {option})"
+    return f"make this {type(context.owner).__name__}(..., {option})"
+
+
+def _kernel(context: FixContext) -> str:
+    """The word for the size of the window: an argument, or for a function that is given the weight, `kernel`."""
+    names = {parameter.name for parameter in context.call.signature.parameters}
+    if hasattr(context.owner, "kernel_size") or "kernel_size" in names:
+        return "kernel_size"
+    return "kernel" if {"weight", "stride"} <= names else ""
 
 
 def misspelt(context: FixContext) -> Iterator[Fix]:

@@ -81,16 +81,17 @@ def conv_transpose3d(
 
 def _forms(axes: int, *, transposed: bool) -> tuple[Form, ...]:
     if transposed:
-        return (_form(axes, "in_channels _", "_"),)
-    alone = _form(axes, "out_channels in_channels", "out_channels", of_call("groups == 1"))
-    return alone, _form(axes, "out_channels in_channels//{groups}", "out_channels")
+        alone = _form(axes, "in_channels", "in_channels out_channels", "out_channels", of_call("groups == 1"))
+        return alone, _form(axes, "in_channels", "in_channels group_channels", "{groups}*group_channels")
+    alone = _form(axes, "in_channels", "out_channels in_channels", "out_channels", of_call("groups == 1"))
+    return alone, _form(axes, "{groups}*group_channels", "out_channels group_channels", "out_channels")
 
 
-def _form(axes: int, channels: str, bias: str, when: Predicate | None = None) -> Form:
+def _form(axes: int, channels: str, weight: str, bias: str, when: Predicate | None = None) -> Form:
     kernel = " ".join(f"kernel_{name}" for name in space_names(axes))
     inputs: Any = {
-        "input": space(axes, "in_channels"),
-        "weight": Shaped[Tensor, f"{channels} {kernel}"],
+        "input": space(axes, channels),
+        "weight": Shaped[Tensor, f"{weight} {kernel}"],
         "bias": Optional[Shaped[Tensor, bias]],  # noqa: UP045  # pyright knows no | of these
     }
     return Form(inputs, when=when)
@@ -134,7 +135,7 @@ def _transposed_violations(axes: int) -> Any:
 
 
 FUNCTIONS = tuple(
-    Function(function, _forms(axes, transposed=transposed), violations=rule(axes))
+    Function(function, _forms(axes, transposed=transposed), ("weight", "bias"), violations=rule(axes))
     for transposed, rule, functions in (
         (False, _violations, (conv1d, conv2d, conv3d)),
         (True, _transposed_violations, (conv_transpose1d, conv_transpose2d, conv_transpose3d)),

@@ -31,6 +31,7 @@ class Function:
     Args:
         function: Torch's, or one that calls torch's, where that one has no signature.
         calls: The forms of a call.
+        weights: The parameters that a layer would hold, such as `weight`: an error blames the others first.
         checks_first: True if torch takes calls that do not fit, so that the check comes before the call.
         error: The exception to raise; a kind of DimensionError.
         rank_error: The exception for too few or too many axes. Default: `error`.
@@ -40,6 +41,7 @@ class Function:
 
     function: Callable[..., Any]
     calls: tuple[Form, ...]
+    weights: tuple[str, ...] = ()
     checks_first: bool = False
     error: type[DimensionError] = DimensionError
     rank_error: type[DimensionError] | None = None
@@ -55,6 +57,7 @@ class Function:
         """The function with its check, for the mode in force."""
         rules = _Rules(
             annotations=next(form.inputs for form in self.calls if form.when is None),
+            weights=self.weights,
             forms=CallForms(self.calls, None if self.checks_first or torch.backends.mps.is_available() else ALWAYS),
             translated=TORCH_ERRORS,
             translate_error=self._translated,
@@ -71,13 +74,13 @@ class Function:
             return raised.error
         if self.translate is not None:
             return self.translate(raised)
-        parameters = raised.signature.parameters
+        parameters = raised.form.parameters
         given = {p.name: value for p, value in zip(parameters, raised.values, strict=True)}
         violations = list(self.violations(**given)) if self.violations is not None else []
         if not violations:
             return raised.error
         shown = {name: snapshot(value) for name, value in given.items()}
-        findings = find_mismatches(raised.signature, {}, shown, None, {}, None)
+        findings = find_mismatches(raised.form, {}, shown, None, given, None)
         hints = {parameter.name: parameter.hint for parameter in parameters}
         findings.mismatches[:] = [as_mismatch(each, hints[each.argument], shown[each.argument]) for each in violations]
         return build_error(findings, raised.rules.where(raised.signature, None), {}, kind_of(raised.error))

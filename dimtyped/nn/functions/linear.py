@@ -41,6 +41,7 @@ FUNCTIONS = (
             ),
             Form(UNCHECKED, when=has_axes("weight", 1), rare=True),  # the product with one vector
         ),
+        weights=("weight", "bias"),
     ),
     Function(
         bilinear,
@@ -53,6 +54,7 @@ FUNCTIONS = (
                 }
             ),
         ),
+        weights=("weight", "bias"),
         rank_error=DimensionIndexError,
     ),
 )

@@ -17,6 +17,7 @@ from dimtyped.nn.functions.function import Function
 
 _INPUT = Shaped[Tensor, "batch channels ..."]
 _OF_CHANNELS = Optional[Shaped[Tensor, "channels"]]  # noqa: UP045  # pyright knows no | of these
+_STATISTICS = ("running_mean", "running_var")
 _ANY: Any = {"input": Shaped[Tensor, "..."]}
 
 
@@ -61,17 +62,19 @@ _PARAMETERS = dict.fromkeys(("weight", "bias"), Optional[Shaped[Tensor, "..."]])
 FUNCTIONS = (
     Function(
         torch_functional.batch_norm,
-        _forms("running_mean", "running_var", "weight", "bias"),
+        _forms(*_STATISTICS, "weight", "bias"),
+        (*_STATISTICS, "weight", "bias"),
         rank_error=RankError,
         violations=_one_value,
     ),
     Function(
         torch_functional.instance_norm,
-        _forms("running_mean", "running_var", "weight", "bias"),
+        _forms(*_STATISTICS, "weight", "bias"),
+        (*_STATISTICS, "weight", "bias"),
         error=DimensionValueError,
         violations=_one_value_in_space,
     ),
-    Function(torch_functional.group_norm, _forms("weight", "bias"), violations=_groups),
+    Function(torch_functional.group_norm, _forms("weight", "bias"), ("weight", "bias"), violations=_groups),
     Function(torch_functional.layer_norm, (Form({**_ANY, **_PARAMETERS}),), violations=_other_axes),
     Function(torch_functional.rms_norm, (Form({**_ANY, "weight": _PARAMETERS["weight"]}),), violations=_other_axes),
 )
