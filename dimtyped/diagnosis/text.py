@@ -31,7 +31,8 @@ from dimtyped.annotations import (
     arrays_in,
     free_names,
 )
-from dimtyped.diagnosis.mismatch import Binding, Findings, Mismatch, size_text
+from dimtyped.diagnosis.mismatch import Binding, Findings, Mismatch, placed, size_text
+from dimtyped.diagnosis.placements import placement_of, rank_text
 from dimtyped.diagnosis.snapshots import Snapshot, shape_text
 
 _LINES = 15  # of an error with one mismatch
@@ -87,9 +88,10 @@ class Report:
         if len(places) > _PLACES:
             lines.append(f"    and {len(places) - _PLACES} more")
         fix = ["", *_wrapped(self.hint)] if self.hint else []
-        room = max(_LINES - len(lines) - len(fix) - len(self.notes) - bool(self.called), 3)
+        rank = list(filter(None, [rank_text()]))
+        room = max(_LINES - len(lines) - len(fix) - len(self.notes) - bool(self.called) - len(rank), 3)
         around = self.around[: max(1, room - _NAMES)]
-        known = (*self.notes, *around, *([f"called at {self.called}"] if self.called else []))
+        known = (*self.notes, *around, *rank, *([f"called at {self.called}"] if self.called else []))
         lines += [*list(self._origins())[: room - len(around)], *(f"    {line}" for line in known)]
         return "\n".join(lines + fix)
 
@@ -163,10 +165,27 @@ class Report:
             yield f"    {place}: {self._problems(place)}"
         if not is_alike:
             yield f"    {place:<{width}} {self.annotation(hint)}"
-        yield f"    {place if is_alike else 'got':<{width}} {mismatches[0].value}"
+        yield f"    {place if is_alike else 'got':<{width}} {mismatches[0].value}{self._lies(mismatches[0])}"
         carets = self._carets(mismatches)
         if carets:
             yield f"    {'':<{width}} {carets}"
+
+    def _lies(self, mismatch: Mismatch) -> str:
+        """How a DTensor lies on its devices, in the annotation's names: ` batch@dp, replicated on tp`."""
+        value, placement = mismatch.value, placement_of(mismatch.value.value)
+        if placement is None:
+            return " local tensor, not a DTensor" if value.is_tensor and self._has_dtensors else ""
+        names = [str(size) for size in value.shape or ()]
+        if isinstance(mismatch.hint, ArrayHint) and mismatch.kind != "rank":
+            for axis, index in placed(mismatch.hint.axes, len(names)):
+                names[index] = self._axis_text(axis)
+        return f" {', '.join(placement.words(names))}"
+
+    @property
+    def _has_dtensors(self) -> bool:
+        """True if an argument of the call is a DTensor."""
+        call = self.findings.call
+        return call is not None and any(placement_of(value.value) is not None for value in call.values.values())
 
     def _carets(self, mismatches: list[Mismatch]) -> str:
         """Carets below the sizes that do not fit, and the sizes they must have."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dimtyped.diagnosis.torch_errors import causes, messages
+from dimtyped.diagnosis.torch_errors import causes, distribution, messages
 from dimtyped.diagnosis.torch_errors.clashes.table import clash_of
 from dimtyped.diagnosis.torch_errors.failure import Clash, Failure
 from dimtyped.diagnosis.torch_errors.operands import failure_at, known_operands, may_be_torchs
@@ -30,24 +30,32 @@ def _explained(scene: Scene) -> TorchErrorReport | None:
     if failure is None:
         return _from_message(scene)
     trials = Trials(scene, failure, world)
-    kind, clash = _cause(scene.error, failure, trials)
+    kind, clash = _cause(scene, failure, trials)
     if kind == "shape" and (isinstance(scene.error, TypeError) or not messages.is_of_shapes(failure.message)):
         return None
     if clash is None:
         clash = messages.clash_in(failure.message, scene.names)
         if clash is None and not failure.is_layers and not trials.depends_on_sizes():
             return None
-    return written(scene, kind, failure.name, failure.operands, clash, trials.fix(kind))
+    fix = trials.fix(kind) if kind != "placement" else ""
+    return written(scene, kind, failure.name, failure.operands, clash, fix)
 
 
-def _cause(error: BaseException, failure: Failure, trials: Trials) -> tuple[str, Clash | None]:
+def _cause(scene: Scene, failure: Failure, trials: Trials) -> tuple[str, Clash | None]:
     """The kind of the cause, and what does not fit."""
-    if causes.is_memory(error):
+    if causes.is_memory(scene.error):
         return "memory", causes.memory(*trials.result())
+    told = distribution.told(failure.message, failure.operands)
+    if told is not None:
+        return "placement", told
     for kind, find in (("device", causes.devices), ("dtype", causes.dtypes)):
         found = find(failure)
         if found is not None:
             return kind, found
+    if any(operand.placement is not None for operand in failure.operands) and trials.passes():
+        split = distribution.other(scene, failure.operands, fits=True)
+        if split is not None:
+            return "placement", split
     return "shape", clash_of(failure)
 
 
@@ -55,9 +63,14 @@ def _from_message(scene: Scene) -> TorchErrorReport | None:
     """The report where an operand cannot be had: those that can, and torch's numbers in names."""
     if not may_be_torchs(scene):
         return None
-    is_memory = causes.is_memory(scene.error)
-    clash = _NO_MEMORY if is_memory else messages.clash_in(scene.message, scene.names)
+    operands = known_operands(scene)
+    split = distribution.told(scene.reason, operands) or distribution.other(scene, operands, fits=False)
+    if causes.is_memory(scene.error):
+        kind, clash = "memory", _NO_MEMORY
+    elif split is not None:
+        kind, clash = "placement", split
+    else:
+        kind, clash = "shape", messages.clash_in(scene.reason, scene.names)
     if clash is None:
         return None
-    kind = "memory" if is_memory else "shape"
-    return written(scene, kind, messages.operator_in(scene.root), known_operands(scene), clash, "")
+    return written(scene, kind, messages.operator_in(scene.root), operands, clash, "")

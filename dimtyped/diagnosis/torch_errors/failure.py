@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dimtyped.diagnosis.placements import Placement
 from dimtyped.diagnosis.text import axes_text
 from dimtyped.diagnosis.torch_errors.operation import Operation, Part
 from dimtyped.diagnosis.torch_errors.stand_ins import Label
@@ -26,6 +27,7 @@ class Operand:
         device: Its device.
         node: Its code as a syntax tree; None for one that is not in the code, such as a layer's weight.
         tensor: What stands for it.
+        placement: How it lies on its devices, if it is a DTensor. Default: it is none.
     """
 
     text: str
@@ -34,6 +36,7 @@ class Operand:
     device: torch.device
     node: ast.expr | None
     tensor: Tensor
+    placement: Placement | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -74,11 +77,13 @@ class Clash:
         text: In a few words: `head=16 meets time=8`.
         marks: The axes that it is about.
         labels: The labels of the axes that clash.
+        hint: What to do, where it is no code that can be tried. Default: nothing.
     """
 
     text: str
     marks: tuple[Mark, ...] = ()
     labels: tuple[Label, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,7 @@ def joined(clashes: Sequence[Clash]) -> Clash | None:
 
 def phrase(label: Label) -> str:
     """A label inside a sentence: `head=16`, `4 (batch or heads)`."""
-    return f"{label.size} ({' or '.join(label.names)})" if len(label.names) > 1 else str(label)
+    return f"{label.size}{label.mark} ({' or '.join(label.names)})" if len(label.names) > 1 else str(label)
 
 
 def ranks(*operands: Operand) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dimtyped.diagnosis.placements import placement_of
 from dimtyped.diagnosis.torch_errors.callables import is_torchs
 from dimtyped.diagnosis.torch_errors.evaluation import Evaluator
 from dimtyped.diagnosis.torch_errors.expression import expression_at
@@ -20,6 +21,7 @@ from dimtyped.diagnosis.torch_errors.frames import Frame
 from dimtyped.diagnosis.torch_errors.naming import Names, parameter_names
 from dimtyped.diagnosis.torch_errors.operand_edits import Root
 from dimtyped.diagnosis.torch_errors.operation import Operation, Part
+from dimtyped.diagnosis.torch_errors.placed_results import placement_of_result
 from dimtyped.diagnosis.torch_errors.scene import Scene
 from dimtyped.diagnosis.torch_errors.stand_ins import Label, NamedWorld, Unknown, World, sizes_of
 
@@ -59,12 +61,12 @@ def failure_at(scene: Scene, world: World) -> Failure | None:
         return _failure_inside(scene, world)
     if operation.name.startswith("layer "):
         return _failure_inside(scene, world)
-    return Failure(operation, operands, scene.message)
+    return Failure(operation, operands, scene.reason)
 
 
 def _operation(evaluator: Evaluator, scene: Scene) -> Operation:
     """The failed operation; an expression that only failed as a condition is asked for its truth."""
-    if "Boolean value of Tensor" in scene.message and isinstance(scene.root, ast.expr):
+    if "Boolean value of Tensor" in scene.reason and isinstance(scene.root, ast.expr):
         part = Part(scene.root, evaluator.value(scene.root), ast.unparse(scene.root))
         return Operation("bool", bool, [part])
     return evaluator.operation(scene.root)
@@ -87,7 +89,7 @@ def _failure_inside(scene: Scene, world: World) -> Failure | None:
         return _of_arguments(layer, given, scene, world)
     name = _name_in(scene.frame.values.get("self"), layer)
     theirs = tuple(_as_users(operand, world, layer, name, given) for operand in operands)
-    return Failure(operation, theirs, scene.message)
+    return Failure(operation, theirs, scene.reason)
 
 
 def _of_arguments(layer: torch.nn.Module, given: list[Part], scene: Scene, world: World) -> Failure | None:
@@ -95,8 +97,9 @@ def _of_arguments(layer: torch.nn.Module, given: list[Part], scene: Scene, world
     operation = Operation(type(layer).__name__, _never, given)
     operands = _operands(_parts(operation), world, scene.names, scene.frame)
     sizes = {str(number) for operand in operands for number in (*operand.sizes, operand.rank)}
-    is_told = sizes & set(re.findall(r"\d+", scene.message))
-    return Failure(operation, operands, scene.message) if is_told else None
+    is_told = sizes & set(re.findall(r"\d+", scene.reason))
+    is_split = any(operand.placement is not None for operand in operands)
+    return Failure(operation, operands, scene.reason) if is_told or is_split else None
 
 
 def _name_in(module: Any, layer: torch.nn.Module) -> str:
@@ -126,7 +129,7 @@ def _as_users(operand: Operand, world: World, layer: torch.nn.Module, name: str,
         path = operand.text.removeprefix("self.")
         roles = parameter_names(layer, path)
         labels = tuple(
-            label if label.name.isidentifier() or place >= len(roles) else Label(label.size, (roles[place],))
+            label if label.name.isidentifier() or place >= len(roles) else replace(label, names=(roles[place],))
             for place, label in enumerate(operand.labels)
         )
         return replace(operand, text=f"{name}.{path}", labels=labels, node=None)
@@ -171,17 +174,21 @@ def _flattened(part: Part) -> Iterator[Part]:
 def _operands(parts: list[Part], world: World, names: Names, frame: Frame) -> tuple[Operand, ...]:
     """The operands, each tensor once."""
     named = Evaluator(frame.values, frame.names, NamedWorld(names.labels))
+    evaluator = Evaluator(frame.values, frame.names, world)
     each = {id(part.value): part for part in reversed(parts) if isinstance(part.value, Tensor)}
-    return tuple(_operand(part, world, names, named) for part in reversed(each.values()))
+    return tuple(_operand(part, world, names, named, evaluator) for part in reversed(each.values()))
 
 
-def _operand(part: Part, world: World, names: Names, named: Evaluator) -> Operand:
+def _operand(part: Part, world: World, names: Names, named: Evaluator, evaluator: Evaluator) -> Operand:
     tensor: Tensor = part.value
     original = world.originals.get(id(tensor))
     labels = names.labels(original) if original is not None else labels_by_origin(part.node, tensor, names, named)
     device = world.devices.get(id(tensor), tensor.device)
     dtype = original.dtype if original is not None else tensor.dtype
-    return Operand(part.text, labels, dtype, device, part.node, tensor)
+    placement = placement_of(original) if original is not None else placement_of_result(part.node, tensor, evaluator)
+    if placement is not None and placement.is_known:
+        labels = tuple(replace(label, mark=placement.mark(axis)) for axis, label in enumerate(labels))
+    return Operand(part.text, labels, dtype, device, part.node, tensor, placement)
 
 
 def labels_by_origin(node: ast.expr | None, tensor: Tensor, names: Names, named: Evaluator) -> tuple[Label, ...]:

@@ -22,6 +22,7 @@ class OperandReport:
         axes: What each axis is: its name, `batch or heads` where two names have its size, empty where none has.
         device: Its device: `cuda:0`.
         description: All of it, as in the text: `float32 (batch=4, time=8)`.
+        placements: How a DTensor lies on its mesh: `batch@dp`, `partial sum over tp`. Empty for any other tensor.
     """
 
     text: str
@@ -30,6 +31,7 @@ class OperandReport:
     axes: tuple[str, ...]
     device: str
     description: str
+    placements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,15 @@ class TorchErrorReport:
         end_column: The column after its last.
         source: The expression.
         operator: The operator's name: `matmul`.
-        kind: `shape`, `dtype`, `device` or `memory`.
+        kind: `shape`, `dtype`, `device`, `memory`, or `placement` where DTensors do not go together.
         problem: What does not fit: `head=16 meets time=8`. Empty where only the operands are known.
         operands: The operands.
         names: The names of the axes that clash.
         bindings: Each name of the calls around, with its size.
         origins: Where the names that clash have their sizes from.
         fix: The code to write instead, as it was tried on the shapes; empty where none is known.
+        hint: What to do, where it is no code that can be tried. Empty where nothing is known.
+        rank: The process, where there are several: `rank 1 of 4`.
     """
 
     message: str
@@ -81,6 +85,8 @@ class TorchErrorReport:
     bindings: Mapping[str, int] = field(default_factory=dict[str, int])
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
     fix: str = ""
+    hint: str = ""
+    rank: str = ""
     carets: tuple[Caret, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,15 +94,17 @@ class TorchErrorReport:
         found = asdict(self)
         del found["carets"]
         for operand in found["operands"]:
-            operand.update(shape=list(operand["shape"]), axes=list(operand["axes"]))
+            operand.update({key: list(operand[key]) for key in ("shape", "axes", "placements")})
         return {**found, "operands": list(found["operands"]), "names": list(found["names"])}
 
     def __str__(self) -> str:
         where = f"{self.where} ({self.path})" if self.path else self.where
-        head = f"dimtyped: `{_short(self.source)}` in {where}"
+        rank = f"{self.rank}: " if self.rank else ""
+        head = f"dimtyped: {rank}`{_short(self.source)}` in {where}"
         gap = ": " if len(head) + len(self.problem) < _WIDTH else ":\n  "
         lines = [f"{head}{gap}{self.problem}" if self.problem else head, *self._operand_lines()]
-        return "\n".join([*lines, *([f"  `{self.fix}` fits."] if self.fix else [])])
+        advice = [*([f"  `{self.fix}` fits."] if self.fix else []), *([f"  {self.hint}"] if self.hint else [])]
+        return "\n".join([*lines, *advice])
 
     def _operand_lines(self) -> Iterator[str]:
         marked = [caret.operand for caret in self.carets]

@@ -36,6 +36,11 @@ class Scene:
         return message_of(self.error)
 
     @property
+    def reason(self) -> str:
+        """The message without what DTensor adds to it, which tells of all operands."""
+        return self.message.partition("\n\nSharding propagation failed")[0]
+
+    @property
     def root(self) -> Root:
         """The syntax of the expression."""
         return self.expression.node

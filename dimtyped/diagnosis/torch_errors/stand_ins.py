@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -29,10 +29,12 @@ class Label:
     Args:
         size: Its size.
         names: The names that it may have: one if it is certain, none if no name has its size.
+        mark: The axes of a device mesh that split it: `@tp`. Default: none.
     """
 
     size: int
     names: tuple[str, ...] = ()
+    mark: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
@@ -41,8 +43,8 @@ class Label:
 
     def __str__(self) -> str:
         if len(self.names) > 1:
-            return f"{self.size}: {' or '.join(self.names)}"
-        return f"{self.names[0]}={self.size}" if self.names else str(self.size)
+            return f"{self.size}{self.mark}: {' or '.join(self.names)}"
+        return f"{self.names[0]}{self.mark}={self.size}" if self.names else f"{self.size}{self.mark}"
 
 
 class World:

@@ -52,6 +52,10 @@ class Trials:
                 return True
         return False
 
+    def passes(self) -> bool:
+        """True if the operation passes on the whole sizes of its tensors."""
+        return self._run(self._root, World()) is not None
+
     def result(self) -> tuple[object, tuple[Label, ...]]:
         """What the operation would have made, with the labels of its axes; None where that cannot be worked out."""
         try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from dimtyped.diagnosis.placements import rank_text
 from dimtyped.diagnosis.text import dtype_text
 from dimtyped.diagnosis.torch_errors.causes import DTYPE
 from dimtyped.diagnosis.torch_errors.failure import Clash, Mark, Operand
@@ -24,6 +25,7 @@ def written(
     names = tuple(dict.fromkeys(label.name for label in labels if label.name))
     owner = scene.frame.values.get("self")
     span = scene.expression.span
+    is_split = any(operand.placement is not None for operand in shown.values())
     return TorchErrorReport(
         message=scene.message,
         where=_function_name(scene.frame.code.co_qualname),
@@ -36,11 +38,13 @@ def written(
         operator=operator,
         kind=kind,
         problem=clash.text if clash is not None else "",
-        operands=tuple(_described(operand, with_device=kind == "device") for operand in shown.values()),
+        operands=tuple(_described(operand, kind, is_split=is_split) for operand in shown.values()),
         names=names,
         bindings=scene.names.bindings(),
         origins=scene.names.origins(names),
         fix=fix,
+        hint=clash.hint if clash is not None else "",
+        rank=rank_text(),
         carets=tuple(_caret(mark, list(shown)) for mark in clash.marks) if clash is not None else (),
     )
 
@@ -53,15 +57,23 @@ def _function_name(name: str) -> str:
     return parts[-1]
 
 
-def _described(operand: Operand, *, with_device: bool) -> OperandReport:
+def _described(operand: Operand, kind: str, *, is_split: bool) -> OperandReport:
+    """An operand; `is_split` says that one of the operands is a DTensor."""
     text = f"{dtype_text(operand.dtype)} {operand.axes}"
+    names = [label.names[0] if len(label.names) == 1 else str(label.size) for label in operand.labels]
+    placed, extra = operand.placement, ""
+    if placed is not None:
+        extra = f" {', '.join(placed.others)}" if placed.is_known else " a DTensor"
+    elif is_split:
+        extra = " local tensor, not a DTensor"
     return OperandReport(
         text=operand.text,
         dtype=dtype_text(operand.dtype),
         shape=operand.sizes,
         axes=tuple(" or ".join(label.names) for label in operand.labels),
         device=str(operand.device),
-        description=f"{text} on {operand.device}" if with_device else text,
+        description=(f"{text} on {operand.device}" if kind == "device" else text) + extra.rstrip(),
+        placements=placed.words(names) if placed is not None and placed.is_known else (),
     )
 
 

@@ -374,6 +374,7 @@ def test_the_data_goes_into_json_and_pickles():
         "axes": ["batch", "time", "head"],
         "device": "cpu",
         "description": "float32 (batch=4, time=8, head=16)",
+        "placements": [],
     }
     assert data["bindings"] == {"batch": 4, "time": 8, "head": 16}
     assert explain(pickle.loads(pickle.dumps(error))) == report
