@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from dimtyped.distributed.layouts import split_axis
 from dimtyped.distributed.rules import Split
-from dimtyped.distributed.sharding_plan import split_axis, splits_of
+from dimtyped.distributed.sharding_plan import splits_of
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
@@ -58,9 +59,9 @@ def parameter_memory(
     splits = splits_of(model, names)
     found: dict[str, KindOfParameter] = {}
     for path, parameter in model.named_parameters():
-        module, _, _ = path.rpartition(".")
+        module, _, name = path.rpartition(".")
         shape = tuple(parameter.shape)
-        local = _local_shape(shape, splits.get(module), tensor_parallel, data_parallel)
+        local = _local_shape(name, shape, splits.get(module), tensor_parallel, data_parallel)
         kind = _NUMBER.sub("*", f".{path}")[1:]
         count, nbytes = (found[kind].number, found[kind].nbytes) if kind in found else (0, 0)
         size = torch.Size(local).numel() * parameter.element_size()
@@ -69,10 +70,10 @@ def parameter_memory(
 
 
 def _local_shape(
-    shape: tuple[int, ...], split: Split | None, tensor_parallel: int, data_parallel: int
+    name: str, shape: tuple[int, ...], split: Split | None, tensor_parallel: int, data_parallel: int
 ) -> tuple[int, ...]:
     local = list(shape)
-    axis = None if split is None else split_axis(split.style, len(shape))
+    axis = None if split is None else split_axis(split, name, len(shape))
     if axis is not None:
         local[axis] = -(-local[axis] // tensor_parallel)
     if local:

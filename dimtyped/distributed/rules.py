@@ -17,13 +17,14 @@ from dimtyped.nn.contract import ROLES
 
 
 class Style(enum.Enum):
-    """A way to split a layer, by the name that transformers' `tp_plan` has for it."""
+    """A way to split a layer, by the name that transformers' `tp_plan` has for it; it has none for `HEADS`."""
 
     COLUMN = "colwise"
     COLUMN_GATHERED = "colwise_gather_output"
     ROW = "rowwise"
     VOCABULARY = "embedding_rowwise"
     EMBEDDING = "embedding_colwise"
+    HEADS = "heads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ class Split:
     reason: str
 
 
-def split_of(path: str, layer: torch.nn.Module, names: Collection[str], taken: Collection[str]) -> Split | None:
-    """The way to split a layer by the given names; None if it declares none of them.
+def splits_of_layer(
+    path: str, layer: torch.nn.Module, names: Collection[str], taken: Collection[str]
+) -> Mapping[str, Split]:
+    """The way to split a layer, or the layers inside of it, by the given names: by path, none if it declares no name.
 
     Args:
         path: Where the layer is in its model.
@@ -57,11 +60,14 @@ def split_of(path: str, layer: torch.nn.Module, names: Collection[str], taken: C
     split = {role: _outermost(path, layer, text, names) for role, text in roles.items()}
     split = {role: name for role, name in split.items() if name is not None}
     if not split:
-        return None
+        return {}
     rule = next((rule for kind, rule in _RULES.items() if isinstance(layer, kind)), None)
     if rule is None:
         raise _cannot(path, layer, next(iter(split.values())), reason_to_stay_whole(layer))
-    return rule(_Layer(path, layer, roles, split, taken))
+    found = rule(_Layer(path, layer, roles, split, taken))
+    if isinstance(found, Split):
+        return {path: found}
+    return {f"{path}.{inner}".strip("."): each for inner, each in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +109,54 @@ def _embedding(given: _Layer) -> Split:
     return Split(style, name, f"{layer_text(given.layer)} has `{given.roles[role]}`")
 
 
-_RULES: dict[type[torch.nn.Module], Callable[[_Layer], Split]] = {
+def _attention(given: _Layer) -> Mapping[str, Split]:
+    """Attention is split by its heads alone: a head takes all features."""
+    other = next((role for role in given.split if role != "heads"), None)
+    if other is not None:
+        raise _cannot(given.path, given.layer, given.split[other], "each head needs all features")
+    reason = f"{layer_text(given.layer)} has `{given.roles['heads']}`"
+    return {
+        "": Split(Style.HEADS, given.split["heads"], reason),
+        "out_proj": Split(Style.ROW, given.split["heads"], reason),
+    }
+
+
+def _transformer_layer(given: _Layer) -> Mapping[str, Split]:
+    """The attentions by their heads, the perceptron by its hidden size."""
+    if "embed" in given.split:
+        raise _cannot(given.path, given.layer, given.split["embed"], "its norms need the whole axis")
+    found: dict[str, Split] = {}
+    reasons = {role: f"{layer_text(given.layer)} has `{given.roles[role]}`" for role in given.split}
+    if "heads" in given.split:
+        for path in _ATTENTIONS:
+            if path in given.layer._modules:
+                found[path] = Split(Style.HEADS, given.split["heads"], reasons["heads"])
+                found[f"{path}.out_proj"] = Split(Style.ROW, given.split["heads"], reasons["heads"])
+    if "feedforward" in given.split:
+        found["linear1"] = Split(Style.COLUMN, given.split["feedforward"], reasons["feedforward"])
+        found["linear2"] = Split(Style.ROW, given.split["feedforward"], reasons["feedforward"])
+    return found
+
+
+def _transformer(given: _Layer) -> Mapping[str, Split]:
+    """Nothing of its own: its layers have the same names."""
+    if "embed" in given.split:
+        raise _cannot(given.path, given.layer, given.split["embed"], "its norms need the whole axis")
+    return {}
+
+
+_ATTENTIONS = ("self_attn", "multihead_attn")
+_RULES: dict[type[torch.nn.Module], Callable[[_Layer], Split | Mapping[str, Split]]] = {
     torch.nn.Linear: _linear,
     torch.nn.Embedding: _embedding,
+    torch.nn.MultiheadAttention: _attention,
+    torch.nn.TransformerEncoderLayer: _transformer_layer,
+    torch.nn.TransformerDecoderLayer: _transformer_layer,
+    torch.nn.TransformerEncoder: _transformer,
+    torch.nn.TransformerDecoder: _transformer,
+    torch.nn.Transformer: _transformer,
 }
 _WHOLE: dict[type[torch.nn.Module], str] = {
-    torch.nn.MultiheadAttention: "query, key and value are one matrix: write the attention with a Linear for each",
     torch.nn.modules.conv._ConvNd: "torch cannot split a convolution by its channels",
     torch.nn.RNNBase: "each step needs the whole state",
     torch.nn.LayerNorm: "a norm needs the whole axis",
@@ -121,6 +169,14 @@ def reason_to_stay_whole(layer: torch.nn.Module) -> str:
     return next((reason for kind, reason in _WHOLE.items() if isinstance(layer, kind)), "no rule splits this layer")
 
 
+def outermost_factor(expression: str) -> str | None:
+    """The name that is the first factor of `heads*head`; None where the first factor is no name."""
+    node: ast.expr = ast.parse(expression, mode="eval").body
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        node = node.left
+    return node.id if isinstance(node, ast.Name) else None
+
+
 def _outermost(path: str, layer: torch.nn.Module, expression: str, names: Collection[str]) -> str | None:
     """The name by which a size such as `heads*head` is split into equal parts that lie together.
 
@@ -130,11 +186,8 @@ def _outermost(path: str, layer: torch.nn.Module, expression: str, names: Collec
     used = [name for name in names_in(expression) if name in names]
     if not used:
         return None
-    node: ast.expr = ast.parse(expression, mode="eval").body
-    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        node = node.left
-    if isinstance(node, ast.Name) and used == [node.id]:
-        return node.id
+    if used == [outermost_factor(expression)]:
+        return used[0]
     raise _cannot(
         path,
         layer,

@@ -1,53 +1,40 @@
-"""`sharding_plan`: how to split a model over devices, from the names of its layers' sizes."""
+"""`sharding_plan`: how to split a model over devices, from the names of its layers' sizes and of its annotations."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 import torch
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import Replicate, Shard, distribute_tensor
-from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel
+from torch.distributed.tensor.parallel import ParallelStyle
 
-from dimtyped.distributed.rules import Split, Style, split_of
-from dimtyped.errors import declaration_error
-from dimtyped.names import is_scope, names_in, scope_of, similar_name
-from dimtyped.names.layers import declared_sizes
+from dimtyped.distributed.activations import names_of_activations, positions_of, signature_of
+from dimtyped.distributed.boundaries import AnnotatedParallel
+from dimtyped.distributed.layouts import Activations, Whole, split_axis, style_of, whole_layers
+from dimtyped.distributed.rules import Split, Style, splits_of_layer
+from dimtyped.distributed.styles import ModelParallel, PaddedEncoder, WholeParallel
+from dimtyped.distributed.validation import mesh_axis_of, no_tp_plan, reject_several, reject_uneven, unknown_name
+from dimtyped.names import names_in
 from dimtyped.nn.contract import ROLES, Layer
-from dimtyped.nn.layers.tied import TiedDecoder
 
-
-class TiedOutputParallel(ColwiseParallel):
-    """Column-wise, for a tied output: torch's splits the layers inside too, and its projection stays whole."""
-
-    def _partition_linear_fn(self, name: str, module: torch.nn.Module, device_mesh: DeviceMesh) -> None:
-        if name:
-            return
-        for key, parameter in list(module.named_parameters(recurse=False)):
-            placed = distribute_tensor(parameter, device_mesh, [Shard(0)], src_data_rank=self.src_data_rank)
-            module.register_parameter(key, torch.nn.Parameter(placed, requires_grad=parameter.requires_grad))
-
-
-_STYLES: Mapping[Style, Callable[[], ParallelStyle]] = {
-    # between a column-wise and a row-wise layer tensors stay DTensors: their shapes are the whole ones
-    Style.COLUMN: lambda: ColwiseParallel(use_local_output=False),
-    Style.COLUMN_GATHERED: lambda: ColwiseParallel(output_layouts=Replicate()),
-    Style.ROW: lambda: RowwiseParallel(),
-    Style.VOCABULARY: lambda: RowwiseParallel(input_layouts=Replicate()),
-    Style.EMBEDDING: lambda: ColwiseParallel(output_layouts=Replicate()),
-}
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 
 @overload
 def sharding_plan(
-    model: torch.nn.Module, names: Mapping[str, str], *, mesh: DeviceMesh | None = None
+    model: torch.nn.Module, names: Mapping[str, str], *, mesh: DeviceMesh | None = None, inputs: Sequence[Any] = ()
 ) -> dict[str, ParallelStyle]: ...
 @overload
 def sharding_plan(
-    model: torch.nn.Module, names: Mapping[str, str], *, mesh: DeviceMesh | None = None, explain: Literal[True]
+    model: torch.nn.Module,
+    names: Mapping[str, str],
+    *,
+    mesh: DeviceMesh | None = None,
+    explain: Literal[True],
+    inputs: Sequence[Any] = (),
 ) -> dict[str, str]: ...
 @overload
 def sharding_plan(
@@ -60,6 +47,7 @@ def sharding_plan(
     mesh: DeviceMesh | None = None,
     explain: bool = False,
     as_tp_plan: bool = False,
+    inputs: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Returns the tensor-parallel plan that `parallelize_module` takes, made from the names that layers declare.
 
@@ -68,6 +56,10 @@ def sharding_plan(
     without such a name stay whole. Between a column-wise and a row-wise layer tensors are DTensors of the whole shape, so
     annotations and `view(batch, seq, heads, head)` stay as they are.
 
+    One name may be an axis of activations that no layer declares, such as `seq`. Then the tensors between layers are DTensors
+    that are split along it: norms and dropouts work on a part, column-wise layers gather it, row-wise layers and embeddings
+    give a part. The model runs once on fake tensors, which shows where the axis is. It still takes and gives whole tensors.
+
     Args:
         model: The model, whose typed layers were made with Dims.
         names: The axis of the device mesh for each name to split by: `{"ff": "tp", "heads": "tp"}`; one axis for all.
@@ -75,9 +67,11 @@ def sharding_plan(
         explain: If True, returns for each parameter how it is placed, and why. Default: False.
         as_tp_plan: If True, returns what transformers takes as `tp_plan`: the style for each pattern of module names.
             Default: False.
+        inputs: Inputs of the model, for a name of activations. Default: made from the annotations.
 
     Raises:
-        DeclarationError: No layer has one of the names, a layer cannot be split by it, or the mesh does not divide a size.
+        DeclarationError: No layer and no annotation has one of the names, a layer cannot be split by it, or the mesh does not
+            divide a size.
 
     Example:
         >>> from dimtyped import DimSize, nn, sharding_plan
@@ -89,54 +83,65 @@ def sharding_plan(
         >>> sharding_plan(FeedForward(8, 32), {"ff": "tp"}, as_tp_plan=True)
         {'up': 'colwise', 'down': 'rowwise'}
     """
-    axis = _axis_of(names)
-    splits = splits_of(model, names)
+    axis = mesh_axis_of(names)
+    plan = _planned(model, names, inputs)
     if mesh is not None:
-        _reject_uneven(model, names, axis, mesh)
+        reject_uneven(model, names, axis, mesh)
     if explain:
-        return dict(_explained(model, splits, axis))
+        return dict(_explained(model, plan, axis))
     if as_tp_plan:
-        return _patterns({path: split.style.value for path, split in splits.items()})
-    return {path: _style_of(model.get_submodule(path), split) for path, split in splits.items()}
+        return _tp_plan(plan)
+    return dict(_styles(model, plan))
 
 
 def splits_of(model: torch.nn.Module, names: Collection[str]) -> dict[str, Split]:
     """How each layer that declares one of the names is split, by its path.
 
     Raises:
-        DeclarationError: No layer has one of the names, or a layer cannot be split by it.
+        DeclarationError: No layer has one of the names and no annotation, or a layer cannot be split by it.
     """
+    return _splits_of(model, names)[0]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is known of a model before styles are made.
+
+    Attributes:
+        splits: How layers are split, by path.
+        activations: The name by which the tensors between layers are split, if there is one.
+        whole: The other layers between such tensors, by path.
+        annotated: The modules whose annotations have a split name, by path.
+    """
+
+    splits: Mapping[str, Split]
+    activations: Activations | None
+    whole: Mapping[str, Whole]
+    annotated: Mapping[str, AnnotatedParallel]
+
+
+def _planned(model: torch.nn.Module, names: Collection[str], inputs: Sequence[Any]) -> _Plan:
+    splits, between = _splits_of(model, names)
+    activations = Activations(between, positions_of(model, between, inputs)) if between is not None else None
+    whole = whole_layers(model, splits, activations) if activations is not None else {}
+    return _Plan(splits, activations, whole, dict(_annotated(model, splits, between)))
+
+
+def _splits_of(model: torch.nn.Module, names: Collection[str]) -> tuple[dict[str, Split], str | None]:
+    """The layers that are split, and the name that no layer declares."""
     layers = [(path, each) for path, each in model.named_modules() if isinstance(each, Layer) and ROLES in vars(each)]
-    _reject_unknown(model, names, layers)
+    declared = {name for _, layer in layers for text in vars(layer)[ROLES].values() for name in names_in(text)}
+    between = [name for name in names if name not in declared]
+    used = names_of_activations(model) if between else set[str]()
+    for name in between:
+        if name not in used:
+            raise unknown_name(model, name, declared, used)
+    reject_several(between)
     taken = {text for _, layer in layers for text in _taken_by(layer)}
-    found = ((path, split_of(path, layer, names, taken)) for path, layer in layers)
-    return {path: split for path, split in found if split is not None}
-
-
-def split_axis(style: Style, rank: int) -> int | None:
-    """The axis of a parameter that a style splits; None where it stays whole."""
-    if style in (Style.COLUMN, Style.COLUMN_GATHERED, Style.VOCABULARY):
-        return 0
-    return 1 if rank > 1 else None
-
-
-def _style_of(layer: torch.nn.Module, split: Split) -> ParallelStyle:
-    if isinstance(layer, TiedDecoder) and split.style is Style.COLUMN_GATHERED:
-        return TiedOutputParallel(output_layouts=Replicate())
-    return _STYLES[split.style]()
-
-
-def _axis_of(names: Mapping[str, str]) -> str:
-    axes = sorted(set(names.values()))
-    if len(axes) != 1:
-        said = f"they have {', '.join(map(repr, axes))}" if axes else "there is no name"
-        raise declaration_error(
-            "sharding_plan",
-            f"all names go to one axis of the mesh, and {said}",
-            'write the same axis for each, {"ff": "tp", "heads": "tp"}, and make another plan for another axis',
-            argument="names",
-        )
-    return axes[0]
+    found: dict[str, Split] = {}
+    for path, layer in layers:
+        found |= splits_of_layer(path, layer, names, taken)
+    return found, next(iter(between), None)
 
 
 def _taken_by(layer: Layer) -> Iterator[str]:
@@ -148,59 +153,70 @@ def _taken_by(layer: Layer) -> Iterator[str]:
             yield role
 
 
-def _reject_unknown(model: torch.nn.Module, names: Collection[str], layers: list[tuple[str, Layer]]) -> None:
-    known = sorted({name for _, layer in layers for text in vars(layer)[ROLES].values() for name in names_in(text)})
-    for name in names:
-        if name not in known:
-            meant = similar_name(name, known)
-            hint = f"write `{meant}`" if meant else "make its layers with Dims: a DimSize parameter, or dims(...)"
-            raise declaration_error(
-                "sharding_plan",
-                f"no layer of {type(model).__name__} declares `{name}`; they declare {', '.join(known) or 'nothing'}",
-                hint,
-                dim=name,
-                argument="names",
-            )
+def _annotated(
+    model: torch.nn.Module, splits: Mapping[str, Split], between: str | None
+) -> Iterator[tuple[str, AnnotatedParallel]]:
+    """The modules inside whose annotations have a name that stays split between layers."""
+    names = dict.fromkeys(split.name for split in splits.values() if split.style is Style.COLUMN)
+    ordered = [*names, *([between] if between is not None else [])]
+    for path, module in model.named_modules() if ordered else ():
+        signature = signature_of(module) if path else None
+        if signature is not None:
+            style = AnnotatedParallel(signature, ordered, replicates=between is not None)
+            if between is not None or any(style.layouts()):
+                yield path, style
 
 
-def _reject_uneven(model: torch.nn.Module, names: Mapping[str, str], axis: str, mesh: DeviceMesh) -> None:
-    if axis not in (mesh.mesh_dim_names or ()):
-        raise declaration_error(
-            "sharding_plan",
-            f"the mesh has no axis {axis!r}; it has {mesh.mesh_dim_names}",
-            "give init_device_mesh(..., mesh_dim_names=...) its names",
-            argument="mesh",
-        )
-    parts = mesh[axis].size()
+def _styles(model: torch.nn.Module, plan: _Plan) -> Iterator[tuple[str, ParallelStyle]]:
+    between = plan.activations
+    for path, split in plan.splits.items():
+        caller = path.removesuffix(
+            ".out_proj"
+        )  # attention reads the parameters of its `out_proj`, and does not call it
+        place = caller if caller in plan.splits and plan.splits[caller].style is Style.HEADS else path
+        yield path, style_of(model.get_submodule(path), split, between.at(place) if between is not None else None)
+    for path, whole in plan.whole.items():
+        yield path, whole.style
+    yield from plan.annotated.items()
+    if between is None:
+        yield from ((path, PaddedEncoder()) for path in _stacks(model, plan.splits))
+    else:
+        plain = [path for path, whole in plan.whole.items() if isinstance(whole.style, WholeParallel)]
+        yield "", ModelParallel(plain)  # the last: it replicates the parameters that are left
+
+
+def _stacks(model: torch.nn.Module, splits: Mapping[str, Split]) -> Iterator[str]:
+    """The encoder stacks with a layer that is split."""
     for path, module in model.named_modules():
-        for name, size in _sizes_of(module).items():
-            if name in names and size % parts:
-                raise declaration_error(
-                    f"sharding_plan: {path}" if path else "sharding_plan",
-                    f"`{name}` is {size}, which the {parts} devices of {axis!r} do not divide",
-                    f"choose a multiple of {parts}, or leave `{name}` out",
-                    dim=name,
-                    expected=f"a multiple of {parts}",
-                    actual=size,
-                )
+        if isinstance(module, torch.nn.TransformerEncoder) and any(each.startswith(path) for each in splits):
+            yield path
 
 
-def _sizes_of(module: torch.nn.Module) -> Mapping[str, int]:
-    """The sizes that a user's module or a typed layer declares, by name."""
-    return {**declared_sizes(module), **(scope_of(module).names if is_scope(module) else {})}
-
-
-def _explained(model: torch.nn.Module, splits: Mapping[str, Split], axis: str) -> Iterator[tuple[str, str]]:
+def _explained(model: torch.nn.Module, plan: _Plan, axis: str) -> Iterator[tuple[str, str]]:
     for path, module in model.named_modules():
-        split = splits.get(path)
+        split, whole = plan.splits.get(path), _above(path, plan.whole)
         for name, parameter in module.named_parameters(recurse=False):
-            place = "whole" if split is None else _placement(split.style, parameter, axis)
-            yield f"{path}.{name}".lstrip("."), place if split is None else f"{place}: {split.reason}"
+            reason = split.reason if split is not None else whole.reason if whole is not None else ""
+            place = None if split is None else split_axis(split, name, parameter.dim())
+            text = "whole" if place is None else f"axis {place} over {axis}"
+            yield f"{path}.{name}".lstrip("."), f"{text}: {reason}" if reason else text
+    for path, style in plan.annotated.items():
+        for parameter, place, name, annotation in style.layouts():
+            yield f"{path}.forward: {parameter}", f"axis {place} over {axis}: `{name}` of {annotation}"
 
 
-def _placement(style: Style, parameter: torch.nn.Parameter, axis: str) -> str:
-    split = split_axis(style, parameter.dim())
-    return "whole" if split is None else f"axis {split} over {axis}"
+def _above(path: str, whole: Mapping[str, Whole]) -> Whole | None:
+    """The layer at a path, or the one that it is in."""
+    return next((each for key, each in whole.items() if path == key or path.startswith(f"{key}.")), None)
+
+
+def _tp_plan(plan: _Plan) -> dict[str, str]:
+    if plan.activations is not None:
+        raise no_tp_plan(plan.activations.name, "it has no words for the layout of activations")
+    heads = next((split for split in plan.splits.values() if split.style is Style.HEADS), None)
+    if heads is not None:
+        raise no_tp_plan(heads.name, "it has no words for the heads of MultiheadAttention")
+    return _patterns({path: split.style.value for path, split in plan.splits.items()})
 
 
 def _patterns(styles: Mapping[str, str]) -> dict[str, str]:

@@ -60,7 +60,6 @@ embed, ff, heads, channels = dims(embed=32, ff=64, heads=4, channels=8)
     [
         (nn.Linear(ff, ff), "ff", "Linear(ff=64 -> ff=64) cannot be split by `ff`: `ff` and `ff` cannot both be split"),
         (nn.LayerNorm(embed), "embed", "LayerNorm(embed=32) cannot be split by `embed`: a norm needs the whole axis"),
-        (nn.MultiheadAttention(embed, heads), "heads", "query, key and value are one matrix: write the attention with"),
         (nn.Conv2d(3, channels, 3), "channels", "cannot be split by `channels`: torch cannot split a convolution"),
         (nn.GRU(embed, ff), "ff", "cannot be split by `ff`: each step needs the whole state"),
         (nn.Linear(embed, 3 * heads), "heads", "the parts of `3*heads` that belong to one `heads` do not lie together"),
@@ -79,7 +78,8 @@ def test_a_layer_that_cannot_be_split_is_refused_by_name(layer, name, text):
     [
         (
             {"vocb": "tp"},
-            "no layer of GPT declares `vocb`; they declare embed, ff, head, heads, vocab\n  Write `vocab`.",
+            "no layer of GPT declares `vocb`; they declare embed, ff, head, heads, vocab, "
+            "and annotations have batch, seq\n  Write `vocab`.",
         ),
         ({"ff": "tp", "vocab": "dp"}, "all names go to one axis of the mesh, and they have 'dp', 'tp'"),
         ({}, "all names go to one axis of the mesh, and there is no name"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -88,12 +89,20 @@ class Seq2Seq(nn.Module):
         return self.head(self.decoder(x, self.encoder(x)[1])[0])
 
 
-def run(worker: Callable[..., None], *arguments: Any, processes: int = 4) -> None:
-    """Runs a worker in several processes, which talk over gloo; raises what one of them raises."""
+def run(worker: Callable[..., None], *arguments: Any, processes: int = 4, limit: float = 300) -> None:
+    """Runs a worker in several processes, which talk over gloo; raises what one of them raises, or after `limit` seconds."""
     with socket.socket() as found:
         found.bind(("localhost", 0))
         port = found.getsockname()[1]
-    mp.spawn(_started, (worker, processes, port, *arguments), processes)
+    context: Any = mp.spawn(_started, (worker, processes, port, *arguments), processes, join=False)
+    end = time.monotonic() + limit
+    try:
+        while not context.join(timeout=max(end - time.monotonic(), 0.1)):
+            if time.monotonic() > end:
+                pytest.fail(f"{worker.__name__} did not end within {limit} seconds")
+    finally:
+        for process in context.processes:
+            process.kill()
 
 
 def _started(rank: int, worker: Callable[..., None], processes: int, port: int, *arguments: Any) -> None:

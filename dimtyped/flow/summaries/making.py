@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import torch
 
@@ -18,6 +19,8 @@ from dimtyped.flow.summaries.summary import Summary
 from dimtyped.flow.summaries.tree import tree_of
 from dimtyped.flow.targets import Factory, Target, is_annotated, makes_module, target_of
 from dimtyped.flow.tracer import TracedFlow
+
+_R = TypeVar("_R", bound=AbstractContextManager[Any])
 
 
 def summary(
@@ -84,8 +87,35 @@ def _targets(
 
 
 def _summarised(target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any], sizes: Mapping[str, int]) -> Summary:
+    recorder, attempts, made_with = recorded_run(target, args, kwargs, sizes, Recorder)
     owner: Any = target.owner
-    given = bind(target.function, (owner, *args), kwargs, target.where)
+    return _made(owner, recorder, attempts, made_with)
+
+
+def recorded_run(
+    target: Target,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    make_recorder: Callable[[TracedFlow, Any], _R],
+) -> tuple[_R, Attempts, Mapping[str, int]]:
+    """Runs a module once, in sizes with which it completes.
+
+    Args:
+        target: The module.
+        args: Its inputs. If there are none, they are made from the annotations.
+        kwargs: More inputs, by name.
+        sizes: Sizes of names.
+        make_recorder: Makes what records a run, from what follows it and the copy that runs. The run is inside of it.
+
+    Returns:
+        The recorder of the run, the attempts before it, and its sizes.
+
+    Raises:
+        DeclarationError: Nothing says which inputs it takes.
+        Exception: What the model raises.
+    """
+    given = bind(target.function, (target.owner, *args), kwargs, target.where)
     given.pop(next(iter(given)))
     takes_nothing = target.signature is not None and not target.maker.parameters
     if not given and not takes_nothing and not is_annotated(target):
@@ -98,17 +128,17 @@ def _summarised(target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     first, _ = attempts.first()
     if first.error is not None:
         raise first.error
-    recorders: list[Recorder] = []
+    recorders: list[_R] = []
 
-    def around(flow: TracedFlow, call: Any) -> Recorder:
-        recorders.append(Recorder(flow, call))
+    def around(flow: TracedFlow, call: Any) -> _R:
+        recorders.append(make_recorder(flow, call))
         return recorders[-1]
 
     runner.around = around
     run = runner.run(first.sizes)
     if run.error is not None:
         raise run.error
-    return _made(owner, recorders[-1], attempts, run.sizes)
+    return recorders[-1], attempts, run.sizes
 
 
 def _made(model: torch.nn.Module, recorder: Recorder, attempts: Attempts, sizes: Mapping[str, int]) -> Summary:
