@@ -14,7 +14,7 @@ import torch
 
 from dimtyped.annotations import display_name, outer_names
 from dimtyped.errors import declaration_error
-from dimtyped.names import ATTRIBUTE, BUILDING, MANAGED, Dim, Scope, declare_parameter, is_dim_size, plain, resync
+from dimtyped.names import BUILDING, MANAGED, Dim, Scope, declare_parameter, is_dim_size, plain, resync, set_scope
 from dimtyped.runtime import WithoutInternalFrames
 
 Finish = Callable[[torch.nn.Module], None]
@@ -80,7 +80,7 @@ def _building(module: Any, finish: Finish) -> Generator[None]:
     outermost = not module.__dict__.get(BUILDING, False)
     if outermost:
         module.__dict__[BUILDING] = True
-        module.__dict__[ATTRIBUTE] = Scope()
+        set_scope(module, Scope())
     try:
         yield
     finally:

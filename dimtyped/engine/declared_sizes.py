@@ -8,7 +8,7 @@ from dimtyped.annotations import arrays_in, free_names
 from dimtyped.engine.check_plan import CheckPlan
 from dimtyped.engine.known_names import Known
 from dimtyped.engine.source import SourceWriter
-from dimtyped.names import ATTRIBUTE, ambiguous_names, is_watched, scope_key_names
+from dimtyped.names import ATTRIBUTE, KEYED_SIZES, ambiguous_names, is_watched, scope_key_names
 from dimtyped.runtime import CHECKED_NAME, PREFIX
 
 
@@ -66,29 +66,37 @@ class DeclaredSizes:
                 self._source.write(f"{self._parts[part]} = {source}")
 
     def _read_scope(self, owner: str, scope_key: str) -> dict[str, Known]:
+        source, keyed_sizes = self._source, f"{PREFIX}keyed_sizes"
+        if is_watched(scope_key):
+            self._read_watched(owner, keyed_sizes)
+        else:
+            with source.block("try:"):
+                source.write(f"{keyed_sizes} = {owner}.{KEYED_SIZES}")
+            with source.block(f"except {source.python('AttributeError')}:"):
+                source.write(f"{keyed_sizes} = {PREFIX}missing_scope({owner}).keyed_sizes")
+        with source.block(f"if {keyed_sizes}[0] != {scope_key!r}:"):
+            source.write(f"{PREFIX}specialization = {PREFIX}prepare_specialization({keyed_sizes}[0])")
+            self._leave_to_specialization()
+        self._reject_ambiguous(owner, scope_key)
+        found: dict[str, Known] = {}
+        for index, name in enumerate(scope_key_names(scope_key), start=1):
+            if name in self._used and name not in self._plan.signature.fixed:
+                source.write(f"{self._variable(name)} = {keyed_sizes}[{index}]")
+                found[name] = Known(self._variable(name))
+        return found
+
+    def _read_watched(self, owner: str, keyed_sizes: str) -> None:
+        """Reads the names of a module that does not report its changes: it asks its scope for them."""
         source, scope = self._source, f"{PREFIX}scope"
         with source.block("try:"):
             source.write(f"{scope} = {owner}.{ATTRIBUTE}")
         with source.block(f"except {source.python('AttributeError')}:"):
             source.write(f"{scope} = {PREFIX}missing_scope({owner})")
-        if is_watched(scope_key):
-            # a trace must not ask: it would guard the module's identity, and compile each block of a model anew
-            asks = f"not {PREFIX}is_dynamo_compiling() and {scope}.has_changed()"
-            with source.block(f"if {asks} and {PREFIX}see_changes({owner}):"):
-                source.write(f"{scope} = {owner}.{ATTRIBUTE}")
-        with source.block(f"if {scope}.scope_key != {scope_key!r}:"):
-            source.write(f"{PREFIX}specialization = {PREFIX}prepare_specialization({scope}.scope_key)")
-            self._leave_to_specialization()
-        names = scope_key_names(scope_key)
-        self._reject_ambiguous(owner, scope_key)
-        if any(name in self._used for name in names):
-            source.write(f"{PREFIX}sizes = {scope}.sizes")
-        found: dict[str, Known] = {}
-        for index, name in enumerate(names):
-            if name in self._used and name not in self._plan.signature.fixed:
-                source.write(f"{self._variable(name)} = {PREFIX}sizes[{index}]")
-                found[name] = Known(self._variable(name))
-        return found
+        # a trace must not ask: it would guard the module's identity, and compile each block of a model anew
+        asks = f"not {PREFIX}is_dynamo_compiling() and {scope}.has_changed()"
+        with source.block(f"if {asks} and {PREFIX}see_changes({owner}):"):
+            source.write(f"{scope} = {owner}.{ATTRIBUTE}")
+        source.write(f"{keyed_sizes} = {scope}.keyed_sizes")
 
     def _reject_ambiguous(self, owner: str, scope_key: str) -> None:
         """A name that could mean more than one size is an error, unless the module has changed unnoticed."""

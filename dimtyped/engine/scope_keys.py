@@ -25,10 +25,10 @@ def scope_key_of(checked: CheckedFunction, arguments: tuple[Any, ...]) -> tuple[
     if not (checked.reads_scope and isinstance(module, torch.nn.Module)):
         return None, type(module)
     try:
-        scope: Any = module._dim_scope  # ATTRIBUTE, written so that a trace can follow it
+        keyed_sizes: Any = module._dim_keyed_sizes  # KEYED_SIZES, written so that a trace can follow it
     except AttributeError:
-        scope = missing_scope(module)
-    return scope.scope_key, type(module)
+        keyed_sizes = missing_scope(module).keyed_sizes
+    return keyed_sizes[0], type(module)
 
 
 def missing_scope(module: torch.nn.Module) -> Scope:

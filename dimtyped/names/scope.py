@@ -1,13 +1,15 @@
 """The names that a module declares, and the owner of each.
 
-A scope is kept on the module as `module._dim_scope`. Its `scope_key` (the names, a string, and which checks are switched
-off) and `sizes` (a tuple in the order of the names) are what a compiled check reads; everything else is for changes and errors.
+A scope is kept on the module as `module._dim_scope`. A compiled check reads its `scope_key` (the names, a string, and which
+checks are switched off) and its `sizes` (in the order of the names) as one tuple, `keyed_sizes`, which the module holds beside
+it: TorchDynamo guards that by one comparison. Everything else is for changes and errors.
 Where a module does not report its changes, `has_changed` finds them, and the `scope_key` begins with a mark that says so.
 """
 
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
 import weakref
 from collections import Counter
@@ -26,6 +28,8 @@ from dimtyped.names.switches import Switches, is_off_in, is_switch_word, switche
 from dimtyped.names.watched import UNUSED, FirstCall, Watched, dims_in, watched_in
 
 ATTRIBUTE = "_dim_scope"
+KEYED_SIZES = "_dim_keyed_sizes"
+"""On a module: the `keyed_sizes` of its scope."""
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 _AMBIGUOUS = "!"
 _WATCHED = "?"
@@ -93,6 +97,7 @@ class Scope:
         self.sizes = tuple(sizes[name] for name in ordered)
         named = (name if sizes[name] >= 0 else _AMBIGUOUS + name for name in ordered)
         self.scope_key = " ".join((*(() if watched == () else (_WATCHED,)), *named, *switches.words))
+        self.keyed_sizes = _one_tuple((self.scope_key, *self.sizes))
 
     def __reduce__(self) -> tuple[type[Scope], tuple[Any, ...]]:
         # a copy has fewer switches, and so another key; its module has children of its own
@@ -125,6 +130,12 @@ class Scope:
     def is_ambiguous(self, name: str) -> bool:
         """True if this name has two sizes: in children that disagree, or in a plain torch module."""
         return _AMBIGUOUS + name in self.scope_key.split()
+
+
+@functools.lru_cache(maxsize=4096)
+def _one_tuple(keyed_sizes: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The same tuple for all modules that declare the same, so that a comparison is one of addresses."""
+    return keyed_sizes
 
 
 def _deciding(claims: tuple[Claim, ...]) -> Iterator[Claim]:
@@ -198,14 +209,23 @@ def is_off_by(scope_key: str | None, method: str) -> bool:
 def switch_scope(module: torch.nn.Module) -> None:
     """Gives the module's scope the switches that the module has now."""
     before = scope_of(module)
-    module.__dict__[ATTRIBUTE] = Scope(before.claims, before.inherited, switches_of(module), before.watched)
+    set_scope(module, Scope(before.claims, before.inherited, switches_of(module), before.watched))
+
+
+def set_scope(module: torch.nn.Module, scope: Scope) -> None:
+    """Gives the module a scope."""
+    module.__dict__[ATTRIBUTE] = scope
+    module.__dict__[KEYED_SIZES] = scope.keyed_sizes
 
 
 def scope_of(module: torch.nn.Module) -> Scope:
     """The module's scope, made and filled if it has none yet."""
     if ATTRIBUTE not in module.__dict__:
         resync(module)
-    return module.__dict__[ATTRIBUTE]
+    scope: Scope = module.__dict__[ATTRIBUTE]
+    if KEYED_SIZES not in module.__dict__:  # a pickle of an earlier version
+        set_scope(module, scope)
+    return scope
 
 
 def is_scope(module: object) -> bool:
@@ -251,7 +271,8 @@ def settle(module: torch.nn.Module, claims: tuple[Claim, ...]) -> Scope:
     """Gives the module a scope of these claims and of what the modules below declare; notifies its holders."""
     before = held_scope(module)
     watched = (*_watched(module, claims), *_watched_below(module)) if BUILDING not in module.__dict__ else ()
-    scope = module.__dict__[ATTRIBUTE] = Scope(claims, tuple(_inherited(module)), switches_of(module), watched)
+    scope = Scope(claims, tuple(_inherited(module)), switches_of(module), watched)
+    set_scope(module, scope)
     if (before.scope_key, before.sizes) != (scope.scope_key, scope.sizes):
         tell_holders(module)
     return scope

@@ -39,6 +39,7 @@ from dimtyped.names import (
     preview,
     read_from,
     remember_deleted,
+    set_scope,
     settle,
     switch_scope,
     switches_of,
@@ -88,7 +89,8 @@ class Module(TiedParametersMixin):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.__dict__.setdefault(ATTRIBUTE, Scope())
+        if ATTRIBUTE not in self.__dict__:
+            set_scope(self, Scope())
         if type(self).__init__ is Module.__init__:
             _finish(self)
 
