@@ -77,3 +77,8 @@ def free_names(array: ArrayHint) -> tuple[str, ...]:
         elif axis.kind is Kind.EXPRESSION:
             names.extend(names_in(axis.name))
     return tuple(dict.fromkeys(names))
+
+
+def names_of(hint: Hint) -> tuple[str, ...]:
+    """Every name that the tensor annotations of a hint use."""
+    return tuple(name for array in arrays_in(hint) for name in free_names(array))

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         declared_names as declared_names,
         find_mismatches as find_mismatches,
         kind_of as kind_of,
-        names_of as names_of,
         unexplained as unexplained,
     )
     from dimtyped.diagnosis.mismatch import (
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
         Snapshot as Snapshot,
         describe as describe,
         from_description as from_description,
-        shape_text as shape_text,
         snapshot as snapshot,
     )
     from dimtyped.diagnosis.text import axes_text as axes_text, dtype_text as dtype_text
@@ -50,9 +48,9 @@ _NAMES = {
     "dimtyped.diagnosis.annotated_values": "annotated_tensors spread_axes",
     "dimtyped.diagnosis.code_edits": "code_of order_text orders parsed replaced_in",
     "dimtyped.diagnosis.enclosing_calls": "arguments_of",
-    "dimtyped.diagnosis.explanation": "build_error declared_names find_mismatches kind_of names_of unexplained",
+    "dimtyped.diagnosis.explanation": "build_error declared_names find_mismatches kind_of unexplained",
     "dimtyped.diagnosis.mismatch": "Binding Findings Mismatch axis_name placed",
-    "dimtyped.diagnosis.snapshots": "Snapshot describe from_description shape_text snapshot",
+    "dimtyped.diagnosis.snapshots": "Snapshot describe from_description snapshot",
     "dimtyped.diagnosis.text": "axes_text dtype_text",
     "dimtyped.diagnosis.torch_errors.kinds": "may_be_torchs",
     "dimtyped.diagnosis.torch_errors.note": "annotate annotate_traced explain report_of_traced",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from dimtyped.annotations import Hint, Signature, annotation_text, arrays_in, free_names, size_at
+from dimtyped.annotations import Signature, annotation_text, names_of, size_at
 from dimtyped.diagnosis import fixes  # its names are imported when a call has failed
 from dimtyped.diagnosis.enclosing_calls import EnclosingCall, calls_around
 from dimtyped.diagnosis.mismatch import Binding, Call, Findings
@@ -289,11 +289,6 @@ def unexplained(
     error = DimensionError("\n".join((f"{where}: {subject} does not fit {wanted}", *([""] if rows else []), *rows)))
     error.where, error.argument = where, argument
     return error
-
-
-def names_of(hint: Hint) -> tuple[str, ...]:
-    """Every name that the tensor annotations of a hint use."""
-    return tuple(name for array in arrays_in(hint) for name in free_names(array))
 
 
 def _plain(value: Any) -> Any:

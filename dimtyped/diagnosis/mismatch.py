@@ -39,8 +39,9 @@ from dimtyped.annotations import (
     turn,
     unknown_names,
 )
-from dimtyped.diagnosis.snapshots import Snapshot, items_of, shape_text, snapshot
+from dimtyped.diagnosis.snapshots import Snapshot, items_of, snapshot
 from dimtyped.errors import DeclarationError
+from dimtyped.names import shape_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from dimtyped.names import shape_text
 from dimtyped.runtime import is_tracing
 
 RAGGED = "ragged"
@@ -55,11 +56,6 @@ def array_text(value: Any) -> str:
     if isinstance(value, torch.Tensor) or not isinstance(shape, tuple):
         return str(snapshot(value))
     return f"{type(value).__name__} of {getattr(value, 'dtype', 'no dtype')} {shape_text(shape)}"  # pyright: ignore[reportUnknownArgumentType]  # any library's
-
-
-def shape_text(shape: tuple[int | str, ...]) -> str:
-    """`(32, 10)`, and `()` for a scalar."""
-    return f"({', '.join(str(size) for size in shape)}{',' if len(shape) == 1 else ''})"
 
 
 def describe(value: Any) -> tuple[Any, ...]:

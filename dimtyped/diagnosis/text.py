@@ -33,7 +33,8 @@ from dimtyped.annotations import (
 )
 from dimtyped.diagnosis.mismatch import Binding, Findings, Mismatch, placed, size_text
 from dimtyped.diagnosis.placements import placement_of, rank_text
-from dimtyped.diagnosis.snapshots import Snapshot, shape_text
+from dimtyped.diagnosis.snapshots import Snapshot
+from dimtyped.names import shape_text
 
 _LINES = 15  # of an error with one mismatch
 _WIDTH = 116  # of the fix's lines

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from jaxtyping import Shaped
 
+from dimtyped import diagnosis
 from dimtyped.annotations import (
     AnythingHint,
     ArrayHint,
@@ -41,7 +42,6 @@ from dimtyped.annotations import (
     read_hint,
     unknown_names,
 )
-from dimtyped.diagnosis import Findings, snapshot
 from dimtyped.engine.call_names import AMBIGUOUS, CHECKED, sizes_in, values_in
 from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.codegen import CheckCodegen
@@ -184,10 +184,10 @@ class ByReference:
             return False
         known = {name: size for name, size in sizes_in(names).items() if size is not None}
         parameters = _parameters(names, frame)
-        findings = Findings(paths=parameters)
+        findings = diagnosis.Findings(paths=parameters)
         findings.learn(known, "")
         if self._hint is not None:
-            findings.check(self._hint, snapshot(value), "value")
+            findings.check(self._hint, diagnosis.snapshot(value), "value")
         if any(mismatch.kind == "extent" for mismatch in findings.mismatches):  # an expression that no size solves
             return False
         axes = [axis for array in self._arrays for axis in array.axes if axis.kind is Kind.EXPRESSION]

@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from dimtyped import diagnosis
 from dimtyped.annotations import Hint, arrays_in, free_names
-from dimtyped.diagnosis import Findings, Snapshot, build_error, snapshot, unexplained
 from dimtyped.engine.assertion_checks import Check, Names, read
 from dimtyped.engine.assigned import resolved, target_of
 from dimtyped.engine.call_names import AMBIGUOUS, CHECKED, sizes_in, values_in
@@ -38,7 +38,7 @@ def refuse(
     target, annotation = target_of(annotation), resolved(annotation)
     hint = read(annotation)
     checked: CheckedFunction | None = names.get(CHECKED)
-    findings = Findings()
+    findings = diagnosis.Findings()
     if checked is not None:
         values = values_in(names, outer)
         if checked.is_off_for(tuple(values.values())):
@@ -51,14 +51,14 @@ def refuse(
     findings.learn(sizes_in(names), earlier)
     where = checked.signature.where if checked is not None else frame.f_code.co_qualname
     place = target or _expression(frame)
-    raise error_of(hint, annotation, snapshot(x), findings, where, place, is_assigned=target is not None)
+    raise error_of(hint, annotation, diagnosis.snapshot(x), findings, where, place, is_assigned=target is not None)
 
 
 def error_of(
     hint: Hint | None,
     annotation: Any,
-    value: Snapshot,
-    findings: Findings,
+    value: diagnosis.Snapshot,
+    findings: diagnosis.Findings,
     where: str,
     place: str,
     *,
@@ -70,9 +70,9 @@ def error_of(
     if hint is not None:
         findings.check(hint, value, place)
     if findings.mismatches:  # noqa: SIM108
-        error = build_error(findings, title, {})
+        error = diagnosis.build_error(findings, title, {})
     else:
-        error = unexplained(title, place, annotation)
+        error = diagnosis.unexplained(title, place, annotation)
     error.where, error.argument = where, place
     if is_assigned:
         error.args = (str(error).replace("argument `", "variable `", 1),)

@@ -11,8 +11,8 @@ import sys
 import types
 from typing import Any, TypeVar
 
+from dimtyped import diagnosis
 from dimtyped.annotations import annotation_text, read_hint
-from dimtyped.diagnosis import Findings, describe, from_description, snapshot
 from dimtyped.engine.assertion_checks import ByReference, Check, Names, alone, key_of, read, write
 from dimtyped.engine.assertion_errors import error_of, refuse
 from dimtyped.engine.assigned import resolved, target_of
@@ -77,7 +77,8 @@ def assert_dims(x: _T, annotation: Any, /) -> _T:
     if is_tracing():
         if getattr(_traced, _prepare_traced(annotation))(x, {}, None):
             return x
-        raise _explain_traced(annotation, describe(x))  # called from here, so that TorchDynamo skips this frame
+        # Called from here, so that TorchDynamo skips this frame.
+        raise _explain_traced(annotation, diagnosis.describe(x))
     outer: types.FrameType | None = None
     names: Any = None
     try:
@@ -181,7 +182,7 @@ def _untraced(annotation: Any) -> Check:
 def _check_or_raise(annotation: Any, value: Any, names: Names, frame: types.FrameType | None) -> bool:
     if ByReference(annotation, None)(value, names, frame):
         return True
-    raise error_of(None, annotation, snapshot(value), Findings(), "", "x")
+    raise error_of(None, annotation, diagnosis.snapshot(value), diagnosis.Findings(), "", "x")
 
 
 @at_trace_time
@@ -192,8 +193,8 @@ def _explain_traced(annotation: Any, described: tuple[Any, ...]) -> DimensionErr
         error_of(
             alone(read_hint(annotation)),
             annotation,
-            from_description(described),
-            Findings(),
+            diagnosis.from_description(described),
+            diagnosis.Findings(),
             where,
             target or "x",
             is_assigned=target is not None,

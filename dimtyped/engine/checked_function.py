@@ -10,8 +10,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from dimtyped.annotations import Signature
-from dimtyped.diagnosis import names_of
+from dimtyped.annotations import Signature, names_of
 from dimtyped.engine.declaration import Declaration
 from dimtyped.engine.explainer import Explainer
 from dimtyped.engine.forms import CallForms, FormChecks

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from dimtyped import diagnosis
 from dimtyped.annotations import Signature, arrays_in, names_tensors, read_signature
-from dimtyped.diagnosis import Binding
 from dimtyped.engine.call_names import code_objects_of
 from dimtyped.engine.missing import Missing, value_left_out
 from dimtyped.engine.rules import Rules
@@ -110,7 +110,7 @@ class Declaration:
         """The function's name, or for a layer its path in the running model."""
         return self.rules.where(self.signature, owner)
 
-    def declared(self, owner: Any) -> dict[str, Binding]:
+    def declared(self, owner: Any) -> dict[str, diagnosis.Binding]:
         """The names that have a size before the call."""
         return self.rules.declared(self.signature, owner)
 

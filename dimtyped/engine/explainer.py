@@ -7,17 +7,8 @@ from typing import Any
 
 import torch
 
+from dimtyped import diagnosis
 from dimtyped.annotations import arrays_in
-from dimtyped.diagnosis import (
-    Findings,
-    Snapshot,
-    arguments_of,
-    build_error,
-    find_mismatches,
-    from_description,
-    snapshot,
-    unexplained,
-)
 from dimtyped.engine.call_names import names_of_call, sizes_in
 from dimtyped.engine.declaration import Declaration
 from dimtyped.engine.helpers import evaluation_error
@@ -45,15 +36,17 @@ class Explainer:
         """The error for a call that fails inside a trace, found from descriptions of its values; ends the trace."""
         module = owner if self._declaration.is_method else None
         parameters = self._declaration.signature.parameters
-        known = arguments_of(self._declaration)
+        known = diagnosis.arguments_of(self._declaration)
         values = tuple(
-            snapshot(known[parameter.name]) if known.get(parameter.name) is not None else from_description(description)
+            diagnosis.snapshot(known[parameter.name])
+            if known.get(parameter.name) is not None
+            else diagnosis.from_description(description)
             for parameter, description in zip(parameters, described, strict=True)
         )
         paths = self._declaration.paths(tuple(value.value for value in values))
         if owner is not None:
             paths[parameters[0].name] = owner
-        found = self.find_error_of(module, values, paths, stage, from_description(result))
+        found = self.find_error_of(module, values, paths, stage, diagnosis.from_description(result))
         return end_trace(found if found is not None else self._unexplained(module, stage))
 
     def find_error(
@@ -61,11 +54,18 @@ class Explainer:
     ) -> DimensionError | None:
         """The error for a call's arguments, or at the stage `return` for its result; None if they fit."""
         declaration = self._declaration
-        given = tuple(snapshot(value) for value in values)
-        return self.find_error_of(declaration.owner(values), given, declaration.paths(values), stage, snapshot(result))
+        given = tuple(diagnosis.snapshot(value) for value in values)
+        return self.find_error_of(
+            declaration.owner(values), given, declaration.paths(values), stage, diagnosis.snapshot(result)
+        )
 
     def find_error_of(
-        self, owner: Any, values: tuple[Snapshot, ...], paths: Mapping[str, Any], stage: str, result: Snapshot | None
+        self,
+        owner: Any,
+        values: tuple[diagnosis.Snapshot, ...],
+        paths: Mapping[str, Any],
+        stage: str,
+        result: diagnosis.Snapshot | None,
     ) -> DimensionError | None:
         """The error for a call whose values are described; None if they fit. Arguments left out are not checked."""
         declaration, signature = self._declaration, self._declaration.signature
@@ -74,7 +74,7 @@ class Explainer:
         is_result = stage == "return"
         shared = names_of_call(declaration) if is_result and declaration.code_objects else {}
         try:
-            findings = find_mismatches(
+            findings = diagnosis.find_mismatches(
                 signature, declaration.declared(owner), given, result if is_result else None, paths, owner, shared
             )
         except DeclarationError as error:
@@ -83,7 +83,7 @@ class Explainer:
             return None
         rules = declaration.rules
         kind = rules.error_kind(findings.mismatches[0])
-        return build_error(findings, declaration.where(owner), rules.labels(owner), kind)
+        return diagnosis.build_error(findings, declaration.where(owner), rules.labels(owner), kind)
 
     def is_stale(self, values: tuple[Any, ...], stage: str, result: Any) -> bool:
         """Returns True if the module has changed unnoticed since its names were read, and the call fits after all."""
@@ -93,18 +93,18 @@ class Explainer:
         return self.find_error(values, stage, result) is None
 
     def _unexplained(self, owner: Any, stage: str) -> DimensionError:
-        return unexplained(self._declaration.where(owner), "return" if stage == "return" else "")
+        return diagnosis.unexplained(self._declaration.where(owner), "return" if stage == "return" else "")
 
     # Of a call's names ------------------------------------------------------------------------------------------------
 
-    def findings_of(self, values: Mapping[str, Any]) -> Findings:
+    def findings_of(self, values: Mapping[str, Any]) -> diagnosis.Findings:
         """The names of a call whose arguments an engine has accepted, with their origins."""
         declaration, given = self._declaration, tuple(values.values())
         owner = declaration.owner(given)
-        known = {name: snapshot(value) for name, value in values.items() if not isinstance(value, Missing)}
+        known = {name: diagnosis.snapshot(value) for name, value in values.items() if not isinstance(value, Missing)}
         paths = declaration.paths(given)
-        found = find_mismatches(declaration.signature, declaration.declared(owner), known, None, paths, owner)
-        return Findings(bindings=found.bindings, runs=found.runs, paths=paths)
+        found = diagnosis.find_mismatches(declaration.signature, declaration.declared(owner), known, None, paths, owner)
+        return diagnosis.Findings(bindings=found.bindings, runs=found.runs, paths=paths)
 
     def read_again(self, values: Mapping[str, Any], names: dict[str, Any]) -> bool:
         """Rereads the names of the module into `names`; returns True if the module has changed unnoticed."""
@@ -116,9 +116,9 @@ class Explainer:
 
     def fits_shared(self, shared: Mapping[str, Any], result: Any) -> bool:
         """Returns True if the result fits the names that `assert_dims` has bound too."""
-        findings = Findings()
+        findings = diagnosis.Findings()
         findings.learn(sizes_in(shared), "")
-        findings.check(self._declaration.signature.result, snapshot(result), "return")
+        findings.check(self._declaration.signature.result, diagnosis.snapshot(result), "return")
         return all(mismatch.kind not in ("size", "extent") for mismatch in findings.mismatches)
 
     @at_trace_time

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from dimtyped.diagnosis import describe, kind_of, names_of
+from dimtyped import diagnosis
+from dimtyped.annotations import names_of
 from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.helpers import evaluation_error, is_shapeless
 from dimtyped.engine.rules import Raised
@@ -49,8 +50,8 @@ def explain(checked: CheckedFunction, values: tuple[Any, ...], stage: str, resul
     """The error for a rejected call; inside a trace its text is made at trace time."""
     if is_tracing():
         owner = values[0] if values and isinstance(values[0], torch.nn.Module) else None
-        described = tuple([describe(value) for value in values])
-        return checked.explainer.explain_traced(owner, described, stage, describe(result))
+        described = tuple([diagnosis.describe(value) for value in values])
+        return checked.explainer.explain_traced(owner, described, stage, diagnosis.describe(result))
     return eagerly(checked.explainer.explain)(values, stage, result)
 
 
@@ -92,7 +93,7 @@ def translate_error(checked: CheckedFunction, values: tuple[Any, ...], error: Ex
         return error
     found = eagerly(checked.error_after)(values)
     if found is not None:
-        return found if isinstance(found, type(error)) else _of_kind(found, kind_of(error))
+        return found if isinstance(found, type(error)) else _of_kind(found, diagnosis.kind_of(error))
     rules = checked.declaration.rules
     if not isinstance(error, rules.translated):
         return error

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dimtyped import diagnosis
 from dimtyped.annotations import size_at
-from dimtyped.diagnosis import unexplained
 from dimtyped.engine.call_names import AMBIGUOUS, CHECKED, VALUES
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.engine.helpers import is_ragged
@@ -109,11 +109,11 @@ class ReferenceEngine:
         given = {name: it for name, it in given.items() if it[1] is not MISSING and _has_shape(it[1])}
         if stage == "return":
             hint = signature.result.annotation
-            return unexplained(signature.where, stage, hint, {"return": (hint, result), **given})
+            return diagnosis.unexplained(signature.where, stage, hint, {"return": (hint, result), **given})
         name = self._check_with(arguments).blamed(arguments, keywords)
         annotation = next((p.annotation for p in signature.parameters if p.name == name), None)
         first = {name: given[name]} if name in given else {}
-        return unexplained(signature.where, name, annotation, {**first, **given})
+        return diagnosis.unexplained(signature.where, name, annotation, {**first, **given})
 
     def _check_with(self, arguments: tuple[Any, ...]) -> ReferenceCheck:
         """The check with the sizes that are declared for these arguments."""

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from dimtyped import diagnosis
 from dimtyped.annotations import Signature
-from dimtyped.diagnosis import Binding, Mismatch, declared_names
 from dimtyped.engine.forms import CallForms
 from dimtyped.errors import DimensionError
 from dimtyped.names import ATTRIBUTE, Scope
@@ -55,12 +55,12 @@ class Rules:
         """The user's words for the names in the annotations, if they differ."""
         return {}
 
-    def declared(self, signature: Signature, owner: Any) -> dict[str, Binding]:
+    def declared(self, signature: Signature, owner: Any) -> dict[str, diagnosis.Binding]:
         """The names that have a size before the call."""
         scope: Scope | None = owner.__dict__.get(ATTRIBUTE) if isinstance(owner, torch.nn.Module) else None
-        return declared_names(signature, owner, "", scope)
+        return diagnosis.declared_names(signature, owner, "", scope)
 
-    def error_kind(self, mismatch: Mismatch) -> type[DimensionError]:  # noqa: ARG002  # a layer has kinds
+    def error_kind(self, mismatch: diagnosis.Mismatch) -> type[DimensionError]:  # noqa: ARG002  # a layer has kinds
         """The exception to raise for a mismatch."""
         return DimensionError
 

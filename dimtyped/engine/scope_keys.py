@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from dimtyped.diagnosis import names_of
+from dimtyped.annotations import names_of
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.engine.unused_parameters import warn_of_unused
 from dimtyped.names import Scope, held_scope, is_scope, lost_name_text, resync, scope_of

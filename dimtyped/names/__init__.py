@@ -9,6 +9,7 @@ from dimtyped.names.dim import (
     is_dim_size as is_dim_size,
     name_of as name_of,
     plain as plain,
+    shape_text as shape_text,
 )
 from dimtyped.names.expressions import names_in as names_in
 from dimtyped.names.holders import holders_of as holders_of

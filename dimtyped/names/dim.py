@@ -203,6 +203,11 @@ def plain(value: int) -> int:
     return int(value) if isinstance(value, Dim) else value
 
 
+def shape_text(shape: tuple[int | str, ...]) -> str:
+    """`(32, 10)`, and `()` for a scalar."""
+    return f"({', '.join(str(size) for size in shape)}{',' if len(shape) == 1 else ''})"
+
+
 def _valid_name(name: object) -> str:
     if isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name):
         return name

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dimtyped.diagnosis import shape_text
+from dimtyped.names import shape_text
 from dimtyped.nn.contract import sizes_that_differ, typed_class_of
 from dimtyped.runtime import warn_user
 

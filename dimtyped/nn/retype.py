@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from dimtyped.diagnosis import shape_text
 from dimtyped.errors import declaration_error
-from dimtyped.names import ATTRIBUTE, Dim, held_scope, is_scope, resync
+from dimtyped.names import ATTRIBUTE, Dim, held_scope, is_scope, resync, shape_text
 from dimtyped.nn.contract import ROLES, Layer, expected_shape, make_ready, torch_class_of, typed_class_of
 from dimtyped.nn.contract.lazy_layer import retype_lazy, untype_lazy
 from dimtyped.nn.tying import adopt, release

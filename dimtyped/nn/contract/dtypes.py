@@ -10,11 +10,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from dimtyped import diagnosis
 from dimtyped.annotations import ArrayHint, Hint, TupleHint, UnionHint
-from dimtyped.diagnosis import Findings, build_error, dtype_text, find_mismatches, kind_of, shape_text, snapshot
 from dimtyped.engine import Raised
 from dimtyped.errors import DimensionError
-from dimtyped.names import short_text
+from dimtyped.names import shape_text, short_text
 
 _INPUTS = ("input", "input1", "input2", "query", "key", "value", "src", "tgt", "memory", "hx")
 """The parameters of torch's layers that are multiplied by weights, and so must have their dtype."""
@@ -32,10 +32,12 @@ def dtype_error(raised: Raised) -> DimensionError | None:
     findings = _with_dtypes(raised, weight[1].dtype)
     if not any(mismatch.kind == "dtype" for mismatch in findings.mismatches):
         return None
-    note = f"{weight[0]} is {dtype_text(weight[1].dtype)} {shape_text(tuple(weight[1].shape))}, of {short_text(layer)}"
-    kind = kind_of(error)
+    name, tensor = weight
+    dtype, shape = diagnosis.dtype_text(tensor.dtype), shape_text(tuple(tensor.shape))
+    note = f"{name} is {dtype} {shape}, of {short_text(layer)}"
+    kind = diagnosis.kind_of(error)
     where = raised.rules.where(raised.signature, layer)
-    return build_error(findings, where, raised.rules.labels(layer), kind, (note,))
+    return diagnosis.build_error(findings, where, raised.rules.labels(layer), kind, (note,))
 
 
 def _first_weight(layer: torch.nn.Module) -> tuple[str, Tensor] | None:
@@ -44,15 +46,15 @@ def _first_weight(layer: torch.nn.Module) -> tuple[str, Tensor] | None:
     return next(found, None)
 
 
-def _with_dtypes(raised: Raised, dtype: torch.dtype) -> Findings:
+def _with_dtypes(raised: Raised, dtype: torch.dtype) -> diagnosis.Findings:
     """The call checked as if the layer's annotations named the dtype of its weights."""
     signature, layer = raised.form, raised.values[0]
     parameters = tuple(
         dataclasses.replace(p, hint=_of_dtype(p.hint, dtype)) if p.name in _INPUTS else p for p in signature.parameters
     )
-    given = {p.name: snapshot(value) for p, value in zip(parameters, raised.values, strict=True)}
+    given = {p.name: diagnosis.snapshot(value) for p, value in zip(parameters, raised.values, strict=True)}
     declared = dataclasses.replace(signature, parameters=parameters)
-    return find_mismatches(declared, raised.rules.declared(raised.signature, layer), given, None, {}, layer)
+    return diagnosis.find_mismatches(declared, raised.rules.declared(raised.signature, layer), given, None, {}, layer)
 
 
 def _of_dtype(hint: Hint, dtype: torch.dtype) -> Hint:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dimtyped import diagnosis
 from dimtyped.annotations import Signature
-from dimtyped.diagnosis import Binding, Mismatch, declared_names
 from dimtyped.engine import CallForms, Raised, Rules
 from dimtyped.errors import DimensionError
 from dimtyped.names import labels_of
@@ -56,11 +56,11 @@ class LayerRules(Rules):
         """The user's words for the names of the layer."""
         return {**_SEVERAL_AXES, **labels_of(owner)}
 
-    def declared(self, signature: Signature, owner: Any) -> dict[str, Binding]:
+    def declared(self, signature: Signature, owner: Any) -> dict[str, diagnosis.Binding]:
         """The sizes of the layer."""
-        return declared_names(signature, owner, self.where(signature, owner), None)
+        return diagnosis.declared_names(signature, owner, self.where(signature, owner), None)
 
-    def error_kind(self, mismatch: Mismatch) -> type[DimensionError]:
+    def error_kind(self, mismatch: diagnosis.Mismatch) -> type[DimensionError]:
         """The exception to raise, which `except` clauses for torch's error catch too."""
         return (self.rank_error if mismatch.kind == "rank" else None) or self.error
 

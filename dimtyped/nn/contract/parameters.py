@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError, TyingError, declaration_error
-from dimtyped.names import short_repr
+from dimtyped.names import shape_text, short_repr
 from dimtyped.nn.tying import owner_of, tie_of
 from dimtyped.runtime import by_framework
 

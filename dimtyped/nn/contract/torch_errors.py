@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from dimtyped import diagnosis
 from dimtyped.annotations import Hint, arrays_in
-from dimtyped.diagnosis import Mismatch, Snapshot, build_error, find_mismatches, kind_of, snapshot
 from dimtyped.engine import Raised
 from dimtyped.errors import DeclarationError, DimensionError, declaration_error, with_fields
 from dimtyped.names import Dim
@@ -43,7 +43,9 @@ def explained(raised: Raised) -> Exception:
     layer = values[0]
     if isinstance(error, DimensionError):
         return error
-    given = {parameter.name: snapshot(value) for parameter, value in zip(signature.parameters, values, strict=True)}
+    given = {
+        parameter.name: diagnosis.snapshot(value) for parameter, value in zip(signature.parameters, values, strict=True)
+    }
     by_dtype = dtype_error(raised)
     if by_dtype is not None:
         return by_dtype
@@ -53,12 +55,12 @@ def explained(raised: Raised) -> Exception:
     violations = list(layer.contract.violations(*values)) if layer.contract.violations is not None else []
     if not violations:
         return error
-    findings = find_mismatches(signature, rules.declared(signature, layer), given, None, {}, layer)
+    findings = diagnosis.find_mismatches(signature, rules.declared(signature, layer), given, None, {}, layer)
     hints = {parameter.name: parameter.hint for parameter in signature.parameters}
     findings.mismatches[:] = [
         as_mismatch(violation, hints[violation.argument], given[violation.argument]) for violation in violations
     ]
-    return build_error(findings, rules.where(signature, layer), rules.labels(layer), kind_of(error))
+    return diagnosis.build_error(findings, rules.where(signature, layer), rules.labels(layer), diagnosis.kind_of(error))
 
 
 def _changed(
@@ -69,20 +71,28 @@ def _changed(
     hint = changed_hint(layer, name, actual)
     problem = f"{changed_text(layer, name, actual)}: its data was replaced, the layer's sizes were not"
     text = f"{where}: {problem}\n  {hint[0].upper()}{hint[1:]}."
-    return with_fields(kind_of(error)(text), where=where, argument=name, expected=expected, actual=actual, hint=hint)
+    return with_fields(
+        diagnosis.kind_of(error)(text), where=where, argument=name, expected=expected, actual=actual, hint=hint
+    )
 
 
-def as_mismatch(violation: SizeViolation, hint: Hint, value: Snapshot) -> Mismatch:
+def as_mismatch(violation: SizeViolation, hint: Hint, value: diagnosis.Snapshot) -> diagnosis.Mismatch:
     """A violation as what the text of an error shows, beside the annotation and the value of its argument."""
     if violation.actual is not None:
-        return Mismatch(violation.argument, "extent", hint, value, violation.name, violation.expected, violation.actual)
+        return diagnosis.Mismatch(
+            violation.argument, "extent", hint, value, violation.name, violation.expected, violation.actual
+        )
     shape = (len(value.items),) if value.items is not None else value.shape or ()  # a list of lengths has one axis
     shown = next((array for array in arrays_in(hint) if len(array.axes) == len(shape)), hint)
     if violation.axis is None:
-        return Mismatch(violation.argument, "rank", shown, value, expected=violation.expected, actual=len(shape))
+        return diagnosis.Mismatch(
+            violation.argument, "rank", shown, value, expected=violation.expected, actual=len(shape)
+        )
     index = violation.axis % len(shape)
     place = index if value.is_tensor else None
-    return Mismatch(violation.argument, "extent", shown, value, violation.name, violation.expected, shape[index], place)
+    return diagnosis.Mismatch(
+        violation.argument, "extent", shown, value, violation.name, violation.expected, shape[index], place
+    )
 
 
 def divisibility_error(

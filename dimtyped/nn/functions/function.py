@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from dimtyped import diagnosis
 from dimtyped.annotations import Signature
-from dimtyped.diagnosis import Binding, build_error, find_mismatches, kind_of, snapshot
 from dimtyped.engine import ALWAYS, CallForms, Declaration, Form, Raised, wrap
 from dimtyped.errors import DimensionError
 from dimtyped.nn.contract import TORCH_ERRORS, Layer, LayerRules, SizeViolation, as_mismatch
@@ -79,11 +79,13 @@ class Function:
         violations = list(self.violations(**given)) if self.violations is not None else []
         if not violations:
             return raised.error
-        shown = {name: snapshot(value) for name, value in given.items()}
-        findings = find_mismatches(raised.form, {}, shown, None, given, None)
+        shown = {name: diagnosis.snapshot(value) for name, value in given.items()}
+        findings = diagnosis.find_mismatches(raised.form, {}, shown, None, given, None)
         hints = {parameter.name: parameter.hint for parameter in parameters}
         findings.mismatches[:] = [as_mismatch(each, hints[each.argument], shown[each.argument]) for each in violations]
-        return build_error(findings, raised.rules.where(raised.signature, None), {}, kind_of(raised.error))
+        return diagnosis.build_error(
+            findings, raised.rules.where(raised.signature, None), {}, diagnosis.kind_of(raised.error)
+        )
 
 
 class _Rules(LayerRules):
@@ -97,7 +99,7 @@ class _Rules(LayerRules):
         """No words of the user's."""
         return {}
 
-    def declared(self, signature: Signature, owner: Any) -> dict[str, Binding]:  # noqa: ARG002  # as above
+    def declared(self, signature: Signature, owner: Any) -> dict[str, diagnosis.Binding]:  # noqa: ARG002  # as above
         """No size."""
         return {}
 

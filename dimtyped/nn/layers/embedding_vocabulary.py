@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError, VocabularyError, declaration_error, with_fields
-from dimtyped.names import Dim, name_of, plain
+from dimtyped.names import Dim, name_of, plain, shape_text
 from dimtyped.nn.contract import changed_hint, changed_in_place, changed_text, check_sizes, wrong_argument
 from dimtyped.runtime import layer_path, warn_user
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError, StateError, declaration_error
+from dimtyped.names import shape_text
 from dimtyped.runtime import dynamic_class
 
 State = Tensor | tuple[Tensor, Tensor]

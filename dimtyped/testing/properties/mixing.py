@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from dimtyped.annotations import Kind
-from dimtyped.diagnosis import shape_text
 from dimtyped.errors import DeclarationError
-from dimtyped.names import names_in
+from dimtyped.names import names_in, shape_text
 from dimtyped.runtime import Place
 from dimtyped.testing.properties.comparison import (
     differing,

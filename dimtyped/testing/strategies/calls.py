@@ -14,7 +14,7 @@ import torch
 from hypothesis import reject, strategies as st
 
 from dimtyped.annotations import AnythingHint, Kind, Parameter, arrays_in
-from dimtyped.diagnosis import shape_text
+from dimtyped.names import shape_text
 from dimtyped.testing.strategies.layers import has_forms
 from dimtyped.testing.strategies.leaves import Leaf, leaves_of
 from dimtyped.testing.strategies.sizes import Choice, Sides, Sizes, Solver
