@@ -93,6 +93,10 @@ def _add_shapes_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write-comments", action="store_true", help="write the shapes into the files, as comments")
 
 
+def _add_lsp_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stdio", action="store_true", help="talk through stdin and stdout, as it always does")
+
+
 def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of a command that looks at models: what, and what it is made with."""
     add = parser.add_argument
@@ -123,6 +127,12 @@ COMMANDS = {
         "the source of each method of a model, with the shape of each variable at its right margin",
         "dimtyped.cli.shapes",
         _add_shapes_arguments,
+    ),
+    "lsp": Command(
+        "a language server for editors: findings and their fixes, and the shape of each variable, at each save",
+        "dimtyped.cli.lsp.command",
+        _add_lsp_arguments,
+        extra="lsp",
     ),
     "errors": Command(
         "every kind of mistake that dimtyped reports: the code that makes it, and the error",

@@ -34,7 +34,7 @@ def run(chosen: argparse.Namespace) -> int:
     try:
         for source in sources:
             if source.names or source.outline.has_candidates:
-                margins = _of_file(source, settings, loader, problems, skipped)
+                margins = margins_in(source, settings, loader, problems, skipped)
                 found += [(source, margins)] if margins else []
     finally:
         loader.forget()
@@ -47,10 +47,21 @@ def run(chosen: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _of_file(
+def margins_in(
     source: Source, settings: Settings, loader: Loader, problems: list[str], skipped: list[str]
 ) -> list[Margin]:
-    """The functions of a file that run; each with the shapes of the largest model that uses it."""
+    """The functions of a file that run; each with the shapes of the largest model that uses it.
+
+    Args:
+        source: The file.
+        settings: Sizes and arguments.
+        loader: Imports it.
+        problems: Gets a line for each run that ended in an error.
+        skipped: Gets a line for each class or function that cannot be run.
+
+    Raises:
+        UsageError: It does not import.
+    """
     made: dict[int, Margin] = {}
     with loader.loaded(source) as module:
         for name, shapes in _runs(source, module, settings, skipped):

@@ -106,7 +106,7 @@ class Checking:
         except SystemExit as error:
             return replace(made, skipped=f"it calls sys.exit({error.code!r})")
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            return replace(made, skipped=_raised(error))
+            return replace(made, skipped=_raised(error), raised=error)
         for finding in report.findings:
             finding.fix = _on_command_line(finding.fix)
             if not finding.file:  # no line of the user's is known

@@ -22,6 +22,7 @@ class Checked:
         is_class: It is a class, or a model.
         report: What was found; None if it was skipped.
         skipped: Why it was skipped.
+        raised: What it raised, if that is why.
     """
 
     file: str
@@ -30,6 +31,7 @@ class Checked:
     is_class: bool
     report: Report | None = None
     skipped: str = ""
+    raised: Exception | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """It as data that `json.dumps` takes."""

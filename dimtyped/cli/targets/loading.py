@@ -105,6 +105,9 @@ def _import_by_name(source: Source) -> ModuleType | None:
 
 def _import_by_file(source: Source) -> ModuleType:
     name = f"{source.module}__"  # the name itself is another module's
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(source.file):
+        return known
     spec = importlib.util.spec_from_file_location(name, source.file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{source.shown} is not a Python file")
@@ -133,10 +136,18 @@ def _failed(source: Source, error: BaseException, what: str) -> UsageError:
 def users_lines(error: BaseException) -> tuple[str, ...]:
     """The user's part of a traceback, one line for each of the last calls: `model.py:3: import einops`."""
     lines = [
-        f"{shown_path(entry.filename)}:{entry.lineno}: {(entry.line or '').strip()}"
+        f"{shown_path(entry.filename)}:{entry.lineno}: {(entry.line or '').strip()}" for entry in users_calls(error)
+    ]
+    return tuple(lines[-_MOST_LINES:])
+
+
+def users_calls(error: BaseException) -> list[traceback.FrameSummary]:
+    """The user's part of a traceback, the deepest call last; after it the place of a SyntaxError."""
+    calls = [
+        entry
         for entry in traceback.extract_tb(error.__traceback__)
         if not entry.filename.startswith("<") and _is_users(Path(entry.filename))
     ]
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
-        lines.append(f"{shown_path(error.filename)}:{error.lineno}: {(error.text or '').strip()}")
-    return tuple(lines[-_MOST_LINES:])
+        calls.append(traceback.FrameSummary(error.filename, error.lineno, "", line=error.text or ""))
+    return calls

@@ -171,38 +171,51 @@ def project_settings(folder: Path) -> Settings:
         table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("dimtyped", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file.name} cannot be read: {error}") from None
-    return _from_table(table, file)
+    return settings_of(table, f"{file.name}: [tool.dimtyped]")
 
 
-def _from_table(table: Mapping[str, Any], file: Path) -> Settings:
+def settings_of(table: Mapping[str, Any], where: str, before: Settings | None = None) -> Settings:
+    """The settings that a table has, such as `{"sizes": {"embed": 64}}`.
+
+    Args:
+        table: What `[tool.dimtyped]` may have.
+        where: What the table is called in errors.
+        before: Settings that the table's come on top of. Default: the defaults.
+
+    Raises:
+        UsageError: It is not as it must be.
+    """
+    before = before or Settings()
     for key, value in table.items():
         if key not in _KEYS:
             near = difflib.get_close_matches(key, _KEYS, 1)
             raise UsageError(
-                f"{file.name}: [tool.dimtyped] has no `{key}`",
+                f"{where} has no `{key}`",
                 f"did you mean `{near[0]}`?" if near else f"it has {', '.join(_KEYS)}",
             )
-        _check_kind(key, value, file)
+        _check_kind(key, value, where)
     lists = {key: tuple(table[key]) for key in _LISTS if key in table}
     sizes = dict(_flat(table.get("sizes", {})))
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise UsageError(f"{file.name}: sizes: `{name}` is {size!r}", "write a whole number of at least 1")
-    found = Settings(
-        sizes={name: Given(size) for name, size in sizes.items()},
-        arguments={name: Given(value) for name, value in _flat(table.get("arguments", {}))},
+            raise UsageError(f"{where} sizes: `{name}` is {size!r}", "write a whole number of at least 1")
+    given = {name: Given(value) for name, value in _flat(table.get("arguments", {}))}
+    found = replace(
+        before,
+        sizes={**before.sizes, **{name: Given(size) for name, size in sizes.items()}},
+        arguments={**before.arguments, **given},
     )
     return replace(found, **lists)
 
 
-def _check_kind(key: str, value: object, file: Path) -> None:
+def _check_kind(key: str, value: object, where: str) -> None:
     if key in _LISTS:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise UsageError(f"{file.name}: [tool.dimtyped] {key} is {value!r}", f'write {key} = ["..."]')
+            raise UsageError(f"{where} {key} is {value!r}", f'write {key} = ["..."]')
     elif not isinstance(value, dict):
-        raise UsageError(
-            f"{file.name}: [tool.dimtyped] {key} is {value!r}", f"write [tool.dimtyped.{key}] and below it name = value"
-        )
+        is_toml = where.endswith("]")
+        way = f"[tool.dimtyped.{key}] and below it name = value" if is_toml else f'"{key}": {{"name": value}}'
+        raise UsageError(f"{where} {key} is {value!r}", f"write {way}")
 
 
 def _flat(table: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

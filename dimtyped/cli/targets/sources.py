@@ -145,7 +145,12 @@ def python_files(folder: Path, exclude: Sequence[str] = ()) -> Iterator[Path]:
 def _is_left_out(entry: Path, exclude: Sequence[str]) -> bool:
     if entry.name.startswith(".") or (entry.is_dir() and (entry.name in _NEVER or (entry / "pyvenv.cfg").exists())):
         return True
-    shown = shown_path(entry.resolve())
+    return is_excluded(entry, exclude)
+
+
+def is_excluded(path: Path, exclude: Sequence[str]) -> bool:
+    """True of a path that one of the patterns leaves out."""
+    shown = shown_path(path.resolve())
     return any(fnmatch.fnmatch(shown, pattern.rstrip("/")) for pattern in exclude)
 
 

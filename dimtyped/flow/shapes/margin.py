@@ -26,11 +26,13 @@ class Margin:
         file: Its file.
         function: It.
         comments: The comment of a line, without `#`.
+        variables: The shape of each variable, by the first line of the statement that assigns it.
     """
 
     file: str
     function: FunctionSource
     comments: dict[int, str]
+    variables: dict[tuple[int, str], str]
 
     @property
     def lines(self) -> Iterator[str]:
@@ -80,7 +82,12 @@ def margins_of(shapes: Shapes, file: str) -> list[Margin]:
             for (place, line), texts in shapes.texts.items()
             if place == file and first <= line <= function.last
         }
-        found.append(Margin(file, function, comments))
+        variables = {
+            (line, name): " or ".join(texts)
+            for (place, line, name), texts in shapes.variables.items()
+            if place == file and first <= line <= function.last
+        }
+        found.append(Margin(file, function, comments, variables))
     return found
 
 

@@ -17,6 +17,8 @@ from dimtyped.runtime import Places
 
 Key = tuple[str, int]
 """A file, and the first line of a statement."""
+Variable = tuple[str, int, str]
+"""A file, the first line of a statement, and the variable that it assigns; no name for what it returns."""
 
 
 class ShapeRecorder:
@@ -29,11 +31,13 @@ class ShapeRecorder:
     Attributes:
         functions: The functions that ran, by file and first line.
         shapes: The texts of each statement's shapes: more than one if it ran with several.
+        variables: The same for each variable alone, and for each parameter at the line of the `def`.
     """
 
     def __init__(self, flow: Flow, skip: Iterable[str] = ()) -> None:
         self.functions: dict[Key, FunctionSource] = {}
         self.shapes: dict[Key, list[str]] = {}
+        self.variables: dict[Variable, list[str]] = {}
         self._flow = flow
         self._places = Places(skip)
         self._sources = Sources()
@@ -62,10 +66,14 @@ class ShapeRecorder:
         given = [(name, frame.f_locals.get(name)) for name in function.parameters]
         names = _declared(frame)
         self._keep((file, function.first), given, names, named=True)
+        annotated = {name: frame.f_locals.get(name) for name in function.annotated}
 
         def follow(frame: FrameType, event: str, value: Any) -> Any:
             if event in ("line", "return"):
                 self._leave_statement(frame, file, function, event, value, names)
+            if event == "return":  # only now: annotations give their names after the call has begun
+                for name, given in annotated.items():
+                    self._keep_alone((file, function.first, name), self._text(given, names))
             return follow
 
         return follow
@@ -98,12 +106,19 @@ class ShapeRecorder:
     def _keep(self, key: Key, values: Iterable[tuple[str, Any]], names: Mapping[str, int], *, named: bool) -> None:
         alike: dict[str, list[str]] = {}
         for name, value in values:
-            alike.setdefault(self._text(value, names), []).append(name)
+            shape = self._text(value, names)
+            alike.setdefault(shape, []).append(name)
+            self._keep_alone((*key, name), shape)
         alike.pop("", None)
         text = ", ".join(f"{', '.join(same)}: {shape}" if named else shape for shape, same in alike.items())
         found = self.shapes.setdefault(key, []) if text else []
         if text and text not in found:
             found.append(text)
+
+    def _keep_alone(self, variable: Variable, shape: str) -> None:
+        found = self.variables.setdefault(variable, []) if shape else []
+        if shape and shape not in found:
+            found.append(shape)
 
     def _text(self, value: Any, names: Mapping[str, int]) -> str:
         shapes = [[_axis_text(axis, names) for axis in self._flow.axes_of(tensor)] for tensor in _tensors(value)]

@@ -6,19 +6,20 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from dimtyped.errors import DeclarationError
 from dimtyped.flow.attempts import Attempts, error_text, sizes_text
 from dimtyped.flow.copies import fake_mode
 from dimtyped.flow.inputs import bind
 from dimtyped.flow.runs import Options, Runner
-from dimtyped.flow.shapes.recorder import Key, ShapeRecorder
+from dimtyped.flow.shapes.recorder import Key, ShapeRecorder, Variable
 from dimtyped.flow.shapes.statements import FunctionSource
 from dimtyped.flow.sizes import OTHERS
 from dimtyped.flow.targets import Factory, Target, is_annotated, makes_module, target_of
 from dimtyped.flow.tracer import TracedFlow
 
+_K = TypeVar("_K")
 _WORDS = re.compile(r"[\w%/*+.]+|[^\w%/*+.]+")
 
 
@@ -29,12 +30,14 @@ class Shapes:
     Attributes:
         functions: The functions that ran, by file and first line.
         texts: The shapes of each statement that gives a value, by file and first line.
+        variables: The shapes of each variable and parameter alone.
         error: The error that ended the run; empty if it completed.
         notes: Remarks for the reader.
     """
 
     functions: Mapping[Key, FunctionSource]
     texts: Mapping[Key, Sequence[str]]
+    variables: Mapping[Variable, Sequence[str]]
     error: str = ""
     notes: list[str] = field(default_factory=list[str])
 
@@ -105,9 +108,13 @@ def _recorded(
     best = max(recorders, key=lambda each: len(each.shapes))
     recorders.clear()
     other = attempts.run(OTHERS[ladder]) if run.error is None and attempts.free else None
-    others = recorders[-1].shapes if other is not None and other.error is None else {}
-    texts = {key: _in_both(found, others.get(key, found)) for key, found in best.shapes.items()}
-    return Shapes(best.functions, texts, error_text(run.error) if run.error else "", list(attempts.notes))
+    second = recorders[-1] if other is not None and other.error is None else best
+    texts, variables = _common(best.shapes, second.shapes), _common(best.variables, second.variables)
+    return Shapes(best.functions, texts, variables, error_text(run.error) if run.error else "", list(attempts.notes))
+
+
+def _common(first: Mapping[_K, Sequence[str]], second: Mapping[_K, Sequence[str]]) -> dict[_K, list[str]]:
+    return {key: _in_both(found, second.get(key, found)) for key, found in first.items()}
 
 
 def _in_both(first: Sequence[str], second: Sequence[str]) -> list[str]:

@@ -37,6 +37,7 @@ class FunctionSource:
         first: The line of its `def`.
         last: Its last line.
         parameters: The parameters without an annotation.
+        annotated: The other ones.
         lines: The statement that each line of it belongs to.
     """
 
@@ -44,6 +45,7 @@ class FunctionSource:
     first: int
     last: int
     parameters: tuple[str, ...]
+    annotated: tuple[str, ...]
     lines: Mapping[int, Statement]
 
 
@@ -82,9 +84,10 @@ def _functions_below(node: ast.AST, around: tuple[str, ...]) -> Iterator[tuple[t
 
 def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> FunctionSource:
     arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
-    bare = tuple(each.arg for each in arguments if each.annotation is None and each.arg not in ("self", "cls"))
+    given = [each for each in arguments if each.arg not in ("self", "cls")]
+    bare, annotated = (tuple(each.arg for each in given if (each.annotation is None) is it) for it in (True, False))
     lines = {line: each for each in _statements(node.body) for line in range(each.line, each.end + 1)}
-    return FunctionSource(name, node.lineno, node.end_lineno or node.lineno, bare, lines)
+    return FunctionSource(name, node.lineno, node.end_lineno or node.lineno, bare, annotated, lines)
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[Statement]:

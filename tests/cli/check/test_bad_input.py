@@ -125,7 +125,10 @@ def test_a_class_that_no_size_makes_says_why(command, tmp_path):
             "[tool.dimtyped]\nsizes = 3",
             "[tool.dimtyped] sizes is 3; write [tool.dimtyped.sizes] and below it name = value",
         ),
-        ("[tool.dimtyped.sizes]\nembed = '3'", "sizes: `embed` is '3'; write a whole number of at least 1"),
+        (
+            "[tool.dimtyped.sizes]\nembed = '3'",
+            "[tool.dimtyped] sizes: `embed` is '3'; write a whole number of at least 1",
+        ),
         ("[tool.dimtyped]\ntargets = 'a'", "[tool.dimtyped] targets is 'a'; write targets = [\"...\"]"),
     ],
 )
