@@ -4,8 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from dimtyped.flow import KINDS
 from tests.cli.check.models import HEAD, SILENT, VARIED, write
 
@@ -99,24 +97,6 @@ def test_sarif_fits_its_schema(command, tmp_path):
         assert all(isinstance(value, int) and value >= 1 for value in region.values())
         assert set(region) <= {"startLine", "startColumn", "endColumn"}
         assert not re.search(r"[^\w./%~-]", result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"])
-
-
-def documented(language):
-    """The blocks of a language on the page of the command."""
-    page = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.parametrize("name", ["model", "folder__inner model"])
-def test_the_problem_matcher_of_the_page_reads_the_output(command, tmp_path, name):
-    write(tmp_path, **{name: SILENT})
-    [task] = (block for block in documented("json") if "problemMatcher" in block)
-    pattern = json.loads(task)["tasks"][0]["problemMatcher"]["pattern"]
-    file = f"{name.replace('__', '/')}.py"
-    found = [match for line in command(file).lines if (match := re.match(pattern["regexp"], line))]
-    keys = ("file", "line", "column", "code", "message")
-    assert [[match[pattern[key]] for key in keys][:4] for match in found] == [[file, "20", "25", "scramble"]]
-    assert found[0][pattern["message"]].startswith("`o.reshape(B, T, C)` in Attention.forward")
 
 
 def test_the_hook_for_pre_commit_runs_this_command():
