@@ -7,6 +7,7 @@ checkpoints and FSDP2 know. Each call exchanges columns for the rows of its head
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -206,4 +207,9 @@ def _checked(module: torch.nn.Module, function: Callable[..., Any]) -> Callable[
     """The function with the contract's check before it, for a typed layer."""
     if mode() == "off" or not isinstance(module, Layer):
         return function
-    return type(module)._dim_checked(function)
+    checked = type(module)._dim_checked(function)
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return (function if self._dim_unchecked else checked)(self, *args, **kwargs)
+
+    return functools.update_wrapper(forward, checked)

@@ -22,7 +22,8 @@ from dimtyped.distributed.styles import as_dtensor
 class AnnotatedParallel(ParallelStyle):
     """Torch's `PrepareModuleInput` and `PrepareModuleOutput`, with layouts from annotations, whatever the form of the call.
 
-    A plain tensor is whole on each device. An axis that is annotated with a split name is split.
+    A plain tensor is whole on each device. An axis that is annotated with a split name is split. A call that takes plain tensors
+    alone stays as it is, unless `replicates`: what it meets inside is plain too.
 
     Args:
         signature: The annotations of the module's `forward`.
@@ -55,6 +56,8 @@ class AnnotatedParallel(ParallelStyle):
         return module
 
     def _take(self, args: tuple[Any, ...], kwargs: dict[str, Any], mesh: DeviceMesh) -> tuple[Any, Any]:
+        if not self.replicates and not any(isinstance(each, DTensor) for each in pytree.tree_leaves((args, kwargs))):
+            return args, kwargs
         parameters = self.signature.parameters[1:]
         by_name = {parameter.name: parameter.hint for parameter in parameters}
         hints = [parameter.hint for parameter in parameters if parameter.kind in _POSITIONAL]

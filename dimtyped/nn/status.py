@@ -165,7 +165,7 @@ def _state_of(module: torch.nn.Module) -> tuple[str, str]:
         return "skipped", "TorchScript runs torch's own code of it, without checks"
     if type(module).__module__.startswith("torch._dynamo."):
         return "free", "compiles its module and passes it through"
-    if "forward" in module.__dict__:
+    if "forward" in module.__dict__ and entry_of(getattr(module.__dict__["forward"], "__func__", None)) is None:
         return "skipped", "its forward was replaced on the instance, so its checks are unknown"
     if _is_checked(module):
         return ("off", "unchecked") if _is_switched_off(module) else ("checked", "")

@@ -16,7 +16,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import parallelize_module
 
-from dimtyped import DimensionError, DimSize, dims, nn, sharding_plan
+from dimtyped import DeclarationError, DimensionError, DimSize, dims, nn, sharding_plan, status, unchecked
 from tests.distributed.workers import whole
 
 BATCH, TARGET, SOURCE, EMBED, HEADS = 3, 5, 7, 32, 4
@@ -134,6 +134,13 @@ def refused_calls(rank: int) -> None:
         model[0](x[..., 1:], x[..., 1:], x[..., 1:])
     with pytest.raises(DimensionError, match="attn_mask"):
         model[0](x, x, x, attn_mask=torch.ones(TARGET, TARGET + 1, dtype=torch.bool))
+    assert [row.state for row in status(model).rows if row.path == "0"] == ["checked"]
+    with unchecked(model), pytest.raises(RuntimeError) as raised:
+        model[0](x[..., 1:], x, x)
+    assert not isinstance(raised.value, DimensionError)
+    three = nn.Sequential(nn.MultiheadAttention(EMBED - 2, dims(heads=3)[0]))
+    with pytest.raises(DeclarationError, match="`heads` is 3, which the 4 devices of 'tp' do not divide"):
+        sharding_plan(three, {"heads": "tp"}, mesh=mesh)
 
 
 def _encoder() -> Encoder:

@@ -37,6 +37,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.head = heads, head
         self.query, self.key, self.value = (nn.Linear(embed, heads * head) for _ in range(3))
+        self.each_head = nn.RMSNorm(head)
         self.out = nn.Linear(heads * head, embed)
 
     def split(self, x: Float[Tensor, "seq batch heads*head"]) -> Float[Tensor, "batch heads seq head"]:
@@ -46,7 +47,7 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "seq batch embed"], mask: Bool[Tensor, "seq seq"] | None = None
     ) -> Float[Tensor, "seq batch embed"]:
         query, key, value = self.split(self.query(x)), self.split(self.key(x)), self.split(self.value(x))
-        scores = query @ key.transpose(2, 3) / self.head**0.5
+        scores = self.each_head(query) @ key.transpose(2, 3) / self.head**0.5
         if mask is not None:
             scores = scores.masked_fill(mask, float("-inf"))
         return self.out((scores.softmax(-1) @ value).permute(2, 0, 1, 3).flatten(2))
@@ -119,6 +120,13 @@ class Mixing(nn.Module):
         return weights, (weights @ key).transpose(1, 2)
 
 
+class Penalty(nn.Module):
+    """What takes plain tensors alone, and makes one inside, goes on as it did."""
+
+    def forward(self, gates: Float[Tensor, " heads"]) -> Float[Tensor, ""]:
+        return (gates * torch.arange(len(gates))).sum()
+
+
 class Apart(nn.Module):
     """Attention whose parts are modules: what is between them is annotated, and no layer says how it is split."""
 
@@ -126,7 +134,7 @@ class Apart(nn.Module):
         super().__init__()
         self.heads, self.head = heads, head
         self.query = nn.Linear(embed, heads * head)
-        self.distances, self.mixing = Distances(heads), Mixing()
+        self.distances, self.mixing, self.penalty = Distances(heads), Mixing(), Penalty()
         self.out = nn.Linear(heads * head, embed)
 
     def forward(
@@ -135,7 +143,7 @@ class Apart(nn.Module):
         query = self.query(x).unflatten(2, (self.heads, self.head)).transpose(1, 2)
         # `key` is a plain tensor, whole on each device: the annotation of `Mixing` splits it
         _, mixed = self.mixing(query, key, distances=self.distances(x.shape[1]))
-        return self.out(mixed.flatten(2)).sin().sum()
+        return self.out(mixed.flatten(2)).sin().sum() + self.penalty(x[0, 0, : self.heads])
 
 
 MODELS: dict[str, Callable[[], Any]] = {"gpt": lambda: GPT(40, 32), "time first": lambda: TimeFirst(40, 32)}
