@@ -11,7 +11,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +85,8 @@ class Signature:
     `expressible` is False if only the reference engine can decide. `fixed` are the sizes of
     `typed(dims=...)`; `attributes` maps names to attributes of the first argument that hold their size,
     or to paths from it: `normalized_shape[-1]`. `weights` are the parameters that a layer would hold: where they
-    disagree with the others, an explanation takes their sizes for right.
+    disagree with the others, an explanation takes their sizes for right. `violations` finds the sizes that the function
+    itself rejects, and takes its arguments by name.
     """
 
     function: Callable[..., Any]
@@ -98,6 +99,7 @@ class Signature:
     fixed: Mapping[str, int] = field(default_factory=dict[str, int])
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
     weights: Collection[str] = ()
+    violations: Callable[..., Iterable[Any]] | None = None
 
     @property
     def hints(self) -> tuple[Hint, ...]:
@@ -118,6 +120,7 @@ def read_signature(
     attributes: Mapping[str, str] | None = None,
     annotations: Mapping[str, Any] | None = None,
     weights: Collection[str] = (),
+    violations: Callable[..., Iterable[Any]] | None = None,
     only_tensors_must_resolve: bool = False,
 ) -> Signature:
     """The signature of `function`, its string annotations resolved.
@@ -155,6 +158,7 @@ def read_signature(
         fixed or {},
         attributes or {},
         weights,
+        violations,
     )
 
 

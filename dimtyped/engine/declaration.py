@@ -66,6 +66,7 @@ class Declaration:
             attributes=self.rules.attributes,
             annotations={} if is_unchecked else self.rules.annotations,
             weights=self.rules.weights,
+            violations=self.rules.violations,
             only_tensors_must_resolve=self.on_import,
         )
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -25,6 +25,7 @@ class Rules:
         annotations: Annotations in place of the function's. None: the function's own.
         attributes: Names, and the attributes of the first argument that hold their sizes.
         weights: The parameters that a layer would hold, such as `weight`: an error blames the others first.
+        violations: Finds the sizes that the function itself rejects; takes its arguments by name.
         forms: The forms of a call.
         translated: The kinds of exception of the function that `translate` may replace.
         reads_scope: True if the names that the module of a method declares have its sizes.
@@ -35,6 +36,7 @@ class Rules:
     annotations: Mapping[str, Any] | None = None
     attributes: Mapping[str, str] = {}  # no ClassVar: a layer's rules have their own
     weights: Collection[str] = ()
+    violations: Callable[..., Iterable[Any]] | None = None
     forms: CallForms = CallForms()
     translated: tuple[type[Exception], ...] = ()
     reads_scope: bool = True

@@ -117,9 +117,11 @@ if _typing.TYPE_CHECKING:  # mypy uses the first import of a name, so it must se
     from dimtyped.nn.layers.shape import (
         ChannelShuffle as ChannelShuffle,
         Flatten as Flatten,
+        Fold as Fold,
         PixelShuffle as PixelShuffle,
         PixelUnshuffle as PixelUnshuffle,
         Unflatten as Unflatten,
+        Unfold as Unfold,
         Upsample as Upsample,
         UpsamplingBilinear2d as UpsamplingBilinear2d,
         UpsamplingNearest2d as UpsamplingNearest2d,

@@ -238,6 +238,11 @@ OTHERS: dict[str, tuple[Callable[[], Any], dict[str, Tensor], dict[tuple[str, in
         {("indices", 0): "*shape", ("indices", 3): "*shape"},
     ),
     "Unflatten": (lambda: nn.Unflatten(1, (2, 3)), {"input": torch.rand(4, 6)}, {("input", 1): "axis 1"}),
+    "Fold": (
+        lambda: nn.Fold(4, kernel_size=(1, 3)),
+        {"input": torch.rand(2, 6, 8)},
+        {("input", 1): "values", ("input", 2): "blocks"},
+    ),
     "PixelShuffle": (lambda: nn.PixelShuffle(3), {"input": torch.rand(1, 9, 2, 2)}, {("input", 1): "channels"}),
     "PixelUnshuffle": (
         lambda: nn.PixelUnshuffle(3),
@@ -270,7 +275,13 @@ def test_so_do_layers_that_the_table_lacks(name: str, data: st.DataObject) -> No
 def test_every_layer_is_among_them() -> None:
     tested = {*ALL, *OTHERS}
     alike = {"MaxUnpool1d": "MaxUnpool2d", "MaxUnpool3d": "MaxUnpool2d", "SyncBatchNorm": "BatchNorm1d"}
-    without = {"Flatten", "Upsample", "UpsamplingNearest2d", "UpsamplingBilinear2d"}  # any size of any axis is right
+    without = {
+        "Flatten",
+        "Unfold",
+        "Upsample",
+        "UpsamplingNearest2d",
+        "UpsamplingBilinear2d",
+    }  # any size of any axis is right
     classes = {cls.__name__ for cls in vars(nn).values() if isinstance(cls, type) and issubclass(cls, Layer)}
     containers = {"Sequential", "ModuleList", "ModuleDict"}
     assert {name for name in classes if not name.startswith("Lazy")} - containers - without - alike.keys() <= tested

@@ -88,11 +88,24 @@ def test_what_torch_refuses_is_refused_with_its_kind_of_error(operator):
             called(operator, case.sample_input, function)
 
 
-def test_most_functions_have_samples():
-    with_samples = {op.name.rpartition(".")[2] for op in OPERATORS}
-    assert len(with_samples) >= len(NAMES) - 4, sorted(set(NAMES) - with_samples)
+def ids(*shape):
+    return torch.zeros(*shape).long()
 
 
+def attend(**others):
+    given = {
+        "query": ones(3, 2, 8),
+        "key": ones(4, 2, 8),
+        "value": ones(4, 2, 8),
+        "embed_dim_to_check": 8,
+        "num_heads": 2,
+    }
+    weights = {"in_proj_weight": ones(24, 8), "out_proj_weight": ones(8, 8)} | dict.fromkeys(_NOT_GIVEN)
+    return F.multi_head_attention_forward(**{**given, **weights, "add_zero_attn": False, "dropout_p": 0.0, **others})
+
+
+_NOT_GIVEN = ("in_proj_bias", "bias_k", "bias_v", "out_proj_bias")
+_OWN = {"q_proj_weight": ones(8, 8), "v_proj_weight": ones(8, 8)}
 MISTAKES = {
     "linear": (lambda: F.linear(ones(2, 5), ones(4, 3)), "argument `input` does not fit: in_features is 5, must be 3"),
     "bilinear": (lambda: F.bilinear(ones(2, 3), ones(2, 4), ones(5, 3, 3)), "`input2` does not fit: in2_features is 4, must be 3"),
@@ -120,12 +133,41 @@ MISTAKES = {
         lambda: F.scaled_dot_product_attention(ones(2, 3, 4), ones(2, 5, 4), ones(2, 5, 4), ones(5, 3)),
         "argument `attn_mask` does not fit: target is 5, must be 3; source is 3, must be 5",
     ),
+    "fold": (lambda: F.fold(ones(2, 10, 9), 4, 2), "values is 10, must be a multiple of 4"),
+    "unfold": (lambda: F.unfold(ones(2, 3, 1, 9), 2), "height is 1, must be at least 2"),
+    "pixel_shuffle": (lambda: F.pixel_shuffle(ones(2, 3, 4, 4), 2), "channels is 3, must be a multiple of 4"),
+    "pixel_unshuffle": (lambda: F.pixel_unshuffle(ones(2, 3, 4, 5), 2), "width is 5, must be a multiple of 2"),
+    "channel_shuffle": (lambda: F.channel_shuffle(ones(2, 3, 4), 2), "channels is 3, must be a multiple of 2"),
+    "interpolate": (lambda: F.interpolate(ones(2, 3, 4), 2, mode="bilinear"), "it has 3 axes, must have 4"),
+    "upsample_bilinear": (lambda: F.upsample_bilinear(ones(2, 3, 4, 4, 4), 2), "it has 5 axes, must have 4"),
+    "fractional_max_pool2d": (lambda: F.fractional_max_pool2d(ones(2, 3, 4, 4), 2, 5), "height is 4, must be at least 6"),
+    "max_pool1d_with_indices": (lambda: F.max_pool1d_with_indices(ones(2, 3, 1), 2), "length is 1, must be at least 2"),
+    "max_unpool1d": (lambda: F.max_unpool1d(ones(2, 3, 4), torch.ones(2, 3, 5).long(), 2), r"shape is \(2, 3, 5\), must be"),
+    "linear_cross_entropy": (lambda: F.linear_cross_entropy(ones(2, 4), ones(5, 3), ids(2)), "in_features is 4, must be 3"),
+    "linear_cross_entropy of places": (
+        lambda: F.linear_cross_entropy(ones(2, 3), ones(5, 6, 3), ids(2, 7)),
+        r"`target` does not fit: \*place is \(7,\), must be \(6,\)",
+    ),
+    "multi_head_attention_forward": (lambda: attend(value=ones(5, 2, 8)), "`value` does not fit: source is 5, must be 4"),
+    "multi_head_attention_forward of a width": (
+        lambda: attend(query=ones(3, 2, 6)),
+        "argument `query` does not fit: embed is 6, must be 8",
+    ),
+    "multi_head_attention_forward of heads": (lambda: attend(num_heads=3), "embed is 8, must be a multiple of num_heads=3"),
+    "multi_head_attention_forward of a mask": (
+        lambda: attend(attn_mask=ones(3, 3, 4)),
+        r"`attn_mask` does not fit: batch\*\{num_heads\} is 3, must be 4",
+    ),
+    "multi_head_attention_forward of weights": (
+        lambda: attend(in_proj_weight=None, use_separate_proj_weight=True, k_proj_weight=ones(8, 5), **_OWN),
+        "`key` does not fit: kdim is 8, must be 5",
+    ),
     "grid_sample": (lambda: F.grid_sample(ones(2, 3, 4, 4), ones(1, 4, 4, 2)), "batch is 1, must be 2"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-@pytest.mark.filterwarnings("ignore:Default grid_sample")
+@pytest.mark.filterwarnings("ignore:Default grid_sample", "ignore:`nn.functional.upsample")
 def test_a_mistake_is_told_by_name(case):
     call, message = MISTAKES[case]
     with refuses(
@@ -203,6 +245,17 @@ def test_advice_on_windows_is_that_of_the_layer():
 def test_a_wrong_id_is_a_vocabulary_error():
     with pytest.raises(VocabularyError):
         F.embedding(torch.tensor([10]), ones(10, 3))
+
+
+def test_attention_takes_what_its_layer_takes():
+    masked = attend(attn_mask=ones(9, 9) > 0, is_causal=True, need_weights=False)[0]
+    assert torch.equal(masked, attend(attn_mask=ones(3, 4) > 0, is_causal=True, need_weights=False)[0])
+    assert attend(query=ones(3, 8), key=ones(4, 8), value=ones(4, 8))[0].shape == (3, 8)
+    assert attend(static_k=ones(4, 5, 4), static_v=ones(4, 5, 4))[1].shape == (2, 3, 5)
+    layer = torch.nn.MultiheadAttention(8, 2, kdim=5, vdim=6)
+    own = {name: getattr(layer, name) for name in ("q_proj_weight", "k_proj_weight", "v_proj_weight")}
+    found = attend(key=ones(4, 2, 5), value=ones(4, 2, 6), in_proj_weight=None, use_separate_proj_weight=True, **own)
+    assert found[0].shape == (3, 2, 8)
 
 
 @pytest.mark.filterwarnings("ignore:Using a target size")

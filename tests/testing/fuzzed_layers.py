@@ -76,6 +76,8 @@ MAKERS: dict[str, list[Callable[[], Any]]] = {
     "Transformer": [lambda: nn.Transformer(4, 2, 1, 1, 8, batch_first=True)],
     "Flatten": [nn.Flatten, lambda: nn.Flatten(0, 1)],
     "Unflatten": [lambda: nn.Unflatten(1, (2, 3)), lambda: nn.Unflatten(-1, (2, -1))],
+    "Fold": [lambda: nn.Fold((3, 4), 2)],
+    "Unfold": [lambda: nn.Unfold(2), lambda: nn.Unfold((1, 2), padding=1, stride=2)],
     "PixelShuffle": [lambda: nn.PixelShuffle(2)],
     "PixelUnshuffle": [lambda: nn.PixelUnshuffle(2)],
     "ChannelShuffle": [lambda: nn.ChannelShuffle(2)],

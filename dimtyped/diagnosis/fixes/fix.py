@@ -82,15 +82,18 @@ class FixContext:
         return not found.mismatches and not found.undecided and not self._is_refused(fix)
 
     def _is_refused(self, fix: Fix) -> bool:
-        """True if a rule of the layer says that torch rejects the fixed sizes, or cannot decide without values."""
-        rule = getattr(getattr(self.owner, "contract", None), "violations", None)
-        if rule is None or not fix.changes:
+        """True if a rule of the layer or function says that torch rejects the fixed sizes, or cannot decide without values."""
+        of_layer = getattr(getattr(self.owner, "contract", None), "violations", None)
+        of_function = self.call.signature.violations
+        if (of_layer is None and of_function is None) or not fix.changes:
             return False
-        given = {name: _as_tensor(value) for name, value in self.call.values.items()}
+        given = {p.name: p.default for p in self.call.signature.parameters}
+        given.update({name: _as_tensor(value) for name, value in self.call.values.items()})
         given.update({name: _as_tensor(value) for name, value in fix.changes.items() if name in given})
-        values = [given.get(p.name, p.default) for p in self.call.signature.parameters]
         try:
-            return any(True for _ in rule(self.owner, *values[1:]))
+            if of_function is not None:
+                return any(True for _ in of_function(**given))
+            return of_layer is not None and any(True for _ in of_layer(self.owner, *list(given.values())[1:]))
         except (RuntimeError, NotImplementedError, IndexError, AttributeError, TypeError):
             return True  # the rule reads something that only a real tensor has
 

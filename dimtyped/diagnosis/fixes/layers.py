@@ -17,6 +17,8 @@ _CLASSIFIERS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
 _CLASSIFYING = (torch.nn.functional.cross_entropy, torch.nn.functional.nll_loss)
 _USUAL_MARK = 255
 """The value that usually marks pixels without a class."""
+_IGNORED = -100
+"""The label that torch ignores where none is given."""
 _SPACES = ("length", "depth", "height", "width")
 _NOTHING = Snapshot(type(None))
 _CONVOLUTIONS = {
@@ -35,12 +37,6 @@ _CONVOLUTIONS = {
 def _wants_classes(context: FixContext) -> bool:
     """True for a loss of classes, the layer or the function."""
     return isinstance(context.owner, _CLASSIFIERS) or context.call.signature.function in _CLASSIFYING
-
-
-def _wants_margin(context: FixContext) -> bool:
-    """True for the loss of classes that have a margin, the layer or the function."""
-    margin = torch.nn.functional.multi_margin_loss
-    return isinstance(context.owner, torch.nn.MultiMarginLoss) or context.call.signature.function is margin
 
 
 def class_axis(context: FixContext) -> Iterator[Fix]:
@@ -220,7 +216,7 @@ def advice(context: FixContext) -> Fix | None:
     """Advice on a size that torch rejects, or None; there is no other tensor to propose."""
     wrong = context.mismatches[0]
     text = ""
-    if wrong.dim == "classes" and (_wants_classes(context) or _wants_margin(context)):
+    if wrong.dim == "classes" and wrong.place == "target":
         text = _class_advice(context)
     elif wrong.dim == "batch" and "training" in str(wrong.expected):
         text = "DataLoader(..., drop_last=True) skips such a batch; in eval mode the layer needs no statistics of it."
@@ -246,7 +242,10 @@ def _class_advice(context: FixContext) -> str:
 def _ignored_class(context: FixContext) -> Any:
     """The class that the loss ignores: an argument of the function, an attribute of the layer. None: it ignores none."""
     given = context.argument("ignore_index")
-    return given.value if given is not None else getattr(context.owner, "ignore_index", None)
+    if given is None and not hasattr(context.owner, "ignore_index"):
+        return None
+    ignored = given.value if given is not None else context.owner.ignore_index
+    return _IGNORED if ignored is None else ignored
 
 
 def _way_to_set(context: FixContext, option: str) -> str:

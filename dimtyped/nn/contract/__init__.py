@@ -53,11 +53,13 @@ from dimtyped.nn.contract.parameters import (
 )
 from dimtyped.nn.contract.passthrough import reason_of as reason_of
 from dimtyped.nn.contract.size_rules import (
+    each as each,
     empty as empty,
     odd_groups as odd_groups,
     too_few_for_batch as too_few_for_batch,
     too_few_in_space as too_few_in_space,
     too_small_for_fraction as too_small_for_fraction,
+    too_small_for_window as too_small_for_window,
 )
 from dimtyped.nn.contract.spatial import batched_space as batched_space, space as space, space_names as space_names
 from dimtyped.nn.contract.torch_errors import (

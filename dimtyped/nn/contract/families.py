@@ -29,7 +29,7 @@ FAMILIES = {
     "recurrent": "GRU LSTM RNN",
     "recurrent_cells": "GRUCell LSTMCell RNNCell",
     "recurrent_state_bridge": "StateBridge",
-    "shape": "ChannelShuffle Flatten PixelShuffle PixelUnshuffle Unflatten Upsample UpsamplingBilinear2d "
+    "shape": "ChannelShuffle Flatten Fold PixelShuffle PixelUnshuffle Unflatten Unfold Upsample UpsamplingBilinear2d "
     "UpsamplingNearest2d",
     "tied": "TiedDecoder",
     "transformer": "Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class LayerRules(Rules):
         attributes: Names, and the attributes of the layer that hold their sizes.
         annotations: The annotations, in place of torch's.
         weights: The parameters of a function that a layer would hold.
+        violations: Finds the sizes that a function rejects; takes its arguments by name.
         forms: The forms of a call.
         translated: The types of torch's exceptions that a wrong argument may cause.
         translate_error: Converts one of these to a DimensionError; returns it unchanged if it has another cause.
@@ -38,6 +39,7 @@ class LayerRules(Rules):
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
     annotations: Mapping[str, Any] | None = None
     weights: Collection[str] = ()
+    violations: Callable[..., Iterable[Any]] | None = None
     forms: CallForms = field(default_factory=CallForms)
     translated: tuple[type[Exception], ...] = ()
     translate_error: Callable[[Raised], Exception] = lambda raised: raised.error

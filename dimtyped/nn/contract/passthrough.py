@@ -20,7 +20,7 @@ _LEFT_TO_TORCH = {
         "ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d ZeroPad1d ZeroPad2d ZeroPad3d"
     ),
     "halves an axis; only torch checks that it is even": "GLU",
-    "no rule is declared for it; only torch checks it": "CosineSimilarity Fold NLLLoss2d PairwiseDistance Unfold",
+    "no rule is declared for it; only torch checks it": "CosineSimilarity NLLLoss2d PairwiseDistance",
     "a base class of torch's, which computes nothing": "Container Module RNNBase RNNCellBase",
 }
 _REASONS = {

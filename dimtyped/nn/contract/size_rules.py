@@ -49,16 +49,43 @@ def odd_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's na
         yield SizeViolation("input", 1, "channels", f"a multiple of {layer.num_groups}")
 
 
-def too_small_for_fraction(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+def too_small_for_window(spaces: int) -> Rule:
+    """Axes that are too short for the window."""
+
+    def rule(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
+        # for this one torch requires the whole window, regardless of the padding
+        padding = 0 if isinstance(layer, torch.nn.AvgPool3d) else getattr(layer, "padding", 0)
+        windows, pads = each(layer.kernel_size, spaces), each(padding, spaces)
+        dilations = each(getattr(layer, "dilation", 1), spaces)
+        if input.shape[-spaces - 1] == 0:
+            yield SizeViolation("input", -spaces - 1, "channels", "at least 1")
+        for index, name in enumerate(space_names(spaces)):
+            least = max(1, dilations[index] * (windows[index] - 1) + 1 - 2 * pads[index])
+            if input.shape[index - spaces] < least:
+                yield SizeViolation("input", index - spaces, name, f"at least {least}")
+
+    return rule
+
+
+def too_small_for_fraction(spaces: int) -> Rule:
     """Axes too short for the number of windows to draw from them."""
-    count = 3 if isinstance(layer, torch.nn.FractionalMaxPool3d) else 2
-    for index, name in enumerate(space_names(count)):
-        size = input.shape[index - count]
-        made = _at(layer.output_size, index) if layer.output_size else int(_at(layer.output_ratio, index) * size)
-        least = _at(layer.kernel_size, index) + max(made, 1) - (count == 2)
-        if size < least:
-            yield SizeViolation("input", index - count, name, f"at least {least}")
+
+    def rule(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
+        if layer.output_size is None and layer.output_ratio is None:  # a call of the function that gives neither
+            return
+        sizes, ratios = each(layer.output_size, spaces), each(layer.output_ratio, spaces)
+        for index, (name, window) in enumerate(zip(space_names(spaces), each(layer.kernel_size, spaces), strict=True)):
+            size = input.shape[index - spaces]
+            made = sizes[index] if layer.output_size else int(ratios[index] * size)
+            least = window + max(made, 1) - (spaces == 2)
+            if size < least:
+                yield SizeViolation("input", index - spaces, name, f"at least {least}")
+
+    return rule
 
 
-def _at(value: Any, index: int) -> Any:
-    return value[index] if isinstance(value, tuple | list) else value
+def each(value: Any, count: int) -> tuple[Any, ...]:
+    """An argument that is one number for all spatial axes, or a number for each."""
+    if not isinstance(value, tuple | list):
+        return (value,) * count
+    return tuple(value) * (count if len(value) == 1 else 1)

@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from dimtyped.engine import Form, Predicate, of_call
-from dimtyped.nn.contract import SizeViolation, space, space_names
+from dimtyped.nn.contract import SizeViolation, each, space, space_names
 from dimtyped.nn.functions.function import Function
 from dimtyped.nn.layers.conv import too_small, too_small_transposed
 
@@ -97,20 +97,16 @@ def _form(axes: int, channels: str, weight: str, bias: str, when: Predicate | No
     return Form(inputs, when=when)
 
 
-def _each(value: Any, axes: int) -> tuple[Any, ...]:
-    return tuple(value) * (axes // len(value)) if isinstance(value, tuple | list) else (value,) * axes
-
-
 def _window(axes: int, weight: Any, stride: Any, padding: Any, dilation: Any) -> SimpleNamespace:
     """What the rules of the layers read of a layer."""
-    pads = _each(0 if isinstance(padding, str) else padding, axes)
+    pads = each(0 if isinstance(padding, str) else padding, axes)
     if padding == "same":
-        pads = tuple(size * (kernel - 1) for size, kernel in zip(_each(dilation, axes), weight.shape[2:], strict=True))
+        pads = tuple(size * (kernel - 1) for size, kernel in zip(each(dilation, axes), weight.shape[2:], strict=True))
     return SimpleNamespace(
         kernel_size=tuple(weight.shape[2:]),
-        stride=_each(stride, axes),
+        stride=each(stride, axes),
         padding=pads,
-        dilation=_each(dilation, axes),
+        dilation=each(dilation, axes),
         _reversed_padding_repeated_twice=[pad for pad in reversed(pads) for _ in range(2)],
         padding_mode="zeros",
     )
@@ -128,7 +124,7 @@ def _transposed_violations(axes: int) -> Any:
         *, input: Any, weight: Any, stride: Any, padding: Any, output_padding: Any, dilation: Any, **_: Any
     ) -> Iterator[SizeViolation]:
         window = _window(axes, weight, stride, padding, dilation)
-        window.output_padding = _each(output_padding, axes)
+        window.output_padding = each(output_padding, axes)
         yield from too_small_transposed(window, input, None)
 
     return rule

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from dimtyped import diagnosis
 from dimtyped.annotations import Signature
 from dimtyped.engine import ALWAYS, CallForms, Declaration, Form, Raised, wrap
 from dimtyped.errors import DimensionError
-from dimtyped.nn.contract import TORCH_ERRORS, Layer, LayerRules, SizeViolation, as_mismatch
+from dimtyped.nn.contract import TORCH_ERRORS, Layer, LayerRules, Rule, SizeViolation, as_mismatch
 from dimtyped.runtime import mode
 
 Violations = Callable[..., Iterator[SizeViolation]]
@@ -58,6 +59,7 @@ class Function:
         rules = _Rules(
             annotations=next(form.inputs for form in self.calls if form.when is None),
             weights=self.weights,
+            violations=self.violations,
             forms=CallForms(self.calls, None if self.checks_first or torch.backends.mps.is_available() else ALWAYS),
             translated=TORCH_ERRORS,
             translate_error=self._translated,
@@ -102,6 +104,18 @@ class _Rules(LayerRules):
     def declared(self, signature: Signature, owner: Any) -> dict[str, diagnosis.Binding]:  # noqa: ARG002  # as above
         """No size."""
         return {}
+
+
+def by_rule(rule: Rule, *inputs: str, **others: Any) -> Violations:
+    """A layer's rule for a function, which takes as arguments what is an attribute of the layer.
+
+    `inputs` are the parameters of the layer's `forward`; `others` are attributes that the function does not take.
+    """
+
+    def violations(**given: Any) -> Iterator[SizeViolation]:
+        yield from rule(SimpleNamespace(**{**others, **given}), *(given[name] for name in inputs or ("input",)))
+
+    return violations
 
 
 def of_layer(layer: type[Layer], *functions: Callable[..., Any], **options: Any) -> tuple[Function, ...]:

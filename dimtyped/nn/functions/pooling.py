@@ -10,9 +10,17 @@ import torch.nn.functional as torch_functional
 
 from dimtyped.engine import Form, of_call
 from dimtyped.errors import DimensionIndexError, RankError
-from dimtyped.nn.contract import UNCHECKED, SizeViolation, empty, is_tensor, space
-from dimtyped.nn.functions.function import Function
-from dimtyped.nn.layers.pooling import too_small
+from dimtyped.nn.contract import (
+    UNCHECKED,
+    SizeViolation,
+    empty,
+    is_tensor,
+    space,
+    too_small_for_fraction,
+    too_small_for_window,
+)
+from dimtyped.nn.functions.function import Function, by_rule, of_layer
+from dimtyped.nn.layers.pooling import MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 
 
 def max_pool1d(
@@ -118,19 +126,40 @@ def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = Fal
     return torch_functional.adaptive_max_pool3d(input, output_size, return_indices)
 
 
+def fractional_max_pool2d(
+    input: Any,
+    kernel_size: Any,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
+    _random_samples: Any = None,
+) -> Any:
+    """Torch's, which has no signature."""
+    return torch_functional.fractional_max_pool2d(
+        input, kernel_size, output_size, output_ratio, return_indices, _random_samples
+    )
+
+
+def fractional_max_pool3d(
+    input: Any,
+    kernel_size: Any,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
+    _random_samples: Any = None,
+) -> Any:
+    """Torch's, which has no signature."""
+    return torch_functional.fractional_max_pool3d(
+        input, kernel_size, output_size, output_ratio, return_indices, _random_samples
+    )
+
+
 def _window_rule(axes: int, *, whole: bool = False) -> Any:
     """A rule for axes that are too short for the window; `whole` if the padding does not count."""
 
     def rule(*, input: Any, kernel_size: Any, padding: Any = 0, dilation: Any = 1, **_: Any) -> Iterator[SizeViolation]:
         window = SimpleNamespace(kernel_size=kernel_size, padding=0 if whole else padding, dilation=dilation)
-        yield from too_small(axes)(window, input)
-
-    return rule
-
-
-def _empty_rule(axes: int) -> Any:
-    def rule(*, input: Any, **_: Any) -> Iterator[SizeViolation]:
-        yield from empty(axes)(None, input)
+        yield from too_small_for_window(axes)(window, input)
 
     return rule
 
@@ -150,14 +179,28 @@ def _adaptive(axes: int, *functions: Any) -> Iterator[Function]:
         rare = Form(UNCHECKED, when=is_tensor("input") & ones, rare=True)
         calls = (form, rare) if "avg" in function.__name__ else (form,)
         error = DimensionIndexError if axes == 1 else RankError
-        yield Function(function, calls, rank_error=error, violations=_empty_rule(axes))
+        yield Function(function, calls, rank_error=error, violations=by_rule(empty(axes)))
 
 
+def _fractional(axes: int, *functions: Any) -> Iterator[Function]:
+    yield from _pools(axes, *functions, violations=by_rule(too_small_for_fraction(axes)))
+
+
+def _unpool(axes: int, layer: Any, function: Any) -> tuple[Function, ...]:
+    return of_layer(layer, function, checks_first=True, violations=by_rule(empty(axes)))
+
+
+_F = torch_functional
 FUNCTIONS = (
-    *_pools(1, max_pool1d, avg_pool1d, torch_functional.lp_pool1d),
-    *_pools(2, max_pool2d, avg_pool2d, torch_functional.lp_pool2d),
-    *_pools(3, max_pool3d, avg_pool3d, torch_functional.lp_pool3d),
-    *_adaptive(1, adaptive_avg_pool1d, adaptive_max_pool1d),
-    *_adaptive(2, torch_functional.adaptive_avg_pool2d, adaptive_max_pool2d),
-    *_adaptive(3, torch_functional.adaptive_avg_pool3d, adaptive_max_pool3d),
+    *_pools(1, max_pool1d, _F.max_pool1d_with_indices, avg_pool1d, _F.lp_pool1d),
+    *_pools(2, max_pool2d, _F.max_pool2d_with_indices, avg_pool2d, _F.lp_pool2d),
+    *_pools(3, max_pool3d, _F.max_pool3d_with_indices, avg_pool3d, _F.lp_pool3d),
+    *_adaptive(1, adaptive_avg_pool1d, adaptive_max_pool1d, _F.adaptive_max_pool1d_with_indices),
+    *_adaptive(2, _F.adaptive_avg_pool2d, adaptive_max_pool2d, _F.adaptive_max_pool2d_with_indices),
+    *_adaptive(3, _F.adaptive_avg_pool3d, adaptive_max_pool3d, _F.adaptive_max_pool3d_with_indices),
+    *_fractional(2, fractional_max_pool2d, _F.fractional_max_pool2d_with_indices),
+    *_fractional(3, fractional_max_pool3d, _F.fractional_max_pool3d_with_indices),
+    *_unpool(1, MaxUnpool1d, _F.max_unpool1d),
+    *_unpool(2, MaxUnpool2d, _F.max_unpool2d),
+    *_unpool(3, MaxUnpool3d, _F.max_unpool3d),
 )

@@ -25,7 +25,8 @@ from dimtyped.nn.layers.attention_inputs import (
 _BATCH_COMES_FIRST = of_owner("batch_first")
 _SELF = of_call("value is key") & of_call("key is query") & of_owner("_qkv_same_embed_dim")
 _ALONE = is_none("key_padding_mask") & is_none("attn_mask") & _SELF
-_DROPS_MASK = of_call("is_causal") & is_none("key_padding_mask") & ~of_call("need_weights")
+DROPS_MASK = of_call("is_causal") & is_none("key_padding_mask") & ~of_call("need_weights")
+"""The condition of a causal call in which torch drops `attn_mask`."""
 
 
 def _inputs(layout: str) -> Inputs:
@@ -59,7 +60,7 @@ def _output(layout: str) -> Any:
         Form(_self_inputs(SEQUENCE_FIRST), _output(SEQUENCE_FIRST), _SELF),
         Form(_inputs(BATCH_FIRST), _output(BATCH_FIRST), _BATCH_COMES_FIRST),
         Form(_inputs(SEQUENCE_FIRST), _output(SEQUENCE_FIRST)),
-        *rare_forms("query", _BATCH_COMES_FIRST, _DROPS_MASK, _inputs, _output, "attn_mask"),
+        *rare_forms("query", _BATCH_COMES_FIRST, DROPS_MASK, _inputs, _output, "attn_mask"),
     ),
     parameters={
         "in_proj_weight": "3*embed embed",

@@ -29,9 +29,9 @@ def sequence(layout: str, length: str, width: str = "embed") -> Any:
 
 
 @functools.cache
-def mask(layout: str, rows: str, columns: str) -> Any:
+def mask(layout: str, rows: str, columns: str, heads: str = "heads") -> Any:
     """An attention mask of two lengths: one for all heads, or one for each."""
-    heads = "heads" if layout == UNBATCHED else "batch*heads"
+    heads = heads if layout == UNBATCHED else f"batch*{heads}"
     kind: Any = BoolOrFloat
     one, each = kind[Tensor, f"{rows} {columns}"], kind[Tensor, f"{heads} {rows} {columns}"]
     return Union[None, one, each]  # noqa: UP007  # pyright knows no | of these

@@ -191,15 +191,18 @@ def other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation
     wanted = len(layer.weight) if layer.weight is not None else input.shape[axis]
     if input.shape[axis] != wanted:
         yield SizeViolation("input", axis, "classes", wanted)
-    elif (
-        target.is_cpu and not target.is_floating_point() and target.numel()
-    ):  # after an error on a GPU its values cannot be read
-        outside = target[(target < 0) | (target >= wanted)]
-        outside = (
-            outside[outside != getattr(layer, "ignore_index", None)] if hasattr(layer, "ignore_index") else outside
-        )
-        if outside.numel():
-            yield SizeViolation("target", None, "classes", f"0 to {wanted - 1}", _worst(outside))
+    else:
+        yield from labels_outside(target, wanted, getattr(layer, "ignore_index", None))
+
+
+def labels_outside(target: Any, classes: int, ignored: int | None) -> Iterator[SizeViolation]:
+    """Labels that are none of the classes. After an error on a GPU their values cannot be read."""
+    if not target.is_cpu or target.is_floating_point():
+        return
+    outside = target[(target < 0) | (target >= classes)]
+    outside = outside if ignored is None else outside[outside != ignored]
+    if outside.numel():
+        yield SizeViolation("target", None, "classes", f"0 to {classes - 1}", _worst(outside))
 
 
 def _worst(outside: Tensor) -> int:

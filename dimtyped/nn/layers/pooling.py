@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,41 +15,18 @@ from dimtyped.nn.contract import (
     UNCHECKED,
     Layer,
     Rule,
-    SizeViolation,
     declares,
     empty,
     is_tensor,
     space,
-    space_names,
     too_small_for_fraction,
+    too_small_for_window,
 )
-
-
-def _each(value: Any, count: int) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,) * count
-
-
-def too_small(count: int) -> Any:
-    """A rule for axes that are too short for the window."""
-
-    def rule(layer: Any, input: Any, *_: Any) -> Iterator[SizeViolation]:  # torch's name
-        # for this one torch requires the whole window, regardless of the padding
-        padding = 0 if isinstance(layer, torch.nn.AvgPool3d) else getattr(layer, "padding", 0)
-        windows, pads = _each(layer.kernel_size, count), _each(padding, count)
-        dilations = _each(getattr(layer, "dilation", 1), count)
-        if input.shape[-count - 1] == 0:
-            yield SizeViolation("input", -count - 1, "channels", "at least 1")
-        for index, name in enumerate(space_names(count)):
-            least = max(1, dilations[index] * (windows[index] - 1) + 1 - 2 * pads[index])
-            if input.shape[index - count] < least:
-                yield SizeViolation("input", index - count, name, f"at least {least}")
-
-    return rule
 
 
 def _pool(axes: int) -> dict[str, Any]:
     """The contract of pooling with a window."""
-    return _adaptive(axes, violations=too_small(axes))
+    return _adaptive(axes, violations=too_small_for_window(axes))
 
 
 def _adaptive(axes: int, violations: Rule | None = None) -> dict[str, Any]:
@@ -166,7 +143,7 @@ class AdaptiveAvgPool3d(Layer, torch.nn.AdaptiveAvgPool3d):
     """`torch.nn.AdaptiveAvgPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 
 
-@declares(**_adaptive(2, violations=too_small_for_fraction))
+@declares(**_adaptive(2, violations=too_small_for_fraction(2)))
 class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
     """`torch.nn.FractionalMaxPool2d` of `(batch, channels, height, width)`, or without batch."""
 
@@ -174,7 +151,7 @@ class FractionalMaxPool2d(Layer, torch.nn.FractionalMaxPool2d):
         __call__: Callable[..., Any]  # with return_indices, a pair
 
 
-@declares(**_adaptive(3, violations=too_small_for_fraction))
+@declares(**_adaptive(3, violations=too_small_for_fraction(3)))
 class FractionalMaxPool3d(Layer, torch.nn.FractionalMaxPool3d):
     """`torch.nn.FractionalMaxPool3d` of `(batch, channels, depth, height, width)`, or without batch."""
 

@@ -1,4 +1,4 @@
-"""Layers that only move elements. Torch checks their shapes; its errors are explained by name."""
+"""Layers that move elements, and sum them where they meet. Torch checks their shapes; its errors are explained by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from dimtyped.nn.contract import Layer, SizeViolation, declares, empty
+from dimtyped.engine import ALWAYS
+from dimtyped.nn.contract import COUNTS, Layer, SizeViolation, declares, each, empty, space, too_small_for_window
 
 _ANY = Shaped[Tensor, "..."]
 _RANKS = {"linear": (3,), "bilinear": (4,), "bicubic": (4,), "trilinear": (5,)}
@@ -50,7 +51,8 @@ class Unflatten(Layer, torch.nn.Unflatten):
     """`torch.nn.Unflatten` of any tensor whose axis `dim` has the product of the new sizes."""
 
 
-def _does_not_shuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+def uneven_channels(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+    """Channels that the square of the factor does not divide."""
     parts = layer.upscale_factor**2
     if input.shape[-3] % parts:
         yield SizeViolation("input", -3, "channels", f"a multiple of {parts}")
@@ -59,13 +61,14 @@ def _does_not_shuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # tor
 @declares(
     inputs={"input": Shaped[Tensor, "... channels height width"]},
     output=Shaped[Tensor, "... _ _ _"],
-    violations=_does_not_shuffle,
+    violations=uneven_channels,
 )
 class PixelShuffle(Layer, torch.nn.PixelShuffle):
     """`torch.nn.PixelShuffle` of `(..., channels, height, width)`; the channels must be a multiple of the factor's square."""
 
 
-def _does_not_unshuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+def uneven_space(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+    """A height or width that the factor does not divide."""
     for axis, name in ((-2, "height"), (-1, "width")):
         if input.shape[axis] % layer.downscale_factor:
             yield SizeViolation("input", axis, name, f"a multiple of {layer.downscale_factor}")
@@ -74,13 +77,14 @@ def _does_not_unshuffle(layer: Any, input: Any) -> Iterator[SizeViolation]:  # t
 @declares(
     inputs={"input": Shaped[Tensor, "... channels height width"]},
     output=Shaped[Tensor, "... _ _ _"],
-    violations=_does_not_unshuffle,
+    violations=uneven_space,
 )
 class PixelUnshuffle(Layer, torch.nn.PixelUnshuffle):
     """`torch.nn.PixelUnshuffle` of `(..., channels, height, width)`; height and width must be multiples of the factor."""
 
 
-def _has_no_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+def uneven_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+    """Channels that the groups do not divide."""
     if input.shape[1] % layer.groups:
         yield SizeViolation("input", 1, "channels", f"a multiple of {layer.groups}")
 
@@ -88,13 +92,14 @@ def _has_no_groups(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch'
 @declares(
     inputs={"input": Shaped[Tensor, "batch channels _ ..."]},
     output=Shaped[Tensor, "batch channels _ ..."],
-    violations=_has_no_groups,
+    violations=uneven_groups,
 )
 class ChannelShuffle(Layer, torch.nn.ChannelShuffle):
     """`torch.nn.ChannelShuffle` of `(batch, channels, ...)`; the channels must be a multiple of the groups."""
 
 
-def _has_wrong_rank(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+def other_rank(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+    """Another number of axes than the mode and the sizes require, or an axis of size 0."""
     sizes = layer.size if layer.size is not None else layer.scale_factor
     allowed = {len(sizes) + 2} if isinstance(sizes, tuple | list) else {3, 4, 5}
     ranks = sorted(allowed.intersection(_RANKS.get(layer.mode, (3, 4, 5))))
@@ -104,16 +109,61 @@ def _has_wrong_rank(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch
         yield from empty(input.dim() - 2)(layer, input)
 
 
-@declares(inputs={"input": _ANY}, output=_ANY, violations=_has_wrong_rank)
+@declares(inputs={"input": _ANY}, output=_ANY, violations=other_rank)
 class Upsample(Layer, torch.nn.Upsample):
     """`torch.nn.Upsample` of `(batch, channels, ...)` with the number of spatial axes that the mode and the sizes require."""
 
 
-@declares(inputs={"input": _ANY}, output=_ANY, violations=_has_wrong_rank)
+@declares(inputs={"input": _ANY}, output=_ANY, violations=other_rank)
 class UpsamplingNearest2d(Layer, torch.nn.UpsamplingNearest2d):
     """`torch.nn.UpsamplingNearest2d` of `(batch, channels, height, width)`."""
 
 
-@declares(inputs={"input": _ANY}, output=_ANY, violations=_has_wrong_rank)
+@declares(inputs={"input": _ANY}, output=_ANY, violations=other_rank)
 class UpsamplingBilinear2d(Layer, torch.nn.UpsamplingBilinear2d):
     """`torch.nn.UpsamplingBilinear2d` of `(batch, channels, height, width)`."""
+
+
+# Blocks of an image ---------------------------------------------------------------------------------------------------
+
+
+def uneven_blocks(layer: Any, input: Any) -> Iterator[SizeViolation]:  # torch's name
+    """Values that are no whole number of channels, or blocks that are not those of the image."""
+    size, kernel, stride = each(layer.output_size, 2), each(layer.kernel_size, 2), each(layer.stride, 2)
+    padding, dilation = each(layer.padding, 2), each(layer.dilation, 2)
+    if input.shape[-2] == 0 or input.shape[-2] % math.prod(kernel):
+        yield SizeViolation("input", -2, "values", f"a multiple of {math.prod(kernel)}")
+    blocks = [
+        (size[axis] + 2 * padding[axis] - dilation[axis] * (kernel[axis] - 1) - 1) // stride[axis] + 1
+        for axis in range(2)
+    ]
+    if min(blocks) > 0 and input.shape[-1] != math.prod(
+        blocks
+    ):  # else the image is smaller than the kernel, as torch says
+        yield SizeViolation("input", -1, "blocks", math.prod(blocks))
+
+
+_COUNTS = {**COUNTS, "output_size": 1}  # other layers may make an output without elements
+_BLOCKS = Shaped[Tensor, "batch values blocks"] | Shaped[Tensor, "values blocks"]
+
+
+@declares(
+    inputs={"input": _BLOCKS},
+    output=space(2),
+    axis=-3,
+    counts=_COUNTS,
+    violations=uneven_blocks,
+    check_after_error=ALWAYS,
+)
+class Fold(Layer, torch.nn.Fold):
+    """`torch.nn.Fold` of `(batch, values, blocks)`, or without batch, to `(batch, channels, height, width)`.
+
+    The values of a block are `channels` times the size of the kernel; `output_size` says how many blocks there are.
+    """
+
+
+@declares(
+    inputs={"input": space(2)}, output=_BLOCKS, axis=-3, violations=too_small_for_window(2), check_after_error=ALWAYS
+)
+class Unfold(Layer, torch.nn.Unfold):
+    """`torch.nn.Unfold` of `(batch, channels, height, width)`, or without batch, to `(batch, values, blocks)`."""

@@ -90,6 +90,8 @@ def test_zero_is_refused_where_torch_refuses_it(kind: str, name: str) -> None:
 
 def _runs_never(kind: str, name: str) -> bool:
     """Whether torch's constructor takes a zero, and every call refuses it."""
+    if (kind, name) == ("Fold", "output_size"):
+        return True
     positive = {"kernel_size", "stride", "dilation", "groups", "upscale_factor", "downscale_factor", "size"}
     return name in positive and not kind.startswith("MaxUnpool") and ("Transpose" not in kind or name != "dilation")
 
@@ -102,6 +104,8 @@ CALLS: dict[str, Callable[[int], torch.Tensor]] = {
     "LPPool": lambda n: torch.ones(2, 2, *[7] * n),
     "AdaptiveMax": lambda n: torch.ones(2, 2, *[7] * n),
     "AdaptiveAvg": lambda n: torch.ones(2, 2, *[7] * n),
+    "Fold": lambda _: torch.ones(1, 4, 9),
+    "Unfold": lambda _: torch.ones(2, 2, 7, 7),
     "Pixel": lambda _: torch.ones(1, 36, 6, 6),
     "ChannelShuffle": lambda _: torch.ones(1, 12, 6, 6),
     "Upsampl": lambda _: torch.ones(1, 2, 4, 4),

@@ -35,6 +35,8 @@ MADE = {
         ]
         for count in (1, 2, 3)
     },
+    "Fold": [((2, 1), {}), (((1, 2), (1, 2)), {}), ((2, 2), {"padding": 1}), ((3, 1), {"stride": 2})],
+    "Unfold": [((1,), {}), (((1, 2),), {}), ((2,), {"padding": 1, "stride": 2}), ((2,), {"dilation": 2})],
     "MultiheadAttention": [
         ((4, 2), {}),
         ((4, 2), {"batch_first": True}),  # this one and the next: torch's fused path, where nothing is learnt

@@ -47,7 +47,9 @@ NOT_IN_THE_TABLE = {
     "test_transformer.py": "TransformerDecoder",
     "test_loss.py": "AdaptiveLogSoftmaxWithLoss TripletMarginLoss TripletMarginWithDistanceLoss",
     "test_pooling.py": "MaxUnpool1d MaxUnpool2d MaxUnpool3d",
-    "test_shape.py": "ChannelShuffle Flatten PixelShuffle PixelUnshuffle Unflatten Upsample UpsamplingBilinear2d UpsamplingNearest2d",
+    "test_shape.py": (
+        "ChannelShuffle Flatten Fold PixelShuffle PixelUnshuffle Unflatten Unfold Upsample UpsamplingBilinear2d UpsamplingNearest2d"
+    ),
     "test_embedding_bag.py": "EmbeddingBag",
 }
 
