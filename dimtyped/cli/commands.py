@@ -97,6 +97,15 @@ def _add_lsp_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stdio", action="store_true", help="talk through stdin and stdout, as it always does")
 
 
+def _add_annotate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _ANNOTATE_EPILOG
+    _add_target_arguments(parser)
+    add = parser.add_argument
+    add("--input", action="append", default=[], metavar="NAME=VALUE", help="an input: tokens=int64[4,16], or Python")
+    add("--write", action="store_true", help="write the annotations into the files")
+
+
 def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of a command that looks at models: what, and what it is made with."""
     add = parser.add_argument
@@ -110,6 +119,11 @@ _CHECK_EPILOG = """\
 A target is model.py, model.py:Decoder, package.module, package.module:factory or a folder. Its file is imported as
 Python would run it: what stands at the top of it runs. [tool.dimtyped] in pyproject.toml has a project's settings.
 Exit status: 0 without findings, 1 with some, 2 where something cannot be checked as it was asked.
+"""
+
+_ANNOTATE_EPILOG = """\
+A target is a model, model.py:GPT, with inputs whose forward has no annotations yet; or a function that runs
+something and needs no arguments, train.py:main. One that returns a model and its inputs makes these.
 """
 
 COMMANDS = {
@@ -133,6 +147,12 @@ COMMANDS = {
         "dimtyped.cli.lsp.command",
         _add_lsp_arguments,
         extra="lsp",
+    ),
+    "annotate": Command(
+        "propose jaxtyping annotations for each function that a run of a model calls, as a diff",
+        "dimtyped.cli.annotate.command",
+        _add_annotate_arguments,
+        extra="annotate",
     ),
     "errors": Command(
         "every kind of mistake that dimtyped reports: the code that makes it, and the error",

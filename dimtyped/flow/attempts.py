@@ -93,7 +93,7 @@ class Attempts:
                 return self._judged(run, index, failed)
             if run is not None:
                 failed.append((run, index))
-        usual = self._usual(failed[-1][0]) if failed else None
+        usual = (self._held() or self._usual(failed[-1][0])) if failed else None
         if usual is not None:
             return usual, 0
         if not failed:
@@ -143,6 +143,17 @@ class Attempts:
             return None
         self.fixed[name] = size
         self.notes.append(f"{name}={size}: a layer takes no other size")
+        return run
+
+    def _held(self) -> Run | None:
+        """A run with the sizes that the module holds under the names of its annotations: `self.layers` for `layers`."""
+        held = vars(self.runner.target.owner) if self.runner.target.owner is not None else {}
+        sizes = {name: size for name in self.free if type(size := held.get(name)) is int and size > 0}
+        run = self.run(LADDERS[0], fixed=sizes) if sizes else None
+        if run is None or run.error is not None:
+            return None
+        self.fixed.update(sizes)
+        self.notes.append(f"{sizes_text(sizes)}: the module has these sizes")
         return run
 
     def _usual(self, failed: Run) -> Run | None:

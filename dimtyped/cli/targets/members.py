@@ -66,8 +66,17 @@ def members_of(module: ModuleType, settings: Settings) -> Iterator[Member]:
             yield from _of_function(name, thing)
 
 
-def member_named(module: ModuleType, name: str, settings: Settings, shown: str) -> Member:
+def member_named(
+    module: ModuleType, name: str, settings: Settings, shown: str, *, needs_annotations: bool = True
+) -> Member:
     """What the user asked for by name: a class, a function, a model, or a function that makes one.
+
+    Args:
+        module: The user's module.
+        name: The name in it.
+        settings: What classes are made with.
+        shown: The file, as shown.
+        needs_annotations: If True, a class whose forward has no annotated tensor is skipped.
 
     Raises:
         UsageError: There is none.
@@ -81,7 +90,7 @@ def member_named(module: ModuleType, name: str, settings: Settings, shown: str) 
             raise UsageError(f"{shown} has no `{name}`", hint)
         thing = getattr(thing, part)
     if isinstance(thing, type) and issubclass(thing, torch.nn.Module):
-        return _of_class(name, thing, settings, vars(module))
+        return _of_class(name, thing, settings, vars(module), needs_annotations=needs_annotations)
     if isinstance(thing, torch.nn.Module):
         return Member(name, thing, 0, names=_names_in(_signature(type(thing).forward)))
     if isinstance(thing, type) or not callable(thing):
@@ -110,7 +119,14 @@ def _listed(module: ModuleType) -> str:
 # Kinds of members -----------------------------------------------------------------------------------------------------
 
 
-def _of_class(name: str, cls: type[torch.nn.Module], settings: Settings, namespace: Mapping[str, Any]) -> Member:
+def _of_class(
+    name: str,
+    cls: type[torch.nn.Module],
+    settings: Settings,
+    namespace: Mapping[str, Any],
+    *,
+    needs_annotations: bool = True,
+) -> Member:
     line = _line_of(cls)
     if inspect.isabstract(cls):
         return Member(name, cls, line, "it is abstract", _parameters_of(cls))
@@ -118,7 +134,7 @@ def _of_class(name: str, cls: type[torch.nn.Module], settings: Settings, namespa
         signature = _signature(cls.forward)
     except DeclarationError as error:
         return Member(name, cls, line, _first_line(error), _parameters_of(cls))
-    if not _arrays(signature):
+    if needs_annotations and not _arrays(signature):
         return Member(name, cls, line, NOT_ANNOTATED, _parameters_of(cls))
     return _made(name, cls, settings, namespace, _names_in(signature))
 

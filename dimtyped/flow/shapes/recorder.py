@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from types import FrameType
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from dimtyped.flow.axes import Axis
 from dimtyped.flow.interpreter import Flow
-from dimtyped.flow.shapes.statements import FunctionSource, Sources, Statement
+from dimtyped.flow.shapes.statement_tracer import StatementTracer
+from dimtyped.flow.shapes.statements import FunctionSource, Statement
 from dimtyped.names import is_scope, scope_of
-from dimtyped.runtime import Places
 
 Key = tuple[str, int]
 """A file, and the first line of a statement."""
@@ -21,7 +20,21 @@ Variable = tuple[str, int, str]
 """A file, the first line of a statement, and the variable that it assigns; no name for what it returns."""
 
 
-class ShapeRecorder:
+class _Call(NamedTuple):
+    """A call that is followed.
+
+    Attributes:
+        key: The function.
+        names: The sizes that the module of a method declares, by name.
+        annotated: The arguments whose parameters have an annotation.
+    """
+
+    key: Key
+    names: Mapping[str, int]
+    annotated: Mapping[str, Any]
+
+
+class ShapeRecorder(StatementTracer):
     """A context in which each line of the user's functions is followed.
 
     Args:
@@ -35,73 +48,35 @@ class ShapeRecorder:
     """
 
     def __init__(self, flow: Flow, skip: Iterable[str] = ()) -> None:
+        super().__init__(skip)
         self.functions: dict[Key, FunctionSource] = {}
         self.shapes: dict[Key, list[str]] = {}
         self.variables: dict[Variable, list[str]] = {}
         self._flow = flow
-        self._places = Places(skip)
-        self._sources = Sources()
-        self._before: dict[FrameType, Statement] = {}
-        self._previous: Any = None
 
-    def __enter__(self) -> Self:
-        """Begins to follow; a debugger's own trace function waits meanwhile."""
-        self._previous = sys.gettrace()
-        sys.settrace(self._enter_frame)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Ends it."""
-        sys.settrace(self._previous)
-        self._before.clear()
-
-    def _enter_frame(self, frame: FrameType, event: str, _: Any) -> Any:
-        if event != "call" or not self._places.is_users(frame.f_code):
-            return None
-        function = self._sources.of(frame.f_code)
-        if function is None:
-            return None
-        file = frame.f_code.co_filename
-        self.functions[file, function.first] = function
+    def entered(self, frame: FrameType, function: FunctionSource, /) -> _Call:
+        """Keeps the arguments that have no annotation."""
+        key = frame.f_code.co_filename, function.first
+        self.functions[key] = function
         given = [(name, frame.f_locals.get(name)) for name in function.parameters]
         names = _declared(frame)
-        self._keep((file, function.first), given, names, named=True)
-        annotated = {name: frame.f_locals.get(name) for name in function.annotated}
+        self._keep(key, given, names, named=True)
+        return _Call(key, names, {name: frame.f_locals.get(name) for name in function.annotated})
 
-        def follow(frame: FrameType, event: str, value: Any) -> Any:
-            if event in ("line", "return"):
-                self._leave_statement(frame, file, function, event, value, names)
-            if event == "return":  # only now: annotations give their names after the call has begun
-                for name, given in annotated.items():
-                    self._keep_alone((file, function.first, name), self._text(given, names))
-            return follow
+    def assigned(self, frame: FrameType, call: _Call, statement: Statement, /) -> None:
+        """Keeps the variables of the statement."""
+        values = [(name, frame.f_locals.get(name)) for name in statement.targets]
+        self._keep((frame.f_code.co_filename, statement.line), values, call.names, named=len(values) > 1)
 
-        return follow
+    def returned(self, frame: FrameType, call: _Call, statement: Statement | None, value: Any, /) -> None:
+        """Keeps the result at its `return`."""
+        if statement is not None:
+            self._keep((frame.f_code.co_filename, statement.line), [("", value)], call.names, named=False)
 
-    def _leave_statement(
-        self,
-        frame: FrameType,
-        file: str,
-        function: FunctionSource,
-        event: str,
-        value: Any,
-        names: Mapping[str, int],
-    ) -> None:
-        """Keeps what the statement before assigned, once another one begins or the function returns."""
-        current = function.lines.get(frame.f_lineno)
-        before = self._before.get(frame)
-        if event == "return":
-            self._before.pop(frame, None)
-            if current is not None and current.is_return and before is current:
-                self._keep((file, current.line), [("", value)], names, named=False)
-        elif current is before and current is not None and frame.f_lineno != current.line:
-            return  # another line of the same statement
-        elif current is not None:
-            self._before[frame] = current
-        if before is not None and before.targets:
-            known = frame.f_locals
-            values = [(name, known.get(name)) for name in before.targets]
-            self._keep((file, before.line), values, names, named=len(before.targets) > 1)
+    def left(self, call: _Call, /) -> None:
+        """Keeps the arguments that have an annotation; only now, for it gives names after the call has begun."""
+        for name, given in call.annotated.items():
+            self._keep_alone((*call.key, name), self._text(given, call.names))
 
     def _keep(self, key: Key, values: Iterable[tuple[str, Any]], names: Mapping[str, int], *, named: bool) -> None:
         alike: dict[str, list[str]] = {}

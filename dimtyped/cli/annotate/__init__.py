@@ -1,0 +1,1 @@
+"""The command `annotate`: jaxtyping annotations for the functions that a run calls."""

@@ -1,0 +1,137 @@
+"""The inputs of a model that is run several times: which of their sizes may change, and which change together."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+Position = tuple[int, int]
+"""The place of a tensor among the inputs, and of an axis in it."""
+Sizes = Mapping[Position, int]
+_MOST_RUNS = 100
+
+
+@dataclass(frozen=True)
+class ShapedInput:
+    """A tensor to make.
+
+    Args:
+        dtype: Its dtype.
+        axes: Its sizes; a name stands for any size, the same everywhere.
+    """
+
+    dtype: torch.dtype
+    axes: tuple[int | str, ...]
+
+
+class Inputs:
+    """The inputs of a call, by name.
+
+    Args:
+        given: Values, tensors, and tensors to make; also in tuples, lists and dicts.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._leaves, self._structure = pytree.tree_flatten(dict(given))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of sizes."""
+        words = (axis for leaf in self._leaves if isinstance(leaf, ShapedInput) for axis in leaf.axes)
+        return list(dict.fromkeys(word for word in words if isinstance(word, str)))
+
+    def sizes(self, named: Mapping[str, int]) -> dict[Position, int]:
+        """The size of each axis of each tensor.
+
+        Args:
+            named: The sizes of the names.
+        """
+        found: dict[Position, int] = {}
+        for place, leaf in enumerate(self._leaves):
+            for axis, size in enumerate(_axes(leaf)):
+                found[place, axis] = named[size] if isinstance(size, str) else size
+        return found
+
+    def made(self, sizes: Sizes) -> dict[str, Any]:
+        """The inputs with these sizes; a given tensor of the same sizes is used as it is."""
+        leaves = [_made(leaf, self._shape(place, sizes)) for place, leaf in enumerate(self._leaves)]
+        return pytree.tree_unflatten(leaves, self._structure)
+
+    def _shape(self, place: int, sizes: Sizes) -> tuple[int, ...]:
+        return tuple(sizes[place, axis] for axis in range(len(_axes(self._leaves[place]))))
+
+    def _groups(self) -> tuple[list[list[Position]], list[Position]]:
+        """The positions of each name, and those that have a number."""
+        named: dict[str, list[Position]] = {}
+        numbers: list[Position] = []
+        for place, leaf in enumerate(self._leaves):
+            for axis, word in enumerate(_axes(leaf)):
+                named.setdefault(word, []).append((place, axis)) if isinstance(word, str) else numbers.append(
+                    (place, axis)
+                )
+        return list(named.values()), numbers
+
+    def varied(self, base: Sizes, runs: Callable[[Sizes], bool]) -> None:
+        """Runs with other sizes: each that may change alone, those that change together, and all at once.
+
+        Args:
+            base: The sizes with which it runs.
+            runs: Runs it; False if it raises.
+        """
+        attempts = itertools.count()
+        used = set(base.values())
+        found: dict[Position, int] = {}
+
+        def change(group: Iterable[Position]) -> bool:
+            group = list(group)
+            for size in _others(base[group[0]], used, 5 if len(group) > 1 else 3):
+                if next(attempts) < _MOST_RUNS and runs({**base, **dict.fromkeys(group, size)}):
+                    found.update(dict.fromkeys(group, size))
+                    used.add(size)
+                    return True
+            return False
+
+        named, numbers = self._groups()
+        for group in named:
+            change(group)
+        tied = [position for position in numbers if not change([position])]
+        while tied:
+            first, *others = tied
+            alike = [other for other in others if base[other] == base[first]]
+            pairs = ([first, other] for other in alike)
+            group = next((pair for pair in pairs if change(pair)), None) or [first, *alike]
+            if len(group) > 2:
+                change(group)
+            tied = [position for position in tied if position not in group]
+        if len(set(found.values())) > 1:
+            runs({**base, **found})
+
+
+def _axes(leaf: Any) -> tuple[int | str, ...]:
+    if isinstance(leaf, ShapedInput):
+        return leaf.axes
+    return tuple(leaf.shape) if isinstance(leaf, Tensor) else ()
+
+
+def _made(leaf: Any, shape: tuple[int, ...]) -> Any:
+    if isinstance(leaf, Tensor) and tuple(leaf.shape) == shape:
+        return leaf
+    if not isinstance(leaf, Tensor | ShapedInput):
+        return leaf
+    device = leaf.device if isinstance(leaf, Tensor) else None
+    if leaf.dtype.is_floating_point or leaf.dtype.is_complex:
+        return torch.rand(shape, dtype=leaf.dtype, device=device)
+    return torch.full(shape, leaf.dtype is torch.bool, dtype=leaf.dtype, device=device)
+
+
+def _others(size: int, used: set[int], most: int) -> Iterator[int]:
+    """Other sizes to try: near ones, and ones that share divisors; those that nothing else has first."""
+    near = [size + 1, 2 * size, size // 2, size - 1, 3 * size]
+    found: Sequence[int] = [each for each in dict.fromkeys(near) if each > 1 and each != size][:most]
+    yield from sorted(found, key=lambda each: each in used)
