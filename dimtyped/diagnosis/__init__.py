@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         axis_name as axis_name,
         placed as placed,
     )
+    from dimtyped.diagnosis.placements import rank_text as rank_text
     from dimtyped.diagnosis.snapshots import (
         Snapshot as Snapshot,
         describe as describe,
@@ -50,6 +51,7 @@ _NAMES = {
     "dimtyped.diagnosis.enclosing_calls": "arguments_of",
     "dimtyped.diagnosis.explanation": "build_error declared_names find_mismatches kind_of unexplained",
     "dimtyped.diagnosis.mismatch": "Binding Findings Mismatch axis_name placed",
+    "dimtyped.diagnosis.placements": "rank_text",
     "dimtyped.diagnosis.snapshots": "Snapshot describe from_description snapshot",
     "dimtyped.diagnosis.text": "axes_text dtype_text",
     "dimtyped.diagnosis.torch_errors.kinds": "may_be_torchs",

@@ -33,7 +33,7 @@ class Placement:
 
     def words(self, names: Sequence[str]) -> tuple[str, ...]:
         """The placement in words, with the names of the tensor's axes: `batch@dp`, `replicated on tp`."""
-        split = [f"{name}{self.mark(axis)}" for axis, name in enumerate(names) if self.axes[axis]]
+        split = [marked(name, self.mark(axis)) for axis, name in enumerate(names) if self.axes[axis]]
         return (*split, *self.others)
 
     def moved(self, order: Sequence[int | None]) -> Placement:
@@ -43,6 +43,11 @@ class Placement:
     def unknown(self) -> Placement:
         """The placement of a result of which only the mesh is known."""
         return Placement(self.mesh, (), (), is_known=False)
+
+
+def marked(name: str, mark: str) -> str:
+    """A name with its mark: `hidden@tp`, `(heads*head)@tp`."""
+    return f"({name}){mark}" if mark and not name.isalnum() and not name.isidentifier() else f"{name}{mark}"
 
 
 def placement_of(value: object) -> Placement | None:

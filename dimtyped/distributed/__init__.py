@@ -6,4 +6,5 @@ says what it takes on one device.
 
 from dimtyped.distributed.memory import KindOfParameter as KindOfParameter, parameter_memory as parameter_memory
 from dimtyped.distributed.rules import Split as Split, Style as Style
+from dimtyped.distributed.same_inputs import SameInputs as SameInputs
 from dimtyped.distributed.sharding_plan import sharding_plan as sharding_plan

@@ -15,6 +15,7 @@ from dimtyped.distributed.activations import names_of_activations, positions_of,
 from dimtyped.distributed.boundaries import AnnotatedParallel
 from dimtyped.distributed.layouts import Activations, Whole, split_axis, style_of, whole_layers
 from dimtyped.distributed.rules import Split, Style, splits_of_layer
+from dimtyped.distributed.same_inputs import SameInputs
 from dimtyped.distributed.styles import ModelParallel, PaddedEncoder, WholeParallel
 from dimtyped.distributed.validation import mesh_axis_of, no_tp_plan, reject_several, reject_uneven, unknown_name
 from dimtyped.names import names_in
@@ -91,7 +92,8 @@ def sharding_plan(
         return dict(_explained(model, plan, axis))
     if as_tp_plan:
         return _tp_plan(plan)
-    return dict(_styles(model, plan))
+    styles = dict(_styles(model, plan))
+    return {**styles, "": SameInputs(styles.get(""))}
 
 
 def splits_of(model: torch.nn.Module, names: Collection[str]) -> dict[str, Split]:

@@ -103,6 +103,9 @@ def _stand_in(variable: Any) -> Any:
     kind = type(variable).__name__
     if kind in ("ListVariable", "TupleVariable"):
         return variable.python_type()(_stand_in(item) for item in variable.items)
+    if kind == "ConstDictVariable":  # its own way to list them would add a guard
+        items = [(key.vt, value) for key, value in variable.items.items()]
+        return {key.as_python_constant(): _stand_in(value) for key, value in items if key.is_python_constant()}
     proxy = getattr(variable, "proxy", None)
     if proxy is not None:
         return proxy.node.meta.get("example_value")

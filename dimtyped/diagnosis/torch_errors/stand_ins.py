@@ -13,6 +13,8 @@ from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]  # nothing public does it
 
+from dimtyped.diagnosis.placements import marked
+
 _AUTOCAST = (torch.float16, torch.bfloat16, torch.float32)
 _C: Any = torch._C  # half of it is untyped
 _MOST_ITEMS = 64  # of a container that is looked into
@@ -44,7 +46,8 @@ class Label:
     def __str__(self) -> str:
         if len(self.names) > 1:
             return f"{self.size}{self.mark}: {' or '.join(self.names)}"
-        return f"{self.names[0]}{self.mark}={self.size}" if self.names else f"{self.size}{self.mark}"
+        name = marked(self.names[0], self.mark) if self.names else ""
+        return f"{name}={self.size}" if name else f"{self.size}{self.mark}"
 
 
 class World:
