@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from dimtyped.cli.commands import COMMANDS, CommandError
+
+_COLLECTIONS = (50_000, 20, 100)
+"""Thresholds of the garbage collector. With Python's own, a third of a second of each command is spent on what torch's
+imports made, none of which is garbage."""
+
+
+def program() -> int:
+    """Runs a command as the whole of a process, which the garbage collector may therefore be told about.
+
+    Returns:
+        The exit status.
+    """
+    gc.set_threshold(*_COLLECTIONS)
+    try:
+        return main()
+    finally:
+        gc.freeze()  # what is left ends with the process: Python need not search it for garbage first
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         annotate as annotate,
         annotate_traced as annotate_traced,
         explain as explain,
+        leave_unexplained as leave_unexplained,
         report_of_traced as report_of_traced,
     )
     from dimtyped.diagnosis.torch_errors.report import TorchErrorReport as TorchErrorReport
@@ -55,7 +56,7 @@ _NAMES = {
     "dimtyped.diagnosis.snapshots": "Snapshot describe from_description snapshot",
     "dimtyped.diagnosis.text": "axes_text dtype_text",
     "dimtyped.diagnosis.torch_errors.kinds": "may_be_torchs",
-    "dimtyped.diagnosis.torch_errors.note": "annotate annotate_traced explain report_of_traced",
+    "dimtyped.diagnosis.torch_errors.note": "annotate annotate_traced explain leave_unexplained report_of_traced",
     "dimtyped.diagnosis.torch_errors.report": "TorchErrorReport",
 }
 __getattr__, __dir__ = on_demand(__name__, _NAMES)

@@ -70,7 +70,7 @@ def check(
         >>> [found.kind for found in check(norm).findings]
         ['mixing']
     """
-    options = Options(_names(independent), _names(skip))
+    options = Options(_names(independent), _names(skip), findings_only=True)
     call = _Given(args, kwargs, _checked_sizes(sizes), fake_mode(), options, fuzz)
     if makes_module(target, arguments):
         return call.check_factory(target, arguments or {})

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _pop_mode_temporarily, _push_mode
 
+from dimtyped.diagnosis import leave_unexplained
 from dimtyped.flow.axes import OF_WEIGHT, Axes, Axis, Dimension, One, anonymous, constant
 from dimtyped.flow.calls import Call, NoRule, Note, Outcome, Pending, Problem, axis_text, resized, text_of
+from dimtyped.flow.fake_steps import call_recurrent
 from dimtyped.flow.findings import Finding, finding
 from dimtyped.flow.fixes import codes_of, fix_of, met_in, recurrent_fix
 from dimtyped.flow.fixes.trials import Trials
@@ -37,6 +39,8 @@ class Flow(TorchFunctionMode):
         skip: Packages besides torch, the standard library and dimtyped whose frames are not the user's code.
         strict: If True, raises the errors of rules; otherwise their calls count as not followed. For the rules' own tests.
         record: Called with each call that a rule was found for, once its axes are known.
+        findings_only: If True, only the findings of the run are used: an operator's error gets no note, and a recurrent
+            layer on fake tensors runs one step.
 
     Attributes:
         findings: The findings, each bug once, in the order they occurred.
@@ -63,6 +67,7 @@ class Flow(TorchFunctionMode):
         skip: Iterable[str] = (),
         strict: bool = False,
         record: Callable[[Call], None] | None = None,
+        findings_only: bool = False,
     ):
         super().__init__()
         self.independent = frozenset(independent)
@@ -71,6 +76,7 @@ class Flow(TorchFunctionMode):
         self.operator_error: tuple[Exception, Finding] | None = None
         self._strict = strict
         self._record = record
+        self._findings_only = findings_only
         self._is_paused = False
         self._stance: Any = None
         self._fused = FusedLayers(self._step_aside, self._step_back)
@@ -167,7 +173,8 @@ class Flow(TorchFunctionMode):
         kwargs = kwargs or {}
         before = self._axes_before(args) if operator.is_in_place else None
         try:
-            result = func(*args, **kwargs)
+            is_short = self._findings_only and operator.is_recurrent
+            result = call_recurrent(func, args, kwargs) if is_short else func(*args, **kwargs)
         except (RuntimeError, IndexError, ValueError, TypeError, AssertionError) as error:
             self._explain(error, operator, args, kwargs, sys._getframe(1))
             raise
@@ -342,6 +349,8 @@ class Flow(TorchFunctionMode):
         if trials is not None:
             found.fix = fix_of(problem, trials, found.source, frame)
         self.operator_error = (error, found)
+        if self._findings_only:
+            leave_unexplained(error)
 
 
 def _sizes(tensor: Tensor) -> tuple[int, ...]:

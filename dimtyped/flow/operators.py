@@ -8,6 +8,7 @@ import torch
 from torch._ops import OpOverload, OpOverloadPacket
 
 from dimtyped.flow.calls import Rule
+from dimtyped.flow.fake_steps import RECURRENT
 from dimtyped.flow.rules import RULES, SILENT, indexing, pointwise, views
 
 _DUNDERS = {
@@ -44,6 +45,7 @@ class Operator:
         is_silent: True if it makes no tensor whose names matter, and is not counted.
         returns_nothing: True if it returns None; its result is its first argument.
         only_arranges: True if its result has items of its argument.
+        is_recurrent: True if it runs a recurrent layer for all steps of a sequence.
         function: The function.
     """
 
@@ -53,6 +55,7 @@ class Operator:
     is_silent: bool = False
     returns_nothing: bool = False
     only_arranges: bool = False
+    is_recurrent: bool = False
     function: Callable[..., Any] | None = None
 
 
@@ -71,6 +74,7 @@ def operator_of(func: Callable[..., Any]) -> Operator:
         is_in_place=base != name,
         returns_nothing=base in ("__setitem__", "data.__set__"),
         only_arranges=rule is not None and rule.__module__ in _ARRANGING,
+        is_recurrent=base in RECURRENT,
         function=func,
     )
 

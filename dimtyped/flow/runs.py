@@ -24,10 +24,11 @@ _LOGGER = "torch._subclasses.fake_tensor"
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a Flow."""
+    """Options of a TracedFlow."""
 
     independent: tuple[str, ...] = ("batch",)
     skip: tuple[str, ...] = ()
+    findings_only: bool = False
 
 
 @dataclass
@@ -102,7 +103,7 @@ class Runner:
         return again
 
     def _run(self, sizes: Mapping[str, int], *, optional: bool, is_real: bool) -> Run:
-        flow = TracedFlow(independent=self.options.independent, skip=self.options.skip)
+        flow = TracedFlow(**vars(self.options))
         target, maker = self.target, self.target.maker
         flow.expect(target.function, target.signature)
         with undisturbed(target.modules):
@@ -152,12 +153,11 @@ def _followed(
 def _quiet() -> Generator[None]:
     """Keeps torch from printing each error of a fake tensor with its traceback, because the finding shows it."""
     logger = logging.getLogger(_LOGGER)
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    before, logger.disabled = logger.disabled, True  # a change of its level makes all loggers forget theirs
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.disabled = before
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:

@@ -57,7 +57,9 @@ class TracedFlow(Flow):
         self.squeezed: dict[Place, int] = {}
         self.squeezed_dims: dict[Place, tuple[int, ...]] = {}
         self.scopes = Scopes(self)
-        self._signatures: dict[CodeType, Signature | None] = {}
+        # By the code's id: its hash reads all of it, and functions of two files may have equal code.
+        self._signatures: dict[int, tuple[CodeType, Signature]] = {}
+        self._nameless: dict[int, CodeType] = {}
         self._open: list[tuple[FrameType, Signature, Binding]] = []
         self._shared: dict[tuple[str, int], Dimension] = {}
         self._previous: Any = None
@@ -75,7 +77,7 @@ class TracedFlow(Flow):
         """Takes names from a function's annotations even if nothing enforces them."""
         code = getattr(inspect.unwrap(function), "__code__", None)
         if code is not None and signature is not None and not code.co_flags & _LATER:
-            self._signatures[code] = signature
+            self._signatures[id(code)] = code, signature
 
     def finding_of(self, error: BaseException) -> Finding | None:
         """The finding for an exception that ended the run; None if the user's code raised it for its own reasons."""
@@ -159,6 +161,12 @@ class TracedFlow(Flow):
 
     def _see(self, frame: FrameType, event: str, value: Any) -> None:
         """The profile hook, called when a function begins or ends. Its own errors must not end the user's run."""
+        running = self._open[-1][0] if self._open else None
+        if event == "call":
+            if id(frame.f_code) in self._nameless:
+                return
+        elif frame is not running and (event != "return" or frame.f_back is not running):
+            return  # most calls are torch's own, and leave by these lines
         try:
             self._seen(frame, event, value)
         except Exception as error:  # noqa: BLE001 - it is kept, and the report shows it
@@ -196,22 +204,23 @@ class TracedFlow(Flow):
 
     def _enter_frame(self, frame: FrameType) -> None:
         code = frame.f_code
-        if code in self._signatures:
-            signature = self._signatures[code]
-        else:
-            signature = _signature_of(frame)
-            if (
-                signature is None
-                and not code.co_flags & _LATER
-                and self._places.is_users(code)
-                and self._assignments.of(code)
-            ):
-                signature = _without_annotations(code)
-            self._signatures[code] = signature
-        if code is _ASSERT and self._open:
+        if code is _ASSERT:
             self._match_assertion(frame)
-        if signature is not None:
+            return
+        _, signature = self._signatures.get(id(code)) or (code, self._signature_of(frame))
+        if signature is None:
+            self._nameless[id(code)] = code
+        else:
+            self._signatures[id(code)] = code, signature
             self._open_call(frame, signature)
+
+    def _signature_of(self, frame: FrameType) -> Signature | None:
+        """The annotations of a frame's function, of its parameters or of the variables in its body."""
+        code = frame.f_code
+        found = _signature_of(frame)
+        if found is not None or code.co_flags & _LATER or not self._places.is_users(code):
+            return found
+        return _without_annotations(code) if self._assignments.of(code) else None
 
     def _open_call(self, frame: FrameType, signature: Signature) -> None:
         given = frame.f_locals
@@ -226,6 +235,8 @@ class TracedFlow(Flow):
 
     def _match_assertion(self, frame: FrameType) -> None:
         """Compares `assert_dims(x, annotation)` in a body with the names of the enclosing call."""
+        if not self._open:
+            return
         value, given = (frame.f_locals.get(name) for name in frame.f_code.co_varnames[:2])
         annotation, target = resolved(given), target_of(given)
         if is_array_annotation(annotation):

@@ -1,5 +1,6 @@
 """The place in the user's code where an operator was called: the deepest frame outside torch, libraries and this package."""
 
+import functools
 import itertools
 import linecache
 import sysconfig
@@ -71,8 +72,6 @@ class Places:
 
     def __init__(self, skip: Iterable[str] = ()):
         self._named = frozenset(skip)
-        self._skipped = self._named.union(_ALWAYS_SKIPPED)
-        self._verdicts: dict[str, bool] = {}
 
     def find(self, frame: FrameType | None) -> Place:
         """The place in the user's deepest frame, searched from `frame` outwards."""
@@ -94,24 +93,24 @@ class Places:
         return self._is_users(code.co_filename)
 
     def _is_users(self, file: str) -> bool:
-        verdict = self._verdicts.get(file)
-        if verdict is None:
-            verdict = self._verdicts[file] = self._judge(file)
-        return verdict
+        return _is_users(file, self._named)
 
-    def _judge(self, file: str) -> bool:
-        if file.startswith("<"):
-            return not file.startswith(("<frozen", "<dimtyped", "<__array_function__", "<eval_with_key>"))
-        path = Path(file)
-        if path.is_relative_to(_OURS) or path.is_relative_to(_TORCH):
-            return False
-        installed = [index for index, part in enumerate(path.parts) if part in _INSTALLED]
-        if installed:
-            package = path.parts[installed[-1] + 1].removesuffix(".py")
-            return package not in self._skipped
-        if not self._named.isdisjoint(path.parts):
-            return False
-        return not any(path.is_relative_to(folder) for folder in _STANDARD_LIBRARY)
+
+@functools.lru_cache(maxsize=4096)
+def _is_users(file: str, named: frozenset[str]) -> bool:
+    """True for a file outside of these packages and of those that are always passed over."""
+    if file.startswith("<"):
+        return not file.startswith(("<frozen", "<dimtyped", "<__array_function__", "<eval_with_key>"))
+    path = Path(file)
+    if path.is_relative_to(_OURS) or path.is_relative_to(_TORCH):
+        return False
+    installed = [index for index, part in enumerate(path.parts) if part in _INSTALLED]
+    if installed:
+        package = path.parts[installed[-1] + 1].removesuffix(".py")
+        return package not in named and package not in _ALWAYS_SKIPPED
+    if not named.isdisjoint(path.parts):
+        return False
+    return not any(path.is_relative_to(folder) for folder in _STANDARD_LIBRARY)
 
 
 def place_at(code: CodeType, instruction: int) -> Place:

@@ -1,5 +1,6 @@
 """The table of commands: `python -m dimtyped COMMAND`."""
 
+import gc
 import subprocess
 import sys
 
@@ -24,6 +25,23 @@ def test_listing_the_commands_imports_none_of_them():
     imported = set(done.stdout.splitlines())
     assert "dimtyped.cli.commands" in imported
     assert not imported & {command.module for command in COMMANDS.values()}
+
+
+def test_the_program_collects_garbage_rarely_and_searches_none_at_its_end():
+    code = """
+import gc
+from dimtyped.cli import main
+main.main = lambda: print(*gc.get_threshold()) or 3
+print(gc.get_freeze_count(), main.program(), gc.isenabled(), gc.get_freeze_count() > 100_000)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "50000 20 100\n0 3 True True\n"
+
+
+def test_main_leaves_the_collector_of_its_process_alone(capsys):
+    before = gc.get_threshold(), gc.get_freeze_count()
+    main([])
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

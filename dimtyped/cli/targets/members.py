@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
+import functools
 import inspect
-from collections.abc import Iterator, Mapping
+import linecache
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
 from typing import Any
@@ -224,10 +228,29 @@ def _parameters_of(make: Any) -> frozenset[str]:
 
 
 def _line_of(thing: Any) -> int:
-    try:
-        return inspect.getsourcelines(inspect.unwrap(thing) if callable(thing) else thing)[1]
-    except (OSError, TypeError):
-        return 0
+    """The line at which a class or function begins, 0 if it has no source; `inspect` reads a whole file for each class."""
+    inner = inspect.unwrap(thing)
+    if not isinstance(inner, type):
+        return inner.__code__.co_firstlineno if isinstance(inner, FunctionType) else 0
+    file = getattr(sys.modules.get(inner.__module__), "__file__", None) or ""
+    return _lines_of_classes("".join(linecache.getlines(file))).get(inner.__qualname__, 0)
+
+
+@functools.lru_cache(maxsize=1)
+def _lines_of_classes(source: str) -> dict[str, int]:
+    """The first line of each class of a source, by its qualified name."""
+    return dict(_classes_in(ast.parse(source).body, ""))
+
+
+def _classes_in(body: Iterable[ast.stmt], prefix: str) -> Iterator[tuple[str, int]]:
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield f"{prefix}{node.name}", min(each.lineno for each in (node, *node.decorator_list))
+            yield from _classes_in(node.body, f"{prefix}{node.name}.")
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from _classes_in(node.body, f"{prefix}{node.name}.<locals>.")
+        else:
+            yield from _classes_in([each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt)], prefix)
 
 
 def _first_line(error: BaseException) -> str:

@@ -21,6 +21,11 @@ def annotate(error: BaseException) -> None:
         _add(error, report_of(error))
 
 
+def leave_unexplained(error: BaseException) -> None:
+    """Keeps an exception from getting a note, because what follows the run explains it."""
+    error.__dict__.setdefault(_REPORT, None)
+
+
 def report_of(error: BaseException) -> TorchErrorReport | None:
     """What is known of an exception; None where nothing is, or where looking at the user's objects fails."""
     try:

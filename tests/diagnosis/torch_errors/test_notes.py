@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 import dimtyped
-from dimtyped import DeclarationError, DimensionError, DimSize, explain, nn, typed
+from dimtyped import DeclarationError, DimensionError, DimSize, check, explain, nn, typed
+from dimtyped.diagnosis.torch_errors import note
 
 NOTE = """\
 dimtyped: `q @ k` in scores: head=16 meets time=8
@@ -467,3 +468,13 @@ def test_a_compiled_call_says_it_in_what_is_raised(body, problem, fullgraph, cap
     assert problem in shown.partition("\ndimtyped: ")[2]
     assert problem in explain(caught.value).problem
     assert "<dimtyped" not in str(caught.value)
+
+
+def test_an_error_that_only_a_finding_shows_is_not_explained(monkeypatch):
+    asked = []
+    monkeypatch.setattr(note, "explain_error", lambda error: asked.append(error))
+
+    assert [found.kind for found in check(scores).findings] == ["refused"]
+    assert not asked
+    error = raised(scores, q(), q())
+    assert asked == [error]
