@@ -37,6 +37,7 @@ class Linear(Layer, torch.nn.Linear):
     output=Shaped[Tensor, "*batch out_features"],
     parameters={"weight": "out_features in1_features in2_features", "bias": "out_features"},
     rank_error=DimensionIndexError,
+    check_after_error=ALWAYS,
 )
 class Bilinear(Layer, torch.nn.Bilinear):
     """`torch.nn.Bilinear`, checked by name: `(*batch, in1_features), (*batch, in2_features) -> (*batch, out_features)`."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from dimtyped.engine import ALWAYS, Form, of_owner
+from dimtyped.engine import ALWAYS, Form, of_call, of_owner
 from dimtyped.errors import DimensionValueError, RankError
 from dimtyped.nn.contract import (
     ALL_AXES,
@@ -38,6 +38,10 @@ def _forms(sized: Any, any_size: Any) -> tuple[Form, Form]:
 
 _ANY, _ANY_SIZE = Shaped[Tensor, "batch channels ..."], Shaped[Tensor, "batch _ ..."]
 
+# Torch normalizes an empty input whatever its channels. Only a plain tensor is tested, because in an export a length may
+# be unknown.
+_TORCH_REFUSES = of_call("type(input) is Tensor") & of_call("input.numel()")
+
 
 # Over the batch, or over each item ------------------------------------------------------------------------------------
 
@@ -60,6 +64,7 @@ class _OfChannels(Layer):
     keeps=ALL_AXES,
     rank_error=RankError,
     violations=too_few_for_batch,
+    check_after_error=_TORCH_REFUSES,
 )
 class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
     """`torch.nn.BatchNorm1d`, checked by name: `(batch, channels)` or `(batch, channels, length)`."""
@@ -74,6 +79,7 @@ class BatchNorm1d(_OfChannels, torch.nn.BatchNorm1d):
     keeps=ALL_AXES,
     rank_error=RankError,
     violations=too_few_for_batch,
+    check_after_error=_TORCH_REFUSES,
 )
 class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d`, checked by name: `(batch, channels, height, width)`."""
@@ -88,6 +94,7 @@ class BatchNorm2d(_OfChannels, torch.nn.BatchNorm2d):
     keeps=ALL_AXES,
     rank_error=RankError,
     violations=too_few_for_batch,
+    check_after_error=_TORCH_REFUSES,
 )
 class BatchNorm3d(_OfChannels, torch.nn.BatchNorm3d):
     """`torch.nn.BatchNorm3d`, checked by name: `(batch, channels, depth, height, width)`."""
@@ -173,6 +180,7 @@ class InstanceNorm3d(_OfChannels, torch.nn.InstanceNorm3d):
     keeps=ALL_AXES,
     multiples={"num_channels": "num_groups"},
     violations=odd_groups,
+    check_after_error=ALWAYS,
 )
 class GroupNorm(Layer, torch.nn.GroupNorm):
     """`torch.nn.GroupNorm`, checked by name: `(batch, channels, ...)`."""

@@ -37,6 +37,24 @@ MADE = {
     },
     "Fold": [((2, 1), {}), (((1, 2), (1, 2)), {}), ((2, 2), {"padding": 1}), ((3, 1), {"stride": 2})],
     "Unfold": [((1,), {}), (((1, 2),), {}), ((2,), {"padding": 1, "stride": 2}), ((2,), {"dilation": 2})],
+    **{
+        f"BatchNorm{count}d": [
+            ((3,), {}),
+            ((1,), {"affine": False}),
+            ((2,), {"track_running_stats": False}),
+            ((2,), {"affine": False, "track_running_stats": False}),
+        ]
+        for count in (1, 2, 3)
+    },
+    "GroupNorm": [((1, 3), {}), ((2, 2), {}), ((1, 1), {"affine": False}), ((2, 4), {"affine": False})],
+    "Bilinear": [((2, 3, 1), {}), ((1, 1, 2), {"bias": False})],
+    "CrossEntropyLoss": [
+        ((), {}),
+        ((), {"reduction": "none"}),
+        ((torch.ones(3),), {"ignore_index": 0}),
+        ((), {"label_smoothing": 0.1, "reduction": "sum"}),
+    ],
+    "NLLLoss": [((), {}), ((), {"reduction": "none"}), ((torch.ones(3),), {"ignore_index": 0})],
     "MultiheadAttention": [
         ((4, 2), {}),
         ((4, 2), {"batch_first": True}),  # this one and the next: torch's fused path, where nothing is learnt
@@ -51,6 +69,7 @@ MADE = {
         ((1, 1, 1), {"bias": False}),
     ],
 }
+OF_TWO = ("Bilinear", "CrossEntropyLoss", "NLLLoss")
 # What a call may be given beside the tensors.
 OPTIONS = {
     "TransformerEncoderLayer": st.fixed_dictionaries({}, optional={"is_causal": st.booleans()}),
@@ -60,12 +79,12 @@ OPTIONS = {
 }
 DTYPES = [torch.float32, torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64]
 WAYS = {
-    "as it is": lambda layer, value: layer(value),
-    "meta": lambda layer, value: layer.to("meta")(value.to("meta")),
-    "vmap": lambda layer, value: torch.vmap(layer)(torch.stack([value, value])),
-    "autocast": lambda layer, value: under_autocast(layer, value),
-    "inference": lambda layer, value: torch.inference_mode()(layer)(value),
-    "no gradient": lambda layer, value: torch.no_grad()(layer)(value),
+    "as it is": lambda layer, values: layer(*values),
+    "meta": lambda layer, values: layer.to("meta")(*(value.to("meta") for value in values)),
+    "vmap": lambda layer, values: torch.vmap(layer)(*(torch.stack([value, value]) for value in values)),
+    "autocast": lambda layer, values: under_autocast(layer, values),
+    "inference": lambda layer, values: torch.inference_mode()(layer)(*values),
+    "no gradient": lambda layer, values: torch.no_grad()(layer)(*values),
 }
 no_tensors = st.sampled_from([None, 3.0, "x", [1.0, 2.0, 3.0], np.ones((2, 3), np.float32), torch.nn.Parameter])
 sizes = st.lists(st.integers(0, 4), max_size=6)
@@ -77,24 +96,37 @@ tensors = st.builds(
 )  # fmt: skip
 
 
+@st.composite
+def two_tensors(draw):
+    """Two tensors, whose shapes often differ by one axis, or not at all."""
+    first = draw(tensors)
+    shape = list(first.shape)
+    if shape and draw(st.booleans()):
+        del shape[draw(st.integers(0, len(shape) - 1))]
+    if shape and draw(st.booleans()):
+        shape[draw(st.integers(0, len(shape) - 1))] = draw(st.integers(0, 4))
+    second = torch.ones(shape, dtype=draw(st.sampled_from([*DTYPES, torch.int64, torch.uint8])))
+    return first, draw(st.just(second) | tensors)
+
+
 class Alone(torch.nn.Module):
-    """A layer that is given one tensor in each of its inputs' places: attention of a sequence to itself."""
+    """A layer that is given one tensor in each of its inputs' places, as attention of a sequence to itself, or two."""
 
     def __init__(self, layer, options):
         super().__init__()
         self.layer, self.options = layer, options
 
-    def forward(self, value):
-        return self.layer(*inputs(type(self.layer), value), **self.options)
+    def forward(self, *values):
+        return self.layer(*inputs(type(self.layer), values), **self.options)
 
 
-def inputs(cls, value):
-    return (value,) * (3 if issubclass(cls, torch.nn.MultiheadAttention) else 1)
+def inputs(cls, values):
+    return values * 3 if issubclass(cls, torch.nn.MultiheadAttention) else values
 
 
-def under_autocast(layer, value):
+def under_autocast(layer, values):
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        return layer(value)
+        return layer(*values)
 
 
 def test_each_of_them_is_looked_at():
@@ -105,12 +137,14 @@ def test_each_of_them_is_looked_at():
 @given(data=st.data())
 def test_torch_refuses_what_the_annotations_refuse(cls, data):
     arguments, keywords = data.draw(st.sampled_from(MADE[cls.__name__]))
-    value = data.draw(tensors | no_tensors)
-    way = data.draw(st.sampled_from(list(WAYS))) if isinstance(value, Tensor) else "as it is"
+    drawn = two_tensors() if cls.__name__ in OF_TWO else st.tuples(tensors)
+    values = data.draw(drawn | st.tuples(*[tensors | no_tensors] * (2 if cls.__name__ in OF_TWO else 1)))
+    are_tensors = all(isinstance(value, Tensor) for value in values)
+    way = data.draw(st.sampled_from(list(WAYS))) if are_tensors else "as it is"
     options = data.draw(OPTIONS.get(cls.__name__, st.just({})))
     training = data.draw(st.booleans())
-    refused = is_refused_alike(cls, arguments, keywords, value, training=training, way=way, options=options)
-    event(f"{'refused' if refused else 'fits'}: {'a tensor' if isinstance(value, Tensor) else 'no tensor'}")
+    refused = is_refused_alike(cls, arguments, keywords, values, training=training, way=way, options=options)
+    event(f"{'refused' if refused else 'fits'}: {'tensors' if are_tensors else 'no tensor'}")
 
 
 @pytest.mark.parametrize("cls", LATE, ids=lambda cls: cls.__name__)
@@ -119,21 +153,22 @@ def test_no_size_of_one_is_repeated(cls):
     count = 2 + int(cls.__name__[4]) if cls.__name__.startswith("Conv") else 3
     for arguments, keywords in MADE[cls.__name__]:
         for shape in ((1,) * count, (0,) * count, (1, 0, *(1,) * (count - 2)), ()):
-            is_refused_alike(cls, arguments, keywords, torch.ones(shape), training=True)
+            values = (torch.ones(shape),) * (2 if cls.__name__ in OF_TWO else 1)
+            is_refused_alike(cls, arguments, keywords, values, training=True)
 
 
-def is_refused_alike(cls, arguments, keywords, value, *, training, way="as it is", options=MappingProxyType({})):
+def is_refused_alike(cls, arguments, keywords, values, *, training, way="as it is", options=MappingProxyType({})):
     """Whether the annotations refuse a call; torch's layer then does, and ours as they say."""
     ours, theirs = (made(*arguments, **keywords).train(training) for made in (cls, torch_class_of(cls)))
     entry = entry_of(cls.forward)
     prepare(entry, None)
-    mismatch = entry.error_after(entry.declaration.values_of((ours, *inputs(cls, value)), options))
+    mismatch = entry.error_after(entry.declaration.values_of((ours, *inputs(cls, values)), options))
     if mismatch is None:
         return False
     with pytest.raises(Exception):  # noqa: B017, PT011  # whatever torch has to say
-        WAYS[way](Alone(theirs, options), value)
+        WAYS[way](Alone(theirs, options), values)
     with pytest.raises(DimensionError) as refused:
-        ours(*inputs(cls, value), **options)
+        ours(*inputs(cls, values), **options)
     assert re.sub(r"\n    called at .*", "", str(refused.value)) == str(
         mismatch
     )  # no line of this call is known before it
