@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from dimtyped.engine import ipython as ipython
+from dimtyped.engine import ipython as ipython, traces as traces
 from dimtyped.engine.assigned import (
     LocalAnnotation as LocalAnnotation,
     lazy_annotation as lazy_annotation,

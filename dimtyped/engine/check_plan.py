@@ -20,7 +20,8 @@ class CheckPlan:
         exports_names: True if the function's body calls `assert_dims` and so needs the names.
         translated: Exceptions of the function that the failure path explains.
         may_be_method: True if the first argument is not a module in this call, but may be one in another.
-        after_error: A condition. If it is true, only traces are checked, because the function itself raises. Default: none.
+        after_error: A condition. If it is true, only traces are checked, because the function itself raises; `ALWAYS`: there
+            is no check. Default: none.
         forms: The call forms of a function that has several: the condition, the checked function and its signature. The
             last form has no condition; a form that is not checked has no function.
         is_off: True to check nothing, and only ask whether the checks are still off.

@@ -55,6 +55,7 @@ class CheckedFunction:
         engine: The reference engine, if it checks.
         traced: With the reference engine, which no trace can follow: the compiled check to trace in its place.
         is_untraced: True if there is no such check: the reference engine then checks behind a graph break.
+        beside_trace: The check that runs beside a trace, if the trace does not follow it; None before it is needed.
     """
 
     def __init__(self, declaration: Declaration, fallback: tuple[CheckedFunction | None, ...] | None = None) -> None:
@@ -75,10 +76,11 @@ class CheckedFunction:
         self.engine: Engine | None = None
         self.traced: Callable[..., Any] | None = None
         self.is_untraced = False
+        self.beside_trace: types.FunctionType | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         unread = {"call": None, "scope_keys": {}, "specializations": types.SimpleNamespace()}
-        return {**self.__dict__, **unread, "engine": None, "traced": None, "is_untraced": False}
+        return {**self.__dict__, **unread, "engine": None, "traced": None, "is_untraced": False, "beside_trace": None}
 
     @property
     def signature(self) -> Signature:

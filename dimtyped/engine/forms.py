@@ -45,7 +45,8 @@ class CallForms:
         calls: The forms, in order. The first usual form whose condition is true is checked; if that fails, the first rare
             form whose condition is true decides. Default: the function has one form.
         after_error: A condition. If it is true, the function itself raises for every call that the annotations reject,
-            so outside traces the check runs only after that error. Default: the check comes first.
+            so outside traces the check runs only after that error; if it is `ALWAYS`, a trace has none either. Default:
+            the check comes first.
     """
 
     calls: tuple[Form, ...] = ()
@@ -113,6 +114,11 @@ class FormChecks(Generic[_C]):
     def select_fallback(self, values: tuple[Any, ...], otherwise: _C) -> _C | None:
         """Returns the check that decides after `otherwise` has failed, or None if the call is not checked."""
         return next((check for holds, check in self.fallback_cases if holds(*values)), otherwise)
+
+    @property
+    def always_waits(self) -> bool:
+        """True if the check of every call waits until the function has raised."""
+        return self.after_error == ALWAYS
 
     def waits_for_error(self, values: tuple[Any, ...]) -> bool:
         """Returns True if the check of this call waits until the function has raised."""

@@ -22,6 +22,7 @@ from dimtyped.engine.declared_sizes import DeclaredSizes
 from dimtyped.engine.missing import MISSING, is_marked
 from dimtyped.engine.name_exports import NameExports
 from dimtyped.engine.name_uses import count_uses, reads_text
+from dimtyped.engine.predicates import ALWAYS
 from dimtyped.engine.source import SourceWriter
 from dimtyped.runtime import CHECKED_NAME, PREFIX
 
@@ -88,7 +89,7 @@ class InlineChecks:
     def check_arguments(self) -> None:
         """Writes the check of the arguments."""
         self._codegen.known.current.sizes.update(self._declared.write())
-        if self._plan.is_off:
+        if self._plan.is_off or self._plan.after_error == ALWAYS:  # a trace is checked by `traces`
             pass
         elif self._plan.after_error is not None:
             condition = self._plan.after_error.source(self._declared.read)

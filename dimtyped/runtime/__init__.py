@@ -51,6 +51,7 @@ from dimtyped.runtime.tracebacks import (
     user_line as user_line,
 )
 from dimtyped.runtime.tracing import (
+    TracedFrame as TracedFrame,
     at_trace_time as at_trace_time,
     eagerly as eagerly,
     end_trace as end_trace,

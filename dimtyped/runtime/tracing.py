@@ -11,7 +11,7 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
 from torch._guards import TracingContext
@@ -20,6 +20,8 @@ from dimtyped.errors import DimensionError
 from dimtyped.runtime.tracebacks import is_internal
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+TracedFrame: TypeAlias = tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]]
+"""The code of a frame that is traced, its globals, and its locals as fake tensors and constants."""
 _disable: Any = cast("Any", torch.compiler).disable  # torch leaves it half typed
 
 is_tracing = torch.compiler.is_dynamo_compiling
@@ -63,7 +65,14 @@ def eagerly(function: _F) -> _F:
     return _disable(function) if "torch._dynamo" in sys.modules else function
 
 
-def traced_frame(frame: types.FrameType) -> tuple[types.CodeType, Mapping[str, Any], Mapping[str, Any]] | None:
+def frames_of_trace(translator: Any) -> Iterator[TracedFrame]:
+    """The frame that one of TorchDynamo's translators traces, and those around it, innermost first."""
+    while hasattr(translator, "symbolic_locals"):
+        yield translator.f_code, translator.f_globals, _StandIns(translator.symbolic_locals)
+        translator = getattr(translator, "parent", None)
+
+
+def traced_frame(frame: types.FrameType) -> TracedFrame | None:
     """The code that TorchDynamo's own frame traces, its globals, and its locals as fake tensors and constants."""
     is_dynamo = frame.f_code.co_name == "run" and frame.f_globals.get("__name__", "").startswith("torch._dynamo.")
     translator: Any = frame.f_locals.get("self") if is_dynamo else None

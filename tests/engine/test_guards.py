@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
-from dimtyped import DimSize, nn
+from dimtyped import DimensionError, DimSize, nn, unchecked
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,63 @@ def keep(entries, found):
 def test_the_names_and_sizes_of_a_module_are_read_at_one_place():
     read = {guard.partition(" ")[2] for guard in guards_of(Head(4, 3), torch.ones(2, 4)) if "_dim_" in guard}
     assert len(read) == 1
+
+
+LAYERS = {
+    "Linear": (lambda kind: kind.Linear(4, 3), (2, 4), (2, 5)),
+    "LayerNorm": (lambda kind: kind.LayerNorm(4), (2, 4), (2, 5)),
+    "RMSNorm": (lambda kind: kind.RMSNorm(4), (2, 4), (2, 5)),
+    "Conv1d": (lambda kind: kind.Conv1d(4, 3, 1), (2, 4, 6), (2, 5, 6)),
+    "Conv2d": (lambda kind: kind.Conv2d(4, 3, 1), (2, 4, 6, 6), (2, 5, 6, 6)),
+    "Conv3d": (lambda kind: kind.Conv3d(4, 3, 1), (2, 4, 6, 6, 6), (2, 5, 6, 6, 6)),
+    "Conv1d, circular": (lambda kind: kind.Conv1d(4, 3, 3, padding=1, padding_mode="circular"), (2, 4, 6), (2, 5, 6)),
+}
+each_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+@each_layer
+def test_a_layer_that_torch_refuses_wrong_calls_of_has_no_guard_of_its_sizes(name):
+    make, right, _ = LAYERS[name]
+    typed, untyped = (guards_of(make(kind), torch.ones(right)) for kind in (nn, torch.nn))
+    of_layer = [[guard for guard in found if "L['self']" in guard] for found in (typed, untyped)]
+    assert sorted(of_layer[0]) == sorted(of_layer[1])
+
+
+@each_layer
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_such_a_layer_still_tells_its_error_in_compiled_code(name, dynamic, capfd):
+    make, right, wrong = LAYERS[name]
+    layer = make(nn)
+    with pytest.raises(DimensionError) as eager:
+        layer(torch.ones(wrong))
+    text = re.sub(r"\n    called at .*", "", str(eager.value))
+    for fullgraph in (False, True):
+        torch._dynamo.reset()
+        compiled = torch.compile(layer, backend="eager", fullgraph=fullgraph, dynamic=dynamic)
+        compiled(torch.ones(right))
+        with pytest.raises(DimensionError) as found:
+            compiled(torch.ones(wrong))
+        assert re.sub(r"\n    called at .*", "", str(found.value)).startswith(text)
+    assert "failed while attempting to run meta" not in capfd.readouterr().err  # torch's log of its own refusal
+
+
+def test_a_switched_off_layer_in_compiled_code_raises_torchs_error():
+    layer = nn.Linear(4, 3)
+    compiled = torch.compile(layer, backend="eager")
+    with unchecked(layer), pytest.raises(RuntimeError) as found:
+        compiled(torch.ones(2, 5))
+    assert not isinstance(found.value, DimensionError)
+    with pytest.raises(DimensionError):
+        compiled(torch.ones(2, 5))
+
+
+def test_a_size_that_depends_on_data_meets_a_layer_as_in_torch():
+    def call(layer):
+        return torch.compile(lambda x: layer(x[x > 0]), backend="eager", fullgraph=True)(torch.ones(4))
+
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        layer = nn.Linear(4, 3)
+        assert torch.equal(call(layer), layer(torch.ones(4)))
 
 
 def test_modules_that_declare_the_same_share_what_is_compiled():
