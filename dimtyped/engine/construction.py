@@ -15,7 +15,7 @@ import torch
 from dimtyped.annotations import display_name, outer_names
 from dimtyped.errors import declaration_error
 from dimtyped.names import BUILDING, MANAGED, Dim, Scope, declare_parameter, is_dim_size, plain, resync, set_scope
-from dimtyped.runtime import WithoutInternalFrames
+from dimtyped.runtime import WithoutInternalFrames, members_of
 
 Finish = Callable[[torch.nn.Module], None]
 """A function that runs once a module is made."""
@@ -151,9 +151,11 @@ def settle_sizes(module: torch.nn.Module) -> None:
     for name, value in list(module.__dict__.items()):
         if isinstance(value, Dim):
             module.__dict__[name] = int(value)
-    for child in module.modules():
+    for child in members_of(module):
         if type(child).__module__.startswith("torch."):  # torch's own layers keep the Dims that they were given
-            child.__dict__.update({name: _plain(value) for name, value in vars(child).items()})
+            for name, value in list(vars(child).items()):
+                if isinstance(value, (Dim, list, tuple)):
+                    child.__dict__[name] = _plain(value)
 
 
 def _plain(value: Any) -> Any:

@@ -11,8 +11,8 @@ import torch
 from dimtyped.annotations import names_of
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.engine.unused_parameters import warn_of_unused
-from dimtyped.names import Scope, held_scope, is_scope, lost_name_text, resync, scope_of
-from dimtyped.runtime import at_trace_time, is_tracing, restart_trace, running_modules, warn_caller
+from dimtyped.names import MANAGED, Scope, held_scope, is_scope, lost_name_text, resync, scope_of
+from dimtyped.runtime import at_trace_time, is_tracing, members_of, restart_trace, running_modules, warn_caller
 
 _NOT_BY_USERS = ("torch.", "dimtyped.nn.", "typing.", "builtins.", "abc.", "collections.")
 
@@ -46,11 +46,16 @@ def missing_scope(module: torch.nn.Module) -> Scope:
 def make_scopes(module: torch.nn.Module) -> None:
     """Reads the names of the modules by others inside a module that have checked methods, the innermost first.
 
-    Otherwise a parent would know their names only once they have been called.
+    Otherwise a parent would know their names only once they have been called. A `dimtyped.nn.Module` has done this for its
+    own children, and what lies below them is nothing that this one reads names from.
     """
-    for child in reversed(list(module.modules())):
+    for child in reversed(members_of(module, leave=_manages_names)):
         if not is_scope(child) and reads_names(type(child)):
             scope_of(child)
+
+
+def _manages_names(module: torch.nn.Module) -> bool:
+    return hasattr(type(module), MANAGED) and is_scope(module)
 
 
 def reads_names(cls: type) -> bool:
@@ -92,7 +97,7 @@ def _make_scopes(module: torch.nn.Module) -> Scope:
     So a model that is compiled block by block needs one trace for all its blocks. Finding the instances takes 20 ms,
     once for each compilation that meets a module without a scope.
     """
-    classes = {type(member) for root in (*running_modules(), module) for member in root.modules()}
+    classes = {type(member) for root in (*running_modules(), module) for member in members_of(root)}
     reading = {type(module), *(cls for cls in classes if reads_names(cls))}
     for member in gc.get_referrers(*reading):
         if type(member) in reading:

@@ -6,6 +6,7 @@ The modules above are known at the first call, so it is told there.
 from __future__ import annotations
 
 import dis
+import functools
 import inspect
 import re
 import types
@@ -16,11 +17,12 @@ import torch
 
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.names import UNUSED, held_scope, holders_of, settle
-from dimtyped.runtime import warn_caller
+from dimtyped.runtime import members_of, warn_caller
 
 _READS_ALL = {"locals", "vars", "eval", "exec", "currentframe", "_getframe", "stack", "save_hyperparameters"}
 _WORD = re.compile(r"[^\W\d]\w*")
 _ALL = "*"
+_LIBRARIES = ("torch.", "dimtyped.", "builtins.", "typing.")
 
 
 def unmentioned(init: Any, parameters: Iterable[str]) -> list[str]:
@@ -47,7 +49,7 @@ def note_unused(module: torch.nn.Module, parameters: Iterable[str]) -> None:
 
 def warn_of_unused(root: torch.nn.Module) -> None:
     """Warns of the parameters of a module, and of those in it, that no annotation above uses."""
-    for module in root.modules():
+    for module in members_of(root):
         names: list[str] = module.__dict__.pop(UNUSED, [])
         used = set[str]().union(*map(_words, {type(above) for above in _above(module)})) if names else set[str]()
         sizes = held_scope(module).names
@@ -72,7 +74,18 @@ def _above(module: torch.nn.Module) -> set[torch.nn.Module]:
 
 def _words(cls: type) -> set[str]:
     """Every word in the annotations of a class's methods; `*` where a body may check any name, as `assert_dims` does."""
-    return {word for base in cls.__mro__ for member in list(vars(base).values()) for word in _words_of(member)}
+    return set[str]().union(*(_words_in_library(b) if _is_of_library(b) else _words_in(b) for b in cls.__mro__))
+
+
+def _is_of_library(cls: type) -> bool:
+    return f"{cls.__module__}.".startswith(_LIBRARIES)
+
+
+def _words_in(cls: type) -> set[str]:
+    return {word for member in list(vars(cls).values()) for word in _words_of(member)}
+
+
+_words_in_library = functools.cache(_words_in)  # torch.nn.Module alone has ninety methods, which every module inherits
 
 
 def _words_of(member: Any) -> Iterator[str]:

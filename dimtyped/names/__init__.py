@@ -36,6 +36,7 @@ from dimtyped.names.scope import (
     claims_of as claims_of,
     declare_parameter as declare_parameter,
     held_scope as held_scope,
+    is_heir as is_heir,
     is_off_by as is_off_by,
     is_scope as is_scope,
     is_watched as is_watched,

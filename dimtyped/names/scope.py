@@ -26,6 +26,7 @@ from dimtyped.names.holders import hold, holders_of
 from dimtyped.names.layers import declared_sizes
 from dimtyped.names.switches import Switches, is_off_in, is_switch_word, switches_of
 from dimtyped.names.watched import UNUSED, FirstCall, Watched, dims_in, watched_in
+from dimtyped.runtime import members_of
 
 ATTRIBUTE = "_dim_scope"
 KEYED_SIZES = "_dim_keyed_sizes"
@@ -79,11 +80,13 @@ class Scope:
         inherited: tuple[Claim, ...] = (),
         switches: Switches = Switches(),  # noqa: B008  # never changed
         watched: tuple[Watched | FirstCall, ...] | None = (),
+        watched_by_holder: tuple[Watched | FirstCall, ...] = (),
     ) -> None:
         self.claims = claims
         self.inherited = inherited
         self.switches = switches
         self.watched = watched
+        self.watched_by_holder = watched_by_holder
         self.owners = frozenset(claim.owner for claim in claims)
         self.deciding = tuple(_deciding(claims))
         own = {claim.name for claim in self.deciding}
@@ -209,7 +212,8 @@ def is_off_by(scope_key: str | None, method: str) -> bool:
 def switch_scope(module: torch.nn.Module) -> None:
     """Gives the module's scope the switches that the module has now."""
     before = scope_of(module)
-    set_scope(module, Scope(before.claims, before.inherited, switches_of(module), before.watched))
+    watched = (before.watched, before.watched_by_holder)
+    set_scope(module, Scope(before.claims, before.inherited, switches_of(module), *watched))
 
 
 def set_scope(module: torch.nn.Module, scope: Scope) -> None:
@@ -250,7 +254,7 @@ def _settle_anew(module: torch.nn.Module) -> Scope:
     stored = [c for c in before.claims if c.is_parameter or _is_plain(module.__dict__.get(c.owner), c.size)]
     below = (claim for key, value in _held(module) for claim in _held_claims(module, key, value))
     held = [claim for claim in (*_layer_claims("", module), *below) if claim not in stored]
-    gone = [c for c in before.claims if not c.is_parameter and not _still_has(lookup(module, c.owner), c.size)]
+    gone = [c for c in before.claims if not c.is_parameter and c.size not in _sizes_in(lookup(module, c.owner))]
     return settle(module, tuple(_without_lapsed([*stored, *held], gone)))
 
 
@@ -270,8 +274,13 @@ def held_scope(module: torch.nn.Module) -> Scope:
 def settle(module: torch.nn.Module, claims: tuple[Claim, ...]) -> Scope:
     """Gives the module a scope of these claims and of what the modules below declare; notifies its holders."""
     before = held_scope(module)
-    watched = (*_watched(module, claims), *_watched_below(module)) if BUILDING not in module.__dict__ else ()
-    scope = Scope(claims, tuple(_inherited(module)), switches_of(module), watched)
+    own: tuple[Watched | FirstCall, ...] = ()
+    below: tuple[Watched | FirstCall, ...] = ()
+    if BUILDING not in module.__dict__:
+        own, below = _watched(module, claims), tuple(_watched_below(module))
+    # a module reads the names of those that it holds, not what they read from theirs; a first call looks at all below
+    by_holder = (*own, *(each for each in below if isinstance(each, FirstCall)))
+    scope = Scope(claims, tuple(_inherited(module)), switches_of(module), (*own, *below), by_holder)
     set_scope(module, scope)
     if (before.scope_key, before.sizes) != (scope.scope_key, scope.sizes):
         tell_holders(module)
@@ -291,13 +300,13 @@ def _watched_below(module: torch.nn.Module) -> Iterator[Watched | FirstCall]:
     """What the scopes below are watched for: their names may be used above."""
     for _, child in _children(module):
         if is_scope(child):
-            yield from child.__dict__[ATTRIBUTE].watched or ()
+            yield from child.__dict__[ATTRIBUTE].watched_by_holder
 
 
-def tell_holders(module: torch.nn.Module) -> None:
-    """Makes the modules that read names from this one reread them."""
+def tell_holders(module: torch.nn.Module, besides: torch.nn.Module | None = None) -> None:
+    """Makes the modules that read names from this one reread them; `besides` has done so."""
     for holder in holders_of(module):
-        if is_scope(holder):
+        if holder is not besides and is_scope(holder):
             resync(holder)
 
 
@@ -318,8 +327,10 @@ def declare_parameter(module: torch.nn.Module, parameter: str, constructor: str,
     settle(module, _merged(module, owner, claims, (), names))
 
 
-def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ...] | None:
+def preview(module: torch.nn.Module, key: str, value: object, *, is_lenient: bool = False) -> tuple[Claim, ...] | None:
     """The scope's claims once `key` holds `value`; None if that changes nothing.
+
+    With `is_lenient`, no second size of a name is rejected, as for a layer that took its names from another.
 
     Raises:
         DeclarationError: a name would get a second size. After construction only an additional owner of the name is
@@ -327,14 +338,16 @@ def preview(module: torch.nn.Module, key: str, value: object) -> tuple[Claim, ..
     """
     new = list(claims_of(key, value))
     held = [claim for claim in held_scope(module).claims if _belongs(claim, key)]
-    deleted = module.__dict__.get(_DELETED, {}).get(key, ()) if isinstance(value, torch.nn.Module) else ()
+    is_layer = isinstance(value, torch.nn.Module) and not held  # else it takes the place of what was stored there since
+    deleted = module.__dict__.get(_DELETED, {}).get(key, ()) if is_layer else ()
     old = [*held, *deleted]
     if not new and not old:
         return None
     was_layer = bool(deleted) or key.partition(".")[0] in module.__dict__.get("_modules", {})
-    gone = [claim for claim in old if was_layer and not _still_has(value, claim.size)]
+    sizes = _sizes_in(value) if old and was_layer else set[int]()
+    gone = [claim for claim in old if was_layer and claim.size not in sizes]
     rejected: set[str] = set()
-    if not is_heir(value):
+    if not (is_lenient or is_heir(value)):
         rejected = {claim.name for claim in new} if BUILDING in module.__dict__ else _further(old, new)
     return _merged(module, key, new, [*gone, *_replaced(module, value, new)], rejected)
 
@@ -353,7 +366,9 @@ def _further(old: list[Claim], new: list[Claim]) -> set[str]:
 
 def _replaced(module: torch.nn.Module, value: object, new: list[Claim]) -> list[Claim]:
     """The claims of the layers that the value replaces, for the names that it declares itself."""
-    replaced: _Replaced = getattr(value, "__dict__", {}).get(_REPLACED, _Replaced())
+    replaced: _Replaced | None = getattr(value, "__dict__", {}).get(_REPLACED)
+    if replaced is None:
+        return []
     names = {claim.name for claim in new}
     return [c for c in held_scope(module).claims if c.name in names and replaced.has(lookup(module, c.owner))]
 
@@ -377,42 +392,58 @@ def _layer_claims(key: str, layer: torch.nn.Module) -> Iterator[Claim]:
 
 
 def _merged(
-    module: torch.nn.Module, key: str, new: list[Claim], gone: Iterable[Claim], rejected: Collection[str]
+    module: torch.nn.Module, key: str, new: list[Claim], gone: Collection[Claim], rejected: Collection[str]
 ) -> tuple[Claim, ...]:
     """The claims with those of `key` replaced; a second size is an error for the names in `rejected`."""
     before = held_scope(module).claims
-    kept = [c for c in before if not _belongs(c, key) and c not in gone]
-    claims = _without_lapsed(kept, gone)
-    ahead = {c.owner for c in itertools.takewhile(lambda c: not _belongs(c, key), before)}
-    place = len([c for c in claims if c.owner in ahead])  # a replacement keeps the place of the replaced one
-    for claim in reversed(new):
-        other = next((known for known in claims if known.name == claim.name and known.size != claim.size), None)
-        if claim.name in rejected and other is not None:
-            raise _conflict(module, claim, other)
-        claims.insert(place, claim)
+    others = [claim for claim in before if not _belongs(claim, key)]
+    claims = _without_lapsed([claim for claim in others if claim not in gone] if gone else others, gone)
+    place = len(claims)
+    if len(others) < len(before):  # a replacement keeps the place of the replaced one
+        ahead = {claim.owner for claim in itertools.takewhile(lambda claim: not _belongs(claim, key), before)}
+        place = len([claim for claim in claims if claim.owner in ahead])
+    if rejected:
+        _reject_second_size(module, claims[:place], new, claims[place:], rejected)
+    claims[place:place] = new
     if rejected:
         _check_derived(module, claims)
     return tuple(claims)
 
 
-def _without_lapsed(claims: list[Claim], gone: Iterable[Claim]) -> list[Claim]:
+def _reject_second_size(
+    module: torch.nn.Module, ahead: list[Claim], new: list[Claim], behind: list[Claim], rejected: Collection[str]
+) -> None:
+    """Raises for the last of the new claims whose name has another size beside it."""
+    sizes: dict[str, set[int]] = {}
+    for claim in (*ahead, *behind):
+        sizes.setdefault(claim.name, set()).add(claim.size)
+    for index in reversed(range(len(new))):
+        claim, known = new[index], sizes.setdefault(new[index].name, set())
+        known.add(claim.size)
+        if len(known) > 1 and claim.name in rejected:
+            beside = (each for each in (*ahead, *new[index + 1 :], *behind) if each.name == claim.name)
+            raise _conflict(module, claim, next(each for each in beside if each.size != claim.size))
+
+
+def _without_lapsed(claims: list[Claim], gone: Collection[Claim]) -> list[Claim]:
     """Drops the claims of parameters whose last layer was replaced: a model with a new head has other `classes`."""
+    if not gone:
+        return claims
     held = {claim.name for claim in claims if not claim.is_parameter}
     lapsed = {claim.name for claim in gone} - held
     return [claim for claim in claims if claim.name not in lapsed]
 
 
-def _still_has(value: object, size: int) -> bool:
-    """True if the object now in a layer's place has this size somewhere, under any name."""
+def _sizes_in(value: object) -> set[int]:
+    """The sizes that the object now in a layer's place has somewhere, under any name."""
     if not isinstance(value, torch.nn.Module):
-        return value is not None and isinstance(value, int) and value == size
-    numbers = (number for module in value.modules() for number in vars(module).values())
-    return any(type(number) is int and number == size for number in numbers)
+        return {int(value)} if isinstance(value, int) else set()
+    return {number for module in members_of(value) for number in vars(module).values() if type(number) is int}
 
 
 def is_heir(value: object) -> bool:
     """True for a layer that took its names from the layer that it replaced."""
-    return isinstance(value, torch.nn.Module) and any(INHERITED in module.__dict__ for module in value.modules())
+    return isinstance(value, torch.nn.Module) and any(INHERITED in module.__dict__ for module in members_of(value))
 
 
 def _is_plain(value: object, size: int) -> bool:
@@ -471,7 +502,7 @@ def owner_phrase(name: str, claim: Claim) -> str:
 
 
 def _belongs(claim: Claim, key: str) -> bool:
-    return claim.owner == key or claim.owner.startswith(f"{key}.")
+    return claim.owner.startswith(key) and claim.owner[len(key) : len(key) + 1] in ("", ".")
 
 
 def _held(module: torch.nn.Module) -> Iterator[tuple[str, object]]:

@@ -21,7 +21,7 @@ from dimtyped.engine import (
     name_sizes,
     typed_member,
 )
-from dimtyped.runtime import mode
+from dimtyped.runtime import members_of, mode
 
 _ENTRIES = "_dim_entries"
 _EXPRESSIONS = "_dim_expressions"
@@ -84,7 +84,7 @@ def methods_with_expressions(cls: Any) -> tuple[CheckedFunction, ...]:
 
 def is_complete(module: torch.nn.Module) -> bool:
     """True for a module that has layers, all with their sizes, and no method that could add one after `__init__`."""
-    children = [child for child in module.modules() if child is not module]
+    children = [child for child in members_of(module) if child is not module]
     if not children or any(isinstance(child, LazyModuleMixin) for child in children):
         return False
     functions = (f for name, member in _methods(type(module)) if name != "__init__" for f in _functions_of(member))

@@ -36,6 +36,7 @@ from dimtyped.names import (
     Scope,
     claims_of,
     held_scope,
+    is_heir,
     preview,
     read_from,
     remember_deleted,
@@ -209,6 +210,22 @@ def check_container(container: torch.nn.Module) -> None:
     claims = preview(parent, key, container)
     _adopt(typing.cast("Module", parent), key, container, claims)
     tell_holders(container)
+
+
+def check_added(container: torch.nn.Module, key: str) -> None:
+    """Declares one more layer of a container, as `check_container` does, but reads no other one again.
+
+    Raises:
+        DeclarationError: a name would get a second size there.
+    """
+    parent, path = parent_of(container)
+    child = container._modules[key]
+    if parent is None:
+        list(claims_of("", child))
+        return
+    claims = preview(parent, f"{path}.{key}", child, is_lenient=is_heir(container))
+    _adopt(typing.cast("Module", parent), f"{path}.{key}", child, claims)
+    tell_holders(container, besides=parent)
 
 
 # Construction ---------------------------------------------------------------------------------------------------------

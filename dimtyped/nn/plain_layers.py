@@ -16,7 +16,7 @@ import torch
 
 from dimtyped.nn.contract.layer import torch_class_of
 from dimtyped.nn.retype import untype
-from dimtyped.runtime import when_imported
+from dimtyped.runtime import members_of, when_imported
 
 
 def _untyped_copy(model: torch.nn.Module) -> torch.nn.Module:
@@ -45,7 +45,7 @@ def _given_plain(function: Callable[..., Any], by: Callable[[Any], Any]) -> Call
 def _with_plain_copies(model: torch.nn.Module) -> torch.nn.Module:
     """Replaces typed layers by copies of torch's classes with the same parameters: another model holds the originals."""
     copies: dict[torch.nn.Module, torch.nn.Module] = {}
-    for module in [*model.modules()]:
+    for module in members_of(model):
         for name, child in module._modules.items():
             if child is not None and torch_class_of(type(child)) is not None:
                 module._modules[name] = copies.setdefault(child, _plain_copy(child))

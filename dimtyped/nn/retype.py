@@ -12,7 +12,7 @@ from dimtyped.names import ATTRIBUTE, Dim, held_scope, is_scope, resync, shape_t
 from dimtyped.nn.contract import ROLES, Layer, expected_shape, make_ready, torch_class_of, typed_class_of
 from dimtyped.nn.contract.lazy_layer import retype_lazy, untype_lazy
 from dimtyped.nn.tying import adopt, release
-from dimtyped.runtime import viewed_as
+from dimtyped.runtime import members_of, viewed_as
 
 _M = TypeVar("_M", bound=torch.nn.Module)
 _COUNTS = ("heads", "layers")
@@ -47,7 +47,7 @@ def retype(model: _M, names: Mapping[str, int] | None = None) -> _M:
     """
     must_be_module("retype", model)
     dims = _dims_of(names)
-    for module in model.modules():
+    for module in members_of(model):
         if not retype_layer(module):
             retype_lazy(module)
     if dims:
@@ -73,7 +73,7 @@ def untype(model: _M) -> _M:
         Linear(in_features=8, out_features=4, bias=True)
     """
     must_be_module("untype", model)
-    for module in model.modules():
+    for module in members_of(model):
         plain = torch_class_of(type(module))
         if plain is not None:
             module.__class__ = plain
@@ -138,7 +138,7 @@ def _dims_of(names: Mapping[str, int] | None) -> list[Dim]:
 
 def _name_layers(model: torch.nn.Module, dims: list[Dim]) -> None:
     taken = _names_of_other_sizes(model, dims)
-    for module in model.modules():
+    for module in members_of(model):
         if isinstance(module, Layer):
             _name_sizes(module, [dim for dim in dims if dim.name not in taken.get(module, ())])
 
@@ -153,7 +153,7 @@ def _name_sizes(layer: Layer, dims: list[Dim]) -> None:
 def _names_of_other_sizes(model: torch.nn.Module, dims: list[Dim]) -> dict[torch.nn.Module, set[str]]:
     """Maps each layer to the names that the module around it declares with another size."""
     taken: dict[torch.nn.Module, set[str]] = {}
-    for module in model.modules():
+    for module in members_of(model):
         declared = held_scope(module).names if is_scope(module) else {}
         others = {dim.name for dim in dims if declared.get(dim.name, dim) != dim}
         if others:
@@ -171,7 +171,7 @@ def _layers_in(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
 
 
 def _read_scopes_again(model: torch.nn.Module) -> None:
-    for module in model.modules():
+    for module in members_of(model):
         if ATTRIBUTE in module.__dict__:
             resync(module)
 

@@ -41,6 +41,7 @@ from dimtyped.runtime.generated import (
 )
 from dimtyped.runtime.import_hooks import import_with as import_with, when_imported as when_imported
 from dimtyped.runtime.importing import on_demand as on_demand
+from dimtyped.runtime.members import members_of as members_of
 from dimtyped.runtime.trace_errors import TraceErrors as TraceErrors
 from dimtyped.runtime.tracebacks import (
     UserLine as UserLine,

@@ -141,6 +141,16 @@ def verdict(module, a: int, b: int) -> str:
 @pytest.mark.filterwarnings("ignore::dimtyped.DimensionWarning")
 @given(changes=st.lists(CHANGE, max_size=12), sizes=st.lists(SIZES, min_size=12, max_size=12), calls=st.booleans())
 @example(
+    changes=[
+        ("dim", "first", "b", 1),
+        ("layer", "second", "b", 1),
+        ("dim", "second", "a", 1),
+        ("layer", "second", "b", 2),
+    ],
+    sizes=12 * [(1, 1)],
+    calls=False,
+)
+@example(
     changes=[("layer", "first", "a", 1), ("layer", "second", "a", 1), ("layer", "first", "a", 2)],
     sizes=12 * [(1, 1)],
     calls=True,

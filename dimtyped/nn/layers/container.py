@@ -15,7 +15,7 @@ import torch
 
 from dimtyped.nn.contract import check_chain
 from dimtyped.nn.methods import enforce_by_others
-from dimtyped.nn.module import check_container
+from dimtyped.nn.module import check_added, check_container
 from dimtyped.nn.replaced_layers import inherit_names
 from dimtyped.runtime import WithoutInternalFrames, is_tracing
 
@@ -31,19 +31,26 @@ class _Container(torch.nn.Module):
         super().__init_subclass__(**kwargs)
         enforce_by_others(cls, sys._getframe(1))
 
-    def _dim_changed(self) -> None:
-        check_container(self)
+    def _dim_changed(self, added: str | None = None) -> None:
+        if added is None:
+            check_container(self)
+        else:
+            check_added(self, added)
 
-    def _dim_change(self, change: Callable[[], _T]) -> _T:
-        """Makes a change and checks it. A nested change is checked with the outer one; a trace is not checked."""
+    def _dim_change(self, change: Callable[[], _T], added: str | None = None) -> _T:
+        """Makes a change and checks it. A nested change is checked with the outer one; a trace is not checked.
+
+        `added` is the key of a layer where nothing else changes.
+        """
         if is_tracing() or _CHANGING in self.__dict__:
             return change()
         before, is_done = dict(self.__dict__.get("_modules", {})), False
         self.__dict__[_CHANGING] = True
         try:
             result = change()
-            self._dim_inherit(before)
-            self._dim_changed()
+            if added is None:
+                self._dim_inherit(before)
+            self._dim_changed(added)
             is_done = True
         finally:
             del self.__dict__[_CHANGING]
@@ -61,7 +68,8 @@ class _Container(torch.nn.Module):
 
     def add_module(self, name: str, module: torch.nn.Module | None) -> None:
         """Adds a child as torch does; raises if it does not fit."""
-        self._dim_change(lambda: super(_Container, self).add_module(name, module))
+        is_new = name not in self.__dict__.get("_modules", ())
+        self._dim_change(lambda: super(_Container, self).add_module(name, module), added=name if is_new else None)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, torch.nn.Module) or name in self.__dict__.get("_modules", ()):
@@ -165,10 +173,10 @@ class Sequential(_Listed, torch.nn.Sequential):
         with WithoutInternalFrames():
             self._dim_change(lambda: super(Sequential, self).__init__(*args))
 
-    def _dim_changed(self) -> None:
+    def _dim_changed(self, added: str | None = None) -> None:
         if not _is_slicing():
             check_chain(self)
-        super()._dim_changed()
+        super()._dim_changed(added)
 
     def insert(self, index: int, module: torch.nn.Module) -> Sequential:
         """Adds layers as torch does; raises if their sizes do not match."""

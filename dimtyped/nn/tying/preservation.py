@@ -13,7 +13,7 @@ from dimtyped.nn.tying.aliases import Slot, aliases_of, remove_alias, sources_of
 from dimtyped.nn.tying.breaking import propagate_computed, reject_partial_sharding, warn_of_partial_copy
 from dimtyped.nn.tying.loading import TiedLoad
 from dimtyped.nn.tying.tie import adopt, parameter_changed, put, tie_of
-from dimtyped.runtime import calling_module, dynamic_class, is_tracing
+from dimtyped.runtime import calling_module, dynamic_class, is_tracing, members_of
 
 
 class TiedParametersMixin(torch.nn.Module):
@@ -99,7 +99,7 @@ def _shared_with_plain_kept(root: torch.nn.Module) -> Generator[None]:
 def _shared_by_plain(root: torch.nn.Module) -> list[list[Slot]]:
     """The slots of each shared parameter that has a slot on a module without the mixin."""
     slots: dict[int, list[Slot]] = {}
-    for module in root.modules():
+    for module in members_of(root):
         for name, parameter in module._parameters.items():
             if parameter is not None:
                 slots.setdefault(id(parameter), []).append((module, name))
