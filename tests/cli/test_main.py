@@ -60,6 +60,17 @@ def test_a_command_that_cannot_run_prints_one_line(capsys, monkeypatch):
     assert capsys.readouterr().err == "dimtyped layers: error: there is no such file\n"
 
 
+def test_a_command_whose_extra_is_not_installed_says_how_to_install_it(capsys, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("pygls", "lsprotocol")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "dimtyped.cli.lsp.command", raising=False)
+    monkeypatch.delitem(sys.modules, "dimtyped.cli.lsp.server", raising=False)
+    monkeypatch.setitem(sys.modules, "lsprotocol", None)
+    assert main(["lsp"]) == 2
+    said = "dimtyped lsp: error: lsprotocol is not installed; the extra `lsp` has it: pip install 'dimtyped[lsp]'\n"
+    assert capsys.readouterr().err == said
+
+
 def test_a_module_that_is_missing_for_another_reason_is_a_bug():
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         Command("", "dimtyped.cli.no_such_module", extra="demo").run(None)

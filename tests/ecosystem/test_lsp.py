@@ -363,3 +363,21 @@ def test_an_option_that_is_none_is_told(other):
     [message] = other.client.messages
     assert message.message == "dimtyped: initializationOptions has no `size`; did you mean `sizes`?"
     assert len(other.check("model.py", SILENT)) == 1  # the others hold
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks a process up in /proc")
+def test_where_the_editor_is_gone_the_server_and_its_processes_end(tmp_path):
+    editor = Editor(tmp_path, options={"timeout": LONG})
+    editor.open(
+        "model.py", RIGHT + "import os\nfrom pathlib import Path\nPath('pid').write_text(str(os.getpid()))\n" + ENDLESS
+    )
+    editor.until((tmp_path / "began").exists)
+    process = Path("/proc", (tmp_path / "pid").read_text())
+    assert process.is_dir()
+    server = editor.client._server
+    server.stdin.close()
+    editor.run(server.wait())
+    editor.until(lambda: not process.is_dir() or ") Z " in (process / "stat").read_text())
+    editor.run(editor.client.stop())
+    editor.run(editor.loop.shutdown_default_executor())
+    editor.loop.close()

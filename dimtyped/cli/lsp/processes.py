@@ -37,6 +37,8 @@ class Processes:
         self._folder = tempfile.TemporaryDirectory(prefix="dimtyped-", ignore_cleanup_errors=True)
         self._count = 0
         self._ahead: Process | None = None
+        self._started: list[Process] = []
+        self._has_ended = False
 
     def take(self) -> Process:
         """A process that waits for its request.
@@ -49,19 +51,23 @@ class Processes:
 
     def start_ahead(self) -> None:
         """Starts the process that the next check takes."""
-        if self._ahead is None:
+        if self._ahead is None and not self._has_ended:
             with contextlib.suppress(OSError):  # the check that needs it says so
                 self._ahead = self._start()
 
     def end(self) -> None:
-        """Ends the process that waits, and removes what others wrote."""
-        if self._ahead is not None:
-            self._ahead.kill()
+        """Ends all processes, and removes what they wrote."""
+        self._has_ended = True
+        for process in self._started:
+            if process.is_running:
+                process.kill()
         self._folder.cleanup()
 
     def _start(self) -> Process:
         self._count += 1
-        return Process(self.python, Path(self._folder.name) / f"{self._count}.txt")
+        self._started = [each for each in self._started if each.is_running]
+        self._started.append(Process(self.python, Path(self._folder.name) / f"{self._count}.txt"))
+        return self._started[-1]
 
 
 class Process:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
-from pygls.exceptions import PyglsError
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.uris import from_fs_path, to_fs_path
 
@@ -33,13 +33,12 @@ class Server(LanguageServer):
         session: Its checks.
     """
 
-    session: Session
-
     def __init__(self) -> None:
         super().__init__("dimtyped", importlib.metadata.version("dimtyped"))
         self._uris: dict[Path, str] = {}
         self._sent: dict[Path, list[types.Diagnostic]] = {}
         self._tokens = itertools.count(1)
+        self.session = Session(self)
 
     def begin_session(self, params: types.InitializeParams) -> None:
         """Reads what the editor says of itself."""
@@ -49,7 +48,7 @@ class Server(LanguageServer):
             options = Options()
             self.window_show_message(types.ShowMessageParams(types.MessageType.Error, f"dimtyped: {error}"))
         folders = [file for each in self.workspace.folders.values() if (file := file_of(each.uri)) is not None]
-        self.session = Session(self, folders, options)
+        self.session.configure(folders, options)
 
     def put(self, uri: str) -> Path | None:
         """Notes the text of an open document; its file, if it is one."""
@@ -93,7 +92,7 @@ class Server(LanguageServer):
         progress, loop = self.work_done_progress, asyncio.get_running_loop()
         try:
             await asyncio.wait_for(progress.create_async(token), _ANSWER)
-        except (PyglsError, TimeoutError):
+        except (JsonRpcException, TimeoutError):  # it refused, or says nothing
             return _nothing
         progress.tokens[token].add_done_callback(lambda _: loop.call_soon_threadsafe(cancel))
         progress.begin(token, types.WorkDoneProgressBegin(title, cancellable=True))

@@ -44,22 +44,31 @@ class Session:
 
     Args:
         editor: Is told what is found.
-        folders: The folders of its workspace.
 
     Attributes:
         options: How files are checked.
         state: What is known of each file.
     """
 
-    def __init__(self, editor: Editor, folders: list[Path], options: Options):
-        self.options = options
+    def __init__(self, editor: Editor):
+        self.options = Options()
         self.state = State()
         self._editor = editor
-        self._folders = folders
-        self._processes = Processes(options.python)
+        self._folders: list[Path] = []
+        self._processes = Processes()
         self._tasks: dict[Path, asyncio.Task[None]] = {}
         self._free = asyncio.Semaphore(max(2, min(4, (os.cpu_count() or 2) // 2)))
         self._shown: set[Path] = set()
+
+    def configure(self, folders: list[Path], options: Options) -> None:
+        """Takes what the editor says when it begins.
+
+        Args:
+            folders: The folders of its workspace.
+            options: How files are checked.
+        """
+        self._folders, self.options = folders, options
+        self._processes.python = options.python
 
     def check(self, file: Path) -> None:
         """Begins to check a file; a check of it that goes on is ended."""

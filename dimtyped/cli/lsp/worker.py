@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from dimtyped.cli.lsp.analysis import analyse
 from dimtyped.cli.lsp.data import to_dict
 from dimtyped.cli.lsp.problems import problem_of
+from dimtyped.cli.lsp.warming import warm_up
 
 
 def main() -> None:
@@ -29,6 +30,7 @@ def main() -> None:
             channel.write(json.dumps(message) + "\n")
             channel.flush()
 
+        warm_up()
         tell({"ready": True})
         request = json.loads(_request() or "null")
         if request is None:  # the server ended

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import subprocess
+import sys
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
 
+from dimtyped.cli.lsp import processes
 from dimtyped.cli.lsp.data import lines_of
 from dimtyped.cli.lsp.options import Options, options_of
 from dimtyped.cli.lsp.session import Session
@@ -44,7 +47,8 @@ class Listener:
 @contextlib.asynccontextmanager
 async def session_of(folder, options=None):
     listener = Listener()
-    session = Session(listener, [folder], options or Options(timeout=LONG))
+    session = Session(listener)
+    session.configure([folder], options or Options(timeout=LONG))
     try:
         yield session, listener
     finally:
@@ -195,6 +199,15 @@ sys.stderr.write('to stderr\\n')
 
 
 @pytest.mark.slow
+def test_a_check_that_outlives_its_own_clock_is_stopped_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_GRACE", 2.0)
+    text = RIGHT + "import faulthandler\nfaulthandler.cancel_dump_traceback_later()\nwhile True: ...\n"
+    found, _ = found_in(tmp_path, text, Options(timeout=2.0))
+    [problem] = found.problems
+    assert problem.message.startswith("the check was stopped after 2 s while importing model.py. ")
+
+
+@pytest.mark.slow
 def test_a_check_that_does_not_end_is_stopped_where_it_is(tmp_path):
     text = RIGHT.replace("        B, T, C = x.shape\n", "        while True:\n            print('x' * 1000)\n")
     found, _ = found_in(tmp_path, text, Options(timeout=6.0))
@@ -303,3 +316,8 @@ def test_an_interpreter_that_cannot_check_says_so(tmp_path, python, says):
     found, _ = found_in(tmp_path, SILENT, Options(python=python, timeout=LONG))
     [problem] = found.problems
     assert problem.message.startswith(says)
+
+
+def test_the_process_of_a_check_needs_nothing_of_the_extra():
+    code = "import sys; sys.modules['pygls'] = sys.modules['lsprotocol'] = None; import dimtyped.cli.lsp.worker"
+    subprocess.run([sys.executable, "-c", code], check=True)
