@@ -1,4 +1,4 @@
-"""A model in names: each module with what goes in and comes out, its parameters and its multiply-adds."""
+"""A model in names: each module with its inputs and outputs, its parameters and its multiply-adds."""
 
 from dimtyped.flow.summaries.calls import ModuleCall as ModuleCall, module_calls as module_calls
 from dimtyped.flow.summaries.making import summary as summary

@@ -1,4 +1,4 @@
-"""The axes of what each module of a model takes and gives, in one run on fake tensors."""
+"""The axes of the inputs and outputs of each module of a model, found in one run on fake tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A graph as text for graphviz and for Mermaid: each name has a colour."""
+"""A graph as text for graphviz and for Mermaid, with a colour for each name."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Links(TorchFunctionMode):
         self._running.pop()
 
     def start(self, forward: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        """Names what the model is given by its parameters."""
+        """Names the model's inputs by its parameters."""
         try:
             given = inspect.signature(forward).bind_partial(*args, **kwargs).arguments
         except (TypeError, ValueError):
@@ -78,12 +78,12 @@ class Links(TorchFunctionMode):
             self.made(tensors_in(value), f"{INPUT} {name}".rstrip())
 
     def made(self, tensors: Iterable[Tensor], source: str) -> None:
-        """Some tensors come from this place."""
+        """Records that these tensors come from this place."""
         for tensor in tensors:
             self._sources.set(tensor, source)
 
     def taken(self, tensors: Iterable[Tensor], target: str) -> None:
-        """Some tensors go to this place."""
+        """Records that these tensors go to this place."""
         for tensor in tensors:
             source = self._sources.get(tensor)
             if source is not None and source != target:

@@ -1,4 +1,4 @@
-"""`summary` runs a model once, on fake tensors, and says what each of its modules took, gave and computed."""
+"""`summary` runs a model once, on fake tensors, and shows the inputs, outputs and multiply-adds of its modules."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def summary(
     depth: int | None = None,
     **kwargs: Any,
 ) -> Summary:
-    """Each module of a model with what goes in and comes out, in names and sizes, its parameters and its multiply-adds.
+    """Each module of a model with its inputs and outputs in names and sizes, its parameters and its multiply-adds.
 
-    The model runs once, on fake tensors: one of any size, also on `meta`, takes seconds and no memory. Nothing of it changes.
-    Modules of a list that are alike are one row.
+    The model runs once, on fake tensors, so a model of any size, also on `meta`, takes seconds and no memory. It is not
+    changed. Repeated blocks, such as the layers of a ModuleList, share one row.
 
     Args:
         model: A module, or what makes one: a class or a factory, as for `check`.

@@ -1,4 +1,4 @@
-"""What each module of a run takes, gives and computes: by hooks on the copy that runs."""
+"""The inputs, outputs and multiply-adds of each module of a run, recorded by hooks on the copy that runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Recorder:
 
     Attributes:
         records: By the path of the module; the root has the path "".
-        input_bytes: The memory of what the root takes.
+        input_bytes: The memory of the root's inputs.
         links: Where tensors come from and go to.
     """
 

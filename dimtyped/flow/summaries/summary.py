@@ -26,9 +26,9 @@ class Summary:
         trainable: The number of those that are trained.
         parameter_bytes: Their memory.
         input_bytes: The memory of the inputs.
-        activation_bytes: The memory of what its layers with parameters give, and of the gradients of that.
-        sizes: The sizes of the inputs that it ran with.
-        names: The sizes of all names, those that it declares too.
+        activation_bytes: The memory of the outputs of its layers with parameters, and of their gradients.
+        sizes: The sizes of the inputs in the run.
+        names: The sizes of all names, including those that it declares.
         notes: Remarks for the reader.
         depth: How deep the table goes; None: all of it.
         links: Where tensors come from and go to.

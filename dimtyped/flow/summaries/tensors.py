@@ -1,4 +1,4 @@
-"""The tensors in what a module takes and gives."""
+"""The tensors in a module's inputs and outputs."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ class Record:
 
     Args:
         inputs: The axes of each tensor that the first call took.
-        outputs: The axes of each tensor that it gave.
+        outputs: The axes of each tensor that it returned.
         calls: The number of calls.
-        multiply_adds: Of all calls, those of the modules inside too.
-        output_bytes: The memory of what all calls gave.
+        multiply_adds: Those of all calls, including the modules inside.
+        output_bytes: The memory of the outputs of all calls.
     """
 
     inputs: list[Axes] = field(default_factory=list[Axes])
@@ -38,14 +38,14 @@ class Node:
         name: Its name in its parent: `layers`, `0`, of several `0-11`.
         path: Its path in the model, of several that of the first.
         kind: Its class.
-        inputs: What it takes: `(batch=5, seq=7)`; empty if it was not called.
-        outputs: What it gives, in names that `inputs` or an earlier output has given a size.
-        parameters: The number of its parameters, those of the modules inside too.
+        inputs: Its inputs: `(batch=5, seq=7)`; empty if it was not called.
+        outputs: Its outputs, in names whose sizes `inputs` or an earlier output has shown.
+        parameters: The number of its parameters, including those of the modules inside.
         trainable: The number of those that are trained.
-        shared: The number of those that a module above it in the table has too.
-        multiply_adds: Of all its calls, those of the modules inside too.
+        shared: The number of those that a module above it in the table shares.
+        multiply_adds: Those of all its calls, including the modules inside.
         calls: The number of calls.
-        computes: Its own parameters take part, beside the modules inside: those of TiedDecoder.
+        computes: It computes with parameters of its own besides those of the modules inside, as TiedDecoder does.
         is_container: It only holds others, as ModuleList does, and is never called.
         times: The number of modules that are alike.
         children: The modules inside.
@@ -98,7 +98,7 @@ def tree_of(model: nn.Module, records: Mapping[str, Record]) -> Node:
 
     Args:
         model: The model.
-        records: What each of its modules did, by path.
+        records: The record of each of its modules, by path.
     """
     return _node(model, "", "", records, set())
 
