@@ -19,7 +19,7 @@ from dimtyped.diagnosis import rank_text
 from dimtyped.distributed.exchange import Exchange, Said
 from dimtyped.distributed.told_calls import described, error_of
 from dimtyped.errors import DimensionError
-from dimtyped.runtime import at_trace_time, eagerly, end_trace, is_tracing, traced_frames
+from dimtyped.runtime import WithoutInternalFrames, at_trace_time, eagerly, end_trace, is_tracing, traced_frames
 
 
 class SameInputs(ParallelStyle):
@@ -69,40 +69,48 @@ class _FirstCall:
         self._row = row
         self._axis = axis
         self._is_done = False
-        self._error: Exception | None = None  # found by a trace, which has ended so that it is raised eagerly
+        self._error: DimensionError | None = None  # found by a trace, which has ended so that it is raised eagerly
+        self._was_refused = False  # by a trace: the call itself raises, eagerly
         self._hook = module.register_forward_pre_hook(self.before, prepend=True, with_kwargs=True)
 
     def before(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The hook. A trace reads nothing of this object that changes: it would be compiled again."""
         if is_tracing():
             _before_traced()
-        else:
+            return
+        with WithoutInternalFrames():
             eagerly(self._before_eager)(module, args, kwargs)  # a compiled model may call hooks outside of its trace
 
     def _before_eager(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._error is not None:
-            error, self._error = self._error, None
+        error, was_refused = self._error, self._was_refused
+        self._error, self._was_refused = None, False
+        if error is not None:
             raise error
-        if self._is_done or not _has_numbers(args, kwargs) or any(map(is_fake, pytree.tree_leaves((args, kwargs)))):
+        if was_refused or self._is_done:
+            return
+        if not _has_numbers(args, kwargs) or any(map(is_fake, pytree.tree_leaves((args, kwargs)))):
             return  # a call that is only described is made in one process maybe
-        if self._agree(module, args, kwargs):
+        if not self._refusal(module, args, kwargs):
             self._is_done = True
             self._hook.remove()
 
     def before_traced(self, module: torch.nn.Module, args: Any, kwargs: Any) -> None:
-        """The same, while a trace goes through the first call."""
+        """The same, while a trace goes through the first call. Where it ends the trace, the hook runs again, eagerly."""
         if self._is_done or _is_exporting() or not _has_numbers(args, kwargs):
             return
+        self._error, self._was_refused = None, False
         try:
-            self._is_done = self._agree(module, args, kwargs)
-        except (DimensionError, dist.DistStoreError) as error:
-            if isinstance(error, DimensionError):
-                self._error = error
-                end_trace(error)
-            raise
+            refusal = self._refusal(module, args, kwargs)
+        except DimensionError as error:
+            self._error = error
+            raise end_trace(error) from None
+        if refusal:
+            self._was_refused = True
+            raise end_trace(DimensionError(refusal))
+        self._is_done = True
 
-    def _agree(self, module: torch.nn.Module, args: Any, kwargs: Any) -> bool:
-        """Compares the sizes of this call with those in the other processes; False if the call itself will raise.
+    def _refusal(self, module: torch.nn.Module, args: Any, kwargs: Any) -> str:
+        """Compares the sizes of this call with those in the other processes; gives the reason why the call itself will raise.
 
         Raises:
             DimensionError: They differ, or another process cannot make its call.
@@ -121,13 +129,13 @@ class _FirstCall:
             raise dist.DistStoreError(text) from gone
         error = error_of(call, heard, ranks, self._axis, exchange.seconds) if not call.refusal else None
         if error is None and not call.refusal:
-            return True
+            return ""
         if isinstance(error, dist.DistStoreError):
             exchange.say(Said(self._row, call.sizes, str(error)))
         exchange.linger()
         if error is not None:
             raise error
-        return False
+        return call.refusal
 
 
 @at_trace_time

@@ -50,13 +50,18 @@ class TestTwoProcesses:
         assert told["passing"][rank] == ["passed", "(2, 6, 40)"]
 
     def test_compiled(self, told, rank):
-        expected = differing(rank, "4 on rank 0, 5 on rank 1", where="FeedForward.forward")
-        assert len(told["compiled"][rank]) == 8
-        for said in (told["compiled"][rank][:4], told["compiled"][rank][4:]):
-            whole, then, text, last = said
-            assert expected in whole
-            assert text == f"DimensionError: {expected}"
-            assert then == last == "passed"
+        other_batch = differing(rank, "4 on rank 0, 5 on rank 1", where="FeedForward.forward")
+        wrong = "FeedForward.forward: argument `x` does not fit: embed is 7, must be 8"
+        wrong = f"FeedForward.forward: rank 0 cannot make this call: {wrong}" if rank else wrong
+        said = told["compiled"][rank]
+        assert len(said) == 2 * 2 * 2 * 3
+        for start in range(0, len(said), 6):
+            is_whole = start % 12 == 0  # `fullgraph=True`
+            for expected, texts in ((other_batch, said[start:][:3]), (wrong, said[start:][3:6])):
+                for text in texts[:2]:
+                    assert expected in text
+                    assert is_whole or text.startswith(f"DimensionError: {expected}")
+                assert texts[2] == "passed"
 
     def test_sizes_stay_symbols(self, told, rank):
         assert told["dynamic"][rank] == ["1"]
