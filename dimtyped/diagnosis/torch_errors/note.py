@@ -43,12 +43,12 @@ def annotate_traced(error: BaseException, known: TorchErrorReport | None) -> Non
         error: It.
         known: What was found when an operator failed in this trace; it belongs to this error if that tells of it.
     """
-    if not is_candidate(error):
+    if _REPORT in error.__dict__:
         return
     if known is not None and _without_quotes(known.message) in _without_quotes(str(error)):
-        strip_traced_frames(error)
+        strip_traced_frames(error)  # of whatever class: the compiler wraps an operator's error in one of its own
         _add(error, known)
-    elif any(frame.is_wrapper for frame in frames_of(error)):
+    elif is_candidate(error) and any(frame.is_wrapper for frame in frames_of(error)):
         strip_traced_frames(error)
         _add(error, report_of(error))
 

@@ -478,3 +478,50 @@ def test_an_error_that_only_a_finding_shows_is_not_explained(monkeypatch):
     assert not asked
     error = raised(scores, q(), q())
     assert asked == [error]
+
+
+REFUSED_LATER = {
+    "softmax": lambda x: torch.softmax(x + 1, 3),
+    "a method": lambda x: x.softmax(dim=3),
+    "softmin": lambda x: torch.nn.functional.softmin(x, 3),
+    "sort": lambda x: torch.sort(x, dim=3).values,
+    "argsort": lambda x: x.argsort(3),
+}
+
+
+@pytest.mark.any_engine
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it imports its compiler
+@pytest.mark.parametrize("fullgraph", [False, True], ids=["breaks", "fullgraph"])
+@pytest.mark.parametrize("body", REFUSED_LATER.values(), ids=REFUSED_LATER)
+def test_an_axis_that_only_the_compiler_refuses_is_told_in_what_is_raised(body, fullgraph, caplog):
+    """With fake tensors these operators take any axis: the trace goes through, and the compiled graph does not."""
+
+    @typed
+    def f(x: Float[Tensor, "batch time head"]) -> Tensor:
+        return body(x)
+
+    torch._dynamo.reset()
+    with caplog.at_level(logging.CRITICAL), pytest.raises((IndexError, RuntimeError)) as caught:
+        torch.compile(f, fullgraph=fullgraph)(q())
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "there is no axis 3: `x" in shown.partition("\ndimtyped: ")[2]
+    assert "(batch=4, time=8, head=16)" in shown
+    assert "there is no axis 3" in explain(caught.value).problem
+
+
+@pytest.mark.any_engine
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it imports its compiler
+def test_what_is_known_of_one_trace_is_not_told_of_another():
+    @typed
+    def f(x: Float[Tensor, "batch time head"]) -> Tensor:
+        return x.sort(3).values
+
+    def other(x):
+        return x.sum(3)
+
+    torch._dynamo.reset()
+    with pytest.raises(IndexError, match="Dimension out of range"):
+        torch.compile(f, backend="eager")(q())  # the graph runs as it is: its error is none of a trace
+    with pytest.raises((IndexError, RuntimeError), match="Dimension out of range") as caught:
+        torch.compile(other)(q())
+    assert not getattr(caught.value, "__notes__", [])
