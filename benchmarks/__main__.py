@@ -35,6 +35,7 @@ QUESTIONS = (
     "failing",
     "values",
     "flow",
+    "command",
 )
 
 

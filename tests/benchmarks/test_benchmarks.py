@@ -201,7 +201,7 @@ class TestPeers:
         assert found == {"untyped": ("measured", ""), "broken": ("cannot run", "RuntimeError: out of luck")}
 
 
-QUICK_ENOUGH = ("decode", "kernels", "off", "failing", "values", "autocast", "flow")
+QUICK_ENOUGH = ("decode", "kernels", "off", "failing", "values", "autocast", "flow", "command")
 
 
 class TestQuestions:
