@@ -27,12 +27,14 @@ class Positions:
         outputs: Of its result.
         rank: The number of axes of its first argument; 0 if that differs between calls.
         names: The names in the axes of its first argument; an axis without one has "".
+        takers: The paths of the modules that take what it gives.
     """
 
     inputs: tuple[int | None, ...] = ()
     outputs: tuple[int | None, ...] = ()
     rank: int = 0
     names: frozenset[str] = frozenset()
+    takers: frozenset[str] = frozenset()
 
     @property
     def input(self) -> int | None:
@@ -62,7 +64,11 @@ def positions_of(model: torch.nn.Module, name: str, inputs: Sequence[Any]) -> di
             dim=name,
             argument="names",
         ) from error
-    return {path: _common(each, name) for path, each in calls.items()}
+    takers: dict[str, set[str]] = {}
+    for path, each in calls.items():
+        for source in {source for call in each for source in call.sources if source is not None}:
+            takers.setdefault(source, set()).add(path)
+    return {path: _common(each, name, frozenset(takers.get(path, ()))) for path, each in calls.items()}
 
 
 def names_of_activations(model: torch.nn.Module) -> set[str]:
@@ -85,13 +91,13 @@ def _names(model: torch.nn.Module) -> Iterator[str]:
                 yield from (axis.name for axis in array.axes if axis.kind is Kind.NAME)
 
 
-def _common(calls: Sequence[ModuleCall], name: str) -> Positions:
+def _common(calls: Sequence[ModuleCall], name: str, takers: frozenset[str]) -> Positions:
     inputs = [tuple(_axis_of(axes, name) for axes in call.inputs) for call in calls]
     outputs = [tuple(_axis_of(axes, name) for axes in call.outputs) for call in calls]
     first = [call.inputs[0] for call in calls if call.inputs]
     ranks = {len(axes) for axes in first}
     names = {name for axes in first for axis in axes for name in _names_of(axis)}
-    return Positions(_same(inputs), _same(outputs), ranks.pop() if len(ranks) == 1 else 0, frozenset(names))
+    return Positions(_same(inputs), _same(outputs), ranks.pop() if len(ranks) == 1 else 0, frozenset(names), takers)
 
 
 def _same(found: Collection[tuple[int | None, ...]]) -> tuple[int | None, ...]:

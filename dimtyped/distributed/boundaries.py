@@ -52,7 +52,7 @@ class AnnotatedParallel(ParallelStyle):
         module.register_forward_pre_hook(
             lambda _, args, kwargs: self._take(args, kwargs, device_mesh), with_kwargs=True
         )
-        module.register_forward_hook(lambda _, __, result: self._put(self.signature.result, result, device_mesh, True))
+        module.register_forward_hook(lambda _, __, result: self._put(self.signature.result, result, device_mesh))
         return module
 
     def _take(self, args: tuple[Any, ...], kwargs: dict[str, Any], mesh: DeviceMesh) -> tuple[Any, Any]:
@@ -69,18 +69,16 @@ class AnnotatedParallel(ParallelStyle):
         }
         return (*placed, *args[len(placed) :]), named
 
-    def _put(self, hint: Hint, value: Any, mesh: DeviceMesh, is_result: bool = False) -> Any:
+    def _put(self, hint: Hint, value: Any, mesh: DeviceMesh) -> Any:
         """A value with its annotated tensors placed."""
-        placed = {
-            id(tensor): self._placed(array, tensor, mesh, is_result) for array, tensor in annotated_tensors(hint, value)
-        }
+        placed = {id(tensor): self._placed(array, tensor, mesh) for array, tensor in annotated_tensors(hint, value)}
         return pytree.tree_map_only(Tensor, lambda tensor: placed.get(id(tensor), tensor), value) if placed else value
 
-    def _placed(self, array: ArrayHint, tensor: Tensor, mesh: DeviceMesh, is_result: bool) -> Tensor:
+    def _placed(self, array: ArrayHint, tensor: Tensor, mesh: DeviceMesh) -> Tensor:
         axis = self._axis(array, tensor.dim())
         if axis is None:
             return as_dtensor(tensor, mesh) if self.replicates else tensor
-        if is_result and isinstance(tensor, DTensor) and tensor.placements == (Replicate(),):
+        if isinstance(tensor, DTensor) and tensor.placements == (Replicate(),):
             return tensor  # it was gathered for a reason: splitting it again would gather it once more
         return as_dtensor(tensor, mesh).redistribute(placements=[Shard(axis)])
 

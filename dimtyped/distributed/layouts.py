@@ -23,6 +23,7 @@ from dimtyped.distributed.styles import (
 from dimtyped.nn.contract import Layer
 from dimtyped.nn.layers.tied import TiedDecoder
 
+_GATHERING = (Style.COLUMN, Style.COLUMN_GATHERED, Style.HEADS)
 _NORMS = (torch.nn.LayerNorm, torch.nn.RMSNorm)
 
 
@@ -95,24 +96,34 @@ def split_axis(split: Split, name: str, rank: int) -> int | None:
 
 def whole_layers(model: torch.nn.Module, splits: Mapping[str, Split], activations: Activations) -> dict[str, Whole]:
     """The layers that no name splits, by path: norms and dropouts work along the split axis, others on gathered tensors."""
-    return dict(_whole_in("", model, splits, activations))
+    return dict(_whole_in("", model, model, splits, activations))
 
 
 def _whole_in(
-    path: str, module: torch.nn.Module, splits: Mapping[str, Split], activations: Activations
+    path: str, module: torch.nn.Module, model: torch.nn.Module, splits: Mapping[str, Split], activations: Activations
 ) -> Iterator[tuple[str, Whole]]:
     at = activations.at(path)
     if path not in splits and not _has_inner(path, module, splits):
         if _follows_its_input(module, at, {split.name for split in splits.values()}):
             return
         if _works_along(module, at):
-            reason = f"along `{activations.name}`, axis {at.input}"
-            yield path, Whole(AlongSequence(sequence_dim=at.input or 0), reason)
+            takers = [splits[each].style for each in at.takers if each in splits]
+            gathers = (
+                len(takers) > 1 and all(style in _GATHERING for style in takers) and not _others(model, at, splits)
+            )
+            reason = f"along `{activations.name}`, axis {at.input}{', gathered once for the layers after it' * gathers}"
+            yield path, Whole(AlongSequence(sequence_dim=at.input or 0, gathers=gathers), reason)
         elif next(module.parameters(), None) is not None:
             yield path, Whole(WholeParallel(at.outputs), "no name splits this layer, so each device computes all of it")
         return
     for name, child in module.named_children():
-        yield from _whole_in(f"{path}.{name}".lstrip("."), child, splits, activations)
+        yield from _whole_in(f"{path}.{name}".lstrip("."), child, model, splits, activations)
+
+
+def _others(model: torch.nn.Module, at: Positions, splits: Mapping[str, Split]) -> bool:
+    """True if a layer that is not split takes what a module gives; a user's module hands it on."""
+    layers = (path for path in at.takers if path not in splits)
+    return any(not _has_inner(path, model.get_submodule(path), splits) for path in layers)
 
 
 def _has_inner(path: str, module: torch.nn.Module, splits: Mapping[str, Split]) -> bool:

@@ -62,7 +62,22 @@ class TiedOutputParallel(ColumnParallel):
 
 
 class AlongSequence(_TakesWhole, SequenceParallel):
-    """Torch's `SequenceParallel`; parameters are the first device's on all, and frozen ones stay frozen."""
+    """Torch's `SequenceParallel`; parameters are the first device's on all, and frozen ones stay frozen.
+
+    Args:
+        sequence_dim: The axis of the sequence.
+        gathers: If True, it gives the whole sequence, gathered once for all layers that take it. Default: False.
+    """
+
+    def __init__(self, *, sequence_dim: int, gathers: bool = False):
+        super().__init__(sequence_dim=sequence_dim, use_local_output=False)
+        self.gathers = gathers
+
+    def _apply(self, module: torch.nn.Module, device_mesh: DeviceMesh) -> torch.nn.Module:
+        applied = super()._apply(module, device_mesh)
+        if self.gathers:
+            module.register_forward_hook(lambda _, __, result: result.redistribute(placements=[Replicate()]))
+        return applied
 
     def _works_on(self, module: torch.nn.Module) -> Placement:  # noqa: ARG002  # for other styles
         return self.sequence_sharding[0]
@@ -70,6 +85,9 @@ class AlongSequence(_TakesWhole, SequenceParallel):
     def _replicate_module_fn(self, name: str, module: torch.nn.Module, device_mesh: DeviceMesh) -> None:  # noqa: ARG002  # torch's
         for key, parameter in list(module.named_parameters(recurse=False)):
             place_parameter(module, key, parameter, device_mesh, Replicate(), self.src_data_rank)
+
+    def __repr__(self) -> str:
+        return f"AlongSequence(sequence_dim={self.sequence_sharding[0].dim}, gathers={self.gathers})"
 
 
 class WholeParallel(ParallelStyle):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard
 from torch.distributed.tensor.parallel import parallelize_module
 from torch.nn import functional as F  # noqa: N812  # its name everywhere
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dimtyped import DimSize, nn, sharding_plan
 from tests.distributed.workers import GPT, NAMES, whole
@@ -178,9 +180,35 @@ def along_sequence(rank: int, name: str, shape: tuple[int, ...], names: Mapping[
             optimizer.step()
             optimizer.zero_grad()
     assert split.head.weight is split.words.weight
-    norms = [placements for path, placements in seen.items() if path.endswith("norm")]
-    assert norms
-    assert all(each == (Shard(split_axis),) for each in norms)
+    split_ones = [placements for path, placements in seen.items() if path.endswith(("words", "down"))]
+    assert split_ones
+    assert all(each == (Shard(split_axis),) for each in split_ones) or "ff" not in names
+
+
+class Collectives(TorchDispatchMode):
+    """Counts what is communicated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if DTensor in types:
+            return NotImplemented  # it calls what it does on the parts
+        if function.namespace == "_c10d_functional" and not function._opname.startswith(("wait", "_")):
+            self.counts[function._opname] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def gathered_once(rank: int) -> None:
+    """The tensor that several column-wise layers take is gathered once."""
+    mesh = init_device_mesh("cpu", (4,), mesh_dim_names=("tp",))
+    model = _made("gpt")
+    parallelize_module(model, mesh, sharding_plan(model, NAMES | {"seq": "tp"}, mesh=mesh))
+    with Collectives() as counted, torch.no_grad():
+        model(torch.zeros(2, 8, dtype=torch.long))
+    # in each of two blocks one for attention and one for the perceptron; before the output, and after it
+    assert dict(counted.counts) == {"all_gather_into_tensor": 2 * 2 + 2, "reduce_scatter_tensor": 2 * 2 + 1}
 
 
 def annotated_modules(rank: int) -> None:
@@ -242,4 +270,5 @@ def everything(rank: int) -> None:
     along_sequence(rank, "time first", (4,), names, 6)
     along_sequence(rank, "gpt", (4,), {"seq": "tp"}, 5)
     along_sequence(rank, "gpt", (4,), {"batch": "tp"}, 5)
+    gathered_once(rank)
     annotated_modules(rank)

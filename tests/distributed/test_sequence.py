@@ -41,10 +41,27 @@ def test_the_axis_of_a_sequence_is_where_the_run_has_it(model, axis):
 
 def test_each_placement_is_explained():
     placed = sharding_plan(TimeFirst(40, 32), WITH_SEQ, explain=True)
-    assert placed["norm.weight"] == "whole: along `seq`, axis 0"
+    assert placed["norm.weight"] == "whole: along `seq`, axis 0, gathered once for the layers after it"
     assert placed["gru.weight_ih_l0"] == "whole: no name splits this layer, so each device computes all of it"
     assert placed["scale.weight"] == "whole"
     assert placed["attention.forward: x"] == 'axis 0 over tp: `seq` of Float[Tensor, "seq batch embed"]'
+
+
+def test_a_norm_gives_the_whole_sequence_to_several_column_wise_layers():
+    class Gated(nn.Module):
+        def __init__(self, embed: DimSize, ff: DimSize):
+            super().__init__()
+            self.norm, self.other = nn.RMSNorm(embed), nn.LayerNorm(embed)
+            self.up, self.gate, self.down = nn.Linear(embed, ff), nn.Linear(embed, ff), nn.Linear(ff, embed)
+
+        def forward(self, x: Float[Tensor, "batch seq embed"]) -> Float[Tensor, "batch seq embed"]:
+            y = self.norm(x)
+            y = self.down(self.up(y) * self.gate(y))
+            return self.down(self.up(self.other(y)))
+
+    plan = sharding_plan(Gated(8, 16), {"ff": "tp", "seq": "tp"})
+    assert plan["norm"].gathers
+    assert not plan["other"].gathers  # one layer takes it, and gathers it itself
 
 
 def test_an_annotation_splits_what_no_layer_makes():

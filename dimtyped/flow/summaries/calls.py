@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from dimtyped.flow.axes import Axes
@@ -23,10 +23,12 @@ class ModuleCall:
     Attributes:
         inputs: Those of its arguments.
         outputs: Those of its result.
+        sources: For each tensor of its arguments the path of the module that gave it; None where no module did.
     """
 
     inputs: tuple[Axes, ...]
     outputs: tuple[Axes, ...]
+    sources: tuple[str | None, ...]
 
 
 def module_calls(model: nn.Module, *args: Any) -> dict[str, list[ModuleCall]]:
@@ -53,6 +55,8 @@ class _CallRecorder:
         self._root = root
         self._paths = {id(module): path for path, module in root.named_modules()}
         self._handles: list[RemovableHandle] = []
+        self._makers: dict[int, str] = {}
+        self._kept: list[Tensor] = []  # so that no other tensor gets the identity of one that is gone
 
     def __enter__(self) -> Self:
         for module in self._root.modules():
@@ -64,9 +68,14 @@ class _CallRecorder:
             handle.remove()
 
     def _after(self, module: nn.Module, args: Any, kwargs: dict[str, Any], result: Any) -> None:
-        call = ModuleCall(self._axes_of((args, kwargs)), self._axes_of(result))
-        self.calls.setdefault(self._paths[id(module)], []).append(call)
+        path = self._paths[id(module)]
+        taken, given = list(tensors_in((args, kwargs))), list(tensors_in(result))
+        sources = tuple(self._makers.get(id(tensor)) for tensor in taken)
+        call = ModuleCall(self._axes_of(taken), self._axes_of(given), sources)
+        self.calls.setdefault(path, []).append(call)
+        for tensor in given:
+            self._makers.setdefault(id(tensor), path)  # of modules that give the same tensor, the innermost made it
+        self._kept += given
 
-    def _axes_of(self, value: Any) -> tuple[Axes, ...]:
-        tensors: Iterable[Any] = tensors_in(value)
+    def _axes_of(self, tensors: Iterable[Tensor]) -> tuple[Axes, ...]:
         return tuple(self._flow.axes_of(tensor) for tensor in tensors)
