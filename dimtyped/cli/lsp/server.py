@@ -131,7 +131,7 @@ def _opened(server: Server, params: types.DidOpenTextDocumentParams) -> None:
 def _changed(server: Server, params: types.DidChangeTextDocumentParams) -> None:
     file = server.put(params.text_document.uri)
     if file is not None:
-        server.session.show()
+        server.show_problems(file)
 
 
 def _saved(server: Server, params: types.DidSaveTextDocumentParams) -> None:

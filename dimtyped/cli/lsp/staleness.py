@@ -74,9 +74,7 @@ def _alike(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[int, i
     rest = limit - head
     tail = next((place for place in range(rest) if before[-1 - place] != after[-1 - place]), rest)
     yield from ((line, line) for line in range(head))
-    inner = difflib.SequenceMatcher(
-        None, before[head : len(before) - tail], after[head : len(after) - tail], autojunk=False
-    )
+    inner = difflib.SequenceMatcher(None, before[head : len(before) - tail], after[head : len(after) - tail])
     for one, other, size in inner.get_matching_blocks():
         yield from ((head + one + step, head + other + step) for step in range(size))
     yield from ((len(before) - tail + step, len(after) - tail + step) for step in range(tail))
