@@ -202,17 +202,17 @@ sys.stderr.write('to stderr\\n')
 def test_a_check_that_outlives_its_own_clock_is_stopped_too(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "_GRACE", 2.0)
     text = RIGHT + "import faulthandler\nfaulthandler.cancel_dump_traceback_later()\nwhile True: ...\n"
-    found, _ = found_in(tmp_path, text, Options(timeout=2.0))
+    found, _ = found_in(tmp_path, text, Options(timeout=10.0))
     [problem] = found.problems
-    assert problem.message.startswith("the check was stopped after 2 s while importing model.py. ")
+    assert problem.message.startswith("the check was stopped after 10 s while importing model.py. ")
 
 
 @pytest.mark.slow
 def test_a_check_that_does_not_end_is_stopped_where_it_is(tmp_path):
     text = RIGHT.replace("        B, T, C = x.shape\n", "        while True:\n            print('x' * 1000)\n")
-    found, _ = found_in(tmp_path, text, Options(timeout=6.0))
+    found, _ = found_in(tmp_path, text, Options(timeout=15.0))
     [problem] = found.problems
-    assert problem.message.startswith("the check was stopped after 6 s; it was here. ")
+    assert problem.message.startswith("the check was stopped after 15 s; it was here. ")
     assert lines_of(text)[problem.span.line].strip() in ("while True:", "print('x' * 1000)")
 
 
