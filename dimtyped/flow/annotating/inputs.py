@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ from torch.utils import _pytree as pytree
 Position = tuple[int, int]
 """The place of a tensor among the inputs, and of an axis in it."""
 Sizes = Mapping[Position, int]
-_MOST_RUNS = 100
+_MOST_RUNS = 150
+_ENOUGH = 2
+"""The number of other sizes that are tried of what may change: one alone may be a multiple of what the code divides by."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +87,20 @@ class Inputs:
             runs: Runs it; False if it raises.
         """
         attempts = itertools.count()
-        used = set(base.values())
         found: dict[Position, int] = {}
 
         def change(group: Iterable[Position]) -> bool:
             group = list(group)
-            for size in _others(base[group[0]], used, 5 if len(group) > 1 else 3):
+            taken = {base[group[0]], *found.values()}
+            working: list[int] = []
+            for size in _others(base[group[0]], 6 if len(group) > 1 else 4):
                 if next(attempts) < _MOST_RUNS and runs({**base, **dict.fromkeys(group, size)}):
-                    found.update(dict.fromkeys(group, size))
-                    used.add(size)
-                    return True
-            return False
+                    working.append(size)
+                if len(working) == _ENOUGH:
+                    break
+            if working:
+                found.update(dict.fromkeys(group, next((each for each in working if each not in taken), working[0])))
+            return bool(working)
 
         named, numbers = self._groups()
         for group in named:
@@ -130,8 +135,7 @@ def _made(leaf: Any, shape: tuple[int, ...]) -> Any:
     return torch.full(shape, leaf.dtype is torch.bool, dtype=leaf.dtype, device=device)
 
 
-def _others(size: int, used: set[int], most: int) -> Iterator[int]:
-    """Other sizes to try: near ones, and ones that share divisors; those that nothing else has first."""
-    near = [size + 1, 2 * size, size // 2, size - 1, 3 * size]
-    found: Sequence[int] = [each for each in dict.fromkeys(near) if each > 1 and each != size][:most]
-    yield from sorted(found, key=lambda each: each in used)
+def _others(size: int, most: int) -> list[int]:
+    """Other sizes to try: near ones, which few operators divide, and ones that share divisors."""
+    near = [size + 1, size + 2, 2 * size, size // 2, size - 1, 3 * size]
+    return [each for each in dict.fromkeys(near) if each > 1 and each != size][:most]

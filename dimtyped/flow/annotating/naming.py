@@ -73,7 +73,8 @@ class Namer:
             optional: The parameters that may be None.
         """
         for slot, name in elsewhere.names_of(self.left, self._calls):
-            self._accept(slot, name)
+            if not self._is_otherwise(slot, name):
+                self._accept(slot, name)
         self._by_equal()
         self._by_number()
         self._by_letter(slot for slot in self._slots if slot.holder)
@@ -123,12 +124,16 @@ class Namer:
                     break
 
     def _fits(self, slots: Sequence[Slot], words: Words) -> bool:
-        """True unless the words are wrong: a number is another size, or a name has two."""
+        """True unless the words are wrong: a number is another size, a name has two, or is one of the constructor's."""
         for slot, word in zip(slots, words, strict=True):
-            if word.isdecimal() and slot.constant != int(word):
+            if (word.isdecimal() and slot.constant != int(word)) or self._is_otherwise(slot, word):
                 return False
         named = [(slot, word) for slot, word in zip(slots, words, strict=True) if word]
         return all(one.agrees(other) for (one, a), (other, b) in itertools.combinations(named, 2) if a == b)
+
+    def _is_otherwise(self, slot: Slot, name: str) -> bool:
+        """True if the constructor of the module has another size for the name."""
+        return any(self._calls[place].made_with.sizes.get(name, size) != size for place, size in slot.sizes.items())
 
     def _by_unpacking(self) -> None:
         """`B, T, C = x.shape` of a parameter."""

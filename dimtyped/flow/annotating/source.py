@@ -12,6 +12,7 @@ from types import CodeType
 
 from dimtyped.annotations import FunctionNode
 from dimtyped.flow.annotating.shape_comments import Words, bare_shapes, shape_in, shapes_by_name
+from dimtyped.flow.annotating.unpacking import unpacked
 
 _PLAIN = {"Tensor", "torch", "Optional", "Union", "typing", "None", "FloatTensor", "LongTensor", "BoolTensor"}
 """Words of annotations that say of a tensor that it is one, and no more."""
@@ -25,7 +26,6 @@ _SKIPPED_DECORATORS = {
     "no_type_check",
     "custom_op",
 }
-_SHAPES = ("shape", "size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class FunctionReading:
         result: The annotation of its result; empty as for a parameter.
         result_axes: The names of the axes of its result in its annotation.
         owner: The name of its first parameter, `self` or `cls`; empty of a function.
-        skipped: True if it is left as it is: a function in a function, one that runs later, one for TorchScript.
+        skipped: True if it is left as it is: a function in a function, one that runs later, one for TorchScript, and one that
+            takes anything, such as `def exists(x): return x is not None`.
         returns: The lines of its `return` statements that give a value.
         unpacked: The variables that are sizes of tensors, in the order in which they are assigned, with the parameter and its axis
             where it is one's.
@@ -149,6 +150,7 @@ def _reading(
     runs_later = isinstance(node, ast.AsyncFunctionDef) or any(isinstance(n, ast.Yield | ast.YieldFrom) for n in own)
     is_special = node.name.startswith("__") and node.name != "__call__"
     parameters = tuple(each for each in _parameters(node) if each.name != owner)
+    takes_anything = bool(parameters) and not owner and {each.name for each in parameters} <= _never_used(node)
     return FunctionReading(
         name,
         node.lineno,
@@ -156,9 +158,9 @@ def _reading(
         _annotation(node.returns),
         _axes(node.returns),
         owner,
-        in_function or runs_later or is_special or not decorators.isdisjoint(_SKIPPED_DECORATORS),
+        in_function or runs_later or is_special or takes_anything or not decorators.isdisjoint(_SKIPPED_DECORATORS),
         frozenset(n.lineno for n in own if isinstance(n, ast.Return) and n.value is not None),
-        dict(_unpacked(own, {each.name for each in parameters})),
+        dict(unpacked(own, {each.name for each in parameters})),
         _written(node, comments),
         {n.lineno: words for n in own if isinstance(n, ast.stmt) and (words := _comment_of(n, comments))},
         frozenset(n.value for n in own if isinstance(n, ast.Constant) and type(n.value) is int),
@@ -249,97 +251,26 @@ def _axes(node: ast.expr | None) -> tuple[str, ...]:
     return tuple(word if word.isidentifier() and word != "_" else "" for word in texts[0].split())
 
 
-# Names of sizes -------------------------------------------------------------------------------------------------------
+# Uses -----------------------------------------------------------------------------------------------------------------
 
 
-def _unpacked(own: list[ast.AST], parameters: set[str]) -> Iterator[tuple[str, tuple[str, int] | None]]:
-    """The variables that hold sizes of a tensor; each that is assigned but once."""
-    assigned = [name for node in own for name in _stored(node)]
-    rebound: set[str] = set()
-    for node in own:
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                for name, place in _sizes(target, node.value):
-                    if assigned.count(name) == 1 and name not in parameters and not name.startswith("_"):
-                        yield name, place if place and place[0] in parameters - rebound else None
-        rebound.update(_stored(node))
-
-
-def _stored(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-        yield node.id
-
-
-def _sizes(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, tuple[str, int] | None]]:
-    """The names that an assignment gives to sizes, each with the tensor and its axis: `B, T, C = x.shape`."""
-    if isinstance(target, ast.Tuple | ast.List):
-        if isinstance(value, ast.Tuple):
-            yield from _pairs(target.elts, value.elts)
-        elif (tensor := _whole_shape(value)) is not None:
-            yield from _of_shape(target.elts, tensor)
-        elif isinstance(value, ast.Subscript) and (tensor := _whole_shape(value.value)) is not None:
-            yield from _of_slice(target.elts, value.slice, tensor)
-    elif isinstance(target, ast.Name) and (place := _one_size(value)) is not None:
-        yield target.id, place
-
-
-def _pairs(targets: list[ast.expr], values: list[ast.expr]) -> Iterator[tuple[str, tuple[str, int] | None]]:
-    """`b, n, device = *x.shape, x.device`, and one size for each."""
-    if values and isinstance(values[0], ast.Starred) and (tensor := _whole_shape(values[0].value)) is not None:
-        yield from _of_shape(targets[: len(targets) - len(values) + 1], tensor)
-    elif len(targets) == len(values):
-        for target, value in zip(targets, values, strict=True):
-            yield from _sizes(target, value)
-
-
-def _of_shape(targets: list[ast.expr], tensor: str) -> Iterator[tuple[str, tuple[str, int]]]:
-    star = next((place for place, each in enumerate(targets) if isinstance(each, ast.Starred)), len(targets))
-    for place, each in enumerate(targets):
-        if isinstance(each, ast.Name):
-            yield each.id, (tensor, place if place < star else place - len(targets))
-
-
-def _of_slice(targets: list[ast.expr], piece: ast.expr, tensor: str) -> Iterator[tuple[str, tuple[str, int]]]:
-    """`h, w = x.shape[-2:]`, `b, t = x.shape[:2]`."""
-    if isinstance(piece, ast.Slice) and piece.step is None:
-        start = 0 if piece.lower is None else _number(piece.lower)
-        if start is not None:
-            for place, each in enumerate(targets):
-                if isinstance(each, ast.Name):
-                    yield each.id, (tensor, start + place)
-
-
-def _whole_shape(node: ast.expr) -> str | None:
-    """The variable of `x.shape` and `x.size()`; empty where it is another tensor's."""
-    match node:
-        case ast.Attribute(value=tensor, attr="shape"):
-            return tensor.id if isinstance(tensor, ast.Name) else ""
-        case ast.Call(func=ast.Attribute(value=tensor, attr="size"), args=[], keywords=[]):
-            return tensor.id if isinstance(tensor, ast.Name) else ""
-        case _:
-            return None
-
-
-def _one_size(node: ast.expr) -> tuple[str, int] | None:
-    """The variable and the axis of `x.shape[0]`, `x.size(0)` and `len(x)`."""
-    match node:
-        case ast.Subscript(value=shape, slice=index) if (tensor := _whole_shape(shape)) is not None:
-            axis = _number(index)
-        case ast.Call(func=ast.Attribute(value=inner, attr="size"), args=[index]):
-            tensor, axis = (inner.id if isinstance(inner, ast.Name) else ""), _number(index)
-        case ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=tensor)]):
-            axis = 0
-        case _:
-            return None
-    return None if axis is None else (tensor, axis)
-
-
-def _number(node: ast.expr) -> int | None:
-    try:
-        value = ast.literal_eval(node)
-    except ValueError:
-        return None
-    return value if type(value) is int else None
+def _never_used(node: ast.AST) -> set[str]:
+    """The variables that are only compared with None, asked for their class, or given back: `x if x is not None else y`."""
+    asked: set[str] = set()
+    used: set[str] = set()
+    for parent in ast.walk(node):
+        is_question = isinstance(parent, ast.Compare) and all(isinstance(op, ast.Is | ast.IsNot) for op in parent.ops)
+        is_question |= isinstance(parent, ast.Call) and _last_name(parent) in ("isinstance", "callable", "type")
+        is_neutral = isinstance(parent, ast.Return) or (
+            isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name)
+        )
+        for child in ast.iter_child_nodes(parent):
+            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load):
+                if is_question or isinstance(parent, ast.IfExp):
+                    asked.add(child.id)
+                elif not is_neutral:
+                    used.add(child.id)
+    return asked - used
 
 
 def _arguments(own: list[ast.AST]) -> Iterator[str]:

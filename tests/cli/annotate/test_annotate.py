@@ -116,6 +116,31 @@ def test_a_comment_that_is_wrong_gives_no_names(folder):
     assert heads(text) == ["x: Float[Tensor, 'a b c'] -> Float[Tensor, 'a b c']"]
 
 
+def test_a_comment_that_contradicts_the_constructor_gives_no_names(folder):
+    source = (
+        "from torch import nn\n\n\nclass Heads(nn.Module):\n    def __init__(self, heads=2):\n        super().__init__()\n"
+        "        self.heads = heads\n\n    def forward(self, x):  # x: (nodes, heads, width)\n        return x + 1\n"
+    )
+    text = written(folder, source, ["model.py:Heads", "--input=x=float32[2,5,6]"])
+    assert heads(text) == ["self, x: Float[Tensor, 'a b c'] -> Float[Tensor, 'a b c']"]
+
+
+def test_sizes_that_only_even_ones_share_are_not_one(folder):
+    source = "def halves(x):\n    n = len(x) // 2 * 2\n    return x[:n].view(2, -1).flatten()\n"
+    text = written(folder, source, ["model.py:halves", "--input=x=float32[64]"])
+    assert heads(text) == ["x: Float[Tensor, 'a'] -> Float[Tensor, 'b']"]
+
+
+def test_bare_tensors_get_axes_and_helpers_of_anything_stay(folder):
+    source = (
+        "import torch\nfrom typing import Optional\n\n\ndef exists(value):\n    return value is not None\n\n\n"
+        "def mean(x: torch.Tensor, mask: Optional[torch.Tensor] = None) -> torch.Tensor:\n"
+        "    return (x * mask if exists(mask) else x).mean(-1)\n"
+    )
+    text = written(folder, source, ["model.py:mean", "--input=x=float32[5,6]", "--input=mask=bool[5,6]"])
+    assert heads(text) == ["x: Float[Tensor, 'a b'], mask: Bool[Tensor, 'a b'] | None=None -> Float[Tensor, 'a']"]
+
+
 # Programs -------------------------------------------------------------------------------------------------------------
 
 
