@@ -29,8 +29,10 @@ def annotated(source: bytes, proposals: Sequence[Proposal]) -> bytes:
     """
     try:
         wrapper = MetadataWrapper(cst.parse_module(source))
-    except (cst.ParserSyntaxError, UnicodeDecodeError) as error:
-        raise UnreadableError(str(error).partition("\n")[0]) from error
+    except cst.ParserSyntaxError as error:
+        raise UnreadableError(error.message.partition("\n")[0]) from error
+    except UnicodeDecodeError as error:
+        raise UnreadableError(str(error)) from error
     names = Names(wrapper.module)
     by_line = {proposal.line: proposal for proposal in proposals if proposal.patterns}
     writer = _Writer(by_line, names)

@@ -55,7 +55,7 @@ def _imported(module: cst.Module) -> Iterator[tuple[str, str]]:
                 pass
 
 
-def _dotted(node: cst.BaseExpression) -> str:
+def _dotted(node: cst.CSTNode) -> str:
     return cst.Module([]).code_for_node(node).strip()
 
 
@@ -112,7 +112,7 @@ Line = cst.BaseCompoundStatement | cst.SimpleStatementLine
 
 
 def _add(body: list[Line], package: str, names: Sequence[str]) -> None:
-    """Adds names to the import from a package, or makes one."""
+    """Adds names to the import from a package if it is one line, or makes another one."""
     for place, line in enumerate(body):
         if not isinstance(line, cst.SimpleStatementLine) or len(line.body) != 1:
             continue
@@ -123,6 +123,7 @@ def _add(body: list[Line], package: str, names: Sequence[str]) -> None:
             and not statement.relative
             and statement.module is not None
             and _dotted(statement.module) == package
+            and "\n" not in _dotted(statement)
         ):
             body[place] = line.with_changes(body=[_with_names(statement, statement.names, names)])
             return
@@ -134,7 +135,7 @@ def _with_names(statement: cst.ImportFrom, known: Sequence[cst.ImportAlias], nam
     added = [cst.ImportAlias(cst.Name(name)) for name in names]
     ordered = sorted([*known, *added], key=_order)
     joined = ordered if [each for each in ordered if each in known] == list(known) else [*known, *added]
-    comma = known[0].comma if len(known) > 1 else cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+    comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
     separated = [each.with_changes(comma=comma) for each in joined[:-1]]
     return statement.with_changes(names=[*separated, joined[-1].with_changes(comma=known[-1].comma)])
 

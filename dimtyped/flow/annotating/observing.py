@@ -88,10 +88,14 @@ class Observer:
         """
         flow = TracedFlow(skip=self._skip)
         recorder = OuterCallRecorder(flow, self._readings, self._runs, self._is_wanted, self._skip)
+        result: Any = None
         with undisturbed(), torch.compiler.set_stance("force_eager"), recorder:
             try:
                 with flow:
                     result = function()
+            except SystemExit as end:
+                if end.code:
+                    return None, RuntimeError(f"it calls sys.exit({end.code!r})")
             except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it is reported
                 return None, error
         self._keep(recorder, is_varied=False)

@@ -156,6 +156,15 @@ def test_a_program_gives_the_same_results_afterwards(folder):
     assert shown() == before
 
 
+def test_a_program_that_exits(folder, capsys):
+    source = PROGRAM.replace('    print(f"{value.item():.6f}")', "    raise SystemExit(CODE)")
+    text = written(folder, source.replace("CODE", "0"), ["model.py:train"])
+    assert 'def forward(self, x: Float[Tensor, "a width"])' in text
+    (folder / "model.py").write_text(source.replace("CODE", "3"), encoding="utf-8")
+    assert main(["annotate", "model.py:train"]) == 1
+    assert "model.py:train stopped at RuntimeError: it calls sys.exit(3)\n" in capsys.readouterr().err
+
+
 def test_what_makes_a_model_and_its_inputs(folder):
     text = written(folder, PROGRAM, ["model.py:net_and_inputs"])
     assert 'def forward(self, x: Float[Tensor, "a width"]) -> Float[Tensor, "a classes"]:' in text
