@@ -61,6 +61,8 @@ def sharding_plan(
     that are split along it: norms and dropouts work on a part, column-wise layers gather it, row-wise layers and embeddings
     give a part. The model runs once on fake tensors, which shows where the axis is. It still takes and gives whole tensors.
 
+    The style at the path `""` is of the model itself. It compares the inputs of the processes at the first call: `SameInputs`.
+
     Args:
         model: The model, whose typed layers were made with Dims.
         names: The axis of the device mesh for each name to split by: `{"ff": "tp", "heads": "tp"}`; one axis for all.

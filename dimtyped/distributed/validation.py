@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch.distributed.device_mesh import DeviceMesh
 
+from dimtyped.diagnosis import rank_text
 from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.names import is_scope, scope_of, similar_name
 from dimtyped.names.layers import declared_sizes
@@ -70,9 +71,10 @@ def reject_uneven(model: torch.nn.Module, names: Mapping[str, str], axis: str, m
     for path, module in model.named_modules():
         for name, size in _sizes_of(module).items():
             if name in names and size % parts:
+                rank = f" ({text})" if (text := rank_text()) else ""
                 raise declaration_error(
                     f"sharding_plan: {path}" if path else "sharding_plan",
-                    f"`{name}` is {size}, which the {parts} devices of {axis!r} do not divide",
+                    f"`{name}` is {size}, which the {parts} devices of {axis!r} do not divide{rank}",
                     f"choose a multiple of {parts}, or leave `{name}` out",
                     dim=name,
                     expected=f"a multiple of {parts}",

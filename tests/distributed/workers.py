@@ -178,7 +178,9 @@ def wrong_call_on_every_rank(rank: int) -> None:
 def uneven_on_every_rank(rank: int) -> None:
     """A size that the mesh does not divide is named when the plan is made, in every process."""
     mesh = init_device_mesh("cpu", (4,), mesh_dim_names=("tp",))
-    with pytest.raises(DeclarationError, match="`heads` is 3, which the 4 devices of 'tp' do not divide"):
+    with pytest.raises(
+        DeclarationError, match=rf"`heads` is 3, which the 4 devices of 'tp' do not divide \(rank {rank} of 4\)"
+    ):
         sharding_plan(GPT(40, 32, heads=3), NAMES, mesh=mesh)
     with pytest.raises(DeclarationError, match=r"the mesh has no axis 'tensor'; it has \('tp',\)"):
         sharding_plan(GPT(40, 32), {"ff": "tensor"}, mesh=mesh)
