@@ -8,6 +8,7 @@ import linecache
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from types import CodeType, FrameType
 
@@ -46,7 +47,7 @@ class Assignments:
     """The assignments of each function, by the place of the value; a file is read once."""
 
     def __init__(self) -> None:
-        self._files: dict[str, dict[tuple[int, str], FunctionNode]] = {}
+        self._files: dict[str, Mapping[tuple[int, str], FunctionNode]] = {}
         self._codes: dict[CodeType, Mapping[Span, Assignment]] = {}
 
     def of(self, code: CodeType) -> Mapping[Span, Assignment]:
@@ -70,22 +71,22 @@ class Assignments:
             made = Assignment(ast.unparse(each.target), compile(text, "<annotation>", "eval"))
             yield from ((span, made) for span in _spans(each.value))
 
-    def _functions(self, file: str) -> dict[tuple[int, str], FunctionNode]:
+    def _functions(self, file: str) -> Mapping[tuple[int, str], FunctionNode]:
         if file not in self._files:
             source = "".join(linecache.getlines(file))
-            self._files[file] = dict(_functions_in(source)) if _ANNOTATED.search(source) else {}
+            self._files[file] = _functions_in(source) if _ANNOTATED.search(source) else {}
         return self._files[file]
 
 
-def _functions_in(source: str) -> Iterator[tuple[tuple[int, str], FunctionNode]]:
-    """The functions of a source, by the line at which their code begins, and their name."""
+@lru_cache(maxsize=64)  # a check runs a model several times, and a training loop watches each of its steps
+def _functions_in(source: str) -> Mapping[tuple[int, str], FunctionNode]:
+    """The functions of a source with annotated assignments, by the line at which their code begins, and their name."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):  # a notebook's cell with commands
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, FunctionNode):
-            yield (min(each.lineno for each in (node, *node.decorator_list)), node.name), node
+        return {}
+    functions = [node for node in ast.walk(tree) if isinstance(node, FunctionNode) and any(assignments_in(node))]
+    return {(min(each.lineno for each in (node, *node.decorator_list)), node.name): node for node in functions}
 
 
 def _spans(value: ast.expr | None) -> Iterator[Span]:
