@@ -16,7 +16,7 @@ _PLAIN = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 
 def attribute_of(value: object, name: str) -> Any:
-    """The attribute of an object that holds it as it is.
+    """An attribute that the object itself stores.
 
     Raises:
         Unknown: there is none, or a property or another descriptor would have to run.
@@ -43,7 +43,7 @@ def attribute_of(value: object, name: str) -> Any:
 
 
 def _of_module(module: types.ModuleType, name: str) -> Any:
-    """A name of a Python module; torch and this package give some of theirs on demand."""
+    """A name in a Python module. Torch and this package import some of theirs on demand."""
     if name in vars(module):
         return vars(module)[name]
     if module.__name__.partition(".")[0] in ("torch", "dimtyped") and hasattr(module, name):

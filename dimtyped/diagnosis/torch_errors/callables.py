@@ -1,4 +1,4 @@
-"""What may be called on shapes alone: torch's operators that return something new, and a few functions of Python's."""
+"""The functions that may be called on shapes alone: torch's operators that return a new value, and a few of Python's."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def is_torchs(function: object) -> bool:
 
 
 def is_pure(function: object) -> bool:
-    """True for a function that only computes: of torch's one that changes nothing, of Python's a few."""
+    """True for a function without side effects: one of torch's that changes no argument, or one of a few of Python's."""
     if id(function) in _PURE or (isinstance(function, types.BuiltinFunctionType) and function.__module__ == "math"):
         return True
     name = name_of(function)
@@ -82,8 +82,8 @@ def name_of(function: object) -> str:
     return getattr(function, "__name__", "")
 
 
-def may_run_at_last(function: object) -> bool:
-    """True for a function of torch's that may be run as the operation itself: in place too, on a copy."""
+def may_run_as_operation(function: object) -> bool:
+    """True for a function of torch's that may run as the failed operation; one that works in place gets a copy."""
     return is_torchs(function) and name_of(function) not in NEVER
 
 

@@ -1,4 +1,4 @@
-"""Causes that are no matter of sizes: dtypes, devices, memory. Torch's message says which, the operands show where."""
+"""Causes other than sizes: dtypes, devices, memory. Torch's message says which it is, the operands show where."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _unsupported(failure: Failure) -> Clash | None:
 
 
 def casts(failure: Failure, root: Root) -> Iterator[Root]:
-    """The wrong operand cast, as the message says; else each one as the others are."""
+    """Fixes of a dtype: the wrong operand is cast as the message says, otherwise one operand to another's dtype."""
     if not _DTYPES.search(failure.message):
         return
     pairs = [*_wrong_dtypes(failure)]
@@ -152,7 +152,7 @@ def casts(failure: Failure, root: Root) -> Iterator[Root]:
 
 
 def _other_casts(failure: Failure) -> list[tuple[Operand, torch.dtype]]:
-    """Each operand as another one is, whole numbers as floats, truths as whole numbers."""
+    """Each operand with the dtype to try for it: another operand's, float32 for integers, int64 for booleans."""
     pairs = [(a, b.dtype) for b in failure.operands for a in reversed(failure.operands) if a.dtype != b.dtype]
     pairs += [(operand, torch.float32) for operand in failure.operands if not operand.dtype.is_floating_point]
     return pairs + [(operand, torch.int64) for operand in failure.operands if operand.dtype == torch.bool]
@@ -180,7 +180,7 @@ def devices(failure: Failure) -> Clash | None:
 
 
 def moved(failure: Failure, root: Root) -> Iterator[Root]:
-    """The operand that is alone on its device moved to the others': rather what the code makes than a parameter."""
+    """Fixes of a device: the one operand on its device moves to that of the others, a parameter only if nothing else can."""
     operands = _placed(failure)
     where = [operand.device for operand in operands]
     if len(set(where)) < 2:
@@ -201,7 +201,7 @@ def moved(failure: Failure, root: Root) -> Iterator[Root]:
 
 
 def _placed(failure: Failure) -> list[Operand]:
-    """The operands that must share a device: a number on the CPU may go anywhere."""
+    """The operands that must be on one device. A CPU tensor without axes may be on another."""
     return [o for o in failure.operands if o.rank or o.device.type != "cpu"] if len(failure.operands) > 1 else []
 
 
@@ -216,7 +216,7 @@ def is_memory(error: BaseException) -> bool:
 
 
 def memory(result: object, labels: tuple[Label, ...]) -> Clash:
-    """The size of what the operation would have made, where that is known."""
+    """The size of the result for which there was no memory, where it is known."""
     if not isinstance(result, Tensor):
         return Clash("there is not enough memory")
     size = float(result.numel() * result.element_size())

@@ -1,4 +1,4 @@
-"""Expressions of the user's evaluated on shapes alone: on what stands for the tensors, and with nothing of the user's run."""
+"""Evaluates the user's expressions on shapes alone: on stand-ins for the tensors, without running code of the user's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dimtyped.diagnosis.torch_errors.callables import (
     NEVER,
     UNARY,
     is_pure,
-    may_run_at_last,
+    may_run_as_operation,
     method_of_tensors,
     name_of,
 )
@@ -37,7 +37,7 @@ class Evaluator:
     Args:
         values: The frame's variables.
         names: Its globals.
-        world: Makes what stands for the tensors.
+        world: Makes the stand-ins for the tensors.
     """
 
     def __init__(self, values: Mapping[str, Any], names: Mapping[str, Any], world: World) -> None:
@@ -49,7 +49,7 @@ class Evaluator:
         """The value of an expression.
 
         Raises:
-            Unknown: it cannot be had on shapes alone.
+            Unknown: it cannot be known from shapes alone.
         """
         match node:
             case ast.Constant(value=value):
@@ -74,7 +74,7 @@ class Evaluator:
         """The last step of an expression, or of a statement that writes to a tensor; not run yet.
 
         Raises:
-            Unknown: an argument cannot be had.
+            Unknown: an argument cannot be known.
         """
         match node:
             case ast.BinOp(left=left, op=op, right=right) | ast.Compare(left=left, ops=[op], comparators=[right]):
@@ -98,7 +98,7 @@ class Evaluator:
                 raise Unknown
 
     def _target(self, place: ast.Subscript) -> list[Part]:
-        """The part that is written to; nothing where the index does not fit."""
+        """The part that is written to; an empty list if the index does not fit."""
         try:
             return [self._part(place)]
         except Unknown:
@@ -205,9 +205,9 @@ class Evaluator:
         args = self.arguments(node)
         if isinstance(function, torch.nn.Module):
             return self._layer(function, ast.unparse(node.func), args)
-        if name_of(function) in FACTORIES and may_run_at_last(function):
+        if name_of(function) in FACTORIES and may_run_as_operation(function):
             return Operation(name_of(function), self._factory(function), args, kwargs)
-        if is_pure(function) or may_run_at_last(function):
+        if is_pure(function) or may_run_as_operation(function):
             return Operation(name_of(function), function, args, kwargs, is_pure(function))
         raise Unknown
 
@@ -291,7 +291,7 @@ class Evaluator:
 
 
 def _unknown(*_: Any, **__: Any) -> Any:
-    """In place of what is not run at all."""
+    """Stands in for a function that must not run."""
     raise Unknown
 
 

@@ -60,7 +60,7 @@ def _cause(scene: Scene, failure: Failure, trials: Trials) -> tuple[str, Clash |
 
 
 def _from_message(scene: Scene) -> TorchErrorReport | None:
-    """The report where an operand cannot be had: those that can, and torch's numbers in names."""
+    """The report if an operand is unknown: the known operands, and names for the sizes in torch's message."""
     if not may_be_torchs(scene):
         return None
     operands = known_operands(scene)

@@ -31,7 +31,7 @@ class Expression:
 
 
 def expression_at(frame: Frame) -> Expression | None:
-    """The expression that a frame has come to; None if its code or its columns are not known, or it is no operation."""
+    """The expression that failed in a frame; None if its code or its columns are not known, or it is no operation."""
     span, code = frame.span, frame.code
     if span is None:
         return None
@@ -47,7 +47,7 @@ def expression_at(frame: Frame) -> Expression | None:
 
 
 def _trees(code: types.CodeType, lines: list[str]) -> Iterator[ast.AST]:
-    """The function's own lines as a tree, which is quick, then the whole file's."""
+    """The syntax tree of the function's own lines, which is quick, then that of the whole file."""
     first = code.co_firstlineno
     last = max((line for _, _, line in code.co_lines() if line is not None), default=first)
     last = max([last, *(end for _, end, *_ in code.co_positions() if end is not None)])

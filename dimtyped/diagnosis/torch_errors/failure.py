@@ -26,7 +26,7 @@ class Operand:
         dtype: Its dtype.
         device: Its device.
         node: Its code as a syntax tree; None for one that is not in the code, such as a layer's weight.
-        tensor: What stands for it.
+        tensor: Its stand-in.
         placement: How it lies on its devices, if it is a DTensor. Default: it is none.
     """
 
@@ -59,7 +59,7 @@ class Mark:
     """An axis that does not fit.
 
     Args:
-        operand: Whose.
+        operand: The operand that has it.
         axis: Its index.
         wanted: What it must be, in a few words: `must be 16`.
     """
@@ -77,7 +77,7 @@ class Clash:
         text: In a few words: `head=16 meets time=8`.
         marks: The axes that it is about.
         labels: The labels of the axes that clash.
-        hint: What to do, where it is no code that can be tried. Default: nothing.
+        hint: Advice other than code that can be tried. Default: none.
     """
 
     text: str
@@ -91,7 +91,7 @@ class Failure:
     """An operation that torch refused.
 
     Args:
-        operation: It.
+        operation: The operation.
         operands: Its tensors, in order.
         message: Torch's message.
     """
@@ -191,7 +191,7 @@ def broadcast_clashes(operands: Sequence[Operand], *, in_place: bool = False) ->
 
 
 def _at_odds(operands: Sequence[Operand], axis: int) -> Iterator[Clash]:
-    """The operands whose size at an axis is another than that of most, or of the first."""
+    """The operands whose size at an axis is not that of most operands, or of the first."""
     sizes = [operand.sizes[axis] for operand in operands if operand.sizes[axis] != 1]
     usual = max(dict.fromkeys(sizes), key=sizes.count, default=1)
     first = next((operand for operand in operands if operand.sizes[axis] == usual), None)

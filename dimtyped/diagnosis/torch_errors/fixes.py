@@ -13,10 +13,10 @@ from dimtyped.diagnosis.torch_errors.operand_edits import (
     classes_first,
     each,
     edited,
+    expanded_like,
     method,
     number,
     shortened,
-    spread_like,
     swapped,
     transposed,
     with_axis,
@@ -56,11 +56,11 @@ def other_axes(failure: Failure, root: Root) -> Iterator[Root]:
     yield from each(failure.operands, along_other_axis, root)
 
 
-def spread(failure: Failure, root: Root) -> Iterator[Root]:
-    """The operand with fewer axes gets one of another operand's size."""
+def expanded(failure: Failure, root: Root) -> Iterator[Root]:
+    """The operand with fewer axes is expanded along a new one, to another operand's size."""
     if failure.operands:
         tall = max(failure.operands, key=lambda operand: operand.rank)
-        yield from each(failure.operands, lambda operand: spread_like(operand, tall), root)
+        yield from each(failure.operands, lambda operand: expanded_like(operand, tall), root)
 
 
 def axes_removed(failure: Failure, root: Root) -> Iterator[Root]:
@@ -89,7 +89,7 @@ def class_shifts(failure: Failure, root: Root) -> Iterator[Root]:
         yield from each([x if sum(steps) > 0 else target], shortened, root)
 
 
-def exchanged(failure: Failure, root: Root) -> Iterator[Root]:
+def factors_swapped(failure: Failure, root: Root) -> Iterator[Root]:
     """The factors of a product in the other order."""
     if len(failure.operands) == 2 and all(operand.node is not None for operand in failure.operands):
         first, second = (operand.node for operand in failure.operands)
@@ -119,7 +119,7 @@ def other_dim(failure: Failure, root: Root) -> Iterator[Root]:
 
 
 def axis_in_range(failure: Failure, root: Root) -> Iterator[Root]:
-    """The last axis where there is none of that index."""
+    """The last axis, if the tensor has no axis of that index."""
     for part in (*failure.operation.args[1:], *failure.operation.kwargs.values()):
         if part.node is not None and type(part.value) is int and failure.operands:
             for dim in (-1, failure.operands[0].rank - 1):
@@ -127,7 +127,7 @@ def axis_in_range(failure: Failure, root: Root) -> Iterator[Root]:
 
 
 def expand_after_axis(failure: Failure, root: Root) -> Iterator[Root]:
-    """An axis put in before the expansion."""
+    """A new axis before the expansion."""
     sizes, other = failure.ints(1, "size", "sizes", "shape"), failure.operand(1, "other")
     most = len(sizes) if sizes is not None else other.rank if other is not None else 0
     yield from each(failure.operands[:1], lambda operand: with_axis(operand, most), root)
@@ -162,7 +162,7 @@ def classes_moved(failure: Failure, root: Root) -> Iterator[Root]:
 
 
 def channels_moved(failure: Failure, root: Root) -> Iterator[Root]:
-    """The channels to their place, or the axis of the batch or of the channels put in."""
+    """The channels moved to their axis, or a new axis for the batch or the channels."""
     yield from each(failure.operands[:1], classes_first, root)
     yield from each(failure.operands[:1], transposed, root)
     yield from each(failure.operands[:1], with_axis_in_front, root)
@@ -182,8 +182,8 @@ def index_with_axis(failure: Failure, root: Root) -> Iterator[Root]:
     yield from each(index, transposed, root)
 
 
-def mask_elsewhere(failure: Failure, root: Root) -> Iterator[Root]:
-    """A mask for the next axis."""
+def mask_of_next_axis(failure: Failure, root: Root) -> Iterator[Root]:
+    """A mask applied to axis 1, not to the first."""
     part = failure.part(1)
     if part is not None and part.node is not None and not isinstance(part.node, ast.Tuple):
         yield edited(root, [(part.node, ast.Tuple([ast.Slice(), part.node], ast.Load()))])
@@ -225,17 +225,17 @@ def _with_keyword(call: ast.Call, name: str, value: ast.expr) -> ast.Call:
 
 
 _BY_PROPOSERS: dict[tuple[Proposer, ...], str] = {
-    (transposes, exchanged, axes_added, axes_removed): "matmul mm bmm mv dot inner addmm baddbmm",
+    (transposes, factors_swapped, axes_added, axes_removed): "matmul mm bmm mv dot inner addmm baddbmm",
     (first_transposed, transposes): "linear bilinear",
     (letters,): "einsum",
     (both_transposed, axes_added, transposes): "scaled_dot_product_attention",
-    (axes_added, axes_removed, other_dim, spread, transposes): "cat concat concatenate",
+    (axes_added, axes_removed, other_dim, expanded, transposes): "cat concat concatenate",
     (axes_removed, axes_added, transposes): "stack vstack hstack dstack",
     (reshaped, size_left_open): "view reshape view_as reshape_as",
     (expand_after_axis, axes_removed): "expand expand_as broadcast_to",
     (classes_moved, class_shifts): "cross_entropy nll_loss",
     (index_with_axis,): "gather scatter scatter_add scatter_reduce take_along_dim index_select",
-    (mask_elsewhere,): "getitem",
+    (mask_of_next_axis,): "getitem",
     (channels_moved,): "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d batch_norm group_norm",
     (first_transposed,): "layer_norm rms_norm",
     (batch_comes_first,): "pack_padded_sequence",

@@ -1,4 +1,4 @@
-"""Calls of torch's layers on shapes alone: as the function that the layer calls, on its parameters."""
+"""Calls of torch's layers on shapes alone: the function that the layer calls, on stand-ins for its parameters."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _SAME_SHAPE = (
 
 
 def parameters_of(layer: _Layer) -> dict[str, Tensor]:
-    """The parameters of a layer that are there, by name."""
+    """The parameters that a layer has, by name."""
     found = {name: layer._parameters.get(name) for name in ("weight", "bias")}
     return {name: parameter for name, parameter in found.items() if isinstance(parameter, Tensor)}
 
 
 def result_of(layer: _Layer, args: list[Any], parameters: dict[str, Tensor]) -> Any:
-    """The result of a layer's call, on what stands for its arguments and its parameters.
+    """The result of a layer's call on stand-ins for its arguments and its parameters.
 
     Raises:
         Unknown: a layer that is not in the table, one with hooks, or not called with one tensor.

@@ -1,4 +1,4 @@
-"""The shapes of common operators' results, worked out here: torch's own way for the meta device loads much more at its first use."""
+"""The shapes of the results of common operators, computed here: for its own way torch imports much more at first use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CASTS = {
 
 
 def light_run(name: str) -> Callable[..., Any] | None:
-    """What works out an operator's result on the meta device; None where torch itself has to."""
+    """The function that makes an operator's result on the meta device; None if torch itself must run."""
     if name in ("truediv", "div"):
         return _divided
     if name in _BROADCAST:
@@ -48,7 +48,7 @@ def light_run(name: str) -> Callable[..., Any] | None:
 
 
 def made(sizes: Any, dtype: torch.dtype) -> Tensor:
-    """A tensor without numbers."""
+    """A tensor without data."""
     return torch.empty(tuple(sizes), dtype=dtype, device="meta")
 
 

@@ -92,7 +92,7 @@ class Names:
         return tuple(found) if len(found) == 1 else ()
 
     def bindings(self) -> dict[str, int]:
-        """Every name with its size; the nearest call's, where several calls use one."""
+        """Every name with its size; of a name that several calls use, the nearest call's."""
         return {name: size for call in reversed(self.calls) for name, size in call.sizes.items()}
 
     def origins(self, names: Iterable[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The note that an exception of torch's gets, and what `explain` gives back of it."""
+"""The note on an exception of torch's, and what `explain` returns of it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def leave_unexplained(error: BaseException) -> None:
 
 
 def report_of(error: BaseException) -> TorchErrorReport | None:
-    """What is known of an exception; None where nothing is, or where looking at the user's objects fails."""
+    """The report of an exception; None if nothing is known, or if reading the user's objects fails."""
     try:
         report = explain_error(error)
         str(report)
-    except Exception:  # noqa: BLE001  # a user's own objects are looked at: no second exception may hide the first
+    except Exception:  # noqa: BLE001  # a user's own objects are looked at: a second exception must not hide the first
         return None
     return report
 
@@ -40,8 +40,8 @@ def annotate_traced(error: BaseException, known: TorchErrorReport | None) -> Non
     """Adds a note to an error that ends a trace with a typed call in it.
 
     Args:
-        error: It.
-        known: What was found when an operator failed in this trace; it belongs to this error if that tells of it.
+        error: The error.
+        known: The report of the operator that failed in this trace; it belongs to this error if that has its message.
     """
     if _REPORT in error.__dict__:
         return
@@ -58,7 +58,7 @@ def _without_quotes(text: str) -> str:
 
 
 def report_of_traced(error: BaseException) -> TorchErrorReport | None:
-    """What is known of an operator's error inside a trace, if there is a typed call around it."""
+    """The report of an operator's error inside a trace, if there is a typed call around it."""
     return report_of(error) if any(frame.is_wrapper for frame in frames_of(error)) else None
 
 

@@ -1,4 +1,4 @@
-"""Edits of one operand, as code: axes swapped, put in, taken away, one step less."""
+"""Edits of one operand, as code: axes swapped, added, removed, or shortened by one step."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def each(operands: Iterable[Operand], change: Callable[[Operand], Iterator[ast.e
 
 
 def transposed(operand: Operand) -> Iterator[ast.expr]:
-    """The last two axes swapped, or a swap that is there taken away; then any other two."""
+    """Swaps the last two axes, or removes a swap that the code has; then swaps any other two."""
     if operand.node is None or operand.rank < 2 or operand.rank > _MOST_RANK:
         return
     inner = _untransposed(operand.node)
@@ -65,7 +65,7 @@ def transposed(operand: Operand) -> Iterator[ast.expr]:
 
 
 def _untransposed(node: ast.expr) -> ast.expr | None:
-    """What a transpose is of, if the code is one."""
+    """The code that is transposed, if this is a transpose of it."""
     match node:
         case ast.Attribute(value=inner, attr="T" | "mT"):
             return inner
@@ -76,7 +76,7 @@ def _untransposed(node: ast.expr) -> ast.expr | None:
 
 
 def with_axis(operand: Operand, most: int) -> Iterator[ast.expr]:
-    """An axis of size 1 put in, or more of them, up to so many axes; a reduction keeps its own."""
+    """Adds axes of size 1, at most until there are `most` axes. A reduction keeps its axis instead."""
     node = operand.node
     if node is None or operand.rank >= min(most, _MOST_RANK):
         return
@@ -93,11 +93,11 @@ _INDICES = {
     (2, 4): (": None None :", ": None : None", ": : None None", "None : : None"),
     (1, 4): ("None None None :", ": None None None"),
 }
-"""More axes put in, by the rank before and after."""
+"""Indices that add several axes, by the rank before and after."""
 
 
 def _places_of_axis(rank: int) -> list[int]:
-    """The places for a new axis: of one axis rather behind it, of several rather before the last."""
+    """The places for a new axis, the likeliest first: after a single axis, before the last of several."""
     return [1, 0] if rank == 1 else [max(rank - 1, 0), rank, *range(rank - 2, -1, -1)]
 
 
@@ -130,8 +130,8 @@ def _reduction(node: ast.expr | None) -> ast.Call | None:
     return None
 
 
-def spread_like(operand: Operand, other: Operand) -> Iterator[ast.expr]:
-    """An axis put in and expanded to another operand's size: `h.unsqueeze(1).expand(-1, x.shape[1], -1)`."""
+def expanded_like(operand: Operand, other: Operand) -> Iterator[ast.expr]:
+    """A new axis, expanded to another operand's size: `h.unsqueeze(1).expand(-1, x.shape[1], -1)`."""
     if operand.node is None or other.node is None or other.rank != operand.rank + 1:
         return
     for place in _places_of_axis(operand.rank):
@@ -142,7 +142,7 @@ def spread_like(operand: Operand, other: Operand) -> Iterator[ast.expr]:
 
 
 def without_axis(operand: Operand) -> Iterator[ast.expr]:
-    """An axis of size 1 taken away, the last one first."""
+    """An axis of size 1 removed, the last one first."""
     for axis in range(operand.rank - 1, -1, -1):
         if operand.sizes[axis] == 1 and operand.node is not None:
             yield method(operand.node, "squeeze", -1 if axis == operand.rank - 1 else axis)
@@ -163,7 +163,7 @@ def shortened(operand: Operand) -> Iterator[ast.expr]:
 
 
 def classes_first(operand: Operand) -> Iterator[ast.expr]:
-    """The last axis moved to place 1."""
+    """The last axis moved to axis 1."""
     if operand.node is None or operand.rank < 3:
         return
     if operand.rank == 3:

@@ -30,7 +30,7 @@ _MOST_PARTS = 16  # arguments that are looked at
 
 
 def known_operands(scene: Scene) -> tuple[Operand, ...]:
-    """The operands of an expression that can be had, where others cannot."""
+    """The operands of an expression that are known, where others are not."""
     world = World()
     evaluator = Evaluator(scene.frame.values, scene.frame.names, world)
     parts = [part for node in _arguments_in(scene.root) for part in _had(evaluator, node)]
@@ -38,7 +38,7 @@ def known_operands(scene: Scene) -> tuple[Operand, ...]:
 
 
 def may_be_torchs(scene: Scene) -> bool:
-    """True if the exception may come from an operator of torch's, where its arguments cannot be had."""
+    """True if the exception may come from an operator of torch's, if its arguments are not known."""
     if scene.inner:
         return scene.inner[0].code.co_filename.startswith(_TORCH)
     if not isinstance(scene.root, ast.Call):
@@ -51,7 +51,7 @@ def may_be_torchs(scene: Scene) -> bool:
 
 
 def failure_at(scene: Scene, world: World) -> Failure | None:
-    """The failed operation of the user's expression, or of the layer of torch's that it calls; None if it cannot be had."""
+    """The failed operation of the user's expression, or of the layer of torch's that it calls; None if it is not known."""
     try:
         evaluator = Evaluator(scene.frame.values, scene.frame.names, world)
         operation = _operation(evaluator, scene)
@@ -65,7 +65,7 @@ def failure_at(scene: Scene, world: World) -> Failure | None:
 
 
 def _operation(evaluator: Evaluator, scene: Scene) -> Operation:
-    """The failed operation; an expression that only failed as a condition is asked for its truth."""
+    """The failed operation; for an expression that failed as a condition, its conversion to a bool."""
     if "Boolean value of Tensor" in scene.reason and isinstance(scene.root, ast.expr):
         part = Part(scene.root, evaluator.value(scene.root), ast.unparse(scene.root))
         return Operation("bool", bool, [part])
@@ -113,7 +113,7 @@ def _never(*_: Any) -> Any:
 
 
 def _given_to(layer: torch.nn.Module, scene: Scene, world: World) -> list[Part]:
-    """The arguments of the user's expression, if it is the call of this very layer."""
+    """The arguments of the user's expression, if it calls this layer."""
     if not isinstance(scene.root, ast.Call):
         return []
     try:
@@ -144,7 +144,7 @@ def _as_users(operand: Operand, world: World, layer: torch.nn.Module, name: str,
 
 
 def _tell_apart(operation: Operation, world: World) -> None:
-    """Gives an argument a tensor of its own where another one is the same: `scores(x, x)`."""
+    """Gives each argument a stand-in of its own where two are the same tensor: `scores(x, x)`."""
     seen: set[int] = set()
     for part in (*operation.args, *operation.kwargs.values()):
         if isinstance(part.value, Tensor):

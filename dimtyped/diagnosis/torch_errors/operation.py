@@ -24,7 +24,7 @@ class Part:
 
     Args:
         node: Its code; None for one that is not in the code, such as a layer's weight.
-        value: What stands for it.
+        value: Its value, or the stand-in for it.
         text: Its code as text.
     """
 

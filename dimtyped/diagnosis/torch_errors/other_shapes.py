@@ -1,4 +1,4 @@
-"""A failed operation on other shapes: one that fails on all of them does not fail for its shapes."""
+"""A failed operation on other shapes: one that fails on all of them does not fail because of its shapes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def _other_shapes(operation: Operation, tensors: list[Tensor]) -> Iterator[tuple[int, ...]]:
-    """Shapes that an operand might have had to have: another's, one that the code gives, any of another rank."""
+    """Shapes to try for an operand: another operand's, one written in the code, and others of another rank."""
     own = [tuple(tensor.shape) for tensor in tensors]
     own += [sizes for part in (*operation.args, *operation.kwargs.values()) for sizes in _sizes_in(part.value)]
     for size in _SIZES:

@@ -19,7 +19,7 @@ class Scene:
     Args:
         error: The exception.
         frame: The deepest frame of the user's.
-        expression: The expression that it has come to.
+        expression: The expression that failed there.
         names: The names of the typed calls around it.
         inner: The frames below it, innermost first: torch's own.
     """
@@ -37,7 +37,7 @@ class Scene:
 
     @property
     def reason(self) -> str:
-        """The message without what DTensor adds to it, which tells of all operands."""
+        """The message without the description of all operands that DTensor adds."""
         return self.message.partition("\n\nSharding propagation failed")[0]
 
     @property
@@ -47,7 +47,7 @@ class Scene:
 
 
 def scene_of(error: BaseException) -> Scene | None:
-    """Where an exception that is being handled came from; None if it is the user's own, or his code is not known."""
+    """Where an exception that is being handled came from; None if the user raised it, or the code is not known."""
     frames = frames_of(error)
     place = next((i for i, frame in enumerate(frames) if frame.is_users), None)
     if place is None or (place == 0 and frames[0].raises):

@@ -1,4 +1,4 @@
-"""Tensors without numbers that stand for the user's: of the same sizes, or of sizes that tell each name apart."""
+"""Stand-ins for the user's tensors, without data: of the same sizes, or of a different size for each name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_ITEMS = 64  # of a container that is looked into
 
 
 class Unknown(Exception):  # noqa: N818  # no error: what cannot be had on shapes alone is left out
-    """Something of an expression that cannot be had safely, on shapes alone."""
+    """A part of an expression cannot be known safely from shapes alone."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class World:
         self.devices[id(tensor)] = device
 
     def value(self, value: Any) -> Any:
-        """A value with what stands for the tensors in it; containers are looked into."""
+        """A value with stand-ins for the tensors in it, also inside containers."""
         if isinstance(value, Tensor):
             return self.stand_in(value)
         if type(value) in (list, tuple):

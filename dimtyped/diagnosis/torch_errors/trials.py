@@ -26,7 +26,7 @@ _ALIKE = frozenset(["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"])  # l
 
 
 class Trials:
-    """Runs a failed operation, and what is proposed in its place, on tensors that stand for the user's.
+    """Runs a failed operation, and the fixes that are proposed, on stand-ins for the user's tensors.
 
     Args:
         scene: Where the exception came from.
@@ -42,7 +42,7 @@ class Trials:
         self._tensors = list(world.originals.values())
 
     def depends_on_sizes(self) -> bool:
-        """True if the operation fails on shapes alone, and passes on some other shapes: it is no matter of other arguments."""
+        """True if the operation fails on shapes alone, and passes on some other shapes: other arguments are not the cause."""
         for world in (World(), self._small()):
             try:
                 operation = Evaluator(self._frame.values, self._frame.names, world).operation(self._root)
@@ -57,7 +57,7 @@ class Trials:
         return self._run(self._root, World()) is not None
 
     def result(self) -> tuple[object, tuple[Label, ...]]:
-        """What the operation would have made, with the labels of its axes; None where that cannot be worked out."""
+        """What the operation would have made, with the labels of its axes; None if they are not known."""
         try:
             found = self._failure.operation()
         except Exception:  # noqa: BLE001  # torch's operators raise what they like
@@ -74,7 +74,7 @@ class Trials:
     # Fixes ------------------------------------------------------------------------------------------------------------
 
     def fix(self, kind: str) -> str:
-        """The code to write instead; empty where nothing that is proposed fits."""
+        """The code to write instead; empty if no proposal fits."""
         if kind == "memory":
             return ""
         if self._failure.name == "backward":
@@ -92,7 +92,7 @@ class Trials:
         return SmallWorld(self._tensors, self._names.labels)
 
     def _first(self, kind: str, world: Callable[[], World], named: Callable[[], World] | None) -> str:
-        """The first proposal that passes where the operation fails: best one in which no name meets another."""
+        """The first proposal that passes, preferably one in which no two names meet."""
         if self._run(self._root, world()) is not None:
             return ""
         proposed = causes.casts if kind == "dtype" else proposals

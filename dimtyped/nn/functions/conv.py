@@ -19,21 +19,21 @@ from dimtyped.nn.layers.conv import too_small, too_small_transposed
 def conv1d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.conv1d(input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv3d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.conv3d(input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -47,7 +47,7 @@ def conv_transpose1d(
     groups: Any = 1,
     dilation: Any = 1,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.conv_transpose1d(input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -61,7 +61,7 @@ def conv_transpose2d(
     groups: Any = 1,
     dilation: Any = 1,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.conv_transpose2d(input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -75,7 +75,7 @@ def conv_transpose3d(
     groups: Any = 1,
     dilation: Any = 1,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.conv_transpose3d(input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -98,7 +98,7 @@ def _form(axes: int, channels: str, weight: str, bias: str, when: Predicate | No
 
 
 def _window(axes: int, weight: Any, stride: Any, padding: Any, dilation: Any) -> SimpleNamespace:
-    """What the rules of the layers read of a layer."""
+    """The attributes of a layer that the rules read."""
     pads = each(0 if isinstance(padding, str) else padding, axes)
     if padding == "same":
         pads = tuple(size * (kernel - 1) for size, kernel in zip(each(dilation, axes), weight.shape[2:], strict=True))

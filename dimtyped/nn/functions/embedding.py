@@ -20,7 +20,7 @@ from dimtyped.nn.layers.embedding_vocabulary import explain_ids
 
 
 def one_hot(tensor: Any, num_classes: Any = -1) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.one_hot(tensor, num_classes)
 
 
@@ -32,7 +32,7 @@ def _explained_ids(raised: Raised) -> Exception:
 
 
 def _other_classes(tensor: Any, num_classes: Any) -> Iterator[SizeViolation]:
-    """Violations by numbers of classes that are none; after an error on a GPU the values cannot be read."""
+    """Numbers that are not those of a class. After an error on a GPU the values cannot be read."""
     if not tensor.is_cpu or not tensor.numel() or tensor.dtype != torch.int64:
         return
     worst = int(tensor.min()) if int(tensor.min()) < 0 else int(tensor.max())
@@ -51,7 +51,7 @@ _OF_BAG = [
     for form in EmbeddingBag.contract.calls
 ]
 _IS_SWAPPED = is_tensor("weight") & of_call("not weight.is_floating_point()")
-"""The order of arguments of old: torch swaps them, and warns."""
+"""The old order of the arguments: torch swaps them, and warns."""
 
 FUNCTIONS = (
     Function(

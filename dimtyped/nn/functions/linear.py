@@ -18,12 +18,12 @@ _BIAS = Optional[Shaped[Tensor, "#out_features"] | Shaped[Tensor, ""]]  # noqa: 
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch.nn.functional.linear(input, weight, bias)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch.nn.functional.bilinear(input1, input2, weight, bias)
 
 

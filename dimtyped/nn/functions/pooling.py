@@ -32,7 +32,7 @@ def max_pool1d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -45,7 +45,7 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -58,7 +58,7 @@ def max_pool3d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.max_pool3d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -70,7 +70,7 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
@@ -83,7 +83,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: Any = None,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     stride = () if stride is None else stride
     return torch_functional.avg_pool2d(
         input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
@@ -99,7 +99,7 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: Any = None,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     stride = () if stride is None else stride
     return torch_functional.avg_pool3d(
         input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
@@ -107,22 +107,22 @@ def avg_pool3d(
 
 
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.adaptive_avg_pool1d(input, output_size)
 
 
 def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.adaptive_max_pool1d(input, output_size, return_indices)
 
 
 def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.adaptive_max_pool2d(input, output_size, return_indices)
 
 
 def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.adaptive_max_pool3d(input, output_size, return_indices)
 
 
@@ -134,7 +134,7 @@ def fractional_max_pool2d(
     return_indices: bool = False,
     _random_samples: Any = None,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.fractional_max_pool2d(
         input, kernel_size, output_size, output_ratio, return_indices, _random_samples
     )
@@ -148,7 +148,7 @@ def fractional_max_pool3d(
     return_indices: bool = False,
     _random_samples: Any = None,
 ) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.fractional_max_pool3d(
         input, kernel_size, output_size, output_ratio, return_indices, _random_samples
     )
@@ -172,7 +172,7 @@ def _pools(axes: int, *functions: Any, violations: Any = None) -> Iterator[Funct
 
 
 def _adaptive(axes: int, *functions: Any) -> Iterator[Function]:
-    """For output size 1 torch's means take any number of axes before the spatial ones."""
+    """Adaptive pools. With output size 1, torch's averages take any number of axes before the spatial ones."""
     ones = of_call(f"output_size in (1, {(1,) * axes}, {[1] * axes})")
     for function in functions:
         form = Form({"input": space(axes)}, space(axes, prefix="out_"))

@@ -15,22 +15,22 @@ from dimtyped.nn.layers import shape
 
 
 def pixel_shuffle(input: Any, upscale_factor: Any) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.pixel_shuffle(input, upscale_factor)
 
 
 def pixel_unshuffle(input: Any, downscale_factor: Any) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.pixel_unshuffle(input, downscale_factor)
 
 
 def channel_shuffle(input: Any, groups: Any) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.channel_shuffle(input, groups)
 
 
 def native_channel_shuffle(input: Any, groups: Any) -> Any:
-    """Torch's, which has no signature."""
+    """Torch's function, with the signature that it lacks."""
     return torch_functional.native_channel_shuffle(input, groups)
 
 

@@ -1,1 +1,1 @@
-"""What does not fit, by kind of operator: a page for each, and the table of them."""
+"""What does not fit, by kind of operator: a file for each kind, and the table of all rules."""

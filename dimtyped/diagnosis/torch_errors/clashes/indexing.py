@@ -1,4 +1,4 @@
-"""Indices: how many there are, what they reach, and what is written where they point."""
+"""Indexing: too many indices, indices out of range, assigned values that do not fit."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _axes_of(part: Any) -> int:
 
 
 def _places(x: Operand, parts: list[Any]) -> Iterator[tuple[Any, int]]:
-    """Each part that takes axes, with the first one that it takes."""
+    """Each part of the index that takes axes, with the first of its axes."""
     at = 0
     for place, part in enumerate(parts):
         if part is Ellipsis:
@@ -72,7 +72,7 @@ def _places(x: Operand, parts: list[Any]) -> Iterator[tuple[Any, int]]:
 
 
 def _reached(failure: Failure, x: Operand, parts: list[Any]) -> Clash | None:
-    """An int that the axis has not, or an index tensor of which an entry is outside."""
+    """An index out of range for its axis: an int, or an entry of an index tensor."""
     for part, axis in _places(x, parts):
         label = x.labels[axis]
         if isinstance(part, int) and not -label.size <= part < label.size:
@@ -95,7 +95,7 @@ def _masks(failure: Failure, x: Operand, parts: list[Any]) -> Iterator[Clash]:
 
 
 def _together(failure: Failure, parts: list[Any]) -> Clash | None:
-    """Index tensors are broadcast together."""
+    """Index tensors that cannot be broadcast together."""
     given = [failure.of(part) for part in parts if isinstance(part, Tensor) and part.dtype != torch.bool]
     operands = [operand for operand in given if operand is not None]
     for part in parts:
@@ -106,7 +106,7 @@ def _together(failure: Failure, parts: list[Any]) -> Clash | None:
 
 
 def gather(failure: Failure) -> Clash | None:
-    """`gather` and `scatter`: as many axes, and no longer than the input but along `dim`."""
+    """`gather` and `scatter`: the index has as many axes as the input, and may be longer only along `dim`."""
     x, dim, index = failure.operand(0, "input"), failure.arg(1, "dim"), failure.operand(2, "index")
     if x is None or index is None or not isinstance(dim, int):
         return None
@@ -151,7 +151,7 @@ def index_select(failure: Failure) -> Clash | None:
 
 
 def select(failure: Failure) -> Clash | None:
-    """`select`, `narrow`: within the axis."""
+    """`select`, `narrow`: the index or range lies within the axis."""
     x, dim, at, length = (
         failure.operand(0, "input"),
         failure.arg(1, "dim"),
@@ -168,7 +168,7 @@ def select(failure: Failure) -> Clash | None:
 
 
 def embedding(failure: Failure) -> Clash | None:
-    """`embedding(ids, weight)`: an id is a row of the weight."""
+    """`embedding(ids, weight)`: each id is the index of a row of the weight."""
     ids = next((operand for operand in failure.operands if not operand.dtype.is_floating_point), None)
     weight = next((operand for operand in failure.operands if operand.dtype.is_floating_point), None)
     if ids is None or weight is None or not weight.rank or "out of range" not in failure.message:

@@ -1,4 +1,4 @@
-"""Tensors that are put together: all axes but the one along which must agree."""
+"""Joined tensors: all axes must agree, except the one along which they are joined."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dimtyped.diagnosis.torch_errors.failure import Clash, Failure, Operand, joi
 
 
 def cat(failure: Failure) -> Clash | None:
-    """`cat(tensors, dim)`; a tensor of shape (0,) fits always."""
+    """`cat(tensors, dim)`; a tensor of shape (0,) always fits."""
     operands = [operand for operand in failure.operands if operand.sizes != (0,)]
     dim = failure.arg(1, "dim", "axis", default=0)
     return _agreeing(operands, dim if isinstance(dim, int) else 0)

@@ -1,4 +1,4 @@
-"""Losses: where the classes stand, and what the target must be for it."""
+"""Losses: which axis has the classes, and which shape the target must have."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def classes(failure: Failure) -> Clash | None:
 
 
 def _misplaced(x: Operand, target: Operand) -> Clash | None:
-    """The classes stand last, and the target has the axes before them."""
+    """The classes are the last axis, and the target has the axes before them."""
     if x.rank > 2 and target.sizes == x.sizes[:-1]:
         text = f"axis 1 of `{x.text}` must be the classes, it is {phrase(x.labels[1])}; {phrase(x.labels[-1])} is last"
         return Clash(text, (Mark(x, 1, "must be the classes"),), (x.labels[1], x.labels[-1]))

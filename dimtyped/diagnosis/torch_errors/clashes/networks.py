@@ -63,7 +63,7 @@ def layer_norm(failure: Failure) -> Clash | None:
 
 
 def channels_first(failure: Failure) -> Clash | None:
-    """`batch_norm`, `group_norm`, `prelu`: what is kept of each channel has the size of axis 1."""
+    """`batch_norm`, `group_norm`, `prelu`: a parameter or statistic of the channels has the size of axis 1."""
     x = failure.operand(0, "input")
     kept = next((operand for operand in failure.operands[1:] if operand.rank == 1), None)
     if x is None or x.rank < 2:
@@ -95,8 +95,8 @@ def packed(failure: Failure) -> Clash | None:
     return Clash(text, (Mark(x, 0 if first else 1, f"must be {given.size}"),), (batch, given))
 
 
-def bags(failure: Failure) -> Clash | None:
-    """`cosine_similarity`, `pairwise_distance`, `cdist`: the last axes agree."""
+def distances(failure: Failure) -> Clash | None:
+    """`pairwise_distance`, `cdist`: the last axes agree."""
     x, y = failure.operand(0), failure.operand(1)
     if x is None or y is None or not (x.rank and y.rank) or x.sizes[-1] == y.sizes[-1]:
         return None

@@ -1,4 +1,4 @@
-"""Operators that take one number of each tensor: their axes are broadcast from the last."""
+"""Elementwise operators: their operands are broadcast, the last axes first."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _BY_RULE: dict[Rule, str] = {
     networks.layer_norm: "layer_norm rms_norm",
     networks.channels_first: "batch_norm group_norm prelu instance_norm",
     networks.packed: "pack_padded_sequence",
-    networks.bags: "cdist pairwise_distance",
+    networks.distances: "cdist pairwise_distance",
 }
 _POINTWISE = frozenset(
     str.split(
@@ -62,7 +62,7 @@ RULES: dict[str, Rule] = {
 
 
 def clash_of(failure: Failure) -> Clash | None:
-    """What does not fit in a failed operation; None where its rule does not know, or it has none."""
+    """What does not fit in a failed operation; None if it has no rule, or its rule finds nothing."""
     outside = views.axis_out_of_range(failure)
     if outside is not None:
         return outside

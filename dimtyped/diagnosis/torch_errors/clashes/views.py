@@ -94,7 +94,9 @@ def axis_out_of_range(failure: Failure) -> Clash | None:
     rank = int(asked[2]) + 1
     x = next((operand for operand in failure.operands if max(operand.rank, 1) == rank), None)
     if x is None:
-        x = next((operand for operand in failure.operands if operand.rank + 1 == rank), None)  # where one is put in
+        x = next(
+            (operand for operand in failure.operands if operand.rank + 1 == rank), None
+        )  # for a function that adds an axis
     if x is None:
         return None
     return Clash(f"there is no axis {asked[3]}: {ranks(x)}", (), x.labels)
