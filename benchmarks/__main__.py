@@ -36,6 +36,8 @@ QUESTIONS = (
     "values",
     "flow",
     "command",
+    "scale",
+    "silent_bugs",
 )
 
 

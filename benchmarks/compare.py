@@ -18,7 +18,9 @@ _OURS = "dimtyped"
 # A change is not told below this part of the whole time, this part of the figure, or this figure, however narrow the
 # spreads: no two runs agree better. Where a process happens to place its code alone makes some nanoseconds a call.
 _FLOOR, _OF_ITSELF, _LEAST = 0.02, 0.05, {"us": 0.01}
-_VALUE_FLOOR = {"MB": 0.1}
+# With fewer repeats there is no spread to go by.
+_FEW, _OF_FEW = 5, 0.2
+_VALUE_FLOOR = {"MB": 0.1, "exponent": 0.1}
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def _of_spreads(row: Row, what: str, old: Spread, new: Spread, whole: float) -> 
     """A change counts that is larger than both distances between quartiles together."""
     change = new.median - old.median
     is_ratio = what == "times baseline"
-    least = 0 if is_ratio else max(_OF_ITSELF * abs(old.median), _LEAST.get(row.unit, 0))
+    part = _OF_FEW if min(old.repeats, new.repeats) < _FEW else _OF_ITSELF
+    least = 0 if is_ratio else max(part * abs(old.median), _LEAST.get(row.unit, 0))
     if abs(change) <= max(_FLOOR * whole, least, (old.high - old.low) + (new.high - new.low)):
         return
     unit = "" if is_ratio else f" {row.unit}"

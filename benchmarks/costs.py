@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from benchmarks import peers
+from benchmarks import gallery, peers
 from benchmarks.measure import EVENTS
-from benchmarks.questions import check, failing, first_call, flow, imports, kernels, layers, memory, off, parts, traces
+from benchmarks.questions import (
+    check,
+    failing,
+    first_call,
+    flow,
+    imports,
+    kernels,
+    layers,
+    memory,
+    off,
+    parts,
+    scale,
+    silent_bugs,
+    traces,
+)
 from benchmarks.record import MEASURED, Results, Row, Spread
 from benchmarks.show import quantity, spread_text
 from benchmarks.workloads import CONTROL
@@ -254,6 +268,51 @@ def _facts(pattern: str) -> Callable[[Results], Found | None]:
     return read
 
 
+def _exponent(case: str, largest: str, most: float) -> Callable[[Results], Found | None]:
+    """A figure at the largest size, and the exponent up to there: at most `most`, or not above the untyped one's."""
+
+    def read(results: Results) -> Found | None:
+        slope, row = results.find("scale", case, OURS), results.find("scale", largest, OURS)
+        if slope is None or row is None:
+            return None
+        plain = results.find("scale", case, "untyped")
+        beside = f"; untyped {_amount(plain):.2f}" if plain is not None else ""
+        holds = _amount(slope) <= max(most, _amount(plain) if plain is not None else 0)
+        text = f"{quantity(_amount(row), row.unit)}, exponent {_amount(slope):.2f}{beside}"
+        return Found(text, holds)
+
+    return read
+
+
+def _curves() -> Iterator[Line]:
+    for curve in scale.CURVES:
+        largest = curve.case(curve.sizes[-1])
+        yield Line(largest, "linear", "scale", _exponent(curve.exponent, largest, curve.most), why=curve.why)
+    for signature in scale.SIGNATURES:
+        for what in scale.OF_FUNCTIONS:
+            largest = scale.of_functions(signature, what, scale.FUNCTIONS[-1])
+            case = scale.exponent_of_functions(signature, what)
+            yield Line(largest, "linear", "scale", _exponent(case, largest, 1.2))
+
+
+def _silent_bugs(tool: str) -> Callable[[Results], Found | None]:
+    """How many a tool finds, how many right twins it objects to, and its time."""
+    count = len(gallery.EXAMPLES)
+
+    def read(results: Results) -> Found | None:
+        cases = (silent_bugs.missed(count), silent_bugs.false(count), silent_bugs.seconds(count))
+        rows = [row for row in (results.find("silent_bugs", case, tool) for case in cases) if row is not None]
+        if len(rows) < len(cases):
+            return None
+        if rows[0].status != MEASURED:
+            return _unmeasured(results, rows[0])
+        missed, false, took = map(_amount, rows)
+        text = f"{count - missed:.0f} found, {false:.0f} right twins with a finding, {quantity(took, rows[2].unit)}"
+        return Found(text, false == 0 if tool.startswith(OURS) else None)
+
+    return read
+
+
 # The lines ------------------------------------------------------------------------------------------------------------
 
 _SMALL = "|".join(re.escape(str(case)) for case in layers.SMALL)
@@ -354,6 +413,16 @@ LINES = (
         "at most 30",
         "flow",
         _ratios("flow", "^watch", 30, flow.WATCHED),
+    ),
+    *_curves(),
+    *(
+        Line(
+            f"{len(gallery.EXAMPLES)} silent bugs and their right twins: {tool.label}",
+            "no false alarm" if tool is silent_bugs.OURS else "",
+            "silent_bugs",
+            _silent_bugs(tool.label),
+        )
+        for tool in silent_bugs.TOOLS
     ),
     Line("GPU: training steps of the seq2seq", "+1%", "step", _ratios("step", "seq2seq", 1.01), gpu=True),
     Line("GPU: greedy decode, batch 1", "+3%", "decode", _ratios("decode", "batch 1$", 1.03), gpu=True),

@@ -13,7 +13,18 @@ from typing import Any
 
 import torch
 
-_PACKAGES = ("dimtyped", "torch", "jaxtyping", "beartype", "typeguard", "dltype", "check-shapes", "torchtyping")
+_PACKAGES = (
+    "dimtyped",
+    "torch",
+    "jaxtyping",
+    "beartype",
+    "typeguard",
+    "dltype",
+    "check-shapes",
+    "torchtyping",
+    "torchshapeflow",
+    "torchtyc",
+)
 
 
 def label(device: torch.device) -> str:

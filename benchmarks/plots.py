@@ -1,4 +1,4 @@
-"""Draws what a results file holds: the cost of a check beside the peers', and a training step's time by batch."""
+"""Draws what a results file holds: the cost of a check beside the peers', a training step's time by batch, costs by size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from benchmarks.questions import check
+from benchmarks.questions import check, scale
 from benchmarks.record import Results, Row
 from benchmarks.show import quantity
 
@@ -32,10 +32,10 @@ _WIDTH = 8.4
 
 
 def draw_all(results: Results, stem: Path) -> list[Path]:
-    """Draws each plot that the results have figures for, as `<stem>-check.png` and `<stem>-step.png`."""
+    """Draws each plot that the results have figures for, as `<stem>-check.png` and the like."""
     drawn: list[Path] = []
     with mpl.rc_context(_STYLE):
-        for name, draw in (("check", _peers), ("step", _steps)):
+        for name, draw in (("check", _peers), ("step", _steps), ("scale", _growth)):
             figure = draw(results)
             if figure is not None:
                 drawn.append(stem.with_name(f"{stem.name}-{name}.png"))
@@ -112,6 +112,35 @@ def _draw_steps(axes: Any, model: str, rows: list[Row]) -> None:
     axes.set_xlabel("batch size")
     axes.set_title(_MODELS.get(model, model), fontsize=11)
     axes.tick_params(axis="x", length=0)
+
+
+def _growth(results: Results) -> Figure | None:
+    """Each curve of the question `scale` on two logarithmic axes, where a straight line at 45 degrees is linear."""
+    curves = {curve: _points(results, curve) for curve in scale.CURVES}
+    if not any(curves.values()):
+        return None
+    figure = Figure(figsize=(_WIDTH, 5.2), layout="constrained")
+    axes = figure.subplots()
+    colors = mpl.colormaps["viridis"].resampled(len(curves) + 1)
+    for index, (curve, points) in enumerate(curves.items()):
+        slope = results.find("scale", curve.exponent, "dimtyped")
+        if points and slope is not None:
+            label = f"{curve.what} ({slope.value:.2f})"
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3.5, color=colors(index), label=label)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_xlabel("modules or layers (log scale)")
+    axes.set_ylabel("ms (log scale)")
+    axes.set_title("Cost by size; in brackets the exponent, 1 is linear", loc="left", fontsize=12)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def _points(results: Results, curve: scale.Curve) -> list[tuple[int, float]]:
+    rows = {size: results.find("scale", curve.case(size), "dimtyped") for size in curve.sizes}
+    return [(size, row.figure.median / 1e3) for size, row in rows.items() if row is not None and row.figure]
 
 
 def _plain_ticks(axis: Any) -> None:

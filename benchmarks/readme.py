@@ -60,9 +60,9 @@ class Source:
         """The file as a link from README, and from a page at the top of the documentation, which has a copy of it."""
         return f"[`{self.relative.as_posix()}`]({self.relative.as_posix()})"
 
-    def image(self, name: str, text: str) -> Iterator[str]:
-        """The plot that was drawn from the file, where there is one."""
-        if self.path:
+    def image(self, name: str, text: str, question: str = "") -> Iterator[str]:
+        """The plot that was drawn from the file, where there is one, and where it has this question's answer."""
+        if self.path and (not question or question in self.results.answers):
             yield f"![{text}]({self.relative.with_suffix('').as_posix()}-{name}.png)"
 
 
@@ -139,6 +139,7 @@ def section(cpu: Path | None = None, cuda: Path | None = None) -> str:
         *_missed(on_cpu.results, on_gpu.results),
         *on_cpu.image("step", "The time of a training step on the CPU, typed beside untyped, by batch size"),
         *on_gpu.image("step", "The time of a training step on a GPU, typed beside untyped, by batch size"),
+        *on_cpu.image("scale", "The time by the number of modules, on two logarithmic axes", "scale"),
         *_details(on_cpu.results),
         _HOW,
     ]

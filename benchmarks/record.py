@@ -38,7 +38,7 @@ class Row:
         case: What was done.
         candidate: Who did it.
         clock: `wall`, `cuda events`, or nothing for what is no time.
-        unit: `us`, `ms`, `MB` or nothing.
+        unit: `us`, `ms`, `MB`, `exponent` or nothing.
         status: `measured`, `not installed` or `cannot run`.
         figure: What was measured.
         baseline: The candidate that `over` and `ratio` relate to.

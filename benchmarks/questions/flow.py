@@ -53,7 +53,7 @@ def watched(workload: Workload) -> str:
 
 def effort(run: Run) -> Effort:
     """Few repeats: each takes long."""
-    return Effort(3, 1e-3) if run.quick else Effort(11, 1e-3)
+    return Effort(3, 1e-3) if run.quick else Effort(5, 1e-3)
 
 
 def _checks(layers: int) -> Iterator[Candidate]:

@@ -44,14 +44,14 @@ def _megabytes(peer: peers.Peer, count: int) -> float:
 def _grown_by(peer: peers.Peer, count: int) -> float:
     peer.checked(peers.ONE)(*peers.ONE.tensors())  # what the first function brings with it is no function's own
     functions = [peer.define(peers.ONE) for _ in range(count)]
-    before = _resident()
+    before = resident()
     checked = [peer.decorate(function) for function in functions]
     for function in checked:
         function(*peers.ONE.tensors())
-    return (_resident() - before) / _MB
+    return (resident() - before) / _MB
 
 
-def _resident() -> int:
+def resident() -> int:
     """The process's resident memory in bytes."""
     with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123  # no file but the kernel's answer
         line = next(line for line in status if line.startswith("VmRSS"))

@@ -154,6 +154,19 @@ class TestCompare:
         rows = [Row("traces", "gpt: operations", "dimtyped", clock="", value=value) for value in (old, new)]
         assert self.compared(tmp_path, *rows) == code
 
+    @pytest.mark.parametrize(("new", "code"), [(1.05, 0), (1.5, 1), (0.5, 0)])
+    def test_exponents(self, new: float, code: int, tmp_path: Path):
+        rows = [Row("scale", "retype", "dimtyped", clock="", unit="exponent", value=each) for each in (1.0, new)]
+        assert self.compared(tmp_path, *rows) == code
+
+    @pytest.mark.parametrize(("new", "repeats", "code"), [(110, 1, 0), (130, 1, 1), (110, 9, 1)])
+    def test_one_repeat_has_no_spread(self, new: float, repeats: int, code: int, tmp_path: Path):
+        rows = [
+            Row("scale", "first calls", "dimtyped", unit="us", figure=Spread(each, each, each, repeats))
+            for each in (100.0, new)
+        ]
+        assert self.compared(tmp_path, *rows) == code
+
     def test_peers_do_not_count(self, tmp_path: Path):
         rows = [Row("check", "one", "dltype", unit="us", figure=Spread(value, value, value, 9)) for value in (1.0, 9.0)]
         assert self.compared(tmp_path, *rows) == 0
@@ -201,7 +214,18 @@ class TestPeers:
         assert found == {"untyped": ("measured", ""), "broken": ("cannot run", "RuntimeError: out of luck")}
 
 
-QUICK_ENOUGH = ("decode", "kernels", "off", "failing", "values", "autocast", "flow", "command")
+QUICK_ENOUGH = (
+    "decode",
+    "kernels",
+    "off",
+    "failing",
+    "values",
+    "autocast",
+    "flow",
+    "command",
+    "scale",
+    "silent_bugs",
+)
 
 
 class TestQuestions:

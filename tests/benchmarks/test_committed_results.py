@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import peers, readme
-from benchmarks.__main__ import QUESTIONS, devices
+from benchmarks.__main__ import QUESTIONS, devices, main
 from benchmarks.record import RESULTS, Answer, Results, Row, Spread
 from tests.benchmarks.made_results import ROOT
 
 pytestmark = pytest.mark.any_engine
 
-TO_MEASURE = ("flow", "command")
+TO_MEASURE = ("flow", "command", "scale", "silent_bugs")
 """Questions that are newer than the last full run."""
 
 
@@ -143,6 +143,37 @@ class TestReadme:
             assert f"{results.machine}-{results.device}.json" == path.name
             asked = [name for name in QUESTIONS if results.device in devices(name) and name not in TO_MEASURE]
             assert list(results.answers) == asked
+
+
+class TestCompared:
+    """`--compare` over all that is committed."""
+
+    @pytest.mark.parametrize("path", sorted(RESULTS.glob("*-cpu.json")), ids=lambda path: path.stem)
+    def test_a_file_beside_itself_has_no_changes(self, path: Path, capsys: pytest.CaptureFixture[str]):
+        assert main(["--compare", str(path), str(path)]) == 0
+        assert "0 worse beyond their spread, 0 better" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("path", sorted(RESULTS.glob("*-cpu.json")), ids=lambda path: path.stem)
+    def test_each_question_that_got_slower_is_named(
+        self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ):
+        results, timed = Results.load(path), set[str]()
+        for row in results.rows():
+            if row.candidate.startswith("dimtyped") and row.figure is not None:
+                row.figure, row.over = thrice(row.figure), row.over and plus(row.over, row.figure.median)
+                timed.add(row.question)
+        results.save(tmp_path / "slower.json")
+        assert main(["--compare", str(path), str(tmp_path / "slower.json")]) == 1
+        text = capsys.readouterr().out
+        assert {name for name in timed if f"slower  {name}: " not in text} == set()
+
+
+def thrice(spread: Spread) -> Spread:
+    return Spread(3 * spread.median, 3 * spread.low, 3 * spread.high, spread.repeats)
+
+
+def plus(spread: Spread, more: float) -> Spread:
+    return Spread(spread.median + 2 * more, spread.low + 2 * more, spread.high + 2 * more, spread.repeats)
 
 
 def committed_results() -> list[Path]:
