@@ -174,9 +174,7 @@ def _annotated(
 def _styles(model: torch.nn.Module, plan: _Plan) -> Iterator[tuple[str, ParallelStyle]]:
     between = plan.activations
     for path, split in plan.splits.items():
-        caller = path.removesuffix(
-            ".out_proj"
-        )  # attention reads the parameters of its `out_proj`, and does not call it
+        caller = path.removesuffix(".out_proj")  # attention takes its parameters, and does not call it in the run
         place = caller if caller in plan.splits and plan.splits[caller].style is Style.HEADS else path
         yield path, style_of(model.get_submodule(path), split, between.at(place) if between is not None else None)
     for path, whole in plan.whole.items():

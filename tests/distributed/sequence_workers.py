@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.distributed import checkpoint
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor.experimental import implicit_replication
 from torch.distributed.tensor.parallel import parallelize_module
 from torch.nn import functional as F  # noqa: N812  # its name everywhere
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dimtyped import DimSize, nn, sharding_plan
-from tests.distributed.workers import GPT, NAMES, whole
+from tests.distributed.workers import GPT, NAMES, Block, whole
+
+
+class Causal(Block):
+    """A block that makes its mask itself."""
+
+    def forward(self, x: Float[Tensor, "batch seq embed"]) -> Float[Tensor, "batch seq embed"]:
+        y = self.norm(x)
+        query, key, value = self.split(self.query(y)), self.split(self.key(y)), self.split(self.value(y))
+        later = torch.ones(x.shape[1], x.shape[1]).triu(1).bool()
+        weights = (query @ key.transpose(2, 3)).masked_fill(later, float("-inf")).softmax(-1)
+        return x + self.out((weights @ value).transpose(1, 2).flatten(2))
 
 
 class Scale(nn.Module):
@@ -185,6 +200,54 @@ def along_sequence(rank: int, name: str, shape: tuple[int, ...], names: Mapping[
     assert all(each == (Shard(split_axis),) for each in split_ones) or "ff" not in names
 
 
+def checkpoint_in_one_process(rank: int, folder: str) -> None:
+    """A checkpoint of a model that is split along the sequence loads where nothing is split, and in another mesh."""
+    path = str(Path(folder) / "sequence")
+    both = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+    four = init_device_mesh("cpu", (4,), mesh_dim_names=("tp",))
+    saved, loaded, one = (_made("time first") for _ in range(3))
+    saved.causal[0, 1] = False  # a buffer is part of it
+    expected = {key: value.detach().clone() for key, value in saved.state_dict().items()}
+    names = NAMES | {"seq": "tp"}
+    parallelize_module(saved, both["tp"], sharding_plan(saved, names, mesh=both))
+    fully_shard(saved, mesh=both["dp"])
+    checkpoint.save(saved.state_dict(), checkpoint_id=path)
+    parallelize_module(loaded, four, sharding_plan(loaded, names, mesh=four))
+    for model in (loaded, one):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+        state = model.state_dict()
+        checkpoint.load(state, checkpoint_id=path)
+        model.load_state_dict(state)
+        assert model.state_dict().keys() == expected.keys()
+        for key, value in model.state_dict().items():
+            torch.testing.assert_close(whole(value), expected[key], msg=key)
+
+
+def mask_made_inside(rank: int) -> None:
+    """A plain mask meets a DTensor: refused by torch, told by name; right inside `implicit_replication`."""
+    mesh = init_device_mesh("cpu", (4,), mesh_dim_names=("tp",))
+    tokens = torch.randint(40, (2, 6), generator=torch.Generator().manual_seed(1))
+    found: list[list[Tensor]] = []
+    for is_split in (False, True):
+        model = _made("gpt")
+        torch.manual_seed(1)
+        model.blocks = nn.ModuleList([Causal(32, 4, 8, 64)])
+        if is_split:
+            parallelize_module(model, mesh, sharding_plan(model, NAMES | {"seq": "tp"}, mesh=mesh))
+            with pytest.raises(RuntimeError) as raised:
+                model(tokens)
+            assert any("`later` is a local tensor" in note for note in raised.value.__notes__)
+        with implicit_replication():
+            loss = _loss(model, tokens, 1)
+            loss.backward()
+        gradients = [whole(each.grad) for each in model.parameters() if each.grad is not None]
+        found.append([loss, *gradients])
+    for one, split in zip(*found, strict=True):
+        torch.testing.assert_close(split, one, rtol=1e-4, atol=1e-5)
+
+
 class Collectives(TorchDispatchMode):
     """Counts what is communicated."""
 
@@ -262,7 +325,7 @@ def _placements(model: torch.nn.Module) -> dict[str, Any]:
     return seen
 
 
-def everything(rank: int) -> None:
+def everything(rank: int, folder: str) -> None:
     """All models on a mesh of 2 x 2, then with names of activations alone, and sizes that the mesh does not divide."""
     names = NAMES | {"seq": "tp"}
     along_sequence(rank, "gpt", (2, 2), names, 6)
@@ -271,4 +334,6 @@ def everything(rank: int) -> None:
     along_sequence(rank, "gpt", (4,), {"seq": "tp"}, 5)
     along_sequence(rank, "gpt", (4,), {"batch": "tp"}, 5)
     gathered_once(rank)
+    mask_made_inside(rank)
+    checkpoint_in_one_process(rank, folder)
     annotated_modules(rank)

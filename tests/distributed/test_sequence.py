@@ -18,9 +18,9 @@ WITH_SEQ = NAMES | {"seq": "tp"}
 
 
 @pytest.mark.slow
-def test_four_processes_compute_what_one_does_on_parts_of_a_sequence():
-    """Two models, on meshes of 2 x 2 and of 4, with lengths that the mesh does not divide."""
-    workers.run(sequence_workers.everything)
+def test_four_processes_compute_what_one_does_on_parts_of_a_sequence(tmp_path):
+    """Two models, on meshes of 2 x 2 and of 4, with lengths that the mesh does not divide; a checkpoint on another mesh."""
+    workers.run(sequence_workers.everything, str(tmp_path))
 
 
 @pytest.mark.parametrize(("model", "axis"), [(GPT(40, 32), 1), (TimeFirst(40, 32), 0)])
