@@ -125,7 +125,8 @@ def write(hint: Hint) -> Check:
     source.write("return True")
     text = "\n".join((f"def {PREFIX}fits({PREFIX}value, {PREFIX}names, {PREFIX}frame):", *source.lines, ""))
     namespace = {**HELPERS, **_HELPERS, **source.constants}
-    return run_source(text, f"{GENERATED}assert_dims {next(_numbers)}>", namespace)[f"{PREFIX}fits"]
+    file = f"{GENERATED}assert_dims {next(_numbers)}>"
+    return run_source(text, file, namespace, source.literals)[f"{PREFIX}fits"]
 
 
 def _found(codegen: CheckCodegen, name: str) -> Known:

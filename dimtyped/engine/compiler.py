@@ -9,7 +9,9 @@ from __future__ import annotations
 import itertools
 import linecache
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from dimtyped.annotations import FunctionKind, Signature, arrays_in
@@ -18,6 +20,7 @@ from dimtyped.engine.call_names import EXPORTER
 from dimtyped.engine.check_plan import CheckPlan, EngineSource
 from dimtyped.engine.inline_checks import InlineChecks
 from dimtyped.engine.reference_source import ReferenceSource
+from dimtyped.engine.source import with_literals
 from dimtyped.runtime import CHECKED_NAME, GENERATED, PREFIX
 
 _numbers = itertools.count()
@@ -65,17 +68,19 @@ def _compile(
 ) -> Compiled:
     text = _wrapper_text(engine, signature, translated)
     file = f"{GENERATED}{signature.where} {next(_numbers)}>"
-    namespace = run_source(text, file, {})
+    namespace = run_source(text, file, {}, engine.source.literals)
     made: types.FunctionType = namespace[call_text.function_name(signature.function)]
     exporter: types.FunctionType | None = namespace.get(EXPORTER)
     code = exporter and exporter.__code__
     return Compiled(made.__code__, code, engine.source.constants, defaults, keyword_defaults)
 
 
-def run_source(text: str, file: str, namespace: dict[str, Any]) -> dict[str, Any]:
+def run_source(
+    text: str, file: str, namespace: dict[str, Any], literals: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """Runs source text in a namespace, and lets tracebacks show it under the name of a file."""
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    exec(compile(text, file, "exec"), namespace)
+    exec(with_literals(compile(text, file, "exec"), literals), namespace)
     return namespace
 
 

@@ -99,7 +99,7 @@ class Conditions:
         terms = [f"{self._source.isinstance}({first or value}, {self._source.constant(hint.array_type, 'class')})"]
         if hint.dtypes is not None:
             dtype = f"{value}.data.dtype" if hint.packed else f"{value}.dtype"
-            terms.append(f"{dtype} in {self._source.constant(hint.dtypes, 'dtypes')}")
+            terms.append(f"{dtype} in {self._source.literal(hint.dtypes, 'dtypes')}")
         whole = f"{PREFIX}packed_shape({value})" if hint.packed else f"{value}.shape"
         if hint.axes in names.shapes and not hint.packed:
             return [*terms, f"{whole} == {names.shapes[hint.axes]}"], []

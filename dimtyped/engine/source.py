@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import itertools
-from collections.abc import Collection, Generator
+import types
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +22,7 @@ class SourceWriter:
     def __init__(self, taken: Collection[str] = ()) -> None:
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {}
+        self.literals: dict[str, Any] = {}
         self._taken = taken
         self._depth = 1
         self._counter = itertools.count()
@@ -52,6 +54,18 @@ class SourceWriter:
         self.constants[name] = value
         return name
 
+    def literal(self, value: Any, kind: str) -> str:
+        """The text of a string in whose place the code will have this object; see `with_literals`.
+
+        TorchDynamo guards a global variable, and not a constant of the code. It must be one that TorchDynamo takes for a
+        constant, and hashable.
+        """
+        text = next((text for text, known in self.literals.items() if known is value), "")
+        if not text:
+            text = f"{PREFIX}{kind}{len(self.literals)}"
+            self.literals[text] = value
+        return repr(text)
+
     def python(self, name: str) -> str:
         """The name under which the source finds a builtin function or class."""
         return self.constant(getattr(builtins, name), "python") if name in self._taken else name
@@ -70,3 +84,18 @@ class SourceWriter:
         finally:
             apart += [line.removeprefix("    ") for line in self.lines]
             self.lines = before
+
+
+def with_literals(code: types.CodeType, literals: Mapping[str, Any]) -> types.CodeType:
+    """The code, and all code in it, with objects in place of the strings that stand for them."""
+    if not literals:
+        return code
+    constants = tuple(
+        with_literals(each, literals)
+        if isinstance(each, types.CodeType)
+        else literals.get(each, each)
+        if isinstance(each, str)
+        else each
+        for each in code.co_consts
+    )
+    return code.replace(co_consts=constants)

@@ -44,6 +44,14 @@ def test_the_names_and_sizes_of_a_module_are_read_at_one_place():
     assert len(read) == 1
 
 
+def test_the_dtypes_of_an_annotation_are_constants_of_the_code():
+    assert not [guard for guard in guards_of(Head(4, 3), torch.ones(2, 4)) if "dtypes" in guard]
+    compiled = torch.compile(Head(4, 3), backend="eager")
+    compiled(torch.ones(2, 4))
+    with pytest.raises(DimensionError, match="its dtype is int64, must be a float dtype"):
+        compiled(torch.ones(2, 4, dtype=torch.long))
+
+
 LAYERS = {
     "Linear": (lambda kind: kind.Linear(4, 3), (2, 4), (2, 5)),
     "LayerNorm": (lambda kind: kind.LayerNorm(4), (2, 4), (2, 5)),
