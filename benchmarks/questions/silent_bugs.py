@@ -6,9 +6,9 @@ nothing else: no sizes, no arguments. One file counts once, however much is said
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import gallery
-from benchmarks.measure import WALL, Absent, Run, spread
+from benchmarks.measure import WALL, Absent, Run, first_line, spread
 from benchmarks.record import Row
 
 DEVICES = ("cpu",)
@@ -105,8 +105,8 @@ def ask(run: Run) -> Iterator[Row]:
 
 def _answer(tool: Tool, count: int) -> tuple[int, int, float] | Absent:
     """How many of the wrong and of the right programs it says something of, and the seconds for both."""
-    program = tool.command[0] if tool is OURS else _program(tool.command[0])
-    if program is None:
+    command = _command(tool)
+    if command is None:
         return Absent(tool.label, "not installed")
     with tempfile.TemporaryDirectory() as made:
         gallery.write(Path(made), tool.form, gallery.EXAMPLES[:count])
@@ -114,26 +114,34 @@ def _answer(tool: Tool, count: int) -> tuple[int, int, float] | Absent:
         folders = [Path(made) / kind for kind in (gallery.WRONG, gallery.RIGHT)]
         with ThreadPoolExecutor(len(folders)) as both:
             try:
-                wrong, right = both.map(lambda folder: _names(tool, program, folder), folders)
+                wrong, right = both.map(lambda folder: _names(tool, [*command, str(folder)]), folders)
             except subprocess.TimeoutExpired:
                 return Absent(tool.label, "cannot run", f"takes more than {_LONGEST} s")
+            except RuntimeError as error:
+                if tool is OURS:
+                    raise
+                return Absent(tool.label, "cannot run", first_line(error))
         return len(wrong), len(right), time.perf_counter() - began
 
 
-def _program(name: str) -> str | None:
-    """The program of a package in this environment, else on the path."""
-    beside = Path(sys.executable).with_name(name)
-    return str(beside) if beside.exists() else shutil.which(name)
+def _command(tool: Tool) -> list[str] | None:
+    """The command, its program that of a package that this Python imports, whether or not it is on the path."""
+    name, *arguments = tool.command
+    if name == sys.executable:
+        return [*tool.command]
+    for entry in importlib.metadata.entry_points(group="console_scripts", name=name):
+        code = f"import sys; from {entry.module} import {entry.attr} as main; sys.argv[0] = {name!r}; sys.exit(main())"
+        return [sys.executable, "-c", code, *arguments]
+    return None
 
 
-def _names(tool: Tool, program: str, folder: Path) -> set[str]:
-    """The programs in the folder that the tool says something of.
+def _names(tool: Tool, command: list[str]) -> set[str]:
+    """The programs that the tool says something of.
 
     Raises:
         RuntimeError: it could not do its work: it says that by another exit code than those of findings.
     """
-    command = [program, *tool.command[1:], str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST, check=False)
     if done.returncode not in (0, 1):
-        raise RuntimeError(f"{' '.join(command)} exits with {done.returncode}: {done.stderr.strip()[-300:]}")
+        raise RuntimeError(f"{tool.label} exits with {done.returncode}: {done.stderr.strip()[-300:]}")
     return tool.found(done.stdout)

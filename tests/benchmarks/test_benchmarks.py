@@ -376,6 +376,10 @@ class TestGpuPaths:
         assert main(["--device", "cuda", "--output", str(tmp_path / "none.json")]) == 2
         assert list(tmp_path.iterdir()) == []
 
+    def test_each_question_is_asked_once(self):
+        files = {path.stem for path in (ROOT / "benchmarks" / "questions").glob("[!_]*.py")}
+        assert sorted(QUESTIONS) == sorted(files)
+
     def test_what_is_asked_on_a_gpu(self):
         asked = [name for name in QUESTIONS if "cuda" in devices(name)]
         assert {"layers", "step", "decode", "compiled", "autocast", "cuda_graphs", "kernels", "values"} <= set(asked)

@@ -1,11 +1,13 @@
 """The curves' exponents, and the programs that other checkers are given."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import gallery
+from benchmarks.measure import Absent
 from benchmarks.questions import scale, silent_bugs
 from benchmarks.readme import section
 from benchmarks.record import Answer, Results, Row, Spread
@@ -67,6 +69,17 @@ def test_a_tool_gets_its_own_annotations(tmp_path: Path):
     assert "Annotated[Tensor, Shape('batch', 'heads', 'seq', 'any0')]" in text
     assert "Float[" not in text
     assert "dimtyped" not in text
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [(("no-such-program",), "not installed"), ((sys.executable, "-c", "raise SystemExit(3)"), "cannot run")],
+    ids=["absent", "broken"],
+)
+def test_a_tool_that_gives_no_answer_is_a_row(command: tuple[str, ...], said: str):
+    answer = silent_bugs._answer(silent_bugs.Tool("some tool", command, gallery.OWN, lambda _: set()), 1)
+    assert isinstance(answer, Absent)
+    assert answer.status == said
 
 
 def test_what_tools_print_is_read_by_file():
