@@ -14,6 +14,7 @@ from dimtyped.names.dim import (
 from dimtyped.names.expressions import names_in as names_in
 from dimtyped.names.holders import holders_of as holders_of
 from dimtyped.names.layers import labels_of as labels_of
+from dimtyped.names.links import ParentLink as ParentLink, replaces as replaces
 from dimtyped.names.owners import (
     agreement_hint as agreement_hint,
     given_text as given_text,
@@ -30,7 +31,6 @@ from dimtyped.names.scope import (
     KEYED_SIZES as KEYED_SIZES,
     MANAGED as MANAGED,
     Claim as Claim,
-    ParentLink as ParentLink,
     Scope as Scope,
     ambiguous_names as ambiguous_names,
     claims_of as claims_of,
@@ -43,7 +43,6 @@ from dimtyped.names.scope import (
     preview as preview,
     read_from as read_from,
     remember_deleted as remember_deleted,
-    replaces as replaces,
     resync as resync,
     scope_key_names as scope_key_names,
     scope_key_words as scope_key_words,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import enum
 import functools
 import itertools
-import weakref
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from dimtyped.names.dim import Dim
 from dimtyped.names.expressions import names_in
 from dimtyped.names.holders import hold, holders_of
 from dimtyped.names.layers import declared_sizes
+from dimtyped.names.links import REPLACED, Replaced
 from dimtyped.names.switches import Switches, is_off_in, is_switch_word, switches_of
 from dimtyped.names.watched import UNUSED, FirstCall, Watched, dims_in, watched_in
 from dimtyped.runtime import members_of
@@ -34,7 +34,6 @@ KEYED_SIZES = "_dim_keyed_sizes"
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 _AMBIGUOUS = "!"
 _WATCHED = "?"
-_REPLACED = "_dim_replaces"
 _DELETED = "_dim_deleted"
 BUILDING = "_dim_building"
 """Set on a module while its constructors run."""
@@ -147,40 +146,6 @@ def _deciding(claims: tuple[Claim, ...]) -> Iterator[Claim]:
     for claim in claims:
         highest[claim.name] = max(claim.rank, highest.get(claim.name, claim.rank))
     return (claim for claim in claims if claim.rank is highest[claim.name])
-
-
-class ParentLink:
-    """A container's link to the module that holds it. A copy or a pickle of the container has none."""
-
-    def __init__(self, parent: torch.nn.Module | None = None, key: str = "") -> None:
-        self._parent = weakref.ref(parent) if parent is not None else None
-        self.key = key
-
-    def parent(self) -> torch.nn.Module | None:
-        """The module above, if the link still holds."""
-        return self._parent() if self._parent is not None else None
-
-    def __reduce__(self) -> tuple[type[ParentLink], tuple[()]]:
-        return (ParentLink, ())
-
-
-class _Replaced:
-    """The layers that another layer was made to replace. A copy or a pickle of that layer has none."""
-
-    def __init__(self, layers: Iterable[torch.nn.Module] = ()) -> None:
-        self._layers = tuple(weakref.ref(layer) for layer in layers)
-
-    def has(self, layer: object) -> bool:
-        """True if the layer is one of them."""
-        return any(reference() is layer for reference in self._layers) and layer is not None
-
-    def __reduce__(self) -> tuple[type[_Replaced], tuple[()]]:
-        return (_Replaced, ())
-
-
-def replaces(layer: torch.nn.Module, others: Iterable[torch.nn.Module]) -> None:
-    """Records that a layer of another size replaces these. Where it is assigned, their claims no longer count."""
-    layer.__dict__[_REPLACED] = _Replaced(others)
 
 
 def scope_key_names(scope_key: str) -> tuple[str, ...]:
@@ -366,7 +331,7 @@ def _further(old: list[Claim], new: list[Claim]) -> set[str]:
 
 def _replaced(module: torch.nn.Module, value: object, new: list[Claim]) -> list[Claim]:
     """The claims of the layers that the value replaces, for the names that it declares itself."""
-    replaced: _Replaced | None = getattr(value, "__dict__", {}).get(_REPLACED)
+    replaced: Replaced | None = getattr(value, "__dict__", {}).get(REPLACED)
     if replaced is None:
         return []
     names = {claim.name for claim in new}
