@@ -49,7 +49,8 @@ def _together(sizes: Iterable[tuple[int, int]]) -> Sizes | None:
 
 
 def _differ(sizes: Iterable[set[int]]) -> bool:
-    return len(set().union(*sizes)) > 1
+    """True if runs have different sizes."""
+    return len(set(map(frozenset, sizes))) > 1
 
 
 def _are_one(one: Sizes, other: Sizes) -> bool:
