@@ -175,7 +175,7 @@ CURVES = (
 )
 # What a process of its own measures of its functions, with the unit.
 OF_FUNCTIONS = {"decorated": "us", "called for the first time": "us", "memory": "MB"}
-FUNCTIONS = (1000, 3000, 10_000)
+FUNCTIONS = (1000, 10_000)
 SIGNATURES = ("functions with one signature", "functions with a signature each")
 
 
@@ -211,6 +211,7 @@ def _curve(run: Run, curve: Curve, sizes: Sequence[int]) -> Iterator[Row]:
     for size in sizes:
         run.say(curve.case(size))
         samples: dict[str, list[float]] = {label: [] for label in kinds}
+        gc.collect()  # of what other sizes have left
         for _ in range(3 if run.quick else _repeats(size)):
             for label, prepare in kinds.items():
                 samples[label].append(_timed(prepare(size), TIMERS[run.clock]))
@@ -223,12 +224,11 @@ def _curve(run: Run, curve: Curve, sizes: Sequence[int]) -> Iterator[Row]:
 
 
 def _repeats(size: int) -> int:
-    return 3 if size > 300 else 7
+    return 3 if size > 100 else 5
 
 
 def _timed(action: Callable[[], Any], clock: Callable[[], float]) -> float:
-    """Microseconds of one call, without a garbage collection in between that others' objects are due for."""
-    gc.collect()
+    """Microseconds of one call."""
     began = clock()
     action()
     return (clock() - began) * 1e6
