@@ -292,7 +292,7 @@ def _curves() -> Iterator[Line]:
         for what in scale.OF_FUNCTIONS:
             largest = scale.of_functions(signature, what, scale.FUNCTIONS[-1])
             case = scale.exponent_of_functions(signature, what)
-            yield Line(largest, "linear", "scale", _exponent(case, largest, 1.2))
+            yield Line(largest, "linear", "scale", _exponent(case, largest, 1.2), why=scale.OF_COLLECTIONS)
 
 
 def _silent_bugs(tool: str) -> Callable[[Results], Found | None]:

@@ -176,6 +176,10 @@ CURVES = (
 # What a process of its own measures of its functions, with the unit.
 OF_FUNCTIONS = {"decorated": "us", "called for the first time": "us", "memory": "MB"}
 FUNCTIONS = (1000, 10_000)
+OF_COLLECTIONS = (
+    "with the number of objects grow Python's garbage collections, which go through all of torch's; without them a decoration takes "
+    "as long with 10,000 functions as with 1,000"
+)
 SIGNATURES = ("functions with one signature", "functions with a signature each")
 
 
