@@ -131,8 +131,11 @@ class Attempts:
             expected, actual = run.error.expected, run.error.actual
             if isinstance(expected, int) and isinstance(actual, int):
                 yield from ((name, expected) for name in asked if run.sizes[name] == actual)
+                yield from _factors(run, asked, [actual], [expected])
         elif run.finding is not None:
-            yield from ((name, size) for size in run.flow.sizes_of_weights for name in asked)
+            weights = run.flow.sizes_of_weights
+            yield from ((name, size) for size in weights for name in asked)
+            yield from _factors(run, asked, run.flow.sizes_beside_weights, weights)
 
     def _tried(self, name: str, size: int, before: Run, ladder: Iterable[int], *, optional: bool) -> Run | None:
         """A run with a learned size, if it gets further and that size makes no two names meet."""
@@ -197,6 +200,16 @@ class Attempts:
 def _gets_further(run: Run, before: Run) -> bool:
     """True if a failed run ends behind the place where another one ended."""
     return run.reached >= before.reached and _place(run.finding) != _place(before.finding)
+
+
+def _factors(run: Run, names: Iterable[str], found: Iterable[int], wanted: Iterable[int]) -> Iterator[tuple[str, int]]:
+    """Names with sizes that give a product the wanted size: `channels=3` where `channels*64` meets 192."""
+    for name in names:
+        used = run.sizes[name]
+        products = [size for size in found if size > used and size % used == 0]
+        yield from (
+            (name, size * used // product) for product in products for size in wanted if size * used % product == 0
+        )
 
 
 def _place(found: Finding | None) -> object:

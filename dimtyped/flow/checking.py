@@ -117,7 +117,10 @@ class _Given:
         factory = Factory(make, {name: size for name, size in self.sizes.items() if name in known}, arguments)
         reports, raised = list[Report](), list[Exception]()
         for target, made_with in factory.targets():
-            left = {name: size for name, size in self.sizes.items() if name not in made_with}
+            also_used = (
+                _names_of_annotations(target) - target.declared.keys()
+            )  # `channels=3`, of no layer that declares it
+            left = {name: size for name, size in self.sizes.items() if name not in made_with or name in also_used}
             checked = self.check_target(target, left)
             try:
                 reports.append(self.report_of(checked))
@@ -283,9 +286,8 @@ def _names(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def _reject_sizes(target: Target, sizes: Mapping[str, int]) -> None:
     """Raises for a size of a name that the target does not have, or that has another size."""
-    signature, declared = target.signature, target.declared
-    hints = [*(p.hint for p in signature.parameters), signature.result] if signature is not None else []
-    known = {*names_of(array for hint in hints for array in arrays_in(hint)), *declared}
+    declared = target.declared
+    known = {*_names_of_annotations(target), *declared}
     for name, size in sizes.items():
         if name not in known:
             has = ", ".join(f"`{each}`" for each in sorted(known)) or "no names"
@@ -295,6 +297,12 @@ def _reject_sizes(target: Target, sizes: Mapping[str, int]) -> None:
                 f"sizes: `{name}` is {size}, and {target.where} declares {name}={declared[name]}\n"
                 "  Leave it out, or check the class: it is made with the sizes."
             )
+
+
+def _names_of_annotations(target: Target) -> set[str]:
+    signature = target.signature
+    hints = [*(p.hint for p in signature.parameters), signature.result] if signature is not None else []
+    return set(names_of(array for hint in hints for array in arrays_in(hint)))
 
 
 def _checked_sizes(sizes: Mapping[str, int] | None) -> dict[str, int]:

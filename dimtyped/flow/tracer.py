@@ -54,6 +54,7 @@ class TracedFlow(Flow):
         super().__init__(record=self._note_squeeze, **options)
         self.troubles: list[str] = []
         self.sizes_of_weights: tuple[int, ...] = ()
+        self.sizes_beside_weights: tuple[int, ...] = ()
         self.squeezed: dict[Place, int] = {}
         self.squeezed_dims: dict[Place, tuple[int, ...]] = {}
         self.scopes = Scopes(self)
@@ -146,8 +147,12 @@ class TracedFlow(Flow):
         self, error: Exception, operator: Operator, args: Sequence[Any], kwargs: dict[str, Any], frame: FrameType
     ) -> None:
         super()._explain(error, operator, args, kwargs, frame)
-        weights = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.nn.Parameter)]
+        tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        storages = _storages_of_weights(frame)
+        weights = [each for each in tensors if isinstance(each, torch.nn.Parameter) or _storage_of(each) in storages]
         self.sizes_of_weights = tuple(dict.fromkeys(size for weight in weights for size in weight.shape))
+        others = [each for each in tensors if not any(each is weight for weight in weights)]
+        self.sizes_beside_weights = tuple(dict.fromkeys(size for other in others for size in other.shape))
 
     def _note_squeeze(self, call: Call) -> None:
         """Records how many axes each `squeeze` removed, the most at each place."""
@@ -308,3 +313,21 @@ def _annotated_method(frame: FrameType) -> FunctionType | None:
         return None
     hints = getattr(function, "__annotations__", {}).values()
     return function if any(isinstance(hint, str) or mentions_tensors(hint) for hint in hints) else None
+
+
+def _storages_of_weights(frame: FrameType | None) -> set[int]:
+    """The storages of the parameters of all modules that run, which a view such as `table[:length]` shares."""
+    owners: list[torch.nn.Module] = []
+    while frame is not None:
+        owners += [held for held in frame.f_locals.values() if isinstance(held, torch.nn.Module)]
+        frame = frame.f_back
+    parameters = {id(each): each for owner in owners for each in owner.parameters()}
+    return {storage for each in parameters.values() if (storage := _storage_of(each))}
+
+
+def _storage_of(tensor: Tensor) -> int:
+    """Tells a tensor's storage from others; 0 for a tensor without one, such as a sparse one."""
+    try:
+        return tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError):
+        return 0

@@ -376,3 +376,33 @@ def test_the_size_of_images_is_found_by_a_table_of_positions(side):
     report = check(Patches(3, 16, 10, side))
     assert report.ok, str(report)
     assert f"height={side}, width={side}: a layer takes no other of the sizes that were tried" in report.notes
+
+
+class FlatPatches(nn.Module):
+    """Patches cut by `reshape`, of which a Linear takes all channels, and the first rows of a table of positions."""
+
+    def __init__(self, embed: DimSize, side: int = 32, patch: int = 8, channels: int = 3):
+        super().__init__()
+        self.patch = patch
+        self.up = nn.Linear(channels * patch**2, embed)
+        self.positions = nn.Parameter(torch.zeros(1, (side // patch) ** 2, embed))
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch patches embed"]:
+        (batch, channels, height, width), side = x.shape, self.patch
+        x = x.reshape(batch, channels, height // side, side, width // side, side).permute(0, 2, 4, 3, 5, 1)
+        x = self.up(x.reshape(batch, (height // side) * (width // side), side * side * channels))
+        return x + self.positions[:, : x.shape[1]]
+
+
+@pytest.mark.parametrize("channels", [3, 1, 5])
+def test_a_size_is_found_whose_product_with_others_a_weight_has(channels):
+    report = check(FlatPatches(24, channels=channels))
+    assert report.ok, str(report)
+    assert f"channels={channels}: a layer takes no other size" in report.notes
+    assert "height=32, width=32: a layer takes no other of the sizes that were tried" in report.notes
+
+
+def test_a_size_that_a_class_is_made_with_is_also_that_of_a_name_which_no_layer_declares():
+    report = check(FlatPatches, sizes={"channels": 5, "height": 32, "width": 32})
+    assert report.ok, str(report)
+    assert "channels=5" in report.notes[0]
