@@ -156,6 +156,8 @@ class Conditions:
             terms.append(f"({one}{size} == {axis.size})" if one else f"{size} == {axis.size}")
         elif axis.kind is Kind.EXPRESSION and (open_name := self._name_to_solve(axis, names)) is not None:
             self._solve_terms(axis, open_name, size, one, names, terms, bindings)
+        elif axis.kind is Kind.EXPRESSION and (candidates := self._names_perhaps_to_solve(axis, names)):
+            self._solve_one_of(axis, candidates, size, one, names, terms, bindings)
         elif axis.kind is Kind.EXPRESSION:
             expression = self._expression(axis, names)
             terms.append(f"({one}{size} == ({expression}))" if one else f"{size} == ({expression})")
@@ -168,6 +170,37 @@ class Conditions:
         unknown = unknown_names(axis.name, names.sizes) or unknown_names(axis.name, certain)
         plain = _WORD_OR_PLACEHOLDER.sub(lambda match: match["word"] or "0", axis.name)
         return unknown[0] if len(unknown) == 1 and linear(plain, unknown[0]) is not None else None
+
+    def _names_perhaps_to_solve(self, axis: Axis, names: Names) -> list[str]:
+        """The names that may be bound before, if each may be the only one that is not and the expression is linear in it."""
+        certain = {name for name, known in names.sizes.items() if not known.optional}
+        unknown = unknown_names(axis.name, certain)
+        is_plain = "{" not in axis.name and all(name in names.sizes for name in unknown)
+        return unknown if is_plain and all(linear(axis.name, name) is not None for name in unknown) else []
+
+    def _solve_one_of(
+        self, axis: Axis, candidates: list[str], size: str, one: str, names: Names, terms: list[str], bindings: Bindings
+    ) -> None:
+        """Solves an expression for the one name that this call has not bound; with several of them it raises."""
+        term, solved = f"{size} == ({self._expression(axis, names)})", dict[str, str]()
+        for name in candidates:
+            factor, rest = self._linear_source(axis, name, names, [])
+            others = (names.sizes[other].source for other in candidates if other != name)
+            is_open = " and ".join(
+                [f"{names.sizes[name].source} is None", *(f"{source} is not None" for source in others)]
+            )
+            left = f"({size} - ({rest}))"
+            whole = f"{left} % ({factor}) == 0 and {left} // ({factor}) >= 0 if ({factor}) else {left} == 0"
+            term = f"(({whole}) if {is_open} else {term})"
+            found = f"({left} // ({factor}) if ({factor}) else None) if {is_open} else {names.sizes[name].source}"
+            solved[name] = f"(None if {one.removesuffix(' or ')} else {found})" if one else f"({found})"
+        terms.append(f"({one}{term})")
+        for name, source in solved.items():
+            variable = self._source.fresh("solved")
+            terms.append(f"(({variable} := {source}) is not None or True)")
+            names.sizes[name] = Known(variable, optional=True)
+            if self._known.needs_variable(name):
+                bindings.append((name, variable))
 
     def _solve_terms(
         self, axis: Axis, name: str, size: str, one: str, names: Names, terms: list[str], bindings: Bindings

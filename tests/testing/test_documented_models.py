@@ -17,15 +17,16 @@ SHOWN_TO_FAIL = {"Pool": {}, "Attention": {}, "SelfAttention": {"padding": "real
 
 def models_of(page):
     """The models that the blocks of a page make, and one of each class whose arguments are all dimensions."""
-    names, found = {"__name__": "page"}, {}
+    names, found, made = {"__name__": "page"}, {}, {}
     for code, _ in documents.blocks(page.read_text(encoding="utf-8")):
         if code.startswith("$ "):  # a command
             continue
         documents.printed_by(code, names)
         found.update({id(value): value for value in names.values() if is_of(value, names)})
-    classes = [value for value in names.values() if isinstance(value, type) and is_defined(value, names)]
-    made = [made_of(cls) for cls in classes if not any(type(model) is cls for model in found.values())]
-    return [*found.values(), *(model for model in made if model is not None)]
+        classes = [value for value in names.values() if isinstance(value, type) and is_defined(value, names)]
+        made.update({cls: made_of(cls) for cls in classes if cls not in made})
+    kinds = {type(model) for model in found.values()}
+    return [*found.values(), *(model for cls, model in made.items() if model is not None and cls not in kinds)]
 
 
 def is_of(value, names):

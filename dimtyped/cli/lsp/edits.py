@@ -64,7 +64,7 @@ def _of_expression(finding: Finding, lines: list[str]) -> Edit | None:
     """The expression of the finding written another way."""
     span, source = span_of(finding, lines), finding.source
     before = _between(lines, span)
-    if not source or _in_one_line(before) != source:
+    if not source or before != before.strip() or _in_one_line(before) != source:
         return None
     code = _replacement(source, finding.fix)
     return Edit(_title(f"Replace with `{code}`"), span, before, code) if code and code != source else None
