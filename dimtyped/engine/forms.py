@@ -130,7 +130,6 @@ def _compiled(function: Callable[..., Any], when: Predicate | None) -> Callable[
     """The condition of a form as a function of the parameters."""
     parameters = ", ".join(inspect.signature(function).parameters)
     known = {
-        "torch": torch,
         "Tensor": torch.Tensor,
         **inspect.unwrap(function).__globals__,
     }  # as the compiled check finds them

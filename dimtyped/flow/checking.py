@@ -4,7 +4,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -78,7 +78,7 @@ def check(
         raise DeclarationError(
             "arguments= is for a class or a factory, and this module is already made\n  Give its inputs directly."
         )
-    return call.report_of(call.check_target(target_of(target), call.sizes))
+    return call.check_target(target_of(target), call.sizes)[0]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,31 @@ class _Given:
             report.findings += [found for found in more if found.kind not in known]
         return report
 
-    def check_target(self, target: Target, sizes: Mapping[str, int]) -> "_Check":
+    def check_target(self, target: Target, sizes: Mapping[str, int]) -> tuple[Report, bool]:
+        """The report, and whether a run completed.
+
+        Inputs are made from a union's first annotation of tensors; from another if the target does not take that kind of
+        input, as an LSTM does not take a state that is one tensor.
+        """
+        checked = self._checked(target, sizes)
+        first: Report | None = None
+        raised: Exception | None = None
+        for option in range(checked.options):
+            checked = checked if option == 0 else self._checked(replace(target, option=option), sizes)
+            try:
+                report = self.report_of(checked)
+            except Exception as error:  # noqa: BLE001 - the target's own: it may take another kind of input
+                raised = raised or error
+                continue
+            if not checked.is_of_wrong_kind:
+                return report, checked.has_run
+            first = first or report
+        if first is None:
+            assert raised is not None
+            raise raised
+        return first, False
+
+    def _checked(self, target: Target, sizes: Mapping[str, int]) -> "_Check":
         args = (target.owner, *self.args) if target.owner is not None else self.args
         given = bind(target.function, args, self.kwargs, target.where)
         if target.owner is not None:
@@ -121,15 +145,15 @@ class _Given:
                 _names_of_annotations(target) - target.declared.keys()
             )  # `channels=3`, of no layer that declares it
             left = {name: size for name, size in self.sizes.items() if name not in made_with or name in also_used}
-            checked = self.check_target(target, left)
             try:
-                reports.append(self.report_of(checked))
+                report, has_run = self.check_target(target, left)
             except Exception as error:  # noqa: BLE001 - the module's own: it may not take these sizes
                 raised.append(error)
                 continue
-            reports[-1].notes.insert(0, f"made with {sizes_text(made_with)}")
-            if checked.has_run:
-                return reports[-1]
+            report.notes.insert(0, f"made with {sizes_text(made_with)}")
+            if has_run:
+                return report
+            reports.append(report)
         if not reports:
             raise raised[0]
         return max(reports, key=lambda report: sum(report.followed.values()))
@@ -150,7 +174,13 @@ class _Check:
         self.attempts = Attempts(runner, sizes)
         self.notes = self.attempts.notes
         self.has_run = False
+        self.is_of_wrong_kind = False  # a layer refused a tensor for a tuple, or the reverse
         self._reject_missing()
+
+    @property
+    def options(self) -> int:
+        """The number of choices among the tensors of unions."""
+        return self.attempts.maker.options(self.runner.given)
 
     def _reject_missing(self) -> None:
         """Raises for a target whose inputs are neither given nor annotated."""
@@ -167,6 +197,7 @@ class _Check:
         first, ladder = self.attempts.first()
         first = self.runner.confirmed(first)
         self.has_run = first.error is None
+        self.is_of_wrong_kind = isinstance(first.error, DimensionError) and isinstance(first.error.actual, str)
         findings = list(first.flow.findings)
         if first.error is not None:
             findings.append(self._explained(first))

@@ -42,6 +42,7 @@ class Maker:
         values: The values that the `{...}` of an annotation read.
         device: The device of the tensors.
         dtype: The dtype of floats.
+        option: Which of a union's annotations of tensors to take, if it has as many; else the first.
     """
 
     where: str
@@ -49,6 +50,7 @@ class Maker:
     values: Mapping[str, Any]
     device: torch.device
     dtype: torch.dtype
+    option: int = 0
 
     def arrays(self, given: Iterable[str], *, optional: bool) -> list[ArrayHint]:
         """The annotations of the inputs."""
@@ -68,6 +70,11 @@ class Maker:
         made = {p.name: self._value(p, p.hint, sizes) for p in self._made(given, optional=optional)}
         return {p.name: made.get(p.name, given.get(p.name)) for p in self.parameters if p.name in {*made, *given}}
 
+    def options(self, given: Iterable[str]) -> int:
+        """The most annotations of tensors that a union of the inputs has; 1 if none is a union."""
+        unions = (p.hint for p in self._made(given, optional=True) if isinstance(p.hint, UnionHint))
+        return max((sum(bool(arrays_in(option)) for option in hint.options) for hint in unions), default=1) or 1
+
     def has_optional(self, given: Iterable[str]) -> bool:
         """True if there are tensors that a call may leave out."""
         return len(self.arrays(given, optional=True)) > len(self.arrays(given, optional=False))
@@ -81,7 +88,8 @@ class Maker:
             case ArrayHint():
                 return self._tensor(parameter, hint, sizes)
             case UnionHint(options=options):
-                chosen = next((option for option in options if arrays_in(option)), options[0])
+                of_tensors = [option for option in options if arrays_in(option)] or [options[0]]
+                chosen = of_tensors[self.option if self.option < len(of_tensors) else 0]
                 return self._value(parameter, chosen, sizes)
             case TupleHint(items=items):
                 return tuple(self._value(parameter, item, sizes) for item in items)

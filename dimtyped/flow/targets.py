@@ -33,6 +33,7 @@ class Target:
         owner: The module whose method it is, if it is one.
         signature: Its annotations; None where it has none.
         remake: Makes the module of real tensors, where `owner` is on meta.
+        option: Which of a union's annotations of tensors its inputs are made from.
     """
 
     call: Callable[..., Any]
@@ -40,6 +41,7 @@ class Target:
     owner: torch.nn.Module | None
     signature: Signature | None
     remake: Callable[[], torch.nn.Module] | None = None
+    option: int = 0
 
     @property
     def where(self) -> str:
@@ -72,7 +74,8 @@ class Target:
         held = [*self.owner.parameters(), *self.owner.buffers()] if self.owner is not None else []
         floats = [tensor.dtype for tensor in held if tensor.is_floating_point()]
         device = next((tensor.device for tensor in held if not tensor.is_meta), torch.device("cpu"))
-        return Maker(self.where, parameters, values, device, floats[0] if floats else torch.get_default_dtype())
+        dtype = floats[0] if floats else torch.get_default_dtype()
+        return Maker(self.where, parameters, values, device, dtype, self.option)
 
     @property
     def modules(self) -> list[torch.nn.Module]:

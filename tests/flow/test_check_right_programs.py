@@ -406,3 +406,36 @@ def test_a_size_that_a_class_is_made_with_is_also_that_of_a_name_which_no_layer_
     report = check(FlatPatches, sizes={"channels": 5, "height": 32, "width": 32})
     assert report.ok, str(report)
     assert "channels=5" in report.notes[0]
+
+
+STATE = Float[Tensor, "2 batch hidden"]
+
+
+class Recurrent(nn.Module):
+    """Its state is one tensor of a GRU, and two of an LSTM."""
+
+    def __init__(self, inputs: DimSize, hidden: DimSize, kind: str):
+        super().__init__()
+        self.rnn = getattr(nn, kind)(inputs, hidden, 2)
+
+    def forward(
+        self, x: Float[Tensor, "seq batch inputs"], state: STATE | tuple[STATE, STATE]
+    ) -> Float[Tensor, "seq batch hidden"]:
+        return self.rnn(x, state)[0]
+
+
+@pytest.mark.parametrize("of", [nn, torch.nn], ids=["ours", "torchs"])
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_another_annotation_of_a_union_is_taken_where_the_model_raises(kind, of, monkeypatch):
+    monkeypatch.setattr(nn, kind, getattr(of, kind))
+    report = check(Recurrent(5, 6, kind))
+    assert report.ok, str(report)
+    assert check(Recurrent, arguments={"kind": kind}).ok
+
+
+def test_a_finding_with_the_first_annotation_of_a_union_is_reported():
+    class Wrong(nn.Module):
+        def forward(self, x: Float[Tensor, "batch seq"] | Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+            return x if x.dim() == 1 else x @ x
+
+    assert [found.kind for found in check(Wrong()).findings] == ["refused"]

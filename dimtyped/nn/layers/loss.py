@@ -183,8 +183,6 @@ _RARE_INDICES = (
     ),
 )
 _ARE_PROBABILITIES = _TENSORS & of_call("target.is_floating_point()") & of_call("target.dim() == input.dim()")
-# Of other dtypes torch takes some that do not fit, on fake tensors and under vmap.
-_TORCH_REFUSES = is_tensor("target") & of_call("target.dtype is torch.int64")
 
 
 def other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
@@ -216,18 +214,12 @@ def _worst(outside: Tensor) -> int:
     calls=(_INDICES, _rare(_FLOATS, _ARE_PROBABILITIES), *_RARE_INDICES),
     error=DimensionValueError,
     violations=other_classes,
-    check_after_error=_TORCH_REFUSES,
 )
 class CrossEntropyLoss(Layer, torch.nn.CrossEntropyLoss):
     """`torch.nn.CrossEntropyLoss`: logits `(batch, classes, ...)`, and class indices `(batch, ...)` or class probabilities."""
 
 
-@declares(
-    calls=(_INDICES, *_RARE_INDICES),
-    error=DimensionValueError,
-    violations=other_classes,
-    check_after_error=_TORCH_REFUSES,
-)
+@declares(calls=(_INDICES, *_RARE_INDICES), error=DimensionValueError, violations=other_classes)
 class NLLLoss(Layer, torch.nn.NLLLoss):
     """`torch.nn.NLLLoss`: log-probabilities `(batch, classes, ...)`, and class indices `(batch, ...)`."""
 
