@@ -157,8 +157,10 @@ class Process:
 
     async def _next(self, until: float) -> Mapping[str, Any] | None:
         """The next message; None if the process has ended, or the time is over."""
+        # `wait_for` of Python 3.11 loses a cancellation that comes together with a message.
         try:
-            return await asyncio.wait_for(self._messages.get(), max(until - self._loop.time(), 0))
+            async with asyncio.timeout_at(until):
+                return await self._messages.get()
         except TimeoutError:
             return None
 

@@ -91,7 +91,8 @@ class Server(LanguageServer):
             return _nothing
         progress, loop = self.work_done_progress, asyncio.get_running_loop()
         try:
-            await asyncio.wait_for(progress.create_async(token), _ANSWER)
+            async with asyncio.timeout(_ANSWER):
+                await progress.create_async(token)
         except (JsonRpcException, TimeoutError):  # it refused, or says nothing
             return _nothing
         progress.tokens[token].add_done_callback(lambda _: loop.call_soon_threadsafe(cancel))
