@@ -111,7 +111,7 @@ def _of_values(old: Row, new: Row) -> Iterator[Change]:
     if before == after:
         return
     if isinstance(before, bool | str) or isinstance(after, bool | str):
-        worse = after is not True
+        worse = after is not True and not _is_all(after)
     else:
         if abs(after - before) <= _VALUE_FLOOR.get(new.unit, 0) * abs(before):
             return
@@ -124,6 +124,12 @@ def _of_values(old: Row, new: Row) -> Iterator[Change]:
         worse=worse,
         words=("worse", "better"),
     )
+
+
+def _is_all(value: object) -> bool:
+    """True of `98 of 98`."""
+    part, _, whole = str(value).partition(" of ")
+    return part == whole
 
 
 def _change(row: Row, what: str, old: str, new: str, *, worse: bool, words: tuple[str, str]) -> Change:

@@ -148,7 +148,14 @@ class TestCompare:
 
     @pytest.mark.parametrize(
         ("old", "new", "code"),
-        [(True, False, 1), (False, True, 0), (324, 338, 1), (338, 324, 0), ("5 of 5", "4 of 5", 1)],
+        [
+            (True, False, 1),
+            (False, True, 0),
+            (324, 338, 1),
+            (338, 324, 0),
+            ("5 of 5", "4 of 5", 1),
+            ("5 of 5", "6 of 6", 0),
+        ],
     )
     def test_facts(self, old: Any, new: Any, code: int, tmp_path: Path):
         rows = [Row("traces", "gpt: operations", "dimtyped", clock="", value=value) for value in (old, new)]
