@@ -141,10 +141,9 @@ class _Given:
         factory = Factory(make, {name: size for name, size in self.sizes.items() if name in known}, arguments)
         reports, raised = list[Report](), list[Exception]()
         for target, made_with in factory.targets():
-            also_used = (
-                _names_of_annotations(target) - target.declared.keys()
-            )  # `channels=3`, of no layer that declares it
-            left = {name: size for name, size in self.sizes.items() if name not in made_with or name in also_used}
+            # A parameter such as `channels=3` may be a name of the annotations too, which no layer declares.
+            undeclared = _names_of_annotations(target) - target.declared.keys()
+            left = {name: size for name, size in self.sizes.items() if name not in made_with or name in undeclared}
             try:
                 report, has_run = self.check_target(target, left)
             except Exception as error:  # noqa: BLE001 - the module's own: it may not take these sizes

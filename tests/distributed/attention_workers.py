@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import parallelize_module
 
 from dimtyped import DeclarationError, DimensionError, DimSize, dims, nn, sharding_plan, status, unchecked
-from tests.distributed.workers import whole
+from tests.distributed.workers import assert_loads, whole
 
 BATCH, TARGET, SOURCE, EMBED, HEADS = 3, 5, 7, 32, 4
 embed, heads = dims(embed=EMBED, heads=HEADS)
@@ -184,14 +184,7 @@ def checkpoint_of_attention(rank: int, folder: str) -> None:
     checkpoint.save(saved.state_dict(), checkpoint_id=path)
     parallelize_module(loaded, four, sharding_plan(loaded, NAMES, mesh=four))
     for model in (loaded, one):
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.zero_()
-        state = model.state_dict()
-        checkpoint.load(state, checkpoint_id=path)
-        model.load_state_dict(state)
-        for key, value in model.state_dict().items():
-            torch.testing.assert_close(whole(value), expected[key], msg=key)
+        assert_loads(model, path, expected)
 
 
 def everything(rank: int, folder: str) -> None:

@@ -22,7 +22,7 @@ from torch.nn import functional as F  # noqa: N812  # its name everywhere
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dimtyped import DimSize, nn, sharding_plan
-from tests.distributed.workers import GPT, NAMES, Block, whole
+from tests.distributed.workers import GPT, NAMES, Block, assert_loads, assert_same_step, whole
 
 
 class Causal(Block):
@@ -185,15 +185,7 @@ def along_sequence(rank: int, name: str, shape: tuple[int, ...], names: Mapping[
         mine = parts[mesh["dp"].get_local_rank() if len(parts) > 1 else 0]
         losses = _loss(one, tokens, axis), _loss(split, mine, axis)
         torch.testing.assert_close(_mean(losses[1], mesh), losses[0].detach(), rtol=1e-4, atol=1e-5)
-        for loss in losses:
-            loss.backward()
-        parameters = dict(split.named_parameters())
-        assert parameters.keys() == dict(one.named_parameters()).keys()
-        for key, parameter in one.named_parameters():
-            torch.testing.assert_close(whole(parameters[key].grad), parameter.grad, rtol=1e-3, atol=1e-5, msg=key)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        assert_same_step(one, split, losses, optimizers)
     assert split.head.weight is split.words.weight
     split_ones = [placements for path, placements in seen.items() if path.endswith(("words", "down"))]
     assert split_ones
@@ -214,15 +206,7 @@ def checkpoint_in_one_process(rank: int, folder: str) -> None:
     checkpoint.save(saved.state_dict(), checkpoint_id=path)
     parallelize_module(loaded, four, sharding_plan(loaded, names, mesh=four))
     for model in (loaded, one):
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.zero_()
-        state = model.state_dict()
-        checkpoint.load(state, checkpoint_id=path)
-        model.load_state_dict(state)
-        assert model.state_dict().keys() == expected.keys()
-        for key, value in model.state_dict().items():
-            torch.testing.assert_close(whole(value), expected[key], msg=key)
+        assert_loads(model, path, expected)
 
 
 def mask_made_inside(rank: int) -> None:

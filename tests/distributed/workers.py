@@ -7,7 +7,7 @@ import re
 import socket
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,32 @@ def whole(tensor: Any) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
+def assert_same_step(one: Any, split: Any, losses: Iterable[Tensor], optimizers: Iterable[Any]) -> None:
+    """The gradients of a split model are those of one process; both make their step."""
+    for loss in losses:
+        loss.backward()
+    parameters = dict(split.named_parameters())
+    assert parameters.keys() == dict(one.named_parameters()).keys()
+    for key, parameter in one.named_parameters():
+        torch.testing.assert_close(whole(parameters[key].grad), parameter.grad, rtol=1e-3, atol=1e-5, msg=key)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def assert_loads(model: Any, path: str, expected: Mapping[str, Tensor]) -> None:
+    """A checkpoint gives a model, which is zeroed before, the values that were saved."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    state = model.state_dict()
+    checkpoint.load(state, checkpoint_id=path)
+    model.load_state_dict(state)
+    assert model.state_dict().keys() == expected.keys()
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(whole(value), expected[key], msg=key)
+
+
 def same_as_one_process(rank: int, name: str) -> None:
     """Losses and gradients of two steps on a mesh of 2 x 2 equal those of one process; each sees half of the batch."""
     mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
@@ -154,15 +180,7 @@ def same_as_one_process(rank: int, name: str) -> None:
         mean = losses[1].detach().clone()
         dist.all_reduce(mean, group=mesh["dp"].get_group())
         torch.testing.assert_close(mean / 2, losses[0].detach(), rtol=1e-4, atol=1e-5)
-        for loss in losses:
-            loss.backward()
-        parameters = dict(split.named_parameters())
-        assert parameters.keys() == dict(one.named_parameters()).keys()
-        for key, parameter in one.named_parameters():
-            torch.testing.assert_close(whole(parameters[key].grad), parameter.grad, rtol=1e-3, atol=1e-5, msg=key)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        assert_same_step(one, split, losses, optimizers)
     assert split.head.weight is split.words.weight
 
 

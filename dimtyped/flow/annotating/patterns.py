@@ -171,16 +171,16 @@ def _array(holder: str, tensors: Sequence[tuple[int, TensorSeen]], *, is_whole: 
     return ArrayPattern(slots, is_open, {value.dtype for _, value in tensors})
 
 
-def slots_in(pattern: Pattern) -> Iterator[Slot]:
-    """The axes of all tensors in a pattern."""
+def arrays_in(pattern: Pattern) -> Iterator[ArrayPattern]:
+    """The tensors in a pattern."""
     match pattern:
-        case ArrayPattern(slots=slots):
-            yield from slots
+        case ArrayPattern():
+            yield pattern
         case TuplePattern(items=inner) | UnionPattern(options=inner):
             for each in inner:
-                yield from slots_in(each)
+                yield from arrays_in(each)
         case ItemsPattern(item=item):
-            yield from slots_in(item)
+            yield from arrays_in(item)
         case PlainPattern():
             return
 
@@ -237,17 +237,3 @@ def text_of(pattern: Pattern, words: dict[Slot, str], prefix: str, tensor: str) 
                 return " | ".join(dict.fromkeys([*map(text, options), *(["None"] if or_none else [])]))
 
     return text(pattern)
-
-
-def hints_in(pattern: Pattern) -> Iterator[str]:
-    """The names of jaxtyping that the annotation has."""
-    match pattern:
-        case ArrayPattern(dtypes=dtypes):
-            yield hint_name(dtypes)
-        case TuplePattern(items=inner) | UnionPattern(options=inner):
-            for each in inner:
-                yield from hints_in(each)
-        case ItemsPattern(item=item):
-            yield from hints_in(item)
-        case PlainPattern():
-            return

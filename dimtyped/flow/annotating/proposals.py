@@ -15,9 +15,9 @@ from dimtyped.flow.annotating.patterns import (
     Slot,
     Unclear,
     UnionPattern,
-    hints_in,
+    arrays_in,
+    hint_name,
     pattern_of,
-    slots_in,
     text_of,
 )
 from dimtyped.flow.annotating.recorder import CallSeen, FunctionKey
@@ -50,7 +50,7 @@ class Proposal:
 
     def hints_of(self, holder: str) -> set[str]:
         """The names of jaxtyping that the annotation of a parameter, or of the result, has."""
-        return set(hints_in(self.patterns[holder]))
+        return {hint_name(array.dtypes) for array in arrays_in(self.patterns[holder])}
 
     def text(self, holder: str, prefix: str = "", tensor: str = "Tensor") -> str:
         """The annotation of a parameter, or of the result.
@@ -119,7 +119,7 @@ def _function(calls: list[CallSeen], varied: AbstractSet[int]) -> _Function:
     result = _result(calls, notes)
     if result is not None:
         patterns[RESULT] = result
-    slots = [slot for pattern in patterns.values() for slot in slots_in(pattern)]
+    slots = [slot for pattern in patterns.values() for array in arrays_in(pattern) for slot in array.slots]
     known = {each.name for each in reading.parameters if each.annotation}
     kept = [note for note in notes if note.partition(":")[0].strip("`") not in known]
     return _Function(calls, patterns, kept, Namer(calls, slots, is_varied=is_varied))
