@@ -18,7 +18,6 @@ from dimtyped.engine.construction import (
     name_sizes as name_sizes,
     naming as naming,
     naming_fields as naming_fields,
-    settle_sizes as settle_sizes,
 )
 from dimtyped.engine.declaration import Declaration as Declaration
 from dimtyped.engine.decorator import (
@@ -40,6 +39,7 @@ from dimtyped.engine.predicates import (
 from dimtyped.engine.preparation import prepare as prepare
 from dimtyped.engine.rules import Raised as Raised, Rules as Rules
 from dimtyped.engine.scope_keys import make_scopes as make_scopes, reads_names as reads_names
+from dimtyped.engine.stored_sizes import settle_added as settle_added, settle_sizes as settle_sizes
 from dimtyped.engine.torchscript import ignore_tracer_warnings as ignore_tracer_warnings
 from dimtyped.engine.unbound_axes import may_have_expression as may_have_expression, unbound_axis_of as unbound_axis_of
 from dimtyped.engine.unused_parameters import note_unused as note_unused, unmentioned as unmentioned

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from dimtyped.annotations import display_name, outer_names
+from dimtyped.engine.stored_sizes import settle_sizes
 from dimtyped.errors import declaration_error
-from dimtyped.names import BUILDING, MANAGED, Dim, Scope, declare_parameter, is_dim_size, plain, resync, set_scope
-from dimtyped.runtime import WithoutInternalFrames, members_of
+from dimtyped.names import BUILDING, MANAGED, Dim, Scope, declare_parameter, is_dim_size, resync, set_scope
+from dimtyped.runtime import WithoutInternalFrames
 
 Finish = Callable[[torch.nn.Module], None]
 """A function that runs once a module is made."""
@@ -144,26 +145,6 @@ def _declared(module: torch.nn.Module, where: str, values: dict[str, Any]) -> di
         named[name] = Dim(name, int(dim)) if dim.name in clashing or not dim.name.isidentifier() else dim
         declare_parameter(module, name, where, named[name])
     return named
-
-
-def settle_sizes(module: torch.nn.Module) -> None:
-    """Turns the Dims stored on the module, and on torch's own layers in it, into plain ints after construction."""
-    for name, value in list(module.__dict__.items()):
-        if isinstance(value, Dim):
-            module.__dict__[name] = int(value)
-    for child in members_of(module):
-        if type(child).__module__.startswith("torch."):  # torch's own layers keep the Dims that they were given
-            for name, value in list(vars(child).items()):
-                if isinstance(value, (Dim, list, tuple)):
-                    child.__dict__[name] = _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    """A Dim as a plain int, also inside a tuple such as a kernel size."""
-    if isinstance(value, Dim):
-        return plain(value)
-    holds_dims = isinstance(value, list | tuple) and any(isinstance(item, Dim) for item in value)
-    return type(value)([plain(item) for item in value]) if holds_dims else value
 
 
 # Modules by others ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from dimtyped.engine.checked_function import MARK, CheckedFunction
-from dimtyped.names import UNUSED, held_scope, holders_of, settle
+from dimtyped.names import UNUSED, all_holders_of, held_scope, settle
 from dimtyped.runtime import members_of, warn_caller
 
 _READS_ALL = {"locals", "vars", "eval", "exec", "currentframe", "_getframe", "stack", "save_hyperparameters"}
@@ -51,25 +51,15 @@ def warn_of_unused(root: torch.nn.Module) -> None:
     """Warns of the parameters of a module, and of those in it, that no annotation above uses."""
     for module in members_of(root):
         names: list[str] = module.__dict__.pop(UNUSED, [])
-        used = set[str]().union(*map(_words, {type(above) for above in _above(module)})) if names else set[str]()
+        used = (
+            set[str]().union(*map(_words, {type(above) for above in all_holders_of(module)})) if names else set[str]()
+        )
         sizes = held_scope(module).names
         for name in (name for name in names if name in sizes and name not in used and _ALL not in used):
             warn_caller(
                 f"{type(module).__name__}: the DimSize parameter `{name}`, here {sizes[name]}, is used neither in __init__ nor in an "
                 "annotation. Pass it to the layer that it is for, or remove it."
             )
-
-
-def _above(module: torch.nn.Module) -> set[torch.nn.Module]:
-    """The modules that hold this one, directly or further up."""
-    found: set[torch.nn.Module] = set()
-    new = [module]
-    while new:
-        for holder in holders_of(new.pop()):
-            if holder not in found:
-                found.add(holder)
-                new.append(holder)
-    return found
 
 
 def _words(cls: type) -> set[str]:

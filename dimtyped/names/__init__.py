@@ -12,7 +12,7 @@ from dimtyped.names.dim import (
     shape_text as shape_text,
 )
 from dimtyped.names.expressions import names_in as names_in
-from dimtyped.names.holders import holders_of as holders_of
+from dimtyped.names.holders import all_holders_of as all_holders_of, holders_of as holders_of
 from dimtyped.names.layers import labels_of as labels_of
 from dimtyped.names.links import ParentLink as ParentLink, replaces as replaces
 from dimtyped.names.owners import (
@@ -62,4 +62,4 @@ from dimtyped.names.switches import (
     one_at_a_time as one_at_a_time,
     switches_of as switches_of,
 )
-from dimtyped.names.watched import UNUSED as UNUSED, note_replaced as note_replaced
+from dimtyped.names.watched import TELLS_CHANGES as TELLS_CHANGES, UNUSED as UNUSED, note_replaced as note_replaced

@@ -27,3 +27,15 @@ def holders_of(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
         yield from tuple(_holders.get(module, ()))
     except TypeError:
         return
+
+
+def all_holders_of(module: torch.nn.Module) -> set[torch.nn.Module]:
+    """The modules that read names from this one, directly or through others."""
+    found: set[torch.nn.Module] = set()
+    new = [module]
+    while new:
+        for holder in holders_of(new.pop()):
+            if holder not in found:
+                found.add(holder)
+                new.append(holder)
+    return found

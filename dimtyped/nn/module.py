@@ -20,6 +20,7 @@ from dimtyped.engine import (
     naming_fields,
     note_unused,
     prepare,
+    settle_added,
     settle_sizes,
     typed_member,
     unbound_axis_of,
@@ -181,6 +182,8 @@ def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
         settle(module, before.claims if claims is None else claims)
         warn_of_lost_names(module, before)
     link(module, key, value)
+    if isinstance(value, torch.nn.Module) and BUILDING not in module.__dict__:
+        settle_added(module, value)
 
 
 def link(parent: torch.nn.Module, key: str, value: Any) -> None:
