@@ -181,13 +181,25 @@ def test_where_torch_would_end_the_process_the_check_comes_first(monkeypatch):
         configure(before)
 
 
-def test_a_call_that_fits_runs_no_check(monkeypatch):
+def replace_torch(monkeypatch, layer):
+    """Each further call of a layer of this class answers "torch's", where it would call torch."""
+    check = entry_of(type(layer).forward).call  # a function beside the wrapper, if the first call was in a trace
+    name = next(name for name in check.__code__.co_names if name.startswith("_dt_function"))
+    monkeypatch.setitem(check.__globals__, name, lambda *_: "torch's")
+
+
+@pytest.mark.parametrize("is_traced_first", [False, True])
+def test_a_call_that_fits_runs_no_check(is_traced_first, monkeypatch):
     linear = nn.Linear(3, 2)
     value = torch.ones(1, 3)
+    if is_traced_first:
+        before = _config.mode()
+        configure("reference"), configure(before)  # it forgets what is compiled
+        torch.compile(lambda x: linear(x), backend="eager")(value)
     linear(value)
     unread = type("Unread", (Tensor,), {"shape": property(lambda _: pytest.fail("its shape was read"))})(value)
     with monkeypatch.context() as patch:
-        patch.setitem(type(linear).forward.__globals__, "_dt_function", lambda *_: "torch's")
+        replace_torch(patch, linear)
         assert linear.forward(unread) == "torch's"
     with torch.no_grad(), pytest.raises(DimensionError, match="in_features is 4, must be 3"):
         linear(torch.ones(1, 4))
@@ -201,8 +213,7 @@ class TestAttentionToItself:
         attention = nn.MultiheadAttention(4, 2, batch_first=batch_first)
         value = torch.ones(2, 3, 4)
         attention(value, value, value)
-        forward = type(attention).forward
-        monkeypatch.setitem(forward.__globals__, "_dt_function", lambda *_: "torch's")
+        replace_torch(monkeypatch, attention)
         unread = type("Unread", (Tensor,), {"shape": property(lambda _: pytest.fail("its shape was read"))})(value)
         assert attention.forward(unread, unread, unread) == "torch's"
 
@@ -244,7 +255,7 @@ class TestTransformerEncoderLayer:
     def test_a_length_that_nothing_is_known_of_is_not_asked_for(self, monkeypatch):
         layer = nn.TransformerEncoderLayer(4, 2, 3)
         layer(torch.ones(1, 2, 4))
-        monkeypatch.setitem(type(layer).forward.__globals__, "_dt_function", lambda *_: "torch's")
+        replace_torch(monkeypatch, layer)
         shapes = ShapeEnv()
         with FakeTensorMode(shape_env=shapes):
             length = shapes.create_unbacked_symint()
