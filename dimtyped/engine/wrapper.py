@@ -87,11 +87,13 @@ def _first_call(kind: FunctionKind) -> types.CodeType:
     if kind is FunctionKind.PLAIN:
         with source.block(f"if {PREFIX}is_tracing():"):
             source.write(prepare.format(False), *call)
-        replace = "True"
+        before = len(source.lines)
+        with source.block(f"if {CHECKED_NAME}.call is None:"):  # there is one if the first call was in a trace
+            source.write(prepare.format(True))
+        source.write(*call)
     else:
-        replace = f"not {PREFIX}is_tracing()"
-    before = len(source.lines)
-    source.write(prepare.format(replace), *call)
+        before = len(source.lines)
+        source.write(prepare.format(f"not {PREFIX}is_tracing()"), *call)
     head = f"{'async ' if is_async else ''}def {PREFIX}first_call(*args, **kwargs):"
     file = FIRST_CALL.format(kind.name.lower())
     namespace = run_source(
