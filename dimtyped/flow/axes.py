@@ -161,6 +161,11 @@ class Axis:
         return any(factor.is_named for factor in self.factors)
 
     @property
+    def is_constant(self) -> bool:
+        """True if all of it belongs to parameters and buffers, not to the data of a run."""
+        return bool(self.factors) and all(factor.dimension.is_constant for factor in self.factors)
+
+    @property
     def dimensions(self) -> tuple[Dimension, ...]:
         """The named dimensions that it has pieces of, each once."""
         return tuple(dict.fromkeys(factor.dimension.root for factor in self.factors if factor.is_named))

@@ -13,6 +13,7 @@ from dimtyped.flow.fixes import advised, reordered, with_result
 from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.scopes import named_axis
 
+SharedDimensions = dict[tuple[str, int, object], Dimension]
 _MINGLING = ("coincidence", "scramble", "outer", "annotation")
 
 
@@ -24,7 +25,8 @@ class Binding:
         where: The function, as errors name it.
         scope: Distinguishes its names from those of other functions.
         declared: The names that have a dimension before the call.
-        shared: The dimensions of independent names, by name and size: `batch` is one dimension in all calls of a run.
+        shared: The dimensions that several calls of a run have in common, by name, size and scope: those of independent
+            names, such as `batch`, in all scopes; those of sizes that the code itself has, of layers and results, in one.
         is_checked: True if the call itself raises for sizes that differ; otherwise that is a finding here.
     """
 
@@ -34,7 +36,7 @@ class Binding:
         where: str,
         scope: object,
         declared: Mapping[str, Dimension],
-        shared: dict[tuple[str, int], Dimension],
+        shared: SharedDimensions,
         *,
         is_checked: bool = True,
     ):
@@ -113,18 +115,19 @@ class Binding:
 
     def _bind(self, name: str, axis: Axis, what: str) -> Axis:
         if not axis.has_name:
-            axis = axis_of(self._dimension(name, axis.size, what), axis.one)
+            axis = axis_of(self._dimension(name, axis, what), axis.one)
         self._names[name] = axis
         return axis
 
-    def _dimension(self, name: str, size: int, what: str) -> Dimension:
-        """A new dimension, or that of the other calls for an independent name."""
-        made = Dimension(size, name, f"bound by `{what}` of {self._where}", [self._scope])
-        if name in self._flow.independent:
-            known = self._shared.setdefault((name, size), made)
-            known.join(made)
-            return known
-        return made
+    def _dimension(self, name: str, axis: Axis, what: str) -> Dimension:
+        """A new dimension, or that of the other calls for an independent name and for a size that the code itself has."""
+        made = Dimension(axis.size, name, f"bound by `{what}` of {self._where}", [self._scope])
+        is_independent = name in self._flow.independent
+        if not is_independent and what != "return" and not axis.is_constant:
+            return made
+        known = self._shared.setdefault((name, axis.size, None if is_independent else self._scope), made)
+        known.join(made)
+        return known
 
     def _report(
         self,

@@ -27,8 +27,7 @@ from dimtyped.annotations import (
 from dimtyped.engine import CheckedFunction, assert_dims, entry_of, resolved, target_of
 from dimtyped.errors import DeclarationError, DimensionError
 from dimtyped.flow.assignments import Assignments
-from dimtyped.flow.axes import Dimension
-from dimtyped.flow.bindings import Binding
+from dimtyped.flow.bindings import Binding, SharedDimensions
 from dimtyped.flow.calls import Call
 from dimtyped.flow.findings import Finding, finding
 from dimtyped.flow.fixes import advised
@@ -62,7 +61,7 @@ class TracedFlow(Flow):
         self._signatures: dict[int, tuple[CodeType, Signature]] = {}
         self._nameless: dict[int, CodeType] = {}
         self._open: list[tuple[FrameType, Signature, Binding]] = []
-        self._shared: dict[tuple[str, int], Dimension] = {}
+        self._shared: SharedDimensions = {}
         self._previous: Any = None
         self._hook: Any = None
         self._assignments = Assignments()
@@ -72,7 +71,7 @@ class TracedFlow(Flow):
     @property
     def bound_independent(self) -> set[str]:
         """The independent names that an annotation has bound."""
-        return {name for name, _ in self._shared}
+        return {name for name, _, scope in self._shared if scope is None}
 
     def expect(self, function: Callable[..., Any], signature: Signature | None) -> None:
         """Takes names from a function's annotations even if nothing enforces them."""

@@ -439,3 +439,36 @@ def test_a_finding_with_the_first_annotation_of_a_union_is_reported():
             return x if x.dim() == 1 else x @ x
 
     assert [found.kind for found in check(Wrong()).findings] == ["refused"]
+
+
+class Steps(torch.nn.Module):
+    """A decoder whose sizes are plain ints, and whose step runs several times."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.signs = torch.nn.Embedding(50, 24), torch.nn.Embedding(9, 24)
+        self.hidden, self.out = torch.nn.Linear(24, 24), torch.nn.Linear(24, 89)
+
+    @typed
+    def forward(
+        self, words: Int[Tensor, "batch seq"], signs: Int[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch steps classes"]:
+        x = self.encoded(self.words(words)) + self.encoded(self.signs(signs))
+        return torch.cat([self.step(x[:, :1]), self.step(x[:, -1:]) + self.bias(words)], 1)
+
+    @typed
+    def encoded(self, x: Float[Tensor, "batch seq width"]) -> Float[Tensor, "batch seq inner"]:
+        return self.hidden(x)
+
+    @typed
+    def step(self, x: Float[Tensor, "batch 1 width"]) -> Float[Tensor, "batch 1 classes"]:
+        return self.out(x)
+
+    @typed
+    def bias(self, words: Int[Tensor, "batch seq"]) -> Float[Tensor, "batch 1 classes"]:
+        return torch.zeros(len(words), 1, 89)
+
+
+def test_a_name_for_the_size_of_a_layer_is_one_dimension_in_all_calls_of_a_module():
+    report = check(Steps())
+    assert report.ok, report
