@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -33,6 +34,8 @@ ANY = Dynamic("")
 """A size that has no name: torch finds out whether it changes."""
 AxisSize: TypeAlias = Dynamic | None
 """The size of one axis. None: it never changes."""
+TensorSizes: TypeAlias = tuple[Tensor, tuple[AxisSize, ...]]
+"""A tensor, and the sizes of its axes."""
 
 
 @dataclass(frozen=True)
@@ -44,39 +47,46 @@ class ExampleCall:
         arguments: The arguments by the name of their parameter.
         sizes: The size of each name in this call.
         declared: The names whose size never changes.
-        axes: The size of each axis of each annotated tensor, by the tensor's identity.
+        axes: The sizes of the axes of each annotated tensor of each argument, in the order in which the argument holds them;
+            one tensor may be given several times, with other annotations.
     """
 
     where: str
     arguments: Mapping[str, Any]
     sizes: Mapping[str, int]
     declared: frozenset[str]
-    axes: Mapping[int, tuple[AxisSize, ...]] = field(default_factory=dict[int, tuple[AxisSize, ...]])
+    axes: Mapping[str, Sequence[TensorSizes]] = field(default_factory=dict[str, "Sequence[TensorSizes]"])
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names whose size changes from call to call, in order."""
-        used = (size.name for axes in self.axes.values() for size in axes if size is not None and size.name)
-        return tuple(dict.fromkeys(used))
-
-    def sizes_of(self, tensor: Tensor) -> tuple[AxisSize, ...]:
-        """The size of each axis of a tensor; an unannotated one is static."""
-        return self.axes.get(id(tensor), (None,) * tensor.dim())
+        known = (size for tensors in self.axes.values() for _, sizes in tensors for size in sizes if size is not None)
+        return tuple(dict.fromkeys(size.name for size in known if size.name))
 
     def map(self, write: Callable[[Tensor, tuple[AxisSize, ...]], Any]) -> dict[str, Any]:
         """The arguments with each tensor replaced by what `write` gives for it, and other values by None."""
-        return {name: self._mapped(value, write) for name, value in self.arguments.items()}
+        return {
+            name: _mapped(value, functools.partial(_written, write, list(self.axes.get(name, ()))))
+            for name, value in self.arguments.items()
+        }
 
-    def _mapped(self, value: Any, write: Callable[[Tensor, tuple[AxisSize, ...]], Any]) -> Any:
-        if isinstance(value, Tensor):
-            return write(value, self.sizes_of(value))
-        if isinstance(value, dict):
-            return {key: self._mapped(each, write) for key, each in value.items()}
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return type(value)(*(self._mapped(each, write) for each in value))
-        if isinstance(value, list | tuple):
-            return type(value)(self._mapped(each, write) for each in value)
-        return None
+
+def _written(write: Callable[[Tensor, tuple[AxisSize, ...]], Any], annotated: list[TensorSizes], tensor: Tensor) -> Any:
+    """What `write` gives for a tensor: for one that is given several times, with each annotation in turn."""
+    place = next((place for place, (each, _) in enumerate(annotated) if each is tensor), None)
+    return write(tensor, (None,) * tensor.dim() if place is None else annotated.pop(place)[1])  # None: static
+
+
+def _mapped(value: Any, written: Callable[[Tensor], Any]) -> Any:
+    if isinstance(value, Tensor):
+        return written(value)
+    if isinstance(value, dict):
+        return {key: _mapped(each, written) for key, each in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_mapped(each, written) for each in value))
+    if isinstance(value, list | tuple):
+        return type(value)(_mapped(each, written) for each in value)
+    return None
 
 
 def read_call(target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ExampleCall:
@@ -101,7 +111,7 @@ def read_call(target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     declared = frozenset(declaration.declared(owner))
     sizes = {name: int(binding.size) for name, binding in found.bindings.items()}
     reader = _Reader(sizes, declared, declaration.paths(values))
-    axes: dict[int, tuple[AxisSize, ...]] = {}
+    axes: dict[str, list[TensorSizes]] = {}
     for parameter in parameters:
         value = named[parameter.name]
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
@@ -110,8 +120,7 @@ def read_call(target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
             pairs = [pair for each in value.values() for pair in annotated_tensors(parameter.hint, each)]
         else:
             pairs = list(annotated_tensors(parameter.hint, value))
-        for array, tensor in pairs:
-            axes[id(tensor)] = tuple(reader.read(array, tensor))
+        axes[parameter.name] = [(tensor, tuple(reader.read(array, tensor))) for array, tensor in pairs]
     if owner is not None:
         arguments.pop(next(iter(arguments)))
     return ExampleCall(checked.signature.where, arguments, sizes, declared, axes)

@@ -121,6 +121,21 @@ def test_containers_keyword_arguments_and_plain_values():
     }  # fmt: skip
 
 
+def test_one_tensor_given_several_times_has_each_annotation_of_its_own():
+    square = torch.ones(3, 3)
+
+    @typed
+    def product(a: Float[Tensor, "rows inner"], pair: tuple[Float[Tensor, "inner columns"], Batched], other: Tensor):
+        return a @ pair[0], pair[1], other
+
+    shapes = dynamic_shapes(product, square, (square, square), square)
+    assert names(shapes) == {
+        "a": {0: "rows", 1: "inner"},
+        "pair": ({0: "inner", 1: "columns"}, {0: "batch", 1: "seq"}),
+        "other": {},
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.any_engine
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch's own
