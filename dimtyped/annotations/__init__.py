@@ -23,7 +23,12 @@ from dimtyped.annotations.beartype_compat import (
     load as load,
     modern as modern,
 )
-from dimtyped.annotations.binding_order import free_names as free_names, in_order as in_order, names_of as names_of
+from dimtyped.annotations.binding_order import (
+    free_names as free_names,
+    in_order as in_order,
+    names_of as names_of,
+    parts_in_order as parts_in_order,
+)
 from dimtyped.annotations.expressions import (
     broadcast_variadic as broadcast_variadic,
     evaluate as evaluate,

@@ -1,19 +1,40 @@
-"""The order in which the parameters of a call are checked, so that the names in an expression are bound before it."""
+"""The order in which the parameters of a call, and the parts of a value, are checked: the names in an expression first."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from dimtyped.annotations.axes import ArrayHint, Kind
+from dimtyped.annotations.axes import ArrayHint, Axis, Kind
 from dimtyped.annotations.expressions import linear, unknown_names
-from dimtyped.annotations.hints import Hint, RecordHint, TupleHint, UnionHint, arrays_in
+from dimtyped.annotations.hints import (
+    Hint,
+    ItemsHint,
+    MappingHint,
+    RecordHint,
+    TupleHint,
+    UnionHint,
+    arrays_in,
+    children,
+)
 from dimtyped.annotations.signature import Parameter
 from dimtyped.names import names_in
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _PLACEHOLDER = re.compile(r"\{(.*?)\}")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Part(Generic[T]):
+    """A parameter, an item of a tuple or a field of a record; a call that leaves it out binds nothing there."""
+
+    value: T
+    hint: Hint
+    is_always_given: bool = True
 
 
 def in_order(parameters: Collection[Parameter], known: Collection[str]) -> list[Parameter]:
@@ -21,50 +42,94 @@ def in_order(parameters: Collection[Parameter], known: Collection[str]) -> list[
 
     A parameter that may be None, empty or left out may bind nothing, so one that always binds the name comes before.
     """
-    pending, found = list(parameters), list[Parameter]()
-    if not any(axis.kind is Kind.EXPRESSION for p in pending for a in arrays_in(p.hint) for axis in a.axes):
-        return pending
-    bound, possible = set(known), set(known)
+    if not any(map(_has_expression, parameters)):
+        return list(parameters)
+    parts = [_Part(p, p.hint, not p.has_default and p.kind not in _VARIADIC) for p in parameters]
+    return _ordered(parts, known, known)
+
+
+def parts_in_order(
+    parts: Sequence[tuple[T, Hint]], certain: Collection[str], possible: Collection[str]
+) -> list[tuple[T, Hint]]:
+    """The items of a tuple or the fields of a record as they are checked, in the order of `in_order`.
+
+    Args:
+        parts: What the caller calls each part, and its hint.
+        certain: The names that have a size before.
+        possible: The names that may have one.
+    """
+    if len(parts) < 2 or not any(_has_expression(hint) for _, hint in parts):
+        return list(parts)
+    return _ordered([_Part((value, hint), hint) for value, hint in parts], certain, possible)
+
+
+def _has_expression(part: Hint | Parameter) -> bool:
+    hint = part.hint if isinstance(part, Parameter) else part
+    return any(axis.kind is Kind.EXPRESSION for array in arrays_in(hint) for axis in array.axes)
+
+
+def _ordered(parts: list[_Part[T]], certain: Collection[str], possible: Collection[str]) -> list[T]:
+    pending, found = list(parts), list[T]()
+    bound, perhaps = set(certain), set(possible)
     while pending:
-        decidable = (p for names in (bound, possible) for p in pending if _is_decidable(p.hint, names))
-        chosen = next(decidable, pending[0])
+        chosen = (
+            next((part for part in pending if _is_decidable(part.hint, bound, certainly=True)), None)
+            or next((part for part in pending if _is_decidable(part.hint, perhaps, certainly=False)), None)
+            or pending[0]
+        )
         pending.remove(chosen)
-        found.append(chosen)
-        possible.update(name for array in arrays_in(chosen.hint) for name in _single_names(array))
-        if not chosen.has_default and chosen.kind not in _VARIADIC:
-            bound |= _always_bound(chosen.hint)
+        found.append(chosen.value)
+        perhaps |= _names_bound(chosen.hint, certainly=False)
+        if chosen.is_always_given:
+            bound |= _names_bound(chosen.hint, certainly=True)
     return found
 
 
-def _always_bound(hint: Hint) -> set[str]:
-    """The names that any value that fits a hint binds."""
+def _names_bound(hint: Hint, *, certainly: bool) -> set[str]:
+    """The names of one axis that a value that fits a hint binds, or may bind; jaxtyping keeps `n` and `*n` apart."""
+    match hint:
+        case ArrayHint(axes=axes):
+            return {name for axis in axes if not (certainly and axis.broadcast) for name in _single_names(axis)}
+        case UnionHint(options=options) if certainly:
+            return set.intersection(*(_names_bound(option, certainly=True) for option in options))
+        case ItemsHint() | MappingHint() if certainly:
+            return set()
+        case _:
+            return set[str]().union(*(_names_bound(inner, certainly=certainly) for inner in children(hint)))
+
+
+def _single_names(axis: Axis) -> tuple[str, ...]:
+    if axis.kind is Kind.EXPRESSION:
+        return names_in(axis.name)
+    return (axis.name,) if axis.kind is Kind.NAME and not axis.many else ()
+
+
+def _is_decidable(hint: Hint, known: Collection[str], *, certainly: bool) -> bool:
+    """True if each expression in a hint can be evaluated or solved, once the parts that bind its names are checked."""
+    if not _has_expression(hint):
+        return True
     match hint:
         case ArrayHint():
-            return _single_names(hint)
-        case TupleHint(items=items):
-            return set[str]().union(*map(_always_bound, items))
-        case RecordHint(fields=fields):
-            return set[str]().union(*(_always_bound(inner) for _, inner in fields))
-        case UnionHint(options=options):
-            return set.intersection(*map(_always_bound, options))
+            return _is_tensor_decidable(hint, known)
+        case TupleHint() | RecordHint():
+            pending, bound = list(children(hint)), set(known)
+            while pending:
+                chosen = next((part for part in pending if _is_decidable(part, bound, certainly=certainly)), None)
+                if chosen is None:
+                    return False
+                pending.remove(chosen)
+                bound |= _names_bound(chosen, certainly=certainly)
+            return True
         case _:
-            return set()
+            return all(_is_decidable(inner, known, certainly=certainly) for inner in children(hint))
 
 
-def _single_names(array: ArrayHint) -> set[str]:
-    """The names of one axis; jaxtyping keeps `n` and `*n` apart."""
-    many = {axis.name for axis in array.axes if axis.many}
-    single = {axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many}
-    return single | (set(free_names(array)) - many)
-
-
-def _is_decidable(hint: Hint, known: Collection[str]) -> bool:
-    for array in arrays_in(hint):
-        inside = {axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many}
-        for axis in (axis for axis in array.axes if axis.kind is Kind.EXPRESSION):
-            unknown = unknown_names(axis.name, {*known, *inside})
-            if len(unknown) > 1 or (unknown and linear(_PLACEHOLDER.sub("0", axis.name), unknown[0]) is None):
-                return False
+def _is_tensor_decidable(array: ArrayHint, known: Collection[str]) -> bool:
+    inside = {axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many}
+    for axis in (axis for axis in array.axes if axis.kind is Kind.EXPRESSION):
+        unknown = unknown_names(axis.name, {*known, *inside})
+        if len(unknown) > 1 or (unknown and linear(_PLACEHOLDER.sub("0", axis.name), unknown[0]) is None):
+            return False
     return True
 
 

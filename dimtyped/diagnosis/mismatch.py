@@ -7,9 +7,9 @@ a call.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.nn.utils.rnn import PackedSequence
@@ -35,6 +35,7 @@ from dimtyped.annotations import (
     is_bearable,
     linear,
     packed_shape,
+    parts_in_order,
     solve,
     turn,
     unknown_names,
@@ -42,6 +43,8 @@ from dimtyped.annotations import (
 from dimtyped.diagnosis.snapshots import Snapshot, items_of, snapshot
 from dimtyped.errors import DeclarationError
 from dimtyped.names import shape_text
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +229,9 @@ class Findings:
         if not issubclass(value.cls, tuple) or len(value.items or ()) != len(items):
             self._wrong_type(hint, value, place)
             return
-        for index, (item, (_, inner)) in enumerate(zip(items, value.items or (), strict=True)):
-            self.check(item, inner, f"{place}[{index}]")
+        parts = tuple(value.items or ())
+        for index, item in self._in_order(enumerate(items)):
+            self.check(item, parts[index][1], f"{place}[{index}]")
 
     def _check_items(self, hint: ItemsHint, value: Snapshot, place: str) -> None:
         if not issubclass(value.cls, hint.cls):
@@ -250,14 +254,19 @@ class Findings:
             return
         items = dict(items_of(value))
         names: tuple[str, ...] = getattr(hint.cls, "_fields", ())
+        fields = self._in_order(hint.fields)
         if hint.has_keys:
-            for name, inner in hint.fields:
+            for name, inner in fields:
                 self.check(inner, items.get(name, snapshot(None)), f"{place}[{name!r}]")
             return
-        for name, inner in hint.fields:
+        for name, inner in fields:
             part = items.get(names.index(name) if name in names else name)
             if part is not None:
                 self.check(inner, part, f"{place}.{name}")
+
+    def _in_order(self, parts: Iterable[tuple[T, Hint]]) -> list[tuple[T, Hint]]:
+        """The parts of a value in the order of checking: those that bind a name before the expressions that use it."""
+        return parts_in_order(tuple(parts), self.bindings, self.bindings)
 
     # Tensors ----------------------------------------------------------------------------------------------------------
 
@@ -291,7 +300,7 @@ class Findings:
                     self._expected(axis)
                 except DeclarationError:
                     raise
-                except (NameError, ArithmeticError, AttributeError, TypeError, ValueError, LookupError):
+                except (NameError, ArithmeticError, AttributeError, TypeError, ValueError, LookupError, SyntaxError):
                     continue  # what else is wrong with it is told where the number of axes fits
 
     def _check_axis(self, axis: Axis, index: int, hint: ArrayHint, value: Snapshot, place: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import TypeVar
 
 from dimtyped.annotations import (
     AnythingHint,
@@ -16,12 +17,15 @@ from dimtyped.annotations import (
     RecordHint,
     TupleHint,
     UnionHint,
+    parts_in_order,
 )
 from dimtyped.engine.conditions import Conditions
 from dimtyped.engine.known_names import KnownNames, Names
 from dimtyped.engine.name_uses import Uses, bound_names, is_none
 from dimtyped.engine.source import SourceWriter
 from dimtyped.runtime import CHECKED_NAME, PREFIX
+
+T = TypeVar("T")
 
 
 class CheckCodegen:
@@ -101,7 +105,7 @@ class CheckCodegen:
         is_tuple = f"{source.isinstance}({value}, {source.tuple}) and {source.len}({value}) == {len(items)}"
         with source.block(f"if not ({is_tuple}):"):
             self.source.write(*fail)
-        for index, item in enumerate(items):
+        for index, item in self._in_order(enumerate(items)):
             if not isinstance(item, AnythingHint):
                 part = self.source.fresh("item")
                 self.source.write(f"{part} = {value}[{index}]")
@@ -187,11 +191,14 @@ class CheckCodegen:
         cls = self.source.constant(record.cls, "class")
         with self.source.block(f"if not {self.source.isinstance}({value}, {cls}):"):
             self.source.write(*fail)
-        for name, hint in record.fields:
+        for name, hint in self._in_order(record.fields):
             if not isinstance(hint, AnythingHint):
                 part = self.source.fresh("field")
                 self.source.write(f"{part} = {value}.get({name!r})" if record.has_keys else f"{part} = {value}.{name}")
                 self.check(hint, part, fail)
+
+    def _in_order(self, parts: Iterable[tuple[T, Hint]]) -> list[tuple[T, Hint]]:
+        return parts_in_order(tuple(parts), self.known.current.certain, self.known.current.sizes)
 
 
 def _evaluates(hint: Hint) -> bool:

@@ -24,6 +24,7 @@ from dimtyped.annotations import (
     TupleHint,
     linear,
     load,
+    parts_in_order,
     turn,
     unknown_names,
 )
@@ -85,7 +86,7 @@ class Conditions:
             f"{self._source.len}({value}) == {len(items)}",
         ]
         bindings: Bindings = []
-        for index, item in enumerate(items):
+        for index, item in parts_in_order(tuple(enumerate(items)), names.certain, names.sizes):
             if isinstance(item, ArrayHint):
                 local = self._source.fresh("item")
                 more, bound = self._tensor_terms(item, local, names, first=f"({local} := {value}[{index}])")
@@ -166,15 +167,13 @@ class Conditions:
 
     def _name_to_solve(self, axis: Axis, names: Names) -> str | None:
         """The one name without a certain size in an expression, if the expression is linear in it."""
-        certain = {name for name, known in names.sizes.items() if not known.optional}
-        unknown = unknown_names(axis.name, names.sizes) or unknown_names(axis.name, certain)
+        unknown = unknown_names(axis.name, names.sizes) or unknown_names(axis.name, names.certain)
         plain = _WORD_OR_PLACEHOLDER.sub(lambda match: match["word"] or "0", axis.name)
         return unknown[0] if len(unknown) == 1 and linear(plain, unknown[0]) is not None else None
 
     def _names_perhaps_to_solve(self, axis: Axis, names: Names) -> list[str]:
         """The names that may be bound before, if each may be the only one that is not and the expression is linear in it."""
-        certain = {name for name, known in names.sizes.items() if not known.optional}
-        unknown = unknown_names(axis.name, certain)
+        unknown = unknown_names(axis.name, names.certain)
         is_plain = "{" not in axis.name and all(name in names.sizes for name in unknown)
         return unknown if is_plain and all(linear(axis.name, name) is not None for name in unknown) else []
 
@@ -192,8 +191,9 @@ class Conditions:
             left = f"({size} - ({rest}))"
             whole = f"{left} % ({factor}) == 0 and {left} // ({factor}) >= 0 if ({factor}) else {left} == 0"
             term = f"(({whole}) if {is_open} else {term})"
-            found = f"({left} // ({factor}) if ({factor}) else None) if {is_open} else {names.sizes[name].source}"
-            solved[name] = f"(None if {one.removesuffix(' or ')} else {found})" if one else f"({found})"
+            before = names.sizes[name].source
+            found = f"({left} // ({factor}) if ({factor}) else None) if {is_open} else {before}"
+            solved[name] = f"({before} if {one.removesuffix(' or ')} else {found})" if one else f"({found})"
         terms.append(f"({one}{term})")
         for name, source in solved.items():
             variable = self._source.fresh("solved")
@@ -335,8 +335,7 @@ def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
 
 def _turn(axis: Axis, names: Names) -> int:
     """The order of checking an axis: another axis of the same tensor may bind the name that an expression lacks."""
-    certain = [name for name, known in names.sizes.items() if not known.optional]
-    return turn(axis.name, certain) if axis.kind is Kind.EXPRESSION else 0
+    return turn(axis.name, names.certain) if axis.kind is Kind.EXPRESSION else 0
 
 
 def _is_number(source: str) -> bool:

@@ -28,6 +28,11 @@ class Names:
     variadic: dict[str, Known] = field(default_factory=dict[str, Known])
     shapes: dict[tuple[Axis, ...], str] = field(default_factory=dict[tuple[Axis, ...], str])
 
+    @property
+    def certain(self) -> set[str]:
+        """The names that have a size in every call."""
+        return {name for name, known in self.sizes.items() if not known.optional}
+
     def copy(self) -> Names:
         """A copy that can change without changing this one."""
         return Names(dict(self.sizes), dict(self.variadic), dict(self.shapes))

@@ -16,7 +16,7 @@ from jaxtyping import AnnotationError, Float, Int, jaxtyped
 from dimtyped import DeclarationError, DimensionError
 from dimtyped.engine import CheckCodegen, Conditions, Declaration, entry_of, wrap
 from dimtyped.engine.unbound_axes import reject_unbound
-from tests.helpers.drawn_hints import Array, Items, OneOf, Record, Table, inside
+from tests.helpers.drawn_hints import Array, Items, OneOf, Plain, Record, Row, Table, inside, record
 from tests.helpers.drawn_signatures import Case, Owner, Parameter, cases
 
 pytestmark = pytest.mark.any_engine  # each test runs both
@@ -141,6 +141,28 @@ def of_a_sum(n: torch.Tensor, b: torch.Tensor, total: int, axis: str = "n+b") ->
 UNBOUND = torch.zeros(1, dtype=torch.int64)
 
 
+def floats(text: str) -> Array:
+    return Array(Float, tuple(text.split()))
+
+
+def call(hints: list[Any], arguments: list[Any], result_hint: Any = None, result: Any = None) -> Case:
+    """A call of a function."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [Parameter(f"x{index}", kind, hint) for index, hint in enumerate(hints)]
+    return Case(parameters, result_hint, result, arguments, {})
+
+
+def of_parts(total: int, *, named_tuple: bool) -> Case:
+    """A record whose first field has a sum of two names that its later fields bind."""
+    hint = record([floats("n+b"), floats("n"), floats("b")], named_tuple=named_tuple)
+    return call([hint], [hint.cls(torch.zeros(total), torch.zeros(2), torch.zeros(3))])
+
+
+SUM_BEFORE_ITS_NAMES = Row((floats("n+b"), floats("n"), Items(list, floats("b"))))
+QUOTIENT_BEFORE_ITS_NAME = Row((Items(list, floats("m//m")), Table(dict, OneOf((floats("m 0"), Plain(None, (None,)))))))
+READS_WHAT_IS_NO_EXPRESSION = method([Array(Float, ("{self.width}",))], [torch.zeros(())], width="in")
+
+
 @EFFORT
 @given(cases())
 @example(READS_A_NAME)
@@ -152,6 +174,18 @@ UNBOUND = torch.zeros(1, dtype=torch.int64)
 @example(of_a_sum(torch.zeros(2), torch.zeros(3), 5))
 @example(of_a_sum(torch.zeros(2), torch.zeros(3), 6))
 @example(of_a_sum(UNBOUND, UNBOUND, 6))
+@example(of_parts(5, named_tuple=False))
+@example(of_parts(5, named_tuple=True))
+@example(of_parts(6, named_tuple=True))
+@example(call([SUM_BEFORE_ITS_NAMES], [(torch.zeros(5), torch.zeros(2), [torch.zeros(3)])]))
+@example(call([SUM_BEFORE_ITS_NAMES], [(torch.zeros(5), torch.zeros(2), [])]))
+@example(call([], [], SUM_BEFORE_ITS_NAMES, (torch.zeros(5), torch.zeros(2), [torch.zeros(3)])))
+@example(call([QUOTIENT_BEFORE_ITS_NAME], [([torch.zeros(1)], {"x": None, "y": torch.zeros(3, 0)})]))
+@example(call([QUOTIENT_BEFORE_ITS_NAME], [([torch.zeros(1)], {"x": None})]))
+@example(call([floats("#n"), floats("n//2"), floats("n")], [torch.zeros(1), torch.zeros(2), torch.zeros(5)]))
+@example(READS_WHAT_IS_NO_EXPRESSION)
+@example(call([Items(list, floats("#n+m #n"))], [[torch.zeros(4, 0), torch.zeros(1, 1), torch.zeros(4, 1)]]))
+@example(call([Items(list, floats("#n+m #n"))], [[torch.zeros(4, 0), torch.zeros(1, 1), torch.zeros(1, 3)]]))
 def test_the_engines_and_jaxtyping_agree(case):
     agree(case)
 
