@@ -20,6 +20,8 @@ DIVIDING = (
     "split",
 )
 """Operators that raise for sizes that do not divide: a right model may take only multiples."""
+_MOST_DIVIDED = 32
+"""What the sizes that must be divisible are multiples of: sizes that a model divides and multiplies again differ by less."""
 _MOST_LEARNED = 6
 _FEW_OPERATORS = 100
 """A model whose runs end after so many is run with every side."""
@@ -184,7 +186,8 @@ class Attempts:
         """The run, or a failed one of sizes as large, whose operators do not only ask for multiples."""
         for other, ladder in failed:
             failure = other.finding
-            if failure is not None and failure.operator not in DIVIDING and ladder == 1 and index > 1:
+            asks_for_multiples = failure is None or failure.operator in DIVIDING or _only_rounds(other, run)
+            if not asks_for_multiples and ladder == 1 and index > 1:
                 return other, ladder
         return run, index
 
@@ -200,6 +203,17 @@ class Attempts:
 def _gets_further(run: Run, before: Run) -> bool:
     """True if a failed run ends behind the place where another one ended."""
     return run.reached >= before.reached and _place(run.finding) != _place(before.finding)
+
+
+def _only_rounds(failed: Run, completed: Run) -> bool:
+    """True if a run failed at sizes that were divided, rounded and multiplied again: a U-Net joins 71 with 72.
+
+    A size that the other run was given may agree with one in the code by chance.
+    """
+    unequal, given = failed.flow.unequal, set(completed.sizes.values())
+    return bool(unequal) and all(
+        abs(one - other) < _MOST_DIVIDED and given.isdisjoint((one, other)) for one, other in unequal
+    )
 
 
 def _factors(run: Run, names: Iterable[str], found: Iterable[int], wanted: Iterable[int]) -> Iterator[tuple[str, int]]:

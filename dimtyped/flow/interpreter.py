@@ -48,6 +48,7 @@ class Flow(TorchFunctionMode):
         unfollowed: The number of calls of each operator whose result has anonymous axes, because no rule covers the
             call.
         operator_error: The last error that an operator raised, with the finding that explains it.
+        unequal: The sizes that should have been equal there.
 
     Example:
         >>> import torch
@@ -74,6 +75,7 @@ class Flow(TorchFunctionMode):
         self.followed: Counter[str] = Counter()
         self.unfollowed: Counter[str] = Counter()
         self.operator_error: tuple[Exception, Finding] | None = None
+        self.unequal: tuple[tuple[int, int], ...] = ()
         self._strict = strict
         self._record = record
         self._findings_only = findings_only
@@ -349,6 +351,7 @@ class Flow(TorchFunctionMode):
         if trials is not None:
             found.fix = fix_of(problem, trials, found.source, frame)
         self.operator_error = (error, found)
+        self.unequal = tuple((one.size, other.size) for one, other in met)
         if self._findings_only:
             leave_unexplained(error)
 

@@ -35,6 +35,36 @@ def test_sides_that_must_be_longer_or_divisible_are_no_finding():
     assert check(patches).ok
 
 
+class Skipping(nn.Module):
+    """A U-Net of two levels, whose sides must be multiples of 4."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(8, 8, 3, stride=2, padding=1)
+        self.up = nn.Upsample(scale_factor=2)
+        self.out = nn.Conv2d(11, 3, 1)
+
+    def forward(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        half = self.first(x)
+        half = half + self.up(self.second(half))
+        return self.out(torch.cat([self.up(half), x], 1))
+
+
+def test_joined_levels_that_take_multiples_alone_are_no_finding():
+    report = check(Skipping())
+    assert report.ok, report
+    assert "ran with batch=64, height=96, width=160" in report.notes[0]
+
+
+def test_joined_tensors_whose_sizes_only_agree_with_a_number_are_a_finding():
+    @typed
+    def padded(x: Float[Tensor, "batch channels length"]) -> Float[Tensor, "batch channels length"]:
+        return x + torch.zeros(96, 1)
+
+    assert not check(padded).ok
+
+
 class Plain(torch.nn.Module):
     """A model of torch's own layers: its sizes are plain ints."""
 
