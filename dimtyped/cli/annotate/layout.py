@@ -18,10 +18,32 @@ def laid_out(before: cst.FunctionDef, function: cst.FunctionDef, indent: int) ->
     together = function.with_changes(whitespace_before_params=_new_line("    "), params=_ended(function.params))
     if indent + max(map(len, _head(together).splitlines())) <= LONGEST:
         return together
-    each_line = _new_line("    ")
-    return function.with_changes(
-        whitespace_before_params=each_line, params=_one_a_line(function.params, each_line, _new_line(""))
+    each_line, last = _new_line("    "), _new_line("")
+    apart = function.with_changes(
+        whitespace_before_params=each_line, params=_one_a_line(function.params, each_line, last)
     )
+    return _with_result_apart(apart, each_line, last) if indent + _last_line(apart) > LONGEST else apart
+
+
+def _with_result_apart(
+    function: cst.FunctionDef, between: cst.ParenthesizedWhitespace, last: cst.ParenthesizedWhitespace
+) -> cst.FunctionDef:
+    """The function with a line for each item of a tuple that is its result."""
+    returns = function.returns
+    held = returns.annotation if returns is not None else None
+    if returns is None or not isinstance(held, cst.Subscript) or not held.value.deep_equals(cst.Name("tuple")):
+        return function
+    *others, end = held.slice
+    items = [item.with_changes(comma=cst.Comma(whitespace_after=between)) for item in others]
+    spread = held.with_changes(
+        lbracket=cst.LeftSquareBracket(whitespace_after=between),
+        slice=[*items, end.with_changes(comma=cst.Comma(whitespace_after=last))],
+    )
+    return function.with_changes(returns=returns.with_changes(annotation=spread))
+
+
+def _last_line(function: cst.FunctionDef) -> int:
+    return len(_head(function).rpartition("\n")[2])
 
 
 def _head(function: cst.FunctionDef) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from torch.utils import _pytree as pytree
 Position = tuple[int, int]
 """The place of a tensor among the inputs, and of an axis in it."""
 Sizes = Mapping[Position, int]
+InputAxis = tuple[str, int]
+"""An input that is a tensor, and an axis of it."""
 _MOST_RUNS = 150
 _ENOUGH = 2
 """The number of other sizes that are tried of what may change: one alone may be a multiple of what the code divides by."""
@@ -40,7 +42,9 @@ class Inputs:
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        self._leaves, self._structure = pytree.tree_flatten(dict(given))
+        found, self._structure = pytree.tree_flatten_with_path(dict(given))
+        self._paths = [path for path, _ in found]
+        self._leaves = [leaf for _, leaf in found]
 
     @property
     def names(self) -> list[str]:
@@ -79,12 +83,16 @@ class Inputs:
                 )
         return list(named.values()), numbers
 
-    def varied(self, base: Sizes, runs: Callable[[Sizes], bool]) -> None:
+    def varied(self, base: Sizes, runs: Callable[[Sizes], bool], *, first_together: bool = False) -> set[InputAxis]:
         """Runs with other sizes: each that may change alone, those that change together, and all at once.
 
         Args:
             base: The sizes with which it runs.
             runs: Runs it; False if it raises.
+            first_together: True if first axes of one size are those of one batch, and change together where they can.
+
+        Returns:
+            The axes that could not change.
         """
         attempts = itertools.count()
         found: dict[Position, int] = {}
@@ -105,7 +113,11 @@ class Inputs:
         named, numbers = self._groups()
         for group in named:
             change(group)
-        tied = [position for position in numbers if not change([position])]
+        batch = [position for position in numbers if position[1] == 0] if first_together else []
+        if len({base[position] for position in batch}) == 1 < len(batch) and change(batch):
+            numbers = [position for position in numbers if position not in batch]
+        single = [position for position in numbers if not change([position])]
+        tied = list(single)
         while tied:
             first, *others = tied
             alike = [other for other in others if base[other] == base[first]]
@@ -116,6 +128,15 @@ class Inputs:
             tied = [position for position in tied if position not in group]
         if len(set(found.values())) > 1:
             runs({**base, **found})
+        is_searched = next(attempts) < _MOST_RUNS
+        return set(self._places(position for position in single if position not in found)) if is_searched else set()
+
+    def _places(self, positions: Iterable[Position]) -> Iterator[InputAxis]:
+        """The inputs of positions; nothing for those in containers."""
+        for leaf, axis in positions:
+            path = self._paths[leaf]
+            if len(path) == 1 and isinstance(path[0], pytree.MappingKey):
+                yield path[0].key, axis
 
 
 def _axes(leaf: Any) -> tuple[int | str, ...]:

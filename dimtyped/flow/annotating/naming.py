@@ -8,11 +8,14 @@ import string
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from dimtyped.flow.annotating.elsewhere import Elsewhere
+from dimtyped.flow.annotating.inputs import InputAxis
 from dimtyped.flow.annotating.patterns import Slot
 from dimtyped.flow.annotating.recorder import CallSeen
 from dimtyped.flow.annotating.shape_comments import Words
 
 _MOST_TIMES = 16
+_FIRST_SIDE = 2
+"""The first axis that is no batch or time of what a program keeps, which only this program gives one size."""
 
 
 class Namer:
@@ -65,18 +68,19 @@ class Namer:
         self._by_argument()
         self._by_constructor()
 
-    def name_the_rest(self, elsewhere: Elsewhere, optional: Iterable[str]) -> None:
+    def name_the_rest(self, elsewhere: Elsewhere, optional: Iterable[str], fixed: Container[InputAxis]) -> None:
         """Takes names from other functions, numbers, expressions, and letters for what is left.
 
         Args:
             elsewhere: The names that other functions have for sizes.
             optional: The parameters that may be None.
+            fixed: The axes of inputs whose sizes were varied in vain.
         """
         for slot, name in elsewhere.names_of(self.left, self._calls):
             if not self._is_otherwise(slot, name):
                 self._accept(slot, name)
         self._by_equal()
-        self._by_number()
+        self._by_number(fixed)
         self._by_letter(slot for slot in self._slots if slot.holder)
         self._by_expression(frozenset(optional))
         self._by_letter(self._slots)
@@ -205,13 +209,14 @@ class Namer:
             if chosen and len(chosen) == 1:
                 self._accept(slot, chosen[0])
 
-    def _by_number(self) -> None:
-        """A size that was 1, or that a number in the code is, whatever the others were."""
+    def _by_number(self, fixed: Container[InputAxis]) -> None:
+        """A size that was 1, or that a number in the code is, whatever the others were; a side of an image that could not change."""
         for slot in self.left:
             size = slot.constant
             made = (self._calls[place].made_with.numbers for place in slot.sizes)
             numbers = self._reading.numbers.union(*made)
-            if self._is_varied and size is not None and (size == 1 or size in numbers):
+            is_fixed = slot.axis >= _FIRST_SIDE and (slot.holder, slot.axis) in fixed
+            if self._is_varied and size is not None and (size == 1 or size in numbers or is_fixed):
                 self.words[slot] = str(size)
 
     def _by_expression(self, optional: frozenset[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from dimtyped.flow.annotating.elsewhere import Elsewhere
+from dimtyped.flow.annotating.inputs import InputAxis
 from dimtyped.flow.annotating.naming import Namer
 from dimtyped.flow.annotating.patterns import (
     ArrayPattern,
@@ -78,13 +79,17 @@ class _Function:
 
 
 def proposals_of(
-    calls: Sequence[CallSeen], given: Mapping[FunctionKey, Mapping[str, Words]], varied: AbstractSet[int]
+    calls: Sequence[CallSeen],
+    given: Mapping[FunctionKey, Mapping[str, Words]],
+    fixed: Mapping[FunctionKey, AbstractSet[InputAxis]],
+    varied: AbstractSet[int],
 ) -> list[Proposal]:
     """Annotations for each function that was called, in the order of files and lines.
 
     Args:
         calls: The calls of all runs that completed.
         given: The names that the user wrote for the axes of inputs, by function and parameter.
+        fixed: The axes of inputs, by function, whose sizes were varied in vain.
         varied: The runs that had other sizes than the first.
     """
     by_function: dict[FunctionKey, list[CallSeen]] = {}
@@ -97,7 +102,7 @@ def proposals_of(
         elsewhere.add(function.namer.named, function.calls)
     found: list[Proposal] = []
     for (file, line), function in functions.items():
-        function.namer.name_the_rest(elsewhere, function.optional)
+        function.namer.name_the_rest(elsewhere, function.optional, fixed.get((file, line), frozenset()))
         reading = function.calls[0].reading
         wanted = {*reading.open, *([] if reading.result else [RESULT])}
         patterns = {holder: pattern for holder, pattern in function.patterns.items() if holder in wanted}
@@ -170,9 +175,3 @@ def _result(calls: Sequence[CallSeen], notes: list[str]) -> Pattern | None:
         if any(holds_tensors(value) for call in calls for value in call.arguments.values()):
             notes.append(f"the result: {unclear}")
         return None
-
-
-def notes_of(proposals: Sequence[Proposal]) -> Iterator[tuple[Proposal, str]]:
-    """The notes of all functions."""
-    for proposal in proposals:
-        yield from ((proposal, note) for note in proposal.notes)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch.utils import _pytree as pytree
 from dimtyped.flow.annotating.made_with import MadeWith, is_constructor, keep_sizes, made_with
 from dimtyped.flow.annotating.source import FunctionReading, Readings
 from dimtyped.flow.annotating.values import OtherSeen, Seen, kind_of, seen
-from dimtyped.flow.axes import Axis
+from dimtyped.flow.axes import Axis, Dimension, axis_of
 from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.shapes.statement_tracer import StatementTracer
 from dimtyped.flow.shapes.statements import FunctionSource, Statement
@@ -127,32 +128,71 @@ class CallRecorder(StatementTracer):
         return self._flow.axes_of(tensor)
 
 
-class OuterCallRecorder(CallRecorder):
-    """A recorder that also keeps which modules the program itself calls, and with what.
+class PlainCallRecorder(CallRecorder):
+    """A recorder that names the axes of what the first call takes, in a model without names: a reshape across them is a finding.
 
     Its arguments are those of `CallRecorder`.
-
-    Attributes:
-        outer: The modules, each with its inputs by name; a few calls of each.
     """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.outer: list[tuple[torch.nn.Module, dict[str, Any]]] = []
+        self._has_begun = False
+
+    def entered(self, frame: FrameType, function: FunctionSource, /) -> CallSeen | None:
+        """Names the axes of the arguments of the first call."""
+        call = super().entered(frame, function)
+        if call is not None and not self._has_begun:
+            self._has_begun = True
+            for name in call.arguments:
+                self._name_axes(name, frame.f_locals.get(name))
+        return call
+
+    def _name_axes(self, name: str, value: object) -> None:
+        if isinstance(value, Tensor) and not value.is_nested and not self._flow.is_named(value):
+            axes = [axis_of(Dimension(size, f"{name}.{place}")) for place, size in enumerate(value.shape)]
+            self._flow.name_tensor(value, axes)
+
+
+class OuterCallRecorder(CallRecorder):
+    """A recorder that also keeps which modules, and which functions of tensors, the program itself calls, and with what.
+
+    Its arguments are those of `CallRecorder`.
+
+    Attributes:
+        outer: The modules and functions, each with its inputs by name; a few calls of each.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.outer: list[tuple[torch.nn.Module | FunctionType, dict[str, Any]]] = []
         self._running: FrameType | None = None
 
     def entered(self, frame: FrameType, function: FunctionSource, /) -> CallSeen | None:
-        """Keeps the inputs of a module that no other module calls."""
+        """Keeps the inputs of a module, or of a function of tensors, that none of them calls."""
         call = super().entered(frame, function)
-        if call is None or frame.f_code.co_name != "forward" or _is_below(frame, self._running):
+        if call is None or _is_below(frame, self._running) or any(each.is_packed for each in call.reading.parameters):
             return call
-        owner = frame.f_locals.get(call.reading.owner)
-        if isinstance(owner, torch.nn.Module) and not any(each.is_packed for each in call.reading.parameters):
+        given = {name: frame.f_locals.get(name) for name in call.arguments}
+        outer = _module_of(frame, call) if call.reading.owner else _function_of(frame, given.values())
+        if outer is not None:
             self._running = frame
-            if sum(module is owner for module, _ in self.outer) < _MOST_CALLS:
-                given = {name: frame.f_locals.get(name) for name in call.arguments}
-                self.outer.append((owner, pytree.tree_map_only(Tensor, Tensor.detach, given)))
+            if sum(each is outer for each, _ in self.outer) < _MOST_CALLS:
+                self.outer.append((outer, pytree.tree_map_only(Tensor, Tensor.detach, given)))
         return call
+
+
+def _module_of(frame: FrameType, call: CallSeen) -> torch.nn.Module | None:
+    """The module whose `forward` a frame runs."""
+    owner = frame.f_locals.get(call.reading.owner)
+    return owner if isinstance(owner, torch.nn.Module) and frame.f_code.co_name == "forward" else None
+
+
+def _function_of(frame: FrameType, given: Collection[object]) -> FunctionType | None:
+    """The function that a frame runs, if it only computes: all that it takes are tensors and numbers."""
+    function: Any = inspect.unwrap(frame.f_globals.get(frame.f_code.co_name, _module_of))
+    takes_tensors = any(isinstance(value, Tensor) for value in given)
+    is_pure = takes_tensors and all(isinstance(value, Tensor | int | float | None) for value in given)
+    return function if is_pure and getattr(function, "__code__", None) is frame.f_code else None
 
 
 def _is_below(frame: FrameType | None, other: FrameType | None) -> bool:

@@ -148,3 +148,44 @@ def net_and_inputs():
 if __name__ == "__main__":
     train()
 """
+
+IMAGES = """\
+import torch
+from torch import nn, optim
+from torch.nn import functional as F
+
+
+class VAE(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down, self.mean, self.spread = nn.Linear(784, 32), nn.Linear(32, 8), nn.Linear(32, 8)
+        self.up, self.out = nn.Linear(8, 32), nn.Linear(32, 784)
+
+    def encode(self, x):
+        hidden = F.relu(self.down(x))
+        return self.mean(hidden), self.spread(hidden)
+
+    def forward(self, x):
+        mean, spread = self.encode(x.view(-1, 784))
+        z = mean + torch.randn_like(spread) * (spread / 2).exp()
+        return torch.sigmoid(self.out(F.relu(self.up(z)))), mean, spread
+
+
+def loss_function(made, x, mean, spread):
+    same = F.binary_cross_entropy(made, x.view(-1, 784), reduction="sum")
+    return same - (1 + spread - mean**2 - spread.exp()).sum() / 2
+
+
+def train():
+    model = VAE()
+    optimizer = optim.Adam(model.parameters())
+    for _ in range(2):
+        x = torch.rand(6, 1, 28, 28)
+        loss_function(*_with(x, *model(x))).backward()
+        optimizer.step()
+
+
+def _with(x, made, mean, spread):
+    return made, x, mean, spread
+"""
+"""A program whose model makes rows of its images by their number of pixels, and whose loss has a function of its own."""

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from dimtyped.cli.main import main
-from tests.cli.annotate.programs import COMMENTS, GPT, GPT_ANNOTATIONS, GPT_COMMAND, LAYERS, PROGRAM
+from tests.cli.annotate.programs import COMMENTS, GPT, GPT_ANNOTATIONS, GPT_COMMAND, IMAGES, LAYERS, PROGRAM
 
 pytest.importorskip("libcst", reason="the extra `annotate` has it")
 pytestmark = pytest.mark.any_engine
@@ -55,6 +55,26 @@ def test_comments_and_layout_stay(folder):
     assert [line for line in bare if line in GPT.splitlines()] == [
         line for line in GPT.splitlines() if not line.startswith("    def forward")
     ]
+
+
+def test_a_long_result_has_a_line_for_each_item(folder):
+    source = (
+        "def described(memory_of_the_encoder, queries_of_the_decoder):\n"
+        "    return memory_of_the_encoder + 1, queries_of_the_decoder + 1, memory_of_the_encoder.mean(0)\n"
+    )
+    text = written(
+        folder,
+        source,
+        ["model.py:described"]
+        + [
+            f"--input={name}=float32[sequences,positions,channels]"
+            for name in ("memory_of_the_encoder", "queries_of_the_decoder")
+        ],
+    )
+    assert text.endswith(
+        ') -> tuple[\n    Float[Tensor, "sequences positions channels"],\n    Float[Tensor, "sequences positions channels"],\n'
+        '    Float[Tensor, "positions channels"],\n]:\n' + source.partition("\n")[2]
+    )
 
 
 def test_imports_are_added_beside_torchs(folder):
@@ -163,6 +183,19 @@ def test_a_program_that_exits(folder, capsys):
     (folder / "model.py").write_text(source.replace("CODE", "3"), encoding="utf-8")
     assert main(["annotate", "model.py:train"]) == 1
     assert "model.py:train stopped at RuntimeError: it calls sys.exit(3)\n" in capsys.readouterr().err
+
+
+def test_sides_that_are_no_sizes_of_their_own_are_numbers_in_a_model_and_its_loss(folder):
+    found = heads(written(folder, IMAGES, ["model.py:train"]))
+    assert (
+        "self, x: Float[Tensor, 'a 1 28 28'] -> tuple[Float[Tensor, 'a 784'], Float[Tensor, 'a 8'], Float[Tensor, 'a 8']]"
+        in found
+    )
+    assert (
+        "made: Float[Tensor, 'a 784'], x: Float[Tensor, 'a 1 28 28'], mean: Float[Tensor, 'a b'], "
+        "spread: Float[Tensor, 'a b'] -> Float[Tensor, '']" in found
+    )
+    assert main(["check", "model.py:VAE", "model.py:loss_function"]) == 0
 
 
 def test_what_makes_a_model_and_its_inputs(folder):
