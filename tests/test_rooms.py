@@ -142,7 +142,7 @@ def test_no_files_import_one_another_in_a_circle() -> None:
 def test_a_circle_would_be_noticed() -> None:
     modules = sources()
     modules["dimtyped.names.dim"] += "\nfrom dimtyped.names import scope_of\n"
-    assert {"dimtyped.names.dim", "dimtyped.names.scope"} <= set(circle(modules))
+    assert {"dimtyped.names.dim", "dimtyped.names.reading"} <= set(circle(modules))
 
 
 def test_every_room_says_what_it_is_for() -> None:

@@ -1,6 +1,12 @@
 """Named sizes, and which names a module declares."""
 
 from dimtyped.names import serializers as serializers
+from dimtyped.names.changes import (
+    declare_parameter as declare_parameter,
+    preview as preview,
+    remember_deleted as remember_deleted,
+)
+from dimtyped.names.claims import INHERITED as INHERITED, Claim as Claim, Claims as Claims, claims_of as claims_of
 from dimtyped.names.dim import (
     Dim as Dim,
     DimSize as DimSize,
@@ -24,33 +30,29 @@ from dimtyped.names.owners import (
     short_text as short_text,
     sizes_text as sizes_text,
 )
+from dimtyped.names.reading import (
+    BUILDING as BUILDING,
+    MANAGED as MANAGED,
+    read_from as read_from,
+    resync as resync,
+    scope_of as scope_of,
+    settle as settle,
+    settle_with_child as settle_with_child,
+    switch_scope as switch_scope,
+    tell_holders as tell_holders,
+)
 from dimtyped.names.scope import (
     ATTRIBUTE as ATTRIBUTE,
-    BUILDING as BUILDING,
-    INHERITED as INHERITED,
     KEYED_SIZES as KEYED_SIZES,
-    MANAGED as MANAGED,
-    Claim as Claim,
     Scope as Scope,
     ambiguous_names as ambiguous_names,
-    claims_of as claims_of,
-    declare_parameter as declare_parameter,
     held_scope as held_scope,
-    is_heir as is_heir,
     is_off_by as is_off_by,
     is_scope as is_scope,
     is_watched as is_watched,
-    preview as preview,
-    read_from as read_from,
-    remember_deleted as remember_deleted,
-    resync as resync,
     scope_key_names as scope_key_names,
     scope_key_words as scope_key_words,
-    scope_of as scope_of,
     set_scope as set_scope,
-    settle as settle,
-    switch_scope as switch_scope,
-    tell_holders as tell_holders,
 )
 from dimtyped.names.spelling import are_similar as are_similar, similar_name as similar_name
 from dimtyped.names.switches import (

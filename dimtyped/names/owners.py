@@ -6,8 +6,10 @@ import inspect
 
 import torch
 
+from dimtyped.names.claims import Claim, owner_phrase
 from dimtyped.names.layers import layer_text
-from dimtyped.names.scope import Claim, Scope, held_scope, lookup, owner_phrase
+from dimtyped.names.reading import lookup
+from dimtyped.names.scope import Scope, held_scope
 
 
 def owner_text(module: torch.nn.Module, claim: Claim) -> str:

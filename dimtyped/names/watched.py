@@ -99,13 +99,18 @@ def watched_in(
 
 
 def _containers(module: torch.nn.Module, classes: tuple[type, ...], *, is_told: bool) -> Iterator[Watched]:
-    """Torch's own containers, and all within what is watched: it has not told them where they are."""
     for child in (module.__dict__.get("_modules") or {}).values():
-        if isinstance(child, classes):
-            tells = is_told and hasattr(child, TELLS_CHANGES)
-            if not tells:
-                yield Watched(child, None)
-            yield from _containers(child, classes, is_told=tells)
+        yield from watched_of(child, classes, is_told=is_told)
+
+
+def watched_of(child: torch.nn.Module | None, classes: tuple[type, ...], *, is_told: bool = True) -> Iterator[Watched]:
+    """A child that is one of torch's own containers, and all within what is watched: it has not told them where they are."""
+    if isinstance(child, classes):
+        assert child is not None
+        tells = is_told and hasattr(child, TELLS_CHANGES)
+        if not tells:
+            yield Watched(child, None)
+        yield from _containers(child, classes, is_told=tells)
 
 
 def dims_in(module: torch.nn.Module) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import types
-import typing
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -32,17 +31,18 @@ from dimtyped.names import (
     BUILDING,
     MANAGED,
     SWITCHES,
+    Claims,
     Dim,
     ParentLink,
     Scope,
     claims_of,
     held_scope,
-    is_heir,
     preview,
     read_from,
     remember_deleted,
     set_scope,
     settle,
+    settle_with_child,
     switch_scope,
     switches_of,
     tell_holders,
@@ -122,9 +122,10 @@ class Module(TiedParametersMixin):
             claims = preview(self, name, value)
         building = self.__dict__.get(BUILDING, False)
         stored: Any = int(value) if isinstance(value, Dim) and not building else value
+        is_new = name not in self.__dict__.get("_modules", {})
         old = self.__dict__.get("_modules", {}).get(name)
         super().__setattr__(name, stored)
-        _adopt(self, name, value, claims)
+        _adopt(self, name, value, claims, is_new=is_new)
         warn_of_fewer_rows(self, name, old, value)
 
     def __delattr__(self, name: str) -> None:
@@ -154,11 +155,11 @@ class Module(TiedParametersMixin):
 
     def add_module(self, name: str, module: torch.nn.Module | None) -> None:
         """Adds a child, as an assignment does; see `torch.nn.Module.add_module`."""
-        old = self._modules.get(name)
+        is_new, old = name not in self._modules, self._modules.get(name)
         inherit_names(old, module)
         claims = preview(self, name, module)
         super().add_module(name, module)
-        _adopt(self, name, module, claims)
+        _adopt(self, name, module, claims, is_new=is_new)
         warn_of_fewer_rows(self, name, old, module)
 
 
@@ -172,14 +173,18 @@ def _matters(module: Module, name: str, value: Any) -> bool:
     )
 
 
-def _adopt(module: Module, key: str, value: Any, claims: Any) -> None:
-    """Stores the claims after a change, and links a container to its scope."""
+def _adopt(module: torch.nn.Module, key: str, value: Any, claims: Claims | None, *, is_new: bool = False) -> None:
+    """Stores the claims after a change, and links a container to its scope. A new child is all that changes."""
     if claims is not None or isinstance(value, torch.nn.Module) or value is None:
         read_from(module, value)
         if isinstance(value, torch.nn.Module):
             make_scopes(value)
         before = held_scope(module)
-        settle(module, before.claims if claims is None else claims)
+        after = before.claims if claims is None else claims
+        if is_new and (value is None or isinstance(value, torch.nn.Module)):
+            settle_with_child(module, after, key, value)
+        else:
+            settle(module, after)
         warn_of_lost_names(module, before)
     link(module, key, value)
     if isinstance(value, torch.nn.Module) and BUILDING not in module.__dict__:
@@ -211,7 +216,7 @@ def check_container(container: torch.nn.Module) -> None:
         list(claims_of("", container))
         return
     claims = preview(parent, key, container)
-    _adopt(typing.cast("Module", parent), key, container, claims)
+    _adopt(parent, key, container, claims)
     tell_holders(container)
 
 
@@ -226,8 +231,8 @@ def check_added(container: torch.nn.Module, key: str) -> None:
     if parent is None:
         list(claims_of("", child))
         return
-    claims = preview(parent, f"{path}.{key}", child, is_lenient=is_heir(container))
-    _adopt(typing.cast("Module", parent), f"{path}.{key}", child, claims)
+    claims = preview(parent, f"{path}.{key}", child, within=container)
+    _adopt(parent, f"{path}.{key}", child, claims, is_new=True)
     tell_holders(container, besides=parent)
 
 

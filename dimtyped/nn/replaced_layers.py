@@ -77,6 +77,8 @@ def warn_of_lost_names(module: torch.nn.Module, before: Scope) -> None:
     if BUILDING in module.__dict__ or mode() == "off":
         return
     after = held_scope(module)
+    if after.scope_key == before.scope_key:
+        return
     lost = set(before.names) - set(after.names)
     lost = {name for name in lost if not after.is_ambiguous(name)}
     for name in sorted(lost & used_names(type(module)) if lost else ()):

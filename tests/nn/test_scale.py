@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dimtyped import DimSize, nn, retype, typed
+from dimtyped import Dim, DimSize, nn, retype, typed
 from dimtyped.runtime import members_of
 
 WIDTH = 8
@@ -45,12 +45,25 @@ class LevelWithList(nn.Module):
         return x
 
 
+class LevelWithLayer(Level):
+    def __init__(self, width: DimSize, inner: torch.nn.Module | None = None):
+        super().__init__(width)
+        self.inner = nn.Sequential(nn.Linear(width, width), *([] if inner is None else [inner]))
+
+
 class Appended(nn.Module):
+    def __init__(self, width: DimSize, number: int, container: type = nn.ModuleList, kind: type = nn.Linear):
+        super().__init__()
+        self.layers = container()
+        for _ in range(number):
+            self.layers.append(kind(width, width) if kind is nn.Linear else kind(width))
+
+
+class Wide(nn.Module):
     def __init__(self, width: DimSize, number: int):
         super().__init__()
-        self.layers = nn.ModuleList()
-        for _ in range(number):
-            self.layers.append(nn.Linear(width, width))
+        for index in range(number):
+            setattr(self, f"layer{index}", nn.Linear(width, width))
 
 
 def nested(kind, depth):
@@ -104,6 +117,20 @@ def plain_layers(depth):
     return model
 
 
+def appending(container, kind=nn.Linear):
+    return lambda number: lambda: Appended(WIDTH, number, container, kind)
+
+
+def appending_later(number):
+    model, more = Appended(WIDTH, 1), [nn.Linear(Dim("width", WIDTH), WIDTH) for _ in range(number)]
+
+    def append():
+        for layer in more:
+            model.layers.append(layer)
+
+    return append
+
+
 def retyping(depth):
     model = plain_layers(depth)
     return lambda: retype(model)
@@ -114,7 +141,12 @@ GROWTH = {
     "nested modules called": (calling(Level), 5),
     "nested modules with torch's containers called": (calling(LevelWithList), 5),
     "nested plain modules called": (calling(LevelOfTorch), 5),
-    "layers appended": (lambda number: lambda: Appended(WIDTH, number), 8),
+    "nested modules with layers made": (constructing(LevelWithLayer), 5),
+    "layers appended": (appending(nn.ModuleList), 4.5),
+    "layers appended to a chain": (appending(nn.Sequential), 4.5),
+    "modules appended": (appending(nn.ModuleList, Level), 4.5),
+    "layers appended to a finished module": (appending_later, 5),
+    "layers assigned": (lambda number: lambda: Wide(WIDTH, number), 4.5),
     "a nested model retyped": (retyping, 5),
 }
 

@@ -12,6 +12,7 @@ from dimtyped.names import short_repr
 from dimtyped.nn.contract.layer import Layer, has_own_forward
 from dimtyped.nn.contract.passthrough import keeps_shape
 
+_AXES = (-1, -2, -3, -4)  # of the features, in any contract
 _POOLS = ("MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool")
 _KEEPS_CHANNELS = {getattr(torch.nn, f"{pool}{n}d"): -n - 1 for pool in _POOLS for n in (1, 2, 3)}
 """The only axis whose size is certain to stay the same."""
@@ -43,16 +44,21 @@ class Link(NamedTuple):
         return self.layer._dim_labels[role], self.layer._dim_sizes[role]
 
 
-def check_chain(container: torch.nn.Module) -> None:
+def check_chain(container: torch.nn.Module, added: str | None = None) -> None:
     """Rejects neighbors whose sizes do not match. Layers that keep the size are skipped; unknown ones end the comparison.
+
+    Args:
+        container: A `Sequential`.
+        added: The key of a layer at its end, where all before it are checked. Default: check all.
 
     Raises:
         DeclarationError: two sizes differ.
     """
     if not is_chain(container):
         return
+    layers = _layers_of(container._modules) if added is None else _end_of(container._modules, added)
     before: Link | None = None
-    for path, layer in _layers_of(container._modules):
+    for path, layer in layers:
         link = Link(path, layer) if isinstance(layer, Layer) and _has_flow(layer) else None
         if link is None:
             before = before if before is not None and _keeps(layer, before.axis) else None
@@ -74,6 +80,35 @@ def _layers_of(modules: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
             yield from _layers_of(module._modules, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", module
+
+
+def _end_of(modules: dict[str, Any], added: str) -> Iterator[tuple[str, torch.nn.Module | None]]:
+    """The layers in what is added at the end, and those before it that decide which size it is given."""
+    deciding: list[tuple[str, torch.nn.Module | None]] = []
+    for path, layer in _layers_backwards(modules):
+        if path == added or path.startswith(f"{added}."):
+            continue
+        deciding.append((path, layer))
+        if not _may_keep(layer):
+            break
+    yield from reversed(deciding)
+    yield from _layers_of({added: modules[added]})
+
+
+def _layers_backwards(modules: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, torch.nn.Module | None]]:
+    for key in reversed(modules):
+        module = modules[key]
+        if isinstance(module, torch.nn.Sequential) and is_chain(module):
+            yield from _layers_backwards(module._modules, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", module
+
+
+def _may_keep(layer: torch.nn.Module | None) -> bool:
+    """True if the size before a layer may be that after it, of an axis."""
+    if isinstance(layer, Layer) and _has_flow(layer):
+        return False
+    return any(_keeps(layer, axis) for axis in _AXES)
 
 
 def _is_changed(module: torch.nn.Module) -> bool:

@@ -44,20 +44,27 @@ class _Container(torch.nn.Module):
         """
         if is_tracing() or _CHANGING in self.__dict__:
             return change()
-        before, is_done = dict(self.__dict__.get("_modules", {})), False
+        before = None if added is not None else dict(self.__dict__.get("_modules", {}))
+        is_done = False
         self.__dict__[_CHANGING] = True
         try:
             result = change()
-            if added is None:
+            if before is not None:
                 self._dim_inherit(before)
             self._dim_changed(added)
             is_done = True
         finally:
             del self.__dict__[_CHANGING]
             if not is_done and "_modules" in self.__dict__:
-                self._modules.clear()
-                self._modules.update(before)
+                self._dim_undo(before, added)
         return result
+
+    def _dim_undo(self, before: Mapping[str, torch.nn.Module | None] | None, added: str | None) -> None:
+        if before is None:
+            self._modules.pop(str(added), None)
+        else:
+            self._modules.clear()
+            self._modules.update(before)
 
     def _dim_inherit(self, before: Mapping[str, torch.nn.Module | None]) -> None:
         """Gives a new layer the names of the one that it replaces, unless the container still holds that one."""
@@ -175,7 +182,7 @@ class Sequential(_Listed, torch.nn.Sequential):
 
     def _dim_changed(self, added: str | None = None) -> None:
         if not _is_slicing():
-            check_chain(self)
+            check_chain(self, added)
         super()._dim_changed(added)
 
     def insert(self, index: int, module: torch.nn.Module) -> Sequential:

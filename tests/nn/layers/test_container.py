@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import pickle
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from dimtyped import DeclarationError, Dim, dims, nn
 
@@ -386,3 +387,49 @@ def test_a_second_size_for_a_name_is_refused_in_any_container() -> None:
     assert model._dim_scope.names == {"embed": 5}
     model.named.clear()
     assert model._dim_scope.names == {}
+
+
+# One layer after the other --------------------------------------------------------------------------------------------
+
+SIZE = st.sampled_from([2, 3])
+
+
+def hooked(layer: torch.nn.Module) -> torch.nn.Module:
+    layer.register_forward_hook(lambda *_: None)
+    return layer
+
+
+CHAINED: st.SearchStrategy[Callable[[], torch.nn.Module]] = st.one_of(
+    st.builds(lambda takes, gives: lambda: nn.Linear(takes, gives), SIZE, SIZE),
+    st.builds(lambda takes, gives: lambda: nn.Conv1d(takes, gives, 1), SIZE, SIZE),
+    st.builds(lambda size: lambda: nn.LayerNorm(size), SIZE),
+    st.builds(lambda takes, gives: lambda: nn.GRU(takes, gives), SIZE, SIZE),
+    st.builds(lambda takes, gives: lambda: hooked(nn.Linear(takes, gives)), SIZE, SIZE),
+    st.sampled_from([nn.ReLU, nn.Flatten, nn.Sequential, lambda: nn.MaxPool1d(1), lambda: hooked(nn.ReLU())]),
+)
+INNER = st.lists(CHAINED, max_size=3).map(lambda made: lambda: nn.Sequential(*(make() for make in made)))
+
+
+def said(function: Callable[[], object]) -> str:
+    try:
+        function()
+    except DeclarationError as error:
+        return str(error)
+    return "fits"
+
+
+@given(layers=st.lists(CHAINED | INNER, max_size=8))
+@example(layers=[first, lambda: nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())), second])
+@example(layers=[first, nn.Flatten, nn.ReLU, second])
+def test_a_layer_that_is_appended_is_compared_with_those_that_decide_its_size(
+    layers: list[Callable[[], torch.nn.Module]],
+) -> None:
+    chain = nn.Sequential()
+    for make in layers:
+        try:
+            layer = make()
+        except DeclarationError:  # an inner chain that does not fit by itself
+            continue
+        at_once = said(functools.partial(nn.Sequential, *chain, layer))
+        assert said(functools.partial(chain.append, layer)) == at_once
+        assert (chain[-1] is layer if len(chain) else False) == (at_once == "fits")
