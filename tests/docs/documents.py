@@ -1,4 +1,4 @@
-"""The code blocks of README and of docs/: what each one prints. `python tests/documents.py` writes what they print today.
+"""The code blocks of README and of docs/: what each one prints. `python tests/docs/documents.py` writes what they print today.
 
 A page's Python blocks share their names, as the cells of a notebook do. The text block that follows one is what it prints,
 and the end of the traceback where it raises. A block that begins with `# model.py` is that file; a console block runs

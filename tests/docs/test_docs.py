@@ -1,5 +1,6 @@
 """The code of README and of the documentation runs, and prints what stands below it."""
 
+import functools
 import re
 
 import pytest
@@ -23,7 +24,7 @@ def mode_as_before():
 def test_each_block_prints_what_stands_below_it(path):
     page = path.read_text(encoding="utf-8")
     shown = [documents.without_seed(text) for _, text in documents.blocks(page)]
-    assert [documents.without_seed(text) for text in documents.printed(page)] == shown, "python tests/documents.py"
+    assert [documents.without_seed(text) for text in documents.printed(page)] == shown, "python tests/docs/documents.py"
 
 
 def test_readme_prints_what_it_says_whichever_engine_checks():
@@ -51,20 +52,41 @@ def test_a_page_that_says_something_else_is_noticed_and_brought_up_to_date():
 def test_code_that_contributing_shows_is_that_of_the_package():
     page = (documents.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert len(documents.EXCERPT.findall(page)) == 3
-    assert documents.with_excerpts(page) == page, "python tests/documents.py"
+    assert documents.with_excerpts(page) == page, "python tests/docs/documents.py"
 
 
 @pytest.mark.any_engine
 def test_the_files_that_contributing_names_are_there():
     page = (documents.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = re.findall(r"`([a-z_/]+(?:/|\.py))`", page)
-    there = [
-        path.as_posix() + "/" * path.is_dir()
-        for part in ("dimtyped", "tests", "benchmarks")
-        for path in sorted(parts(part))
-    ]
-    assert len(named) > 20
-    assert [name for name in named if not any(path.endswith(f"/{name}") for path in there)] == []
+    names = named_paths(page)
+    assert len(names) > 50
+    assert [name for name in names if not is_there(name)] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["`pytest tests/gone.py -k it`", "`python -m tests.gone`", "`engine/gone/`", "`gone.py`"]
+)
+def test_a_file_that_is_not_there_is_noticed_inside_a_command_too(text):
+    assert [is_there(name) for name in named_paths(f"| one | {text} |\n")] == [False]
+
+
+def named_paths(page):
+    """The files and folders that a page names as code, those inside a command too."""
+    words = [word for code in re.findall(r"`([^`\n]+)`", page) for word in code.split()]
+    modules = [word.replace(".", "/") + ".py" for word in words if re.fullmatch(r"tests(\.\w+)+", word)]
+    return [word for word in words if re.fullmatch(r"[\w/]*(?:\w/|\w\.py)|\.ci/\w+", word)] + modules
+
+
+def is_there(name):
+    """True of a file or folder of the repository. A name without the folders above it is enough."""
+    return any(path.endswith(f"/{name}") for path in everything())
+
+
+@functools.cache
+def everything():
+    """Every file and folder of the repository that pages speak of; a folder ends with a slash."""
+    folders = (".ci", "dimtyped", "tests", "benchmarks")
+    return [path.as_posix() + "/" * path.is_dir() for folder in folders for path in parts(folder)]
 
 
 def parts(folder):
