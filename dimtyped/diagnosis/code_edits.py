@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+_WRITTEN = "_dim_written"
 
 
 def parsed(source: str) -> ast.expr | None:
@@ -17,36 +20,53 @@ def parsed(source: str) -> ast.expr | None:
 
 
 def code_of(expression: ast.expr) -> str:
-    """The source code of an expression."""
-    return ast.unparse(ast.fix_missing_locations(expression))
+    """The source code of an expression; its literals as the user wrote them, where that is known."""
+    written = _as_written(expression)
+    return ast.unparse(ast.fix_missing_locations(written))
+
+
+def keep_literals(expression: ast.AST, text_of: Callable[[ast.Constant], str]) -> None:
+    """Remembers how each number and string of an expression is written: `-1e9`, not `-1000000000.0`."""
+    for node in ast.walk(expression):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float | complex | str):
+            text = text_of(node)
+            if _is_literal(text, node.value):
+                setattr(node, _WRITTEN, text)
+
+
+def _is_literal(text: str, value: object) -> bool:
+    """True if this text alone means the value; a part of an f-string does not."""
+    try:
+        return bool(ast.literal_eval(text) == value)
+    except (ValueError, SyntaxError):
+        return False
+
+
+def _as_written(node: ast.expr) -> ast.expr:
+    """A copy in which a literal is the name that its text would be: that is how `ast.unparse` keeps a text."""
+    text = getattr(node, _WRITTEN, None)
+    return ast.Name(text, ast.Load()) if text else _with_parts(node, _as_written)
 
 
 def replaced_in(expression: ast.expr, old: ast.expr, new: ast.expr) -> ast.expr:
     """A copy of an expression with another one in place of the part `old`."""
-    return copy.copy(new) if expression is old else _Replaced(old, new).generic_copy(expression)
+    if expression is old:
+        return copy.copy(new)
+    return _with_parts(expression, lambda part: new if part is old else replaced_in(part, old, new))
 
 
-class _Replaced:
-    """Copies an expression, with one part replaced."""
-
-    def __init__(self, old: ast.AST, new: ast.AST):
-        self._old = old
-        self._new = new
-
-    def generic_copy(self, node: ast.expr) -> ast.expr:
-        """A copy of the node; its parts are copied too."""
-        made = copy.copy(node)
-        for name, value in ast.iter_fields(node):
-            if isinstance(value, ast.AST):
-                setattr(made, name, self._copied(value))
-            elif isinstance(value, list):
-                setattr(made, name, [self._copied(item) for item in value])  # pyright: ignore[reportUnknownVariableType]  # ast is untyped here
-        return made
-
-    def _copied(self, value: object) -> object:
-        if value is self._old:
-            return self._new
-        return self.generic_copy(value) if isinstance(value, ast.AST) else value  # type: ignore[arg-type]  # any node copies alike
+def _with_parts(node: ast.expr, change: Callable[[ast.expr], ast.expr]) -> ast.expr:
+    """A copy of a node, with each of its parts changed."""
+    made = copy.copy(node)
+    for name, value in ast.iter_fields(node):
+        if isinstance(value, ast.AST):
+            setattr(made, name, change(cast("ast.expr", value)))  # any node is copied alike
+        elif isinstance(value, list):
+            parts = cast("list[Any]", value)
+            setattr(
+                made, name, [change(cast("ast.expr", part)) if isinstance(part, ast.AST) else part for part in parts]
+            )
+    return made
 
 
 def orders(rank: int) -> Iterator[tuple[int, ...]]:

@@ -61,6 +61,13 @@ UNARY: dict[type, Callable[[Any], Any]] = {
 """The function of each unary operator, by its class in `ast`."""
 
 
+def without_check(function: Any) -> Any:
+    """Torch's function, for one of `dimtyped.nn.functional`; any other function as it is."""
+    if getattr(function, "__module__", None) == "dimtyped.nn.functional":
+        return getattr(torch.nn.functional, name_of(function), function)
+    return function
+
+
 def is_torchs(function: object) -> bool:
     """True for a function or a method of torch's that works on tensors."""
     if isinstance(function, types.MethodDescriptorType | types.WrapperDescriptorType):

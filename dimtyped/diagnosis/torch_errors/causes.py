@@ -44,7 +44,7 @@ _WANTED = (  # compiled once a message is about dtypes, which few are
     rf"(?i)expected .*?dtype (?:to be )?{_TYPE}.*?but got {_TYPE}",
     rf"(?i)to have type {_TYPE}.*?but got .*?{_TYPE}",
 )
-_INDEX = r"(?i)indices must be|dtype int64 for index|index.*(?:int64|long)|must be (?:an )?(?:long|int64)|int64 dtype"
+_INDEX = r"(?i)indices must be|dtype (?:int32/)?int64 for index|index.*(?:int64|long)|must be (?:an )?(?:long|int64)|int64 dtype"
 _CAST = rf"result type {_TYPE} can't be cast to the desired output type {_TYPE}"
 _MISSING = rf"not implemented for '{_TYPE}'|[Ii]nput dtype must be .*?floating.*?Got:? {_TYPE}|with two {_TYPE} tensors"
 _DTYPES = re.compile(
@@ -75,9 +75,13 @@ def dtypes(failure: Failure) -> Clash | None:
     if not _DTYPES.search(failure.message):
         return None
     for operand, wanted in _wrong_dtypes(failure):
-        mark = Mark(operand, DTYPE, f"must be {dtype_text(wanted)}")
-        return Clash(f"`{operand.text}` is {dtype_text(operand.dtype)}, must be {dtype_text(wanted)}", (mark,))
+        return _wrong(operand, wanted)
     return _written(failure) or _differing(failure) or _unsupported(failure)
+
+
+def _wrong(operand: Operand, wanted: torch.dtype) -> Clash:
+    mark = Mark(operand, DTYPE, f"must be {dtype_text(wanted)}")
+    return Clash(f"`{operand.text}` is {dtype_text(operand.dtype)}, must be {dtype_text(wanted)}", (mark,))
 
 
 def _wrong_dtypes(failure: Failure) -> Iterator[tuple[Operand, torch.dtype]]:
@@ -102,10 +106,14 @@ def _wrong_dtypes(failure: Failure) -> Iterator[tuple[Operand, torch.dtype]]:
 
 
 def _written(failure: Failure) -> Clash | None:
+    """A result that is of another dtype than the tensor that it is written to."""
     found = re.search(_CAST, failure.message)
     if found is None or not failure.operands:
         return None
-    target, result = failure.operands[0], _NAMES[found[1]]
+    target, result, desired = failure.operands[0], _NAMES[found[1]], _NAMES[found[2]]
+    if target.dtype != desired:  # of a loss: the result has the dtype of the target, which is of ints
+        other = next((operand for operand in failure.operands if operand.dtype == desired), None)
+        return _wrong(other, result) if other is not None else None
     mark = Mark(target, DTYPE, f"cannot hold {dtype_text(result)}")
     return Clash(f"{dtype_text(result)} does not go into `{target.text}`, {dtype_text(target.dtype)}", (mark,))
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from dimtyped.diagnosis.code_edits import code_of
 from dimtyped.diagnosis.torch_errors import layers
 from dimtyped.diagnosis.torch_errors.attributes import attribute_of
 from dimtyped.diagnosis.torch_errors.callables import (
@@ -23,6 +24,7 @@ from dimtyped.diagnosis.torch_errors.callables import (
     may_run_as_operation,
     method_of_tensors,
     name_of,
+    without_check,
 )
 from dimtyped.diagnosis.torch_errors.light import made as made_light
 from dimtyped.diagnosis.torch_errors.operation import Operation, Part
@@ -107,7 +109,7 @@ class Evaluator:
     # Parts ------------------------------------------------------------------------------------------------------------
 
     def _part(self, node: ast.expr) -> Part:
-        return Part(node, self.value(node), ast.unparse(node))
+        return Part(node, self.value(node), code_of(node))
 
     def _result(self, node: ast.expr) -> Any:
         operation = self.operation(node)
@@ -201,10 +203,10 @@ class Evaluator:
                 return self._method(receiver, node.func, self.arguments(node), kwargs)
             if isinstance(receiver, torch.Size | tuple) and node.func.attr in ("numel", "index", "count"):
                 return Operation(node.func.attr, getattr(receiver, node.func.attr), self.arguments(node), kwargs)  # pyright: ignore[reportUnknownArgumentType]  # any tuple
-        function = self.value(node.func)
+        function = without_check(self.value(node.func))
         args = self.arguments(node)
         if isinstance(function, torch.nn.Module):
-            return self._layer(function, ast.unparse(node.func), args)
+            return self._layer(function, code_of(node.func), args)
         if name_of(function) in FACTORIES and may_run_as_operation(function):
             return Operation(name_of(function), self._factory(function), args, kwargs)
         if is_pure(function) or may_run_as_operation(function):
@@ -216,7 +218,7 @@ class Evaluator:
         parts: list[Part] = []
         for argument in node.args:
             if isinstance(argument, ast.Starred):
-                text = ast.unparse(argument.value)
+                text = code_of(argument.value)
                 parts += [Part(None, value, f"{text}[{i}]") for i, value in enumerate(self._iterated(argument.value))]
             else:
                 parts.append(self._part(argument))
@@ -228,7 +230,7 @@ class Evaluator:
             if keyword.arg is not None:
                 parts[keyword.arg] = self._part(keyword.value)
                 continue
-            held, text = self.value(keyword.value), ast.unparse(keyword.value)
+            held, text = self.value(keyword.value), code_of(keyword.value)
             if not isinstance(held, dict):
                 raise Unknown
             for name, value in cast("dict[str, Any]", held).items():
@@ -242,7 +244,7 @@ class Evaluator:
         method = method_of_tensors(name)
         if method is None:
             raise Unknown
-        first = Part(function.value, receiver, ast.unparse(function.value))
+        first = Part(function.value, receiver, code_of(function.value))
         if name in NEVER:
             return Operation(name, _unknown, [first, *args], kwargs, is_pure=False)
         if name in ("to", "cuda", "cpu", "type_as"):

@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dimtyped.diagnosis.code_edits import keep_literals
 from dimtyped.diagnosis.torch_errors.frames import Frame, Span
 
 _MOST_LINES = 4000  # of a file that is parsed whole: more would take too long
@@ -112,6 +113,7 @@ def _expression(node: ast.expr | ast.AugAssign, tree: ast.AST, lines: list[str])
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
         found = _assignment_to(node, tree) or node
     span = _span_of(found)
+    keep_literals(found, lambda literal: _text(_span_of(literal), lines))
     return Expression(found, _text(span, lines), span)
 
 

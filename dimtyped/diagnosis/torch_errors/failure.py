@@ -166,8 +166,9 @@ def phrase(label: Label) -> str:
 
 
 def ranks(*operands: Operand) -> str:
-    """How many axes operands have: `x has 2 axes, y has 3`."""
-    return ", ".join(f"`{operand.text}` has {count(operand.rank, 'axis', 'axes')}" for operand in operands)
+    """How many axes operands have, one that is given twice once: `x has 2 axes, y has 3`."""
+    texts = (f"`{operand.text}` has {count(operand.rank, 'axis', 'axes')}" for operand in operands)
+    return ", ".join(dict.fromkeys(texts))
 
 
 def count(number: int, one: str, many: str) -> str:

@@ -89,6 +89,15 @@ def class_shifts(failure: Failure, root: Root) -> Iterator[Root]:
         yield from each([x if sum(steps) > 0 else target], shortened, root)
 
 
+def of_any_rank(failure: Failure, root: Root) -> Iterator[Root]:
+    """`matmul` in place of `mm` or `bmm`, which take only two or three axes."""
+    call = _call_of(root)
+    ranks = [operand.rank for operand in failure.operands]
+    if call is None or not isinstance(call.func, ast.Attribute) or ranks in ([2, 2], [3, 3]):
+        return
+    yield edited(root, [(call.func, ast.Attribute(call.func.value, "matmul", ast.Load()))])
+
+
 def factors_swapped(failure: Failure, root: Root) -> Iterator[Root]:
     """The factors of a product in the other order."""
     if len(failure.operands) == 2 and all(operand.node is not None for operand in failure.operands):
@@ -225,7 +234,8 @@ def _with_keyword(call: ast.Call, name: str, value: ast.expr) -> ast.Call:
 
 
 _BY_PROPOSERS: dict[tuple[Proposer, ...], str] = {
-    (transposes, factors_swapped, axes_added, axes_removed): "matmul mm bmm mv dot inner addmm baddbmm",
+    (transposes, factors_swapped, axes_added, axes_removed): "matmul mv dot inner addmm baddbmm",
+    (of_any_rank, transposes, factors_swapped, axes_added, axes_removed): "mm bmm",
     (first_transposed, transposes): "linear bilinear",
     (letters,): "einsum",
     (both_transposed, axes_added, transposes): "scaled_dot_product_attention",

@@ -74,6 +74,7 @@ _PATTERNS: dict[str, Callable[[re.Match[str], Names], Clash | None]] = {
     r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)": _two_sizes,
     r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)": _two_sizes,
     r"first two dimensions of batch2 tensor to be: (\[[\d, ]+\]) but got: (\[[\d, ]+\])": _two_shapes,
+    r"has size (\d+) for operand \d+ which does not broadcast with previously seen size (\d+)": _two_sizes,
     r"Expected size (\d+) but got size (\d+) for tensor number": _two_sizes,
     r"stack expects each tensor to be equal size, but got (\[[\d, ]*\]) at entry 0 and (\[[\d, ]*\])": _two_shapes,
     r"to have (\d+) channels, but got (\d+) channels": _two_sizes,

@@ -40,6 +40,7 @@ class CallNames:
         origins: Where each name has its size from.
         arguments: The names of the axes of each tensor that was given, by its id.
         products: Pairs of names that stand side by side in an annotation.
+        declared: The names that the module declares.
     """
 
     where: str
@@ -49,6 +50,7 @@ class CallNames:
     origins: dict[str, str] = field(default_factory=dict[str, str])
     arguments: dict[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
     products: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    declared: frozenset[str] = frozenset()
 
 
 class Names:
@@ -95,6 +97,11 @@ class Names:
         """Every name with its size; of a name that several calls use, the nearest call's."""
         return {name: size for call in reversed(self.calls) for name, size in call.sizes.items()}
 
+    @property
+    def declared(self) -> frozenset[str]:
+        """The names that a module declares."""
+        return frozenset(name for call in self.calls for name in call.declared)
+
     def origins(self, names: Iterable[str]) -> dict[str, str]:
         """Where these names have their sizes from."""
         known = {name: origin for call in reversed(self.calls) for name, origin in call.origins.items()}
@@ -129,7 +136,8 @@ def _names_of(declared: Declared, values: Mapping[str, Any]) -> CallNames:
     signature, owner = declared.signature, declared.owner(tuple(values.values()))
     seen = {name: snapshot(value) for name, value in values.items()}
     found = Call(signature, declared.declared(owner), seen, paths=values, owner=owner).check()
-    call = CallNames(signature.where, declared.is_users, owner, {})
+    fixed = frozenset(name for name, binding in found.bindings.items() if binding.is_declared)
+    call = CallNames(signature.where, declared.is_users, owner, {}, declared=fixed)
     for name, size, origin in (*_bound(found), *_derived(owner)):
         if isinstance(size, int) and name not in call.sizes:
             call.sizes[name], call.origins[name] = int(size), origin

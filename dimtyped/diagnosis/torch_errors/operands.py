@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dimtyped.diagnosis.code_edits import code_of
 from dimtyped.diagnosis.placements import placement_of
 from dimtyped.diagnosis.torch_errors.callables import is_torchs
 from dimtyped.diagnosis.torch_errors.evaluation import Evaluator
@@ -67,7 +68,7 @@ def failure_at(scene: Scene, world: World) -> Failure | None:
 def _operation(evaluator: Evaluator, scene: Scene) -> Operation:
     """The failed operation; for an expression that failed as a condition, its conversion to a bool."""
     if "Boolean value of Tensor" in scene.reason and isinstance(scene.root, ast.expr):
-        part = Part(scene.root, evaluator.value(scene.root), ast.unparse(scene.root))
+        part = Part(scene.root, evaluator.value(scene.root), code_of(scene.root))
         return Operation("bool", bool, [part])
     return evaluator.operation(scene.root)
 
@@ -88,7 +89,7 @@ def _failure_inside(scene: Scene, world: World) -> Failure | None:
     except Unknown:
         return _of_arguments(layer, given, scene, world)
     name = _name_in(scene.frame.values.get("self"), layer)
-    theirs = tuple(_as_users(operand, world, layer, name, given) for operand in operands)
+    theirs = tuple(_as_users(operand, world, layer, name, given, scene.names.declared) for operand in operands)
     return Failure(operation, theirs, scene.reason)
 
 
@@ -123,13 +124,19 @@ def _given_to(layer: torch.nn.Module, scene: Scene, world: World) -> list[Part]:
         return []
 
 
-def _as_users(operand: Operand, world: World, layer: torch.nn.Module, name: str, given: list[Part]) -> Operand:
-    """An operand of a layer's own code in the user's words: his argument, or the layer's parameter."""
+def _as_users(
+    operand: Operand, world: World, layer: torch.nn.Module, name: str, given: list[Part], declared: frozenset[str]
+) -> Operand:
+    """An operand of a layer's own code in the user's words: his argument, or the layer's parameter.
+
+    An axis of a parameter has a name that a module declares, or the one that torch's documentation gives it; a name that
+    the call has bound to the same size is another dimension's.
+    """
     if operand.text.startswith("self."):
         path = operand.text.removeprefix("self.")
         roles = parameter_names(layer, path)
         labels = tuple(
-            label if label.name.isidentifier() or place >= len(roles) else replace(label, names=(roles[place],))
+            label if label.name in declared or place >= len(roles) else replace(label, names=(roles[place],))
             for place, label in enumerate(operand.labels)
         )
         return replace(operand, text=f"{name}.{path}", labels=labels, node=None)
@@ -167,7 +174,7 @@ def _flattened(part: Part) -> Iterator[Part]:
         is_whole = len(nodes) == len(part.value)  # pyright: ignore[reportUnknownArgumentType]  # a user's list
         for place, value in enumerate(part.value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # as above
             node = nodes[place] if is_whole else None
-            text = ast.unparse(node) if node is not None else f"{part.text}[{place}]"
+            text = code_of(node) if node is not None else f"{part.text}[{place}]"
             yield from _flattened(Part(node, value, text))
 
 
@@ -228,4 +235,4 @@ def _had(evaluator: Evaluator, node: ast.expr) -> list[Part]:
         value: Any = evaluator.value(node)
     except Unknown:
         return []
-    return [Part(node, value, ast.unparse(node))] if isinstance(value, Tensor) else []
+    return [Part(node, value, code_of(node))] if isinstance(value, Tensor) else []

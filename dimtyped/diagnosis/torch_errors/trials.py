@@ -83,7 +83,10 @@ class Trials:
             return next((code_of(made) for made in causes.moved(self._failure, self._root)), "")  # type: ignore[arg-type]  # a statement is unparsed alike
         if self._failure.name in _BY_SIZES:
             return self._first(kind, World, None)
-        return self._first(kind, self._small, self._named)
+        found = self._first(kind, self._small, self._named)
+        if found or kind == "dtype" or self._share_sizes:  # without data torch does not mind dtypes
+            return found
+        return self._first(kind, World, None)
 
     def _small(self) -> World:
         return SmallWorld(self._tensors)
@@ -104,6 +107,12 @@ class Trials:
                 return code_of(proposal)  # type: ignore[arg-type]  # a statement is unparsed alike
             second = second or code_of(proposal)  # type: ignore[arg-type]  # as above
         return second if self._is_uncertain else ""
+
+    @property
+    def _share_sizes(self) -> bool:
+        """True if two axes of different names have one size: on the user's own sizes a wrong fix may then fit."""
+        labels = {label for operand in self._failure.operands for label in operand.labels if label.size > 1}
+        return len({label.size for label in labels}) < len(labels)
 
     @property
     def _is_uncertain(self) -> bool:

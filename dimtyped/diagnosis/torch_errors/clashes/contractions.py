@@ -35,13 +35,8 @@ def product(failure: Failure) -> Clash | None:
     added = failure.operand(0, "input") if adds else None
     if failure.name in ("outer", "ger", "addr"):
         return None
-    return joined(
-        [
-            *_summed(first, second, is_inner=failure.name == "inner"),
-            *_batches(first, second),
-            *_added(added, first, second),
-        ]
-    )
+    found = [*_summed(first, second, is_inner=failure.name == "inner"), *_batches(first, second)]
+    return joined(found or list(_added(added, first, second)))
 
 
 def _summed(first: Operand, second: Operand, *, is_inner: bool) -> Iterator[Clash]:
