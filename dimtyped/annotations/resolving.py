@@ -113,7 +113,7 @@ def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], 
     """
     try:
         return typing.get_type_hints(function, localns={**_closure(function), **names} or None, include_extras=True)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # a user's string may raise anything, and the text says what
         texts = _annotation_texts(function)
         raise with_fields(
             DeclarationError(
@@ -125,7 +125,7 @@ def resolve_annotations(function: Callable[..., Any], names: Mapping[str, Any], 
             expected="annotations that can be resolved",
             actual=texts,
             hint="import or define every name that it uses before the first call",
-        ) from error
+        ) from None
 
 
 def resolve_tensors(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def resolve_tensors(function: Callable[..., Any], names: Mapping[str, Any], wher
         known = {**getattr(inspect.unwrap(function), "__globals__", {}), **_closure(function), **names}
         each = {name: _resolved_alone(annotation, known) for name, annotation in _written(function).items()}
         if not each or any(hint is None and _looks_like_array(function, name) for name, hint in each.items()):
-            raise error from error.__cause__
+            raise error from None
     return {name: hint for name, hint in each.items() if hint is not None}
 
 

@@ -11,6 +11,7 @@ import torch
 from dimtyped.distributed.layouts import split_axis
 from dimtyped.distributed.rules import Split
 from dimtyped.distributed.sharding_plan import splits_of
+from dimtyped.runtime import WithoutInternalFrames
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
@@ -32,6 +33,7 @@ class KindOfParameter:
     nbytes: int
 
 
+@WithoutInternalFrames()
 def parameter_memory(
     model: torch.nn.Module, names: Mapping[str, str], *, tensor_parallel: int = 1, data_parallel: int = 1
 ) -> dict[str, KindOfParameter]:

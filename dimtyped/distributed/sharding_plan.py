@@ -20,6 +20,7 @@ from dimtyped.distributed.styles import ModelParallel, PaddedEncoder, WholeParal
 from dimtyped.distributed.validation import mesh_axis_of, no_tp_plan, reject_several, reject_uneven, unknown_name
 from dimtyped.names import names_in
 from dimtyped.nn.contract import ROLES, Layer
+from dimtyped.runtime import WithoutInternalFrames
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
@@ -41,6 +42,7 @@ def sharding_plan(
 def sharding_plan(
     model: torch.nn.Module, names: Mapping[str, str], *, mesh: DeviceMesh | None = None, as_tp_plan: Literal[True]
 ) -> dict[str, str]: ...
+@WithoutInternalFrames()
 def sharding_plan(
     model: torch.nn.Module,
     names: Mapping[str, str],

@@ -16,7 +16,7 @@ from dimtyped.annotations import display_name, outer_names
 from dimtyped.engine.stored_sizes import settle_sizes
 from dimtyped.errors import declaration_error
 from dimtyped.names import BUILDING, MANAGED, Dim, Scope, declare_parameter, is_dim_size, resync, set_scope
-from dimtyped.runtime import WithoutInternalFrames
+from dimtyped.runtime import WithoutInternalFrames, internal_frame
 
 Finish = Callable[[torch.nn.Module], None]
 """A function that runs once a module is made."""
@@ -45,6 +45,7 @@ def naming(
     signature = inspect.signature(init)
     where = display_name(init)
 
+    @internal_frame
     @functools.wraps(checked)
     def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
         nonlocal parameters
@@ -64,6 +65,7 @@ def naming(
 def naming_fields(post_init: Callable[..., None], finish: Finish) -> Callable[..., None]:
     """Wraps the `__post_init__` of a dataclass: the ints in its `DimSize` fields become Dims before it runs."""
 
+    @internal_frame
     @functools.wraps(post_init)
     def constructor(self: Any, *args: Any) -> None:
         with WithoutInternalFrames(), _building(self, finish):
@@ -111,7 +113,7 @@ def _dim_hint(hint: Any, init: Any, names: Mapping[str, Any]) -> Any:
     holder = types.SimpleNamespace(__annotations__={"hint": hint})
     try:
         return typing.get_type_hints(holder, inspect.unwrap(init).__globals__, dict(names), include_extras=True)["hint"]
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # a user's string may raise anything, and the text says what
         if "DimSize" not in hint:
             return Any
         raise declaration_error(
@@ -119,7 +121,7 @@ def _dim_hint(hint: Any, init: Any, names: Mapping[str, Any]) -> Any:
             f"the annotation {hint} cannot be resolved: {type(error).__name__}: {error}",
             "import or define every name that it uses",
             actual=hint,
-        ) from error
+        ) from None
 
 
 def _bound(signature: inspect.Signature, module: Any, args: Any, kwargs: Any) -> inspect.BoundArguments | None:

@@ -20,7 +20,7 @@ from dimtyped.engine.unbound_axes import reject_unbound
 from dimtyped.engine.wrapper import wrap
 from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.names import Dim
-from dimtyped.runtime.config import mode
+from dimtyped.runtime import WithoutInternalFrames, mode
 
 _F = TypeVar("_F")
 _MEMBERS = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)
@@ -57,10 +57,11 @@ def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
         torch.Size([2, 3])
     """
     frame = sys._getframe(1)
-    fixed = _fixed_sizes(dims)
-    if function is None:
-        return lambda target: _without_unbound(_decorate(target, fixed, frame))
-    return _without_unbound(_decorate(function, fixed, frame))
+    with WithoutInternalFrames():
+        fixed = _fixed_sizes(dims)
+        if function is None:
+            return WithoutInternalFrames()(lambda target: _without_unbound(_decorate(target, fixed, frame)))
+        return _without_unbound(_decorate(function, fixed, frame))
 
 
 def _without_unbound(made: Any) -> Any:

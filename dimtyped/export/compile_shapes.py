@@ -10,8 +10,10 @@ from torch import Tensor
 
 from dimtyped.export.axis_sizes import AxisSize, read_call
 from dimtyped.export.ranges import Range, is_static, read_ranges
+from dimtyped.runtime import WithoutInternalFrames
 
 
+@WithoutInternalFrames()
 def mark_dynamic(model: Any, /, *args: Any, ranges: Mapping[str, Range] | None = None, **kwargs: Any) -> None:
     """Marks the dynamic axes of a compiled model's first inputs, so that other sizes do not recompile it.
 

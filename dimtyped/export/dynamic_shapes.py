@@ -12,9 +12,10 @@ from dimtyped.errors import DeclarationError, with_fields
 from dimtyped.export.axis_sizes import AxisSize, Dynamic, ExampleCall, read_call
 from dimtyped.export.ranges import Bounds, Range, is_static, read_ranges
 from dimtyped.flow import Finding, check
-from dimtyped.runtime import Place
+from dimtyped.runtime import Place, WithoutInternalFrames
 
 
+@WithoutInternalFrames()
 def dynamic_shapes(
     model: Any, /, *args: Any, ranges: Mapping[str, Range] | None = None, **kwargs: Any
 ) -> dict[str, Any]:

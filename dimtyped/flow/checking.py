@@ -21,10 +21,12 @@ from dimtyped.flow.runs import Options, Run, Runner
 from dimtyped.flow.sizes import LADDERS, OTHERS, names_of
 from dimtyped.flow.targets import Factory, Target, is_annotated, makes_module, target_of
 from dimtyped.flow.values import findings_of_values
+from dimtyped.runtime import WithoutInternalFrames
 
 _MOST_GUESSES = 8
 
 
+@WithoutInternalFrames()
 def check(
     target: Any,
     /,

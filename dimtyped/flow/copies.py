@@ -13,6 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._mode_utils import no_dispatch
 
+from dimtyped.runtime import internal_frame
+
 MOST_BYTES = 2 * 2**30
 """A model with more parameters than this is not copied whole."""
 
@@ -24,6 +26,7 @@ class _FakeCopy(TorchFunctionMode):
         super().__init__()
         self._mode = mode
 
+    @internal_frame
     def __torch_function__(
         self,
         func: Callable[..., Any],

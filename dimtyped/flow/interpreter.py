@@ -28,7 +28,7 @@ from dimtyped.flow.fused import FusedLayers, source_of, time_axis
 from dimtyped.flow.operators import Operator, operator_of
 from dimtyped.flow.store import TensorMap
 from dimtyped.flow.transforms import are_running, axes_of_wrapper, wrapped_in
-from dimtyped.runtime import Place, Places
+from dimtyped.runtime import Place, Places, internal_frame
 
 
 class Flow(TorchFunctionMode):
@@ -158,6 +158,7 @@ class Flow(TorchFunctionMode):
         finally:
             self._is_paused = False
 
+    @internal_frame
     def __torch_function__(
         self,
         func: Callable[..., Any],

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dimtyped.flow.findings import Finding
-from dimtyped.runtime import mode
+from dimtyped.runtime import WithoutInternalFrames, mode
 
 _MOST_ORIGINS = 6
 _LONGEST_CODE = 40
@@ -57,6 +57,7 @@ class Report:
         """True if there are no findings."""
         return not self.findings
 
+    @WithoutInternalFrames()
     def raise_if_any(self) -> None:
         """Raises a CheckError with the report's text if there are findings."""
         if self.findings:

@@ -35,7 +35,7 @@ from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.operators import Operator
 from dimtyped.flow.scopes import Scopes
 from dimtyped.names import is_scope
-from dimtyped.runtime import Place, checked_in, mode, place_at
+from dimtyped.runtime import Place, checked_in, internal_frame, mode, place_at
 
 _LATER = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _ASSERT = assert_dims.__code__
@@ -125,6 +125,7 @@ class TracedFlow(Flow):
         """True if Python's profile hook is this one: a profiler that starts inside the block takes its place."""
         return self._hook is not None and sys.getprofile() is self._hook
 
+    @internal_frame
     def __torch_function__(
         self,
         func: Callable[..., Any],

@@ -7,6 +7,7 @@ import torch
 
 from dimtyped.flow.report import Report, notes_on_mode
 from dimtyped.flow.tracer import TracedFlow
+from dimtyped.runtime import strip_internal_frames
 
 
 @contextmanager
@@ -50,6 +51,7 @@ def watch(*, independent: Sequence[str] = ("batch",), skip: Sequence[str] = ()) 
         explained = flow.finding_of(error)
         if explained is not None:
             report.findings.append(explained)
+        strip_internal_frames(error)
         raise
     finally:
         report.findings[:0] = flow.findings

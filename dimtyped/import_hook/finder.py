@@ -11,13 +11,14 @@ from typing import Any, Self
 
 from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.import_hook.loader import CheckingLoader
-from dimtyped.runtime import mode, warn_user
+from dimtyped.runtime import WithoutInternalFrames, mode, warn_user
 
 _TYPE_CHECKERS = ("beartype", "typeguard")
 _REPLACED = ("jaxtyping",)
 """Packages whose loaders add checks that ours make unneeded."""
 
 
+@WithoutInternalFrames()
 def install_import_hook(*packages: str, exclude: str | Iterable[str] = ()) -> ImportHook:
     """Has every annotated function, method and dataclass of these packages `typed` as it is imported.
 

@@ -12,6 +12,7 @@ from torch.serialization import (
 )
 
 from dimtyped.errors import DeclarationError, with_fields
+from dimtyped.runtime import WithoutInternalFrames, strip_internal_frames
 
 _LOOSE, _TIGHT, _WHOLE = 0, 1, 2  # precedence of an expression: a+b, a*b, a
 _STRENGTH: dict[type[ast.operator], int] = {ast.Add: _LOOSE, ast.Sub: _LOOSE, ast.Mult: _TIGHT, ast.FloorDiv: _TIGHT}
@@ -47,7 +48,11 @@ class Dim(int):
 
     def __new__(cls, name: str, size: SupportsIndex) -> "Dim":
         """Makes a Dim of a valid name and size."""
-        return _named(_valid_name(name), _valid_size(name, size))
+        try:
+            return _named(_valid_name(name), _valid_size(name, size))
+        except DeclarationError as error:
+            strip_internal_frames(error)
+            raise
 
     @property
     def size(self) -> int:
@@ -155,6 +160,7 @@ class Dim(int):
         return hash(int(self))
 
 
+@WithoutInternalFrames()
 def dims(**sizes: SupportsIndex) -> tuple[Dim, ...]:
     """Named sizes, in the order given.
 

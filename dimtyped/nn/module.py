@@ -55,7 +55,7 @@ from dimtyped.nn.replaced_layers import (
     warn_of_lost_names,
 )
 from dimtyped.nn.tying import TiedParametersMixin
-from dimtyped.runtime import WithoutInternalFrames, mode
+from dimtyped.runtime import WithoutInternalFrames, internal_frame, mode
 
 _PARENT = "_dim_parent"
 _DECLARING = (Dim, torch.nn.Module)
@@ -107,6 +107,8 @@ class Module(TiedParametersMixin):
         if isinstance(vars(cls).get("__post_init__"), types.FunctionType):  # the __init__ of a dataclass is made later
             setattr(cls, "__post_init__", naming_fields(vars(cls)["__post_init__"], _finish))  # noqa: B010  # torch's has none
 
+    @WithoutInternalFrames()
+    @internal_frame
     def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the call while torch.jit traces, without the TracerWarnings that the checks would cause."""
         with warnings.catch_warnings():
@@ -146,6 +148,8 @@ class Module(TiedParametersMixin):
             if child is not None and parent_of(child)[0] is None:
                 link(self, key, child)
 
+    @WithoutInternalFrames()
+    @internal_frame
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As torch's; warns of what `strict=False` leaves out though the checkpoint has it, in another size."""
         result = super().load_state_dict(state_dict, strict, assign)

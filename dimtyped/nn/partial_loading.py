@@ -11,6 +11,7 @@ import torch
 from dimtyped.errors import declaration_error
 from dimtyped.nn.left_out_keys import size_difference
 from dimtyped.nn.retype import must_be_module
+from dimtyped.runtime import WithoutInternalFrames
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Loaded:
         )
 
 
+@WithoutInternalFrames()
 def load_matching(model: torch.nn.Module, state_dict: Mapping[str, Any], *, assign: bool = False) -> Loaded:
     """Loads the tensors of a checkpoint that fit a model, and reports the rest by dimension.
 

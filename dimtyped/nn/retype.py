@@ -12,7 +12,7 @@ from dimtyped.names import ATTRIBUTE, Dim, held_scope, is_scope, resync, shape_t
 from dimtyped.nn.contract import ROLES, Layer, expected_shape, make_ready, torch_class_of, typed_class_of
 from dimtyped.nn.contract.lazy_layer import retype_lazy, untype_lazy
 from dimtyped.nn.tying import adopt, release
-from dimtyped.runtime import members_of, viewed_as
+from dimtyped.runtime import WithoutInternalFrames, members_of, viewed_as
 
 _M = TypeVar("_M", bound=torch.nn.Module)
 _COUNTS = ("heads", "layers")
@@ -20,6 +20,7 @@ _COUNTS = ("heads", "layers")
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
+@WithoutInternalFrames()
 def retype(model: _M, names: Mapping[str, int] | None = None) -> _M:
     """Makes the plain torch layers of a model typed ones, in place; nothing is copied.
 
@@ -56,6 +57,7 @@ def retype(model: _M, names: Mapping[str, int] | None = None) -> _M:
     return model
 
 
+@WithoutInternalFrames()
 def untype(model: _M) -> _M:
     """Gives the typed layers of a model their torch classes back, in place.
 

@@ -25,7 +25,7 @@ from dimtyped.nn.contract.lazy_layer import LazyLayer, is_plain_lazy
 from dimtyped.nn.methods import checked_methods, switched_off_methods, unchecked_forward, unchecked_methods
 from dimtyped.nn.retype import must_be_module, reason_left_plain
 from dimtyped.nn.tying import tie_problem
-from dimtyped.runtime import mode, static_class
+from dimtyped.runtime import WithoutInternalFrames, mode, static_class
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Status:
         return ", ".join(f"{count} {state}" for state, count in sorted(self.totals.items()))
 
 
+@WithoutInternalFrames()
 def status(model: torch.nn.Module) -> Status:
     """Prints every module of a model as checked, skipped (why), off or free of shapes, and the totals.
 

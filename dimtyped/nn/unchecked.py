@@ -12,11 +12,12 @@ from dimtyped.engine import CheckedFunction, entry_of, functions_in, reads_names
 from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.names import SWITCHES, Switch, Switches, is_scope, one_at_a_time, switch_scope, switches_of
 from dimtyped.nn.contract import Layer, follow_switches
-from dimtyped.runtime import mode as mode_in_force
+from dimtyped.runtime import WithoutInternalFrames, mode as mode_in_force
 
 _Change = Callable[[Switches], Switches]
 
 
+@WithoutInternalFrames()
 def unchecked(target: Any, mode: bool = True) -> Unchecked:
     """Switches the checks of one model, block, method or function off, and with `mode=False` on again.
 

@@ -46,6 +46,7 @@ from dimtyped.runtime.trace_errors import TraceErrors as TraceErrors
 from dimtyped.runtime.tracebacks import (
     UserLine as UserLine,
     WithoutInternalFrames as WithoutInternalFrames,
+    internal_frame as internal_frame,
     strip_internal_frames as strip_internal_frames,
     strip_traced_frames as strip_traced_frames,
     take_user_frames as take_user_frames,

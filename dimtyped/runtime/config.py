@@ -6,6 +6,7 @@ from collections.abc import Callable
 from jaxtyping import config as _jaxtyping
 
 from dimtyped.errors import DeclarationError
+from dimtyped.runtime.tracebacks import WithoutInternalFrames
 
 _MEANINGS = {
     "on": "the fast engine, the default",
@@ -35,6 +36,7 @@ def mode() -> str:
     return "off" if _jaxtyping.jaxtyping_disable else _chosen
 
 
+@WithoutInternalFrames()
 def configure(mode: str) -> None:
     """Chooses the mode from code, in place of the environment variable ``DIMTYPED``, for what is decorated afterwards.
 

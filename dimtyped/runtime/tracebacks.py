@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import linecache
 import sys
 import traceback
@@ -20,11 +21,12 @@ from dimtyped.runtime.generated import GENERATED
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _PACKAGE = f"{Path(__file__).parent.parent}/"
+_NAME = __name__.partition(".")[0]
 _TORCH = f"{Path(torch.__file__).parent}/"
 _MODULES = f"{_TORCH}nn/modules/"
 _WIDTH = 100  # of a line quoted in a message
-_CONTEXTS = contextlib.__file__
-_CONSTRUCTOR = f"{_PACKAGE}nn/module.py", "constructor"
+_PASSING = contextlib.__file__, functools.__file__  # which run contexts and cached properties, ours or the user's
+_INTERNAL: set[types.CodeType] = set()  # of functions that only pass a call on
 
 
 class UserLine(NamedTuple):
@@ -51,17 +53,21 @@ class UserLine(NamedTuple):
 def strip_internal_frames(error: BaseException) -> None:
     """Removes this package's frames from an error's traceback.
 
-    A bare `raise` that follows does not add the running frame again, so a wrapper can remove itself too. From an
-    exception that is not this package's only wrappers are removed, so that a bug in this package still shows where it
-    is. From this package's own errors torch's module calls are removed as well, so that the user's line comes last.
+    A bare `raise` that follows does not add the running frame again, so a wrapper can remove itself too. From this
+    package's own errors torch's module calls are removed as well, so that the user's line comes last. From an exception
+    that a function of this package has raised, and that is none of its own errors, only the outermost wrappers are
+    removed: it is a bug, and the traceback shows where.
     """
-    if isinstance(error, DimensionError | DeclarationError):
+    if isinstance(error, DimensionError | DeclarationError) or type(error).__module__.partition(".")[0] == _NAME:
         error.__traceback__ = _relinked([*_users(error.__traceback__)])
         return
-    found = error.__traceback__
-    while found is not None and _is_wrapper(found.tb_frame.f_code):
-        found = found.tb_next
-    error.__traceback__ = found
+    entries = list(_entries(error.__traceback__))
+    inner = [entry for entry in entries if not entry.tb_frame.f_code.co_filename.startswith(_TORCH)]
+    if inner and _is_in_package(inner[-1].tb_frame.f_code) and not _is_wrapper(inner[-1].tb_frame.f_code):
+        entries = list(itertools.dropwhile(lambda entry: _is_wrapper(entry.tb_frame.f_code), entries))
+    else:
+        entries = [entry for entry in entries if not _is_in_package(entry.tb_frame.f_code)]
+    error.__traceback__ = _relinked(entries)
 
 
 def strip_traced_frames(error: BaseException) -> None:
@@ -77,8 +83,14 @@ def take_user_frames(error: BaseException, source: BaseException, *hidden: str) 
     """Gives an error the user's part of another's traceback, without files whose names begin with `hidden`."""
     entries = _users(source.__traceback__)
     error.__traceback__ = _relinked(
-        [entry for entry in entries if not entry.tb_frame.f_code.co_filename.startswith((*hidden, _CONTEXTS))]
+        [entry for entry in entries if not entry.tb_frame.f_code.co_filename.startswith((*hidden, *_PASSING))]
     )
+
+
+def internal_frame(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Marks a function that only passes a call on: its frame is removed from all exceptions, not only this package's."""
+    _INTERNAL.add(function.__code__)  # type: ignore[attr-defined]  # a Python function
+    return function
 
 
 class WithoutInternalFrames:
@@ -95,6 +107,7 @@ class WithoutInternalFrames:
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """The function, run in this context."""
 
+        @internal_frame
         @functools.wraps(function)
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
             with self:
@@ -126,22 +139,33 @@ def _has_wrapper(frame: types.FrameType | None) -> bool:
     return False
 
 
+def _entries(found: types.TracebackType | None) -> Iterator[types.TracebackType]:
+    while found is not None:
+        yield found
+        found = found.tb_next
+
+
+def _is_in_package(code: types.CodeType) -> bool:
+    return code.co_filename.startswith((GENERATED, _PACKAGE))
+
+
 def _is_wrapper(code: types.CodeType) -> bool:
-    return code.co_filename.startswith(GENERATED) or (code.co_filename, code.co_name) == _CONSTRUCTOR
+    return code.co_filename.startswith(GENERATED) or code in _INTERNAL
 
 
 def _users(found: types.TracebackType | None) -> Iterator[types.TracebackType]:
     """The user's entries of a traceback, with the torch functions called between them."""
     between: list[types.TracebackType] = []
-    while found is not None:
-        code = found.tb_frame.f_code
-        if not is_internal(code.co_filename):
+    for entry in _entries(found):
+        code = entry.tb_frame.f_code
+        if code.co_filename in _PASSING:
+            between.append(entry)
+        elif not is_internal(code.co_filename):
             yield from between
             between = []
-            yield found
+            yield entry
         elif code.co_filename.startswith(_TORCH) and not code.co_filename.startswith(_MODULES):
-            between.append(found)
-        found = found.tb_next
+            between.append(entry)
 
 
 def _relinked(entries: list[types.TracebackType]) -> types.TracebackType | None:

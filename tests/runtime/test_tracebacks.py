@@ -8,8 +8,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dimtyped import DeclarationError, DimensionError, DimSize, nn, typed
-from dimtyped.testing import fuzz
+from dimtyped import (
+    CheckError,
+    DeclarationError,
+    Dim,
+    DimensionError,
+    DimSize,
+    check,
+    configure,
+    dims,
+    dynamic_shapes,
+    explain,
+    install_import_hook,
+    nn,
+    retype,
+    sharding_plan,
+    status,
+    summary,
+    tie,
+    typed,
+    watch,
+)
+from dimtyped.nn import functional as F  # noqa: N812  # as users write it
+from dimtyped.testing import fuzz, tensors
 from dimtyped.testing.properties.failure import FuzzError
 
 
@@ -142,3 +163,108 @@ def test_what_a_whole_trace_raises_shows_the_user_s_line():
     shown = str(caught.value).partition("from user code:")[2]
     assert "return self.down(h)" in shown
     assert "<dimtyped" not in shown
+
+
+def shown_of(error: BaseException) -> str:
+    """The traceback as Python prints it, with the causes."""
+    return "".join(traceback.format_exception(error))
+
+
+WRONG = {
+    "Dim": lambda: Dim("3", 4),
+    "dims": lambda: dims(a=-1),
+    "typed": lambda: typed(3),
+    "typed, an annotation": lambda: unresolved(f32(2)),
+    "configure": lambda: configure("quick"),
+    "retype": lambda: retype(3),
+    "status": lambda: status(3),
+    "tie": lambda: tie(nn.Linear(3, 4), nn.Embedding(5, 6)),
+    "explain": lambda: explain(3),
+    "check": lambda: check(3),
+    "summary": lambda: summary(3),
+    "raise_if_any": lambda: check(
+        nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(4, 5)), f32(1, 2)
+    ).raise_if_any(),
+    "install_import_hook": lambda: install_import_hook(3),
+    "dynamic_shapes": lambda: dynamic_shapes(3),
+    "sharding_plan": lambda: sharding_plan(Net(), {"no_name": "tp"}),
+    "fuzz": lambda: fuzz(3),
+    "tensors": lambda: tensors(3),
+    "a constructor": lambda: nn.MultiheadAttention(7, 2),
+    "from_pretrained": lambda: nn.Embedding.from_pretrained(f32(3, 4), vocabulary=range(9)),
+}
+
+
+@typed
+def unresolved(x: "Float[Gone, 'batch']"): ...
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("call", WRONG.values(), ids=WRONG)
+def test_of_a_wrong_call_of_what_the_package_exports(call):
+    with pytest.raises((DeclarationError, CheckError)) as caught:
+        call()
+    assert len(lines_of(caught.value)) == 1
+    assert shown_of(caught.value).count("Traceback") == 1
+
+
+def test_of_a_checkpoint_that_does_not_fit():
+    with pytest.raises(RuntimeError, match="size mismatch") as caught:
+        nn.Linear(2, 3).load_state_dict(nn.Linear(2, 4).state_dict())
+    assert "/dimtyped/nn/" not in shown_of(caught.value)
+    with pytest.raises(RuntimeError, match="Missing key") as caught:
+        Net().load_state_dict({})
+    assert "/dimtyped/nn/" not in shown_of(caught.value)
+
+
+def test_of_a_constructor_of_the_user_s():
+    class Broken(nn.Module):
+        def __init__(self, embed: DimSize):
+            super().__init__()
+            raise KeyError("of the user's")
+
+    with pytest.raises(KeyError) as caught:
+        Broken(3)
+    assert lines_of(caught.value) == ['raise KeyError("of the user\'s")']
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'embed'") as missing:
+        Broken()
+    assert lines_of(missing.value) == []
+
+
+class Failing(nn.Module):
+    def forward(self, x: Float[Tensor, "batch embed"]):
+        raise KeyError("of the user's")
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("run", [check, summary])
+def test_what_a_model_raises_while_it_is_checked_shows_no_frame_of_ours(run):
+    with pytest.raises(KeyError) as caught:
+        run(Failing())
+    assert lines_of(caught.value) == ['raise KeyError("of the user\'s")']
+
+
+@pytest.mark.any_engine
+def test_an_operator_that_fails_inside_watch():
+    def f():
+        with watch():
+            f32(2, 3) @ f32(2, 3)
+
+    with pytest.raises(RuntimeError) as caught:
+        f()
+    assert lines_of(caught.value) == ["f32(2, 3) @ f32(2, 3)"]
+
+
+def test_an_operator_of_torch_s_that_fails_inside_a_layer_or_function_of_ours():
+    words = nn.Embedding(5, 3)
+    for call in (lambda: nn.TiedDecoder(words)(f32(2, 3).double()), lambda: F.linear(f32(2, 3), f32(3, 3).double())):
+        with pytest.raises(RuntimeError, match="dtype") as caught:
+            call()
+        assert "dimtyped/nn" not in shown_of(caught.value)
+
+
+def test_a_bug_of_ours_still_shows_where_it_is(monkeypatch):
+    monkeypatch.setattr("dimtyped.flow.checking.target_of", None)
+    with pytest.raises(TypeError) as caught:
+        check(3)
+    assert "dimtyped/flow/checking.py" in shown_of(caught.value)

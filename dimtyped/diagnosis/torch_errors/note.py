@@ -10,7 +10,7 @@ from dimtyped.diagnosis.torch_errors.kinds import TORCH_KINDS
 from dimtyped.diagnosis.torch_errors.report import TorchErrorReport
 from dimtyped.diagnosis.torch_errors.scene import is_of_trace
 from dimtyped.errors import DeclarationError, with_fields
-from dimtyped.runtime import strip_traced_frames
+from dimtyped.runtime import WithoutInternalFrames, strip_traced_frames
 
 _REPORT = "_dim_report"
 
@@ -73,6 +73,7 @@ def is_candidate(error: BaseException) -> bool:
     return (type(error) in TORCH_KINDS or is_of_trace(error)) and _REPORT not in error.__dict__
 
 
+@WithoutInternalFrames()
 def explain(error: BaseException) -> TorchErrorReport | None:
     """What dimtyped knows of an exception that torch raised inside a typed call, as data.
 

@@ -17,7 +17,7 @@ from dimtyped.flow.axes import Axes
 from dimtyped.flow.interpreter import Flow
 from dimtyped.flow.store import TensorMap
 from dimtyped.flow.summaries.tensors import tensors_in
-from dimtyped.runtime import Places
+from dimtyped.runtime import Places, internal_frame
 
 INPUT, OUTPUT, JOIN = "<input>", "<output>", "#"
 
@@ -91,6 +91,7 @@ class Links(TorchFunctionMode):
                 self.sizes.update((str(axis), axis.size) for axis in axes if str(axis).isidentifier())
                 self.found[Link(source, target, _texts(axes))] = None
 
+    @internal_frame
     def __torch_function__(
         self,
         func: Callable[..., Any],

@@ -19,10 +19,12 @@ from dimtyped.flow.summaries.summary import Summary
 from dimtyped.flow.summaries.tree import tree_of
 from dimtyped.flow.targets import Factory, Target, is_annotated, makes_module, target_of
 from dimtyped.flow.tracer import TracedFlow
+from dimtyped.runtime import WithoutInternalFrames
 
 _R = TypeVar("_R", bound=AbstractContextManager[Any])
 
 
+@WithoutInternalFrames()
 def summary(
     model: Any,
     /,

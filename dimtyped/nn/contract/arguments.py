@@ -142,7 +142,7 @@ def constructor_errors_explained(
         if arguments is None or not _is_raised_by_torch(error):
             raise
         known = divisibility_error(where, multiples or {}, arguments) or _no_int(where, sizes, arguments)
-        raise known or _rejected(where, arguments, error) from error
+        raise known or _rejected(where, arguments, error) from None
 
 
 def _is_raised_by_torch(error: Exception) -> bool:

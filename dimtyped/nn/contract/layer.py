@@ -39,7 +39,7 @@ from dimtyped.nn.contract.parameters import check_assignment, made_by_torch
 from dimtyped.nn.contract.torch_errors import TORCH_ERRORS, explained
 from dimtyped.nn.methods import enforce_by_others
 from dimtyped.nn.tying import TiedParametersMixin, parameter_became_tensor
-from dimtyped.runtime import WithoutInternalFrames, is_tracing, mode, on_change, strip_internal_frames
+from dimtyped.runtime import WithoutInternalFrames, internal_frame, is_tracing, mode, on_change, strip_internal_frames
 
 _L = TypeVar("_L", bound="type[Layer]")
 _layers: list[type[Layer]] = []
@@ -337,6 +337,7 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
     """Torch's constructor, which never sees a Dim: torch keeps plain ints, and the names are stored beside them."""
     torch_init: Any = cls.__init__
 
+    @internal_frame
     @functools.wraps(torch_init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the class's
         given = named_arguments(_parameters_of(torch_init), args, kwargs)
@@ -349,7 +350,7 @@ def _taking_dims(cls: type[Layer]) -> Callable[..., None]:
             kwargs = {key: plain(value) for key, value in kwargs.items()}
         contract = cls.contract
         explaining = constructor_errors_explained(cls.__name__, given, contract.multiples, contract.sizes.values())
-        with explaining, made_by_torch(self):
+        with WithoutInternalFrames(), explaining, made_by_torch(self):
             torch_init(self, *args, **kwargs)
         make_ready(self, cls)
 

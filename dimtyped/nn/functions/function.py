@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from dimtyped.annotations import Signature
 from dimtyped.engine import ALWAYS, CallForms, Declaration, Form, Raised, wrap
 from dimtyped.errors import DimensionError
 from dimtyped.nn.contract import TORCH_ERRORS, Layer, LayerRules, Rule, SizeViolation, as_mismatch
-from dimtyped.runtime import mode
+from dimtyped.runtime import internal_frame, mode
 
 Violations = Callable[..., Iterator[SizeViolation]]
 """Finds the wrong sizes in a call for which torch has raised; takes the arguments of the function by name."""
@@ -56,6 +56,8 @@ class Function:
 
     def checked(self) -> Callable[..., Any]:
         """The function with its check, for the mode in force."""
+        if isinstance(self.function, FunctionType) and self.function.__module__ != "torch.nn.functional":
+            internal_frame(self.function)
         rules = _Rules(
             annotations=next(form.inputs for form in self.calls if form.when is None),
             weights=self.weights,

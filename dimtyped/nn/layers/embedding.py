@@ -15,7 +15,7 @@ from dimtyped.names import Dim
 from dimtyped.nn.contract import Layer, check_before, declares, take_names
 from dimtyped.nn.layers.embedding_resizing import Resized, resized
 from dimtyped.nn.layers.embedding_vocabulary import check_embedding, check_matrix, explain_index, rows_of
-from dimtyped.runtime import mode
+from dimtyped.runtime import WithoutInternalFrames, internal_frame, mode
 
 
 class TokenId(AbstractDtype):
@@ -34,6 +34,7 @@ class OutsideError(IndexError):
 def checking_values(torch_forward: Callable[..., Any]) -> Callable[..., Any]:
     """Torch's `forward`, after a check of the ids if they can be read."""
 
+    @internal_frame
     def forward(self: Any, input: Tensor, *rest: Any) -> Tensor:  # torch's name
         bounds = _bounds(input)
         if bounds is not None and (bounds[0] < 0 or bounds[1] >= rows_of(self)):
@@ -82,6 +83,7 @@ class Embedding(Layer, torch.nn.Embedding):
     """
 
     @classmethod
+    @WithoutInternalFrames()
     def from_pretrained(  # type: ignore[override]  # torch's, with two more keywords
         cls,
         embeddings: Tensor,

@@ -31,7 +31,7 @@ from dimtyped.nn.contract import (
 from dimtyped.nn.layers.recurrent_initial_state import PARTS, HasInitialState, State, initial_axes, take_initial
 from dimtyped.nn.layers.recurrent_inputs import ONE_STATE, PACKED_PAIR, PACKED_STATE, PAIR
 from dimtyped.nn.layers.recurrent_state_bridge import check_state_from
-from dimtyped.runtime import is_tracing, strip_internal_frames
+from dimtyped.runtime import internal_frame, is_tracing, strip_internal_frames
 
 _SIZES = {"embed": "input_size", "hidden": "hidden_size", "state": "_dim_state", "layers": "_dim_layers"}
 _COUNTS = {**COUNTS, "num_layers": 1}
@@ -59,6 +59,7 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         packed = check_before(cls, _packed, Form(of_data))
         wrong_rank = check_before(cls, torch_forward, Form(forms[4]), error=RankError)
 
+        @internal_frame
         def forward(self: Any, input: Any, hx: Any = None) -> Any:  # torch's name
             if isinstance(hx, list):  # torch also accepts an LSTM's (h, c) in a list
                 hx = tuple(hx)

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from dimtyped.errors import DeclarationError, StateError, declaration_error
 from dimtyped.names import shape_text
-from dimtyped.runtime import dynamic_class
+from dimtyped.runtime import dynamic_class, internal_frame
 
 State = Tensor | tuple[Tensor, Tensor]
 PARTS: tuple[str, str] = ("initial_h", "initial_c")
@@ -62,6 +62,7 @@ class HasInitialState(torch.nn.Module):
 class _Starts(HasInitialState):
     """Mixed into a recurrent layer that is given an initial state."""
 
+    @internal_frame
     def forward(self, input: Any, hx: Any = None) -> Any:  # torch's name
         """Runs torch's forward; without a given state it starts from the layer's own."""
         return super().forward(input, self.initial_state(_batch_of(self, input)) if hx is None else hx)

@@ -15,6 +15,7 @@ from dimtyped.names import given_text
 from dimtyped.nn.contract import Layer, declares, make_ready
 from dimtyped.nn.layers.linear import Linear
 from dimtyped.nn.layers.recurrent_initial_state import State
+from dimtyped.runtime import WithoutInternalFrames, internal_frame
 
 _H = Shaped[Tensor, "layers *batch hidden"]
 _C = Shaped[Tensor, "layers *batch cell"]
@@ -124,6 +125,7 @@ class _Bridge(torch.nn.Module):
     hidden: Linear | None
     cell: Linear | None
 
+    @internal_frame
     def forward(self, state: State) -> State:
         """The target's first state."""
         hidden, cell = state if isinstance(state, tuple) else (state, state)
@@ -190,6 +192,7 @@ class StateBridge(Layer, _Bridge):
         torch.Size([1, 5, 32])
     """
 
+    @WithoutInternalFrames()
     def __init__(self, source: torch.nn.RNNBase, target: torch.nn.RNNBase) -> None:
         super().__init__()
         must_be_recurrent("StateBridge(source=...)", source)

@@ -16,7 +16,7 @@ from dimtyped.nn.contract import ROLES, Layer, check_sizes, compile_checks, decl
 from dimtyped.nn.layers.linear import Linear
 from dimtyped.nn.retype import retype_layer
 from dimtyped.nn.tying import DECLARED, keep_ties, share
-from dimtyped.runtime import WithoutInternalFrames, viewed_as
+from dimtyped.runtime import WithoutInternalFrames, internal_frame, viewed_as
 
 _L = TypeVar("_L", bound=torch.nn.Module)
 
@@ -26,6 +26,7 @@ class _TiedOutput(torch.nn.Linear):
 
     projection: torch.nn.Module | None
 
+    @internal_frame
     def forward(self, input: Tensor) -> Tensor:  # torch's name
         """Logits over the vocabulary."""
         projected = input if self.projection is None else self.projection(input)
@@ -113,6 +114,7 @@ class TiedDecoder(Layer, _TiedOutput):
         return f"{self._dim_arrow()}, bias={self.bias is not None}{projected}"
 
 
+@WithoutInternalFrames()
 def tie(layer: _L, embedding: torch.nn.Embedding) -> _L:
     """Ties an output layer's weight to an embedding's, checked. The tie survives copies, loads and conversions.
 

@@ -13,7 +13,14 @@ from dimtyped.nn.tying.aliases import Slot, aliases_of, remove_alias, sources_of
 from dimtyped.nn.tying.breaking import propagate_computed, reject_partial_sharding, warn_of_partial_copy
 from dimtyped.nn.tying.loading import TiedLoad
 from dimtyped.nn.tying.tie import adopt, parameter_changed, put, tie_of
-from dimtyped.runtime import calling_module, dynamic_class, is_tracing, members_of
+from dimtyped.runtime import (
+    WithoutInternalFrames,
+    calling_module,
+    dynamic_class,
+    internal_frame,
+    is_tracing,
+    members_of,
+)
 
 
 class TiedParametersMixin(torch.nn.Module):
@@ -52,6 +59,8 @@ class TiedParametersMixin(torch.nn.Module):
             parameter_changed(self, name, old, self._parameters.get(name), framework=True)
         return result
 
+    @WithoutInternalFrames()
+    @internal_frame
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Does as torch does; a parameter that is tied in the model stays tied."""
         with _shared_with_plain_kept(self):

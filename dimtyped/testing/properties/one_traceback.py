@@ -9,7 +9,8 @@ from typing import ParamSpec, TypeVar
 
 import hypothesis
 
-from dimtyped.runtime import take_user_frames
+from dimtyped.errors import DeclarationError
+from dimtyped.runtime import strip_internal_frames, take_user_frames
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -26,6 +27,9 @@ def with_one_traceback(function: Callable[_P, _R]) -> Callable[_P, _R]:
         except AssertionError as failure:
             take_user_frames(failure, failure.__cause__ or failure, _HYPOTHESIS)
             failure.__cause__, failure.__suppress_context__ = None, True
+            raise
+        except DeclarationError as error:
+            strip_internal_frames(error)
             raise
 
     return wrapper

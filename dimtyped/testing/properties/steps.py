@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dimtyped.runtime import Place, Places
+from dimtyped.runtime import Place, Places, internal_frame
 from dimtyped.testing.properties.deterministic import run
 from dimtyped.testing.strategies.calls import Call
 from dimtyped.testing.strategies.leaves import mapped
@@ -38,6 +38,7 @@ class _Steps(TorchFunctionMode):
         self.steps: list[Step] = []
         self._places = Places()
 
+    @internal_frame
     def __torch_function__(
         self,
         func: Callable[..., Any],

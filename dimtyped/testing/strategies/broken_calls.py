@@ -13,6 +13,7 @@ from hypothesis import assume, reject, strategies as st
 from dimtyped.annotations import AnythingHint, ClassHint, Kind, Parameter
 from dimtyped.diagnosis import axis_name
 from dimtyped.names import names_in
+from dimtyped.runtime import WithoutInternalFrames
 from dimtyped.testing.strategies.calls import Call, drawn_calls
 from dimtyped.testing.strategies.leaves import Leaf, replaced
 from dimtyped.testing.strategies.sizes import Choice, Sides, Sizes
@@ -49,6 +50,7 @@ class _Flaw:
     index: int = 0
 
 
+@WithoutInternalFrames()
 def broken_calls(
     function_or_module: Callable[..., Any],
     *,

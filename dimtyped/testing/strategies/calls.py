@@ -15,6 +15,7 @@ from hypothesis import reject, strategies as st
 
 from dimtyped.annotations import AnythingHint, Kind, Parameter, arrays_in
 from dimtyped.names import shape_text
+from dimtyped.runtime import WithoutInternalFrames
 from dimtyped.testing.strategies.layers import has_forms
 from dimtyped.testing.strategies.leaves import Leaf, leaves_of
 from dimtyped.testing.strategies.sizes import Choice, Sides, Sizes, Solver
@@ -59,6 +60,7 @@ class Call:
         return found
 
 
+@WithoutInternalFrames()
 def calls(
     function_or_module: Callable[..., Any],
     *,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dimtyped.annotations import ArrayHint, is_array_annotation, read_array
 from dimtyped.errors import DeclarationError
+from dimtyped.runtime import WithoutInternalFrames
 from dimtyped.testing.strategies.fill import Fill, laid_out, layouts_of
 from dimtyped.testing.strategies.sizes import Choice, Sides, Solver, draw_shape
 
@@ -32,6 +33,7 @@ VOCABULARY = ("vocab", "vocabulary", "vocab_size", "num_embeddings", "classes", 
 SEEDS = st.integers(0, 2**16)
 
 
+@WithoutInternalFrames()
 def tensors(
     annotation: Any,
     *,
