@@ -34,7 +34,6 @@ ROOMS = [
     "testing",
     "cli",
 ]
-OPTIONAL = ("beartype", "hypothesis", "matplotlib", "rich")
 
 
 def sources() -> dict[str, str]:
@@ -97,6 +96,19 @@ def upward(modules: Mapping[str, str]) -> list[str]:
     return sorted(set(found))
 
 
+def past_the_door(modules: Mapping[str, str]) -> list[str]:
+    """The imports that reach a file of another room, past the `__init__` that says what others may use."""
+    found = []
+    for name in modules:
+        room = name.split(".")[1] if name.count(".") else ""
+        for node in statements(modules[name]):
+            home = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            other = home.split(".")[1] if home.startswith("dimtyped.") else ""
+            if room in ROOMS and other not in ("", room) and not is_package(home, modules):
+                found.append(f"{name} imports from {home}")
+    return sorted(set(found))
+
+
 def circle(modules: Mapping[str, str]) -> list[str]:
     """Files that import one another, as a path that ends where it began; empty where there is none."""
     edges = {
@@ -133,6 +145,16 @@ def test_an_upward_import_would_be_noticed() -> None:
     modules = sources()
     modules["dimtyped.names.dim"] += "\nfrom dimtyped.engine import typed\n"
     assert upward(modules) == ["dimtyped.names.dim imports dimtyped.engine"]
+
+
+def test_nobody_reaches_past_the_init_of_a_room() -> None:
+    assert past_the_door(sources()) == []
+
+
+def test_an_import_from_a_file_of_another_room_would_be_noticed() -> None:
+    modules = sources()
+    modules["dimtyped.engine.wrapper"] += "\nfrom dimtyped.names.dim import Dim\n"
+    assert past_the_door(modules) == ["dimtyped.engine.wrapper imports from dimtyped.names.dim"]
 
 
 def test_no_files_import_one_another_in_a_circle() -> None:

@@ -11,9 +11,8 @@ import torch
 from dimtyped.annotations import Kind, Signature, arrays_in
 from dimtyped.engine import entry_of
 from dimtyped.errors import declaration_error
-from dimtyped.flow import Axes, Axis
+from dimtyped.flow import Axes, Axis, target_of
 from dimtyped.flow.summaries import ModuleCall, module_calls
-from dimtyped.flow.targets import target_of
 from dimtyped.names import is_scope
 from dimtyped.nn.contract import Layer
 

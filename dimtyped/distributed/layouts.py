@@ -20,8 +20,8 @@ from dimtyped.distributed.styles import (
     TiedOutputParallel,
     WholeParallel,
 )
+from dimtyped.nn import TiedDecoder
 from dimtyped.nn.contract import Layer
-from dimtyped.nn.layers.tied import TiedDecoder
 
 _GATHERING = (Style.COLUMN, Style.COLUMN_GATHERED, Style.HEADS)
 _NORMS = (torch.nn.LayerNorm, torch.nn.RMSNorm)

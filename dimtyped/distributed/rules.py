@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from dimtyped.errors import DeclarationError, declaration_error
-from dimtyped.names import names_in
-from dimtyped.names.layers import layer_text
+from dimtyped.names import layer_text, names_in
 from dimtyped.nn.contract import ROLES
 
 

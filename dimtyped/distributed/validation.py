@@ -9,8 +9,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from dimtyped.diagnosis import rank_text
 from dimtyped.errors import DeclarationError, declaration_error
-from dimtyped.names import is_scope, scope_of, similar_name
-from dimtyped.names.layers import declared_sizes
+from dimtyped.names import declared_sizes, is_scope, scope_of, similar_name
 
 
 def mesh_axis_of(names: Mapping[str, str]) -> str:

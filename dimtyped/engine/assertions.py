@@ -23,11 +23,12 @@ from dimtyped.runtime import (
     eagerly,
     end_trace,
     is_tracing,
+    mode,
+    on_change,
     strip_internal_frames,
     traced_frames,
     untraced,
 )
-from dimtyped.runtime.config import mode, on_change
 
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage]  # inspect.currentframe cannot skip a frame
 _VARIABLE, _EXPORTER, _code_objects = VARIABLE, EXPORTER, code_objects  # looked up once: this is hot

@@ -155,27 +155,15 @@ class Conditions:
         one = _exceptions(size, unknown, axis.broadcast)
         if axis.kind is Kind.SIZE:
             terms.append(f"({one}{size} == {axis.size})" if one else f"{size} == {axis.size}")
-        elif axis.kind is Kind.EXPRESSION and (open_name := self._name_to_solve(axis, names)) is not None:
+        elif axis.kind is Kind.EXPRESSION and (open_name := _name_to_solve(axis, names)) is not None:
             self._solve_terms(axis, open_name, size, one, names, terms, bindings)
-        elif axis.kind is Kind.EXPRESSION and (candidates := self._names_perhaps_to_solve(axis, names)):
+        elif axis.kind is Kind.EXPRESSION and (candidates := _names_perhaps_to_solve(axis, names)):
             self._solve_one_of(axis, candidates, size, one, names, terms, bindings)
         elif axis.kind is Kind.EXPRESSION:
             expression = self._expression(axis, names)
             terms.append(f"({one}{size} == ({expression}))" if one else f"{size} == ({expression})")
         elif axis.kind is Kind.NAME:
             self._name_terms(axis, size, names, terms, bindings, unknown)
-
-    def _name_to_solve(self, axis: Axis, names: Names) -> str | None:
-        """The one name without a certain size in an expression, if the expression is linear in it."""
-        unknown = unknown_names(axis.name, names.sizes) or unknown_names(axis.name, names.certain)
-        plain = _WORD_OR_PLACEHOLDER.sub(lambda match: match["word"] or "0", axis.name)
-        return unknown[0] if len(unknown) == 1 and linear(plain, unknown[0]) is not None else None
-
-    def _names_perhaps_to_solve(self, axis: Axis, names: Names) -> list[str]:
-        """The names that may be bound before, if each may be the only one that is not and the expression is linear in it."""
-        unknown = unknown_names(axis.name, names.certain)
-        is_plain = "{" not in axis.name and all(name in names.sizes for name in unknown)
-        return unknown if is_plain and all(linear(axis.name, name) is not None for name in unknown) else []
 
     def _solve_one_of(
         self, axis: Axis, candidates: list[str], size: str, one: str, names: Names, terms: list[str], bindings: Bindings
@@ -326,6 +314,20 @@ class Conditions:
         if known.optional:
             return f"{PREFIX}bound({known.source}, {self._source.constant(word, 'name')}, {text})"
         return f"({known.source})"
+
+
+def _name_to_solve(axis: Axis, names: Names) -> str | None:
+    """The one name without a certain size in an expression, if the expression is linear in it."""
+    unknown = unknown_names(axis.name, names.sizes) or unknown_names(axis.name, names.certain)
+    plain = _WORD_OR_PLACEHOLDER.sub(lambda match: match["word"] or "0", axis.name)
+    return unknown[0] if len(unknown) == 1 and linear(plain, unknown[0]) is not None else None
+
+
+def _names_perhaps_to_solve(axis: Axis, names: Names) -> list[str]:
+    """The names that may be bound before, if each may be the only one that is not and the expression is linear in it."""
+    unknown = unknown_names(axis.name, names.certain)
+    is_plain = "{" not in axis.name and all(name in names.sizes for name in unknown)
+    return unknown if is_plain and all(linear(axis.name, name) is not None for name in unknown) else []
 
 
 def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from dimtyped.annotations import ArrayHint, Axis, Kind, linear, unknown_names
 from dimtyped.diagnosis import annotated_tensors
-from dimtyped.engine import entry_of
-from dimtyped.engine.checked_function import CheckedFunction
+from dimtyped.engine import CheckedFunction, entry_of
 from dimtyped.errors import DeclarationError, with_fields
 
 _PLACEHOLDER = re.compile(r"\{(.*?)\}")

@@ -26,6 +26,7 @@ which axes the call treats as equal::
 - `with flow.paused():` follows nothing, and torch takes the same paths as without `flow`.
 """
 
+from dimtyped.flow.attempts import error_text as error_text
 from dimtyped.flow.axes import (
     Axes as Axes,
     Axis as Axis,
@@ -49,5 +50,6 @@ from dimtyped.flow.findings import KINDS as KINDS, Finding as Finding
 from dimtyped.flow.interpreter import Flow as Flow
 from dimtyped.flow.report import CheckError as CheckError, Report as Report, finding_text as finding_text
 from dimtyped.flow.rules import RULES as RULES, rule as rule
+from dimtyped.flow.targets import hints_of as hints_of, makes_module as makes_module, target_of as target_of
 from dimtyped.flow.watching import watch as watch
 from dimtyped.runtime import Place as Place, Places as Places

@@ -19,7 +19,7 @@ from dimtyped.names.dim import (
 )
 from dimtyped.names.expressions import names_in as names_in
 from dimtyped.names.holders import all_holders_of as all_holders_of, holders_of as holders_of
-from dimtyped.names.layers import labels_of as labels_of
+from dimtyped.names.layers import declared_sizes as declared_sizes, labels_of as labels_of, layer_text as layer_text
 from dimtyped.names.links import ParentLink as ParentLink, replaces as replaces
 from dimtyped.names.owners import (
     agreement_hint as agreement_hint,

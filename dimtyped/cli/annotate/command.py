@@ -20,8 +20,8 @@ from dimtyped.cli.targets.members import members_of
 from dimtyped.cli.targets.settings import Settings
 from dimtyped.cli.targets.sources import Source, shown_path
 from dimtyped.cli.targets.usage import UsageError
+from dimtyped.flow import error_text
 from dimtyped.flow.annotating import Observer, Proposal
-from dimtyped.flow.attempts import error_text
 
 _COLORS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 _NOTHING_RUNS = (

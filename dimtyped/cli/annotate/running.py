@@ -16,8 +16,8 @@ from dimtyped.cli.targets.settings import Settings
 from dimtyped.cli.targets.sources import Source
 from dimtyped.cli.targets.usage import UsageError, one_line
 from dimtyped.errors import DeclarationError
+from dimtyped.flow import makes_module, target_of
 from dimtyped.flow.annotating import Observer
-from dimtyped.flow.targets import makes_module, target_of
 
 _EXAMPLE = "--input '{}=int64[4,16]'"
 

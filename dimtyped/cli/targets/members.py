@@ -21,7 +21,7 @@ from dimtyped.cli.targets.settings import Settings
 from dimtyped.cli.targets.usage import UsageError
 from dimtyped.engine import entry_of
 from dimtyped.errors import DeclarationError
-from dimtyped.flow.targets import hints_of
+from dimtyped.flow import hints_of
 from dimtyped.names import is_dim_size
 
 NOT_ANNOTATED = 'its forward has no annotated tensor, such as x: Float[Tensor, "batch seq"]'

@@ -18,8 +18,8 @@ from dimtyped.annotations import AnythingHint, ArrayHint, Parameter, Signature, 
 from dimtyped.engine import ReferenceCheck, entry_of
 from dimtyped.errors import DeclarationError
 from dimtyped.names import scope_of
+from dimtyped.nn import StateBridge
 from dimtyped.nn.contract import Layer, typed_class_of
-from dimtyped.nn.layers.recurrent_state_bridge import StateBridge
 from dimtyped.runtime import mode
 from dimtyped.testing.strategies.fill import ValueConstraint
 from dimtyped.testing.strategies.layers import forms_of, has_forms, sizes_of
