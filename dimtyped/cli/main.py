@@ -17,7 +17,7 @@ imports made, none of which is garbage."""
 
 
 def program() -> int:
-    """Runs a command as the whole of a process, which the garbage collector may therefore be told about.
+    """Runs a command as the whole of a process, so the garbage collector may be set for it.
 
     Returns:
         The exit status.

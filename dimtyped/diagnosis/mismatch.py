@@ -301,7 +301,7 @@ class Findings:
                 except DeclarationError:
                     raise
                 except (NameError, ArithmeticError, AttributeError, TypeError, ValueError, LookupError, SyntaxError):
-                    continue  # what else is wrong with it is told where the number of axes fits
+                    continue  # what else is wrong with it is reported where the number of axes fits
 
     def _check_axis(self, axis: Axis, index: int, hint: ArrayHint, value: Snapshot, place: str) -> None:
         size = (value.shape or ())[index]

@@ -1,4 +1,4 @@
-"""What each process says, told to the others through the store of the process group: no collective, which could hang."""
+"""What each process says, sent to the others through the store of the process group: no collective, which could hang."""
 
 from __future__ import annotations
 

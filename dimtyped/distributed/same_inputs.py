@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 from dimtyped.diagnosis import rank_text
 from dimtyped.distributed.exchange import Exchange, Said
-from dimtyped.distributed.told_calls import described, error_of
+from dimtyped.distributed.reported_calls import described, error_of
 from dimtyped.errors import DimensionError
 from dimtyped.runtime import WithoutInternalFrames, at_trace_time, eagerly, end_trace, is_tracing, traced_frames
 

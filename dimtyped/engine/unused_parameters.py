@@ -1,6 +1,6 @@
 """`DimSize` parameters that nothing uses: neither their constructor, nor an annotation of the module or of one above it.
 
-The modules above are known at the first call, so it is told there.
+The modules above are known at the first call, so the warning comes there.
 """
 
 from __future__ import annotations

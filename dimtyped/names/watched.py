@@ -23,13 +23,13 @@ UNUSED = "_dim_unused"
 
 
 class FirstCall:
-    """Says that a module has unread parameters that were not told yet."""
+    """Knows whether a module has unread parameters of which no warning was given yet."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self._module = weakref.ref(module)
 
     def has_changed(self) -> bool:
-        """True until they were told."""
+        """True until the warning was given."""
         return UNUSED in getattr(self._module(), "__dict__", ())
 
 
@@ -104,7 +104,7 @@ def _containers(module: torch.nn.Module, classes: tuple[type, ...], *, is_told: 
 
 
 def watched_of(child: torch.nn.Module | None, classes: tuple[type, ...], *, is_told: bool = True) -> Iterator[Watched]:
-    """A child that is one of torch's own containers, and all within what is watched: it has not told them where they are."""
+    """A child that is one of torch's own containers, and all within what is watched: it does not know where they are."""
     if isinstance(child, classes):
         assert child is not None
         tells = is_told and hasattr(child, TELLS_CHANGES)

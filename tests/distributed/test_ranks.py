@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dimtyped.distributed.exchange import Said
-from dimtyped.distributed.told_calls import ToldCall, error_of
+from dimtyped.distributed.reported_calls import ReportedCall, error_of
 from tests.distributed import rank_workers as workers
 
 DIFFERING = """\
@@ -99,7 +99,7 @@ def test_a_process_that_does_not_come(tmp_path):
 def compared(own, others, ranks=range(4)):
     """The error of one process, given what each has said; rows of two processes split one model."""
     heard = {rank: Said((rank // 2 * 2, rank // 2 * 2 + 1), sizes) for rank, sizes in others.items()}
-    return error_of(ToldCall("Model.forward", own), heard, tuple(ranks), "tp", 30.0)
+    return error_of(ReportedCall("Model.forward", own), heard, tuple(ranks), "tp", 30.0)
 
 
 def test_rows_may_differ():

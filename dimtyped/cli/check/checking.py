@@ -28,7 +28,7 @@ class Checking:
     Args:
         settings: Sizes and arguments.
         fuzz: Search also for what only values show.
-        progress: Is told what is looked at now.
+        progress: Shows what is looked at now.
         loader: Imports the files.
     """
 

@@ -29,7 +29,7 @@ def analyse(file: Path, folder: Path, options: Mapping[str, Any], tell: Tell) ->
         file: The file.
         folder: The folder that is the working directory.
         options: Settings that come on top of those of the project.
-        tell: Is told each as soon as it is known, and `progress` meanwhile.
+        tell: Takes each as soon as it is known, and `progress` meanwhile.
     """
     os.chdir(folder)
     try:

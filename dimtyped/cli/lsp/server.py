@@ -1,4 +1,4 @@
-"""The language server: what the editor asks and is told, in the protocol's terms."""
+"""The language server: what the editor asks and what it is answered, in the protocol's terms."""
 
 from __future__ import annotations
 

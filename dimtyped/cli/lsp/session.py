@@ -35,7 +35,7 @@ class Editor(Protocol):
         ...
 
     async def begin(self, title: str, cancel: Callable[[], object]) -> Callable[[str], None]:
-        """Shows that something goes on; gives what tells how far it is, and ends it where it is told nothing."""
+        """Shows that something goes on; returns the function that shows how far it is, and ends it with an empty text."""
         ...
 
 
@@ -43,7 +43,7 @@ class Session:
     """The checks of one editor.
 
     Args:
-        editor: Is told what is found.
+        editor: Shows what is found.
 
     Attributes:
         options: How files are checked.

@@ -19,7 +19,7 @@ _OF_DTENSORS = re.compile("DTensor|DeviceMesh")
 _WHOLE = "every size fits as a whole, and torch cannot do it with these parts"
 
 
-def told(message: str, operands: Sequence[Operand]) -> Clash | None:
+def clash_in(message: str, operands: Sequence[Operand]) -> Clash | None:
     """What torch's message says of how operands are split, in names; None for messages of other kinds."""
     if not any(operand.placement is not None for operand in operands) and not _OF_DTENSORS.search(message):
         return None
@@ -30,7 +30,7 @@ def told(message: str, operands: Sequence[Operand]) -> Clash | None:
     return None
 
 
-def other(scene: Scene, operands: Sequence[Operand], *, fits: bool) -> Clash | None:
+def clash_of_dtensors(scene: Scene, operands: Sequence[Operand], *, fits: bool) -> Clash | None:
     """What is known of another error that DTensor's own code raised.
 
     Args:

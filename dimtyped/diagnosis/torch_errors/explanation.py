@@ -45,15 +45,15 @@ def _cause(scene: Scene, failure: Failure, trials: Trials) -> tuple[str, Clash |
     """The kind of the cause, and what does not fit."""
     if causes.is_memory(scene.error):
         return "memory", causes.memory(*trials.result())
-    told = distribution.told(failure.message, failure.operands)
-    if told is not None:
-        return "placement", told
+    placement = distribution.clash_in(failure.message, failure.operands)
+    if placement is not None:
+        return "placement", placement
     for kind, find in (("device", causes.devices), ("dtype", causes.dtypes)):
         found = find(failure)
         if found is not None:
             return kind, found
     if any(operand.placement is not None for operand in failure.operands) and trials.passes():
-        split = distribution.other(scene, failure.operands, fits=True)
+        split = distribution.clash_of_dtensors(scene, failure.operands, fits=True)
         if split is not None:
             return "placement", split
     return "shape", clash_of(failure)
@@ -64,7 +64,7 @@ def _from_message(scene: Scene) -> TorchErrorReport | None:
     if not may_be_torchs(scene):
         return None
     operands = known_operands(scene)
-    split = distribution.told(scene.reason, operands) or distribution.other(scene, operands, fits=False)
+    split = distribution.clash_in(scene.reason, operands) or distribution.clash_of_dtensors(scene, operands, fits=False)
     if causes.is_memory(scene.error):
         kind, clash = "memory", _NO_MEMORY
     elif split is not None:

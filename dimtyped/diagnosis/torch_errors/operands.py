@@ -98,9 +98,9 @@ def _of_arguments(layer: torch.nn.Module, given: list[Part], scene: Scene, world
     operation = Operation(type(layer).__name__, _never, given)
     operands = _operands(_parts(operation), world, scene.names, scene.frame)
     sizes = {str(number) for operand in operands for number in (*operand.sizes, operand.rank)}
-    is_told = sizes & set(re.findall(r"\d+", scene.reason))
+    is_mentioned = sizes & set(re.findall(r"\d+", scene.reason))
     is_split = any(operand.placement is not None for operand in operands)
-    return Failure(operation, operands, scene.reason) if is_told or is_split else None
+    return Failure(operation, operands, scene.reason) if is_mentioned or is_split else None
 
 
 def _name_in(module: Any, layer: torch.nn.Module) -> str:

@@ -21,8 +21,8 @@ from dimtyped.export import read_call
 
 
 @dataclass(frozen=True)
-class ToldCall:
-    """A call as it is told to the other processes.
+class ReportedCall:
+    """A call as the other processes learn of it.
 
     Attributes:
         where: The function.
@@ -35,24 +35,24 @@ class ToldCall:
     refusal: str = ""
 
 
-def described(module: torch.nn.Module, args: Any, kwargs: Any) -> ToldCall:
+def described(module: torch.nn.Module, args: Any, kwargs: Any) -> ReportedCall:
     """The call of a model; in a trace, with the sizes of this call."""
     entry = entry_of(type(module).forward)
     where = entry.signature.where if entry is not None else f"{type(module).__name__}.forward"
     if any(isinstance(leaf, Tensor) and leaf.is_nested for leaf in pytree.tree_leaves((args, kwargs))):
-        return ToldCall(where, {})
+        return ReportedCall(where, {})
     with unset_fake_temporarily():
         args, kwargs = pytree.tree_map_only(Tensor, _stand_in, (args, kwargs))
     try:
         if entry is None or entry.is_off_for((module,)):
             given = inspect.signature(type(module).forward).bind(module, *args, **kwargs).arguments
-            return ToldCall(where, _sizes_of_axes(given))
+            return ReportedCall(where, _sizes_of_axes(given))
         call = read_call(module, args, kwargs)
     except (DimensionError, TypeError) as error:  # a TypeError: other arguments than it takes
-        return ToldCall(where, {}, str(error).partition("\n")[0])
+        return ReportedCall(where, {}, str(error).partition("\n")[0])
     sizes = {name: size for name, size in call.sizes.items() if name not in call.declared}
     others = {name: value for name, value in call.arguments.items() if id(value) not in call.axes}
-    return ToldCall(where, {**sizes, **_sizes_of_axes(others)})
+    return ReportedCall(where, {**sizes, **_sizes_of_axes(others)})
 
 
 def _sizes_of_axes(arguments: Mapping[str, Any]) -> dict[str, int]:
@@ -68,7 +68,7 @@ def _stand_in(tensor: Tensor) -> Tensor:
 
 
 def error_of(
-    call: ToldCall, heard: Mapping[int, Said], ranks: Sequence[int], axis: str, seconds: float
+    call: ReportedCall, heard: Mapping[int, Said], ranks: Sequence[int], axis: str, seconds: float
 ) -> DimensionError | dist.DistStoreError | None:
     """What is wrong with the call, given what each process has said; None if nothing is."""
     rows = {said.row: {rank: heard[rank] for rank in said.row if rank in heard} for said in heard.values()}
@@ -89,7 +89,7 @@ def error_of(
     )
 
 
-def _differing(call: ToldCall, name: str, sizes: Mapping[int, int], axis: str) -> DimensionError:
+def _differing(call: ReportedCall, name: str, sizes: Mapping[int, int], axis: str) -> DimensionError:
     by_size: dict[int, list[int]] = {}
     for rank, size in sizes.items():
         by_size.setdefault(size, []).append(rank)
