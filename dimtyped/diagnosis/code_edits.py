@@ -48,11 +48,10 @@ def _as_written(node: ast.expr) -> ast.expr:
     return ast.Name(text, ast.Load()) if text else _with_parts(node, _as_written)
 
 
-def replaced_in(expression: ast.expr, old: ast.expr, new: ast.expr) -> ast.expr:
-    """A copy of an expression with another one in place of the part `old`."""
-    if expression is old:
-        return copy.copy(new)
-    return _with_parts(expression, lambda part: new if part is old else replaced_in(part, old, new))
+def replaced_in(expression: ast.expr, *edits: tuple[ast.expr, ast.expr]) -> ast.expr:
+    """A copy of an expression with another one in place of some of its parts; each edit is the old one and the new one."""
+    made = next((new for old, new in edits if old is expression), None)
+    return made if made is not None else _with_parts(expression, lambda part: replaced_in(part, *edits))
 
 
 def _with_parts(node: ast.expr, change: Callable[[ast.expr], ast.expr]) -> ast.expr:

@@ -40,6 +40,7 @@ from dimtyped.annotations import (
     turn,
     unknown_names,
 )
+from dimtyped.diagnosis.annotated_values import spread_axes
 from dimtyped.diagnosis.snapshots import Snapshot, items_of, snapshot
 from dimtyped.errors import DeclarationError
 from dimtyped.names import shape_text
@@ -383,19 +384,23 @@ class Findings:
 
 
 def placed(axes: tuple[Axis, ...], rank: int) -> list[tuple[Axis, int]]:
-    """Each axis that is not variadic, with its index in a shape of this rank, in the order of checking."""
-    many = next((index for index, axis in enumerate(axes) if axis.many), None)
-    if many is None:
-        return list(zip(axes, range(rank), strict=False))
-    trailing = [(axes[index], rank - len(axes) + index) for index in range(many + 1, len(axes))]
-    return [*zip(axes[:many], range(many), strict=False), *trailing]
+    """Each axis that is not variadic, with its index in a shape of this rank, in the order of checking; none if it does not fit."""
+    return [(axis, index) for index, axis in spread_axes(axes, rank) or ()]
 
 
 def _solvable_text(factor: str, rest: str) -> str:
     """The sizes that an expression of this factor and rest can have."""
     if factor in ("1", "-1"):
         return f"at {'least' if factor == '1' else 'most'} {rest}"
-    return f"a multiple of {factor}" if rest == "0" else f"{rest} and a multiple of {factor}"
+    if rest == "0":
+        return f"a multiple of {factor}"
+    if factor.startswith("-"):
+        return f"{rest} minus a multiple of {factor[1:]}"
+    return (
+        f"{rest[1:]} less than a multiple of {factor}"
+        if rest.startswith("-")
+        else f"{rest} more than a multiple of {factor}"
+    )
 
 
 def axis_name(axis: Axis) -> str:

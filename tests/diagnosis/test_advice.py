@@ -244,3 +244,29 @@ def test_a_product_that_lacks_a_step():
 
     with pytest.raises(DimensionError, match=r"120 is batch\*seq, 114 is batch\*\(seq-1\)\n +in loss: batch=6, seq=20"):
         loss(ones(6, 20, 9), ones(6, 20))
+
+
+def test_axes_are_joined_to_a_product_of_names():
+    @typed
+    def merge(x: Float[Tensor, "batch seq heads*width"], of_head: Float[Tensor, "heads width"]): ...
+
+    with pytest.raises(DimensionError) as caught:
+        merge(torch.ones(2, 3, 4, 5), torch.ones(4, 5))
+    assert caught.value.hint == "Axes 2 and 3 should be one axis: `x.flatten(2)` fits."
+
+
+@pytest.mark.parametrize(
+    ("axis", "size", "wanted"),
+    [
+        ("2*n+1", 4, "1 more than a multiple of 2"),
+        ("2*n-1", 4, "1 less than a multiple of 2"),
+        ("1-2*n", 8, "1 minus a multiple of 2"),
+        ("2*n", 3, "a multiple of 2"),
+    ],
+)
+def test_the_sizes_that_an_expression_can_have(axis, size, wanted):
+    @typed
+    def f(x: Float[Tensor, axis]): ...
+
+    with pytest.raises(DimensionError, match=f" is {size}, must be {wanted}\n"):
+        f(torch.ones(size))

@@ -10,7 +10,17 @@ from typing import Any
 
 import torch
 
-from dimtyped.annotations import TORCH_DTYPES, ArrayHint, Axis, Hint, Kind, TupleHint, arrays_in
+from dimtyped.annotations import (
+    TORCH_DTYPES,
+    ArrayHint,
+    Axis,
+    Hint,
+    Kind,
+    TupleHint,
+    arrays_in,
+    evaluate,
+    unknown_names,
+)
 from dimtyped.diagnosis.fixes.fix import FixContext, computed, reshaped, sizes_of, subject, wanted_array
 from dimtyped.diagnosis.mismatch import is_within
 from dimtyped.diagnosis.snapshots import Snapshot
@@ -369,8 +379,22 @@ def known_size(context: FixContext, axis: Axis) -> int:
     """The size that an axis of an annotation must have, 0 if it is not known."""
     if axis.kind is Kind.SIZE:
         return axis.size
+    if axis.kind is Kind.EXPRESSION:
+        return _size_of_expression(context, axis)
     known = context.known(axis.name) if axis.kind is Kind.NAME else None
     return known.size if known is not None and isinstance(known.size, int) else 0
+
+
+def _size_of_expression(context: FixContext, axis: Axis) -> int:
+    """The size of `heads*width` if every name in it has one, else 0. What `{...}` reads is not looked at."""
+    sizes = {name: binding.size for name, binding in context.findings.bindings.items()}
+    if "{" in axis.name or unknown_names(axis.name, sizes):
+        return 0
+    try:
+        size = evaluate(axis.name, (), sizes)
+    except (ArithmeticError, LookupError, NameError, TypeError, ValueError):
+        return 0
+    return size if type(size) is int and size > 0 else 0
 
 
 def _declared_sizes(context: FixContext, array: ArrayHint) -> set[int]:

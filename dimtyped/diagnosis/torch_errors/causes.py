@@ -99,6 +99,8 @@ def _wrong_dtypes(failure: Failure) -> Iterator[tuple[Operand, torch.dtype]]:
                 yield suspects[0], wanted
     if "floating point type for target" in failure.message:
         yield from ((o, torch.float32) for o in failure.operands[1:2] if not o.dtype.is_floating_point)
+    if "boolean mask" in failure.message:
+        yield from ((o, torch.bool) for o in failure.operands[1:2] if o.dtype != torch.bool)
     if re.search(_INDEX, failure.message):
         suspects = [operand for operand in failure.operands[1:] if operand.dtype.is_floating_point]
         if len(suspects) == 1:
@@ -156,7 +158,7 @@ def casts(failure: Failure, root: Root) -> Iterator[Root]:
         pairs = _other_casts(failure)
     for operand, dtype in pairs:
         if operand.node is not None and operand.dtype != dtype:
-            yield replaced_in(root, operand.node, _cast(operand.node, dtype))  # type: ignore[arg-type, misc]  # a statement is copied alike
+            yield replaced_in(root, (operand.node, _cast(operand.node, dtype)))  # type: ignore[arg-type, misc]  # a statement is copied alike
 
 
 def _other_casts(failure: Failure) -> list[tuple[Operand, torch.dtype]]:
@@ -205,7 +207,8 @@ def moved(failure: Failure, root: Root) -> Iterator[Root]:
             target: ast.expr = ast.Attribute(other.node, "device", ast.Load())
         else:
             target = ast.Constant(str(other.device))
-        yield replaced_in(root, operand.node, ast.Call(ast.Attribute(operand.node, "to", ast.Load()), [target], []))  # type: ignore[arg-type, misc]  # a statement is copied alike
+        made = ast.Call(ast.Attribute(operand.node, "to", ast.Load()), [target], [])
+        yield replaced_in(root, (operand.node, made))  # type: ignore[arg-type, misc]  # a statement is copied alike
 
 
 def _placed(failure: Failure) -> list[Operand]:

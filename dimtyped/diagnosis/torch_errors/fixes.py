@@ -104,8 +104,7 @@ def factors_swapped(failure: Failure, root: Root) -> Iterator[Root]:
         first, second = (operand.node for operand in failure.operands)
         assert first is not None
         assert second is not None
-        marker = ast.Name("_", ast.Load())
-        yield edited(root, [(first, marker), (second, first), (marker, second)])
+        yield edited(root, [(first, second), (second, first)])
 
 
 def both_transposed(failure: Failure, root: Root) -> Iterator[Root]:

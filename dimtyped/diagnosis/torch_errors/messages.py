@@ -14,7 +14,7 @@ from dimtyped.diagnosis.torch_errors.operand_edits import Root
 _SHAPES = re.compile(
     r"\b(?:\w+_size|sizes?|shapes?|dimensions?|dims?|(?:non|zero|one|multi)-?dimensional|elements?|numel|rank|broadcast|"
     r"[0-5]-?[Dd]|channels?|axis|ndim|lengths|same length|must have length|subscripts?|columns|matrix|vectors?|matrices|"
-    r"out of bounds|out of range|indices|scalar outputs|singleton|Boolean value|square)\b"
+    r"out of bounds|out of range|indices|scalar outputs|singleton|Boolean value|square|operands were provided)\b"
 )
 
 

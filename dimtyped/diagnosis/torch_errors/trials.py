@@ -135,6 +135,8 @@ def _reduced(root: Root) -> str:
     """`loss.mean().backward()`."""
     match root:
         case ast.Call(func=ast.Attribute(value=loss) as function):
-            return code_of(replaced_in(root, function, ast.Attribute(method(loss, "mean"), function.attr, ast.Load())))
+            return code_of(
+                replaced_in(root, (function, ast.Attribute(method(loss, "mean"), function.attr, ast.Load())))
+            )
         case _:
             return ""

@@ -19,4 +19,4 @@ def without_outer(expression: ast.expr, call: Call) -> str:
         case _:
             return ""
     changed = ast.Call(ast.Attribute(operands[tall], "squeeze"), [ast.UnaryOp(ast.USub(), ast.Constant(1))], [])
-    return code_of(replaced_in(expression, operands[tall], changed))
+    return code_of(replaced_in(expression, (operands[tall], changed)))

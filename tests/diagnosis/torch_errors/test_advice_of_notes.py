@@ -51,8 +51,46 @@ def loss_of_ints(x: Float[Tensor, "batch classes"], y: Int[Tensor, "batch classe
     return torch.nn.functional.binary_cross_entropy_with_logits(x, y)
 
 
+@typed
+def product(x: Float[Tensor, "batch seq"], weight: Float[Tensor, "out batch"]):
+    return x @ weight
+
+
+@typed
+def attention(q: Float[Tensor, "batch query heads embed"], k: Float[Tensor, "batch key heads embed"]):
+    return torch.nn.functional.scaled_dot_product_attention(q, k, k)
+
+
+@typed
+def filled(x: Float[Tensor, "batch seq"], mask: Float[Tensor, "batch seq"]):
+    return x.masked_fill(mask, 0.0)
+
+
+@typed
+def missing_operand(x: Float[Tensor, "batch seq"]):
+    return torch.einsum("bs,s->b", x)
+
+
+@typed
+def part(x: Float[Tensor, "batch seq"]):
+    return x.narrow(1, 3, 4)
+
+
 f32 = torch.ones
 CASES = {
+    "factors in the other order": (product, (f32(3, 5), f32(7, 3)), ["`weight @ x` fits."]),
+    "heads before the sequence": (
+        attention,
+        (f32(2, 5, 4, 8), f32(2, 6, 4, 8)),
+        ["scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), k.transpose(1, 2))` fits."],
+    ),
+    "a mask of floats": (
+        filled,
+        (f32(2, 3), f32(2, 3)),
+        ["`mask` is float32, must be bool", "`x.masked_fill(mask.bool(), 0.0)` fits."],
+    ),
+    "an operand too few": (missing_operand, (f32(2, 3),), ["in missing_operand: 2 terms for 1 operand\n"]),
+    "a part beyond the end": (part, (f32(2, 5),), ["in part: 3 to 7 is not within seq=5\n"]),
     "sizes written into the code": (
         flattened_loss,
         (f32(4, 8, 10), torch.zeros(4, 8, dtype=torch.long)),

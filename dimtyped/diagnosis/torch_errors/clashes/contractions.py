@@ -11,6 +11,7 @@ from dimtyped.diagnosis.torch_errors.failure import (
     Mark,
     Operand,
     broadcast_clashes,
+    count,
     joined,
     meeting,
     phrase,
@@ -97,7 +98,8 @@ def einsum(failure: Failure) -> Clash | None:
         return None
     terms = equation.replace(" ", "").partition("->")[0].split(",")
     if len(terms) != len(failure.operands):
-        return Clash(f"{len(terms)} terms for {len(failure.operands)} operands")
+        given = count(len(failure.operands), "operand", "operands")
+        return Clash(f"{count(len(terms), 'term', 'terms')} for {given}")
     seen: dict[str, tuple[Operand, int]] = {}
     found: list[Clash] = []
     for term, operand in zip(terms, failure.operands, strict=True):

@@ -162,9 +162,11 @@ def select(failure: Failure) -> Clash | None:
         return None
     label = x.labels[dim]
     mark = Mark(x, dim % x.rank, f"indices are 0 to {label.size - 1}")
-    if isinstance(length, int):
+    if isinstance(length, int) and (at < -label.size or at % max(label.size, 1) + length > label.size):
         return Clash(f"{at} to {at + length} is not within {phrase(label)}", (mark,), (label,))
-    return Clash(f"{at} is none of {phrase(label)}", (mark,), (label,))
+    if length is None and not -label.size <= at < label.size:
+        return Clash(f"{at} is none of {phrase(label)}", (mark,), (label,))
+    return None
 
 
 def embedding(failure: Failure) -> Clash | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dimtyped.diagnosis.torch_errors.failure import Clash, Failure, Operand, joined, meeting, ranks
+from dimtyped.diagnosis.torch_errors.failure import Clash, Failure, Operand, Rule, joined, meeting, ranks
 
 
 def cat(failure: Failure) -> Clash | None:
@@ -19,7 +19,7 @@ def stack(failure: Failure) -> Clash | None:
     return _agreeing(failure.operands, None)
 
 
-def stack_along(dim: int) -> object:
+def stack_along(dim: int) -> Rule:
     """`hstack` and its like, along a fixed axis."""
 
     def rule(failure: Failure) -> Clash | None:

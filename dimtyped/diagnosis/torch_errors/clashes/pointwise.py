@@ -7,10 +7,9 @@ from dimtyped.diagnosis.torch_errors.failure import Clash, Failure, broadcast_cl
 
 def pointwise(failure: Failure) -> Clash | None:
     """Operands that cannot be broadcast together."""
-    operands = [operand for operand in failure.operands if operand.node is not None or operand.text]
-    if len(operands) < 2:
+    if len(failure.operands) < 2:
         return None
-    return joined(list(broadcast_clashes(operands, in_place=is_in_place(failure))))
+    return joined(list(broadcast_clashes(failure.operands, in_place=is_in_place(failure))))
 
 
 def is_in_place(failure: Failure) -> bool:

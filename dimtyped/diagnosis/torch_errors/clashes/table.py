@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from dimtyped.diagnosis.torch_errors.clashes import contractions, indexing, joins, losses, networks, pointwise, views
 from dimtyped.diagnosis.torch_errors.failure import Clash, Failure, Rule
 
@@ -15,16 +13,16 @@ _BY_RULE: dict[Rule, str] = {
     contractions.attention: "scaled_dot_product_attention",
     joins.cat: "cat concat concatenate",
     joins.stack: "stack",
-    cast("Rule", joins.stack_along(0)): "vstack row_stack",
-    cast("Rule", joins.stack_along(1)): "hstack column_stack",
-    cast("Rule", joins.stack_along(2)): "dstack",
+    joins.stack_along(0): "vstack row_stack",
+    joins.stack_along(1): "hstack column_stack",
+    joins.stack_along(2): "dstack",
     views.reshape: "view reshape",
     views.same_shape: "view_as reshape_as",
     views.unflatten: "unflatten",
     views.expand: "expand expand_as broadcast_to",
     views.permute: "permute",
     views.split: "split split_with_sizes",
-    views.repeated_axis: "repeat tile",
+    views.repeat: "repeat tile",
     losses.classes: "cross_entropy nll_loss cross_entropy_loss nll_loss2d",
     losses.elementwise: (
         "mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits "

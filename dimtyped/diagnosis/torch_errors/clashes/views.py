@@ -102,8 +102,8 @@ def axis_out_of_range(failure: Failure) -> Clash | None:
     return Clash(f"there is no axis {asked[3]}: {ranks(x)}", (), x.labels)
 
 
-def repeated_axis(failure: Failure) -> Clash | None:
-    """`unsqueeze`, `repeat` and others that take as many numbers as there are axes."""
+def repeat(failure: Failure) -> Clash | None:
+    """`repeat`, `tile`: a number for each axis."""
     x, sizes = failure.operand(0, "input"), failure.ints(1, "repeats", "sizes")
     if x is None or sizes is None or len(sizes) >= x.rank:
         return None
