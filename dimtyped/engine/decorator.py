@@ -65,7 +65,7 @@ def typed(function: Any = None, /, *, dims: Iterable[Dim] | None = None) -> Any:
 
 
 def _without_unbound(made: Any) -> Any:
-    """What was decorated, unless an axis can have no size. Of a method that is known once its module is made."""
+    """The decorated object; an axis that can have no size is an error. Those of methods are known once the module is made."""
     members: list[Any] = list(vars(made).values()) if isinstance(made, type) else [made]
     for entry in (entry_of(function) for member in members for function in functions_in(member)):
         if entry is not None and not entry.declaration.is_method:
