@@ -106,7 +106,7 @@ def _is_watched(child: torch.nn.Module | None) -> bool:
 
 
 def _watched(module: torch.nn.Module, claims: Claims) -> tuple[Watched | FirstCall, ...]:
-    """What of the module itself changes untold: all of one of torch's own classes, else torch's own containers in it."""
+    """The parts of the module that change without notice: all of one of torch's own classes, else torch's own containers in it."""
     first = (FirstCall(module),) if UNUSED in module.__dict__ else ()
     if hasattr(type(module), MANAGED):
         return (*first, *watched_in(module, CONTAINERS, None))
@@ -115,7 +115,7 @@ def _watched(module: torch.nn.Module, claims: Claims) -> tuple[Watched | FirstCa
 
 
 def _watched_below(module: torch.nn.Module) -> Iterator[Watched | FirstCall]:
-    """What the scopes below are watched for: their names may be used above."""
+    """The parts of the scopes below that are watched, because their names may be used above."""
     for _, child in _children(module):
         if is_scope(child):
             yield from child.__dict__[ATTRIBUTE].watched_by_holder
