@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from dimtyped import diagnosis
 from dimtyped.annotations import Signature
 from dimtyped.engine import CallForms, Raised, Rules
@@ -71,7 +73,7 @@ class LayerRules(Rules):
         return self.translate_error(raised)
 
     def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:
-        """The globals of the module of torch's `forward`.
+        """torch, which conditions read, and the globals of the module of torch's `forward`.
 
         TorchScript compiles the source of that `forward`, found through `__wrapped__`, with the wrapper's globals.
         """
@@ -80,4 +82,5 @@ class LayerRules(Rules):
 
 @functools.cache
 def _globals_of(module: str) -> Mapping[str, Any]:
-    return {key: value for key, value in vars(sys.modules[module]).items() if not key.startswith("__")}
+    known = {key: value for key, value in vars(sys.modules[module]).items() if not key.startswith("__")}
+    return {"torch": torch, **known}

@@ -183,6 +183,10 @@ _RARE_INDICES = (
     ),
 )
 _ARE_PROBABILITIES = _TENSORS & of_call("target.is_floating_point()") & of_call("target.dim() == input.dim()")
+# On fake tensors and under vmap torch takes int32 targets, and an image's targets of another size.
+_TORCH_REFUSES = (
+    is_tensor("target") & of_call("target.dtype is torch.int64") & is_tensor("input") & of_call("input.ndim == 2")
+)
 
 
 def other_classes(layer: Any, input: Any, target: Any) -> Iterator[SizeViolation]:  # torch's names
@@ -214,12 +218,18 @@ def _worst(outside: Tensor) -> int:
     calls=(_INDICES, _rare(_FLOATS, _ARE_PROBABILITIES), *_RARE_INDICES),
     error=DimensionValueError,
     violations=other_classes,
+    check_after_error=_TORCH_REFUSES,
 )
 class CrossEntropyLoss(Layer, torch.nn.CrossEntropyLoss):
     """`torch.nn.CrossEntropyLoss`: logits `(batch, classes, ...)`, and class indices `(batch, ...)` or class probabilities."""
 
 
-@declares(calls=(_INDICES, *_RARE_INDICES), error=DimensionValueError, violations=other_classes)
+@declares(
+    calls=(_INDICES, *_RARE_INDICES),
+    error=DimensionValueError,
+    violations=other_classes,
+    check_after_error=_TORCH_REFUSES,
+)
 class NLLLoss(Layer, torch.nn.NLLLoss):
     """`torch.nn.NLLLoss`: log-probabilities `(batch, classes, ...)`, and class indices `(batch, ...)`."""
 

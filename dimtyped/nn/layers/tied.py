@@ -10,6 +10,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # its name everywhere
 
+from dimtyped.engine import of_owner
 from dimtyped.errors import DeclarationError, TyingError, declaration_error
 from dimtyped.names import Dim, given_text
 from dimtyped.nn.contract import ROLES, Layer, check_sizes, compile_checks, declares, tying_error, typed_class_of
@@ -39,6 +40,7 @@ class _TiedOutput(torch.nn.Linear):
     output=Shaped[Tensor, "... vocab"],
     parameters={"weight": "vocab embed", "bias": "vocab"},
     flow=("hidden", "vocab"),
+    check_after_error=of_owner("projection", "{} is None"),  # with one, another module takes the input first
 )
 class TiedDecoder(Layer, _TiedOutput):
     r"""Logits over the vocabulary, computed with the embedding's own weight: `(..., hidden) -> (..., vocab)`.

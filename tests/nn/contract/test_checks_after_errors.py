@@ -47,6 +47,14 @@ MADE = {
     },
     "GroupNorm": [((1, 3), {}), ((2, 2), {}), ((1, 1), {"affine": False}), ((2, 4), {"affine": False})],
     "Bilinear": [((2, 3, 1), {}), ((1, 1, 2), {"bias": False})],
+    "CrossEntropyLoss": [
+        ((), {}),
+        ((), {"reduction": "none"}),
+        ((torch.ones(3),), {"ignore_index": 0}),
+        ((), {"label_smoothing": 0.1, "reduction": "sum"}),
+    ],
+    "NLLLoss": [((), {}), ((), {"reduction": "none"}), ((torch.ones(3),), {"ignore_index": 0})],
+    "TiedDecoder": [((3, 2), {}), ((1, 1), {}), ((2, 3), {"bias": False}), ((0, 2), {}), ((3, 0), {})],
     "MultiheadAttention": [
         ((4, 2), {}),
         ((4, 2), {"batch_first": True}),  # this one and the next: torch's fused path, where nothing is learnt
@@ -61,7 +69,7 @@ MADE = {
         ((1, 1, 1), {"bias": False}),
     ],
 }
-OF_TWO = ("Bilinear",)
+OF_TWO = ("Bilinear", "CrossEntropyLoss", "NLLLoss")
 # What a call may be given beside the tensors.
 OPTIONS = {
     "TransformerEncoderLayer": st.fixed_dictionaries({}, optional={"is_causal": st.booleans()}),
@@ -75,6 +83,8 @@ WAYS = {
     "meta": lambda layer, values: layer.to("meta")(*(value.to("meta") for value in values)),
     "vmap": lambda layer, values: torch.vmap(layer)(*(torch.stack([value, value]) for value in values)),
     "autocast": lambda layer, values: under_autocast(layer, values),
+    "vmap of the first": lambda layer, values: of_several(layer, *values),
+    "fake": lambda layer, values: of_fakes(layer, values),
     "inference": lambda layer, values: torch.inference_mode()(layer)(*values),
     "no gradient": lambda layer, values: torch.no_grad()(layer)(*values),
 }
@@ -97,7 +107,7 @@ def two_tensors(draw):
         del shape[draw(st.integers(0, len(shape) - 1))]
     if shape and draw(st.booleans()):
         shape[draw(st.integers(0, len(shape) - 1))] = draw(st.integers(0, 4))
-    second = torch.ones(shape, dtype=draw(st.sampled_from(DTYPES)))
+    second = torch.ones(shape, dtype=draw(st.sampled_from([*DTYPES, torch.int64, torch.uint8])))
     return first, draw(st.just(second) | tensors)
 
 
@@ -112,6 +122,13 @@ class Alone(torch.nn.Module):
         return self.layer(*inputs(type(self.layer), values), **self.options)
 
 
+def makers(cls):
+    """What makes the layer, and torch's that takes the same."""
+    if cls is nn.TiedDecoder:
+        return lambda width, vocab, **keywords: cls(nn.Embedding(vocab, width), **keywords), torch.nn.Linear
+    return cls, torch_class_of(cls)
+
+
 def inputs(cls, values):
     return values * 3 if issubclass(cls, torch.nn.MultiheadAttention) else values
 
@@ -119,6 +136,17 @@ def inputs(cls, values):
 def under_autocast(layer, values):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         return layer(*values)
+
+
+def of_several(layer, first, *others):
+    return torch.vmap(layer, (0, *(None for _ in others)))(torch.stack([first, first]), *others)
+
+
+def of_fakes(layer, values):
+    """The call as `check` makes it: no tensor in it has values."""
+    with FakeTensorMode() as mode:
+        held = {name: mode.from_tensor(tensor) for name, tensor in layer.state_dict(keep_vars=True).items()}
+        return torch.func.functional_call(layer, held, tuple(mode.from_tensor(value) for value in values))
 
 
 def test_each_of_them_is_looked_at():
@@ -151,7 +179,7 @@ def test_no_size_of_one_is_repeated(cls):
 
 def is_refused_alike(cls, arguments, keywords, values, *, training, way="as it is", options=MappingProxyType({})):
     """Whether the annotations refuse a call; torch's layer then does, and ours as they say."""
-    ours, theirs = (made(*arguments, **keywords).train(training) for made in (cls, torch_class_of(cls)))
+    ours, theirs = (made(*arguments, **keywords).train(training) for made in makers(cls))
     entry = entry_of(cls.forward)
     prepare(entry, None)
     mismatch = entry.error_after(entry.declaration.values_of((ours, *inputs(cls, values)), options))
@@ -231,6 +259,39 @@ class TestAttentionToItself:
         torch.nn.MultiheadAttention(4, 2)(query, key, key)
         with pytest.raises(DimensionError, match="batch is 5, must be 2"):
             nn.MultiheadAttention(4, 2)(query, key, key)
+
+
+class TestLossesOfClasses:
+    @pytest.mark.parametrize("cls", [nn.CrossEntropyLoss, nn.NLLLoss])
+    def test_a_call_that_fits_runs_no_check(self, cls, monkeypatch):
+        loss, logits, labels = cls(), torch.ones(2, 3), torch.ones(2, dtype=torch.int64)
+        loss(logits, labels)
+        monkeypatch.setitem(cls.forward.__globals__, "_dt_function", lambda *_: "torch's")
+        unread = type("Unread", (Tensor,), {"shape": property(lambda _: pytest.fail("its shape was read"))})
+        assert loss.forward(logits.as_subclass(unread), labels.as_subclass(unread)) == "torch's"
+
+    @pytest.mark.parametrize(
+        ("logits", "labels"),
+        [
+            (torch.ones(2, 3, 4, 4), torch.ones(2, 2, 2, dtype=torch.int64)),
+            (torch.ones(2, 3), torch.ones(2, dtype=torch.int32)),
+        ],
+        ids=["places", "dtype"],
+    )
+    def test_what_torch_takes_of_fake_tensors_is_checked_before(self, logits, labels):
+        with FakeTensorMode() as mode:
+            fakes = mode.from_tensor(logits), mode.from_tensor(labels)
+            torch.nn.NLLLoss()(*fakes)
+            with pytest.raises(DimensionError, match="argument `target` does not fit"):
+                nn.NLLLoss()(*fakes)
+
+
+class TestTiedDecoder:
+    def test_with_a_projection_the_check_comes_first(self):
+        decoder = nn.TiedDecoder(nn.Embedding(5, 3), 4, project=True)
+        decoder.projection = torch.nn.Identity()  # which takes what the decoder does not
+        with pytest.raises(DimensionError, match="hidden is 3, must be 4"):
+            decoder(torch.ones(1, 3))
 
 
 class TestTransformerEncoderLayer:
