@@ -90,9 +90,13 @@ def _parser() -> argparse.ArgumentParser:
 def _compare(console: Console, old: Path, new: Path) -> int:
     before, after = Results.load(old), Results.load(new)
     changes, compared = compare.compare(before, after)
-    if before.machine != after.machine or before.device != after.device:
+    if compare.is_elsewhere(before, after):
+        sides = [f"{each.machine}, {each.device}{_processors(each)}" for each in (before, after)]
+        console.print(f"{sides[0]} against {sides[1]}: only ratios compared")
+    for question, drift in compare.speeds(before, after).items():
         console.print(
-            f"{before.machine}, {before.device} against {after.machine}, {after.device}: only ratios compared"
+            f"{question}: the other libraries' calls take {drift:.2g} of their time before. On another processor checks are slower or "
+            "faster by another factor than they are, so measure both commits on one"
         )
     if before.quick != after.quick:
         console.print("one of the files is a quick run: what both have in common is little")
@@ -101,6 +105,11 @@ def _compare(console: Console, old: Path, new: Path) -> int:
         counts = ", ".join(f"{count} of {question}" for question, count in alone.items())
         console.print(f"only in {old}, so not compared: {counts}")
     return int(any(change.is_worse for change in changes))
+
+
+def _processors(results: Results) -> str:
+    found = dict.fromkeys(answer.conditions.get("cpu", "") for answer in results.answers.values())
+    return "".join(f", {cpu}" for cpu in found if cpu)
 
 
 def _plots(console: Console, path: Path) -> int:

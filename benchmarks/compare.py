@@ -20,6 +20,8 @@ _OURS = "dimtyped"
 _FLOOR, _OF_ITSELF, _LEAST = 0.02, 0.05, {"us": 0.01}
 # With fewer repeats there is no spread to go by.
 _FEW, _OF_FEW = 5, 0.2
+# Beyond this drift it is not the same processor, or not as quiet a one.
+_ANOTHER_SPEED = 1.2
 _VALUE_FLOOR = {"MB": 0.1, "exponent": 0.1}
 
 
@@ -44,9 +46,28 @@ class Change:
 def compare(old: Results, new: Results) -> tuple[list[Change], int]:
     """The changes, and how many rows both files have."""
     pairs = [pair for pair in _pairs(old, new) if pair[1].candidate.startswith(_OURS)]
-    elsewhere = (old.machine, old.device) != (new.machine, new.device)
-    drifts = None if elsewhere else _drifts(old, new)
+    drifts = None if is_elsewhere(old, new) else _drifts(old, new)
     return [change for pair in pairs for change in _changes(*pair, drifts)], len(pairs)
+
+
+def is_elsewhere(old: Results, new: Results) -> bool:
+    """True if the files are of two machines, devices or processors."""
+    if (old.machine, old.device) != (new.machine, new.device):
+        return True
+    cpus = ([results.answers[name].conditions.get("cpu") for name in _in_both(old, new)] for results in (old, new))
+    return next(cpus) != next(cpus)
+
+
+def speeds(old: Results, new: Results) -> dict[str, float]:
+    """The drift of each question in which it is that of another processor, whatever the machines are called.
+
+    On the same commit, one processor runs a check in 1.6 of the time that another takes, where a call without one takes 1.8.
+    """
+    return {name: drift for name, drift in _drifts(old, new).items() if max(drift, 1 / drift) > _ANOTHER_SPEED}
+
+
+def _in_both(old: Results, new: Results) -> list[str]:
+    return [name for name in new.answers if name in old.answers]
 
 
 def unmatched(old: Results, new: Results) -> dict[str, int]:

@@ -70,9 +70,11 @@ def installed(*modules: str) -> bool:
 
 
 def _processor() -> str:
+    """The processor with its family and model: a virtual machine's name says only `AMD EPYC`, whichever it is."""
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        match = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))
-        if match:
-            return match.group(1).strip()
-    return platform.processor() or platform.machine()
+    if not info.exists():
+        return platform.processor() or platform.machine()
+    fields = dict(re.findall(r"^([^\t:]+)\s*:[ \t]*(.*)$", info.read_text(encoding="utf-8"), re.MULTILINE))
+    name = fields.get("model name", "").strip() or platform.machine()
+    kind = [f"{word} {fields[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if fields.get(key)]
+    return f"{name} ({', '.join(kind)})" if kind else name

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 import timeit
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -68,9 +69,21 @@ class Effort:
     seconds: float
     budget: float = 0
 
+    def part(self, count: int) -> Effort:
+        """One of so many parts of it."""
+        return Effort(math.ceil(self.repeats / count), self.seconds, self.budget / count)
+
 
 QUICK = Effort(repeats=5, seconds=0.004)
 FULL = Effort(repeats=21, seconds=0.004, budget=0.8)
+
+
+class _Timed(NamedTuple):
+    """Microseconds a call of each candidate by each clock, those that cannot run, and the notes."""
+
+    samples: Mapping[str, Mapping[str, list[float]]]
+    failures: Mapping[str, Absent]
+    notes: Mapping[str, str]
 
 
 @dataclass
@@ -109,6 +122,34 @@ class Run:
             effort: Other repeats than the run's. Default: the run's.
         """
         self.say(case)
+        timed = self._time(candidates, effort or self.effort)
+        yield from self._all_rows(case, [timed], [candidate.label for candidate in candidates], baseline)
+
+    def compare_made(
+        self,
+        case: str,
+        makers: Mapping[str, Callable[[], Candidate | Absent]],
+        baseline: str = "untyped",
+        effort: Effort | None = None,
+    ) -> Iterator[Row]:
+        """Compares candidates that are made anew as often as there are of them, each at each place of the order once.
+
+        Two models that are the same differ by up to 4 % in one process, all its life, by where their memory lies.
+
+        Args:
+            case: What they all do.
+            makers: What makes each of them, by its label; the baseline among them.
+            baseline: The label of the candidate that the others are related to. Default: untyped.
+            effort: The repeats in all. Default: the run's.
+        """
+        self.say(case)
+        labels = list(makers)
+        part = (effort or self.effort).part(len(labels))
+        orders = [labels[first:] + labels[:first] for first in range(len(labels))]
+        timed = [self._time([makers[label]() for label in order], part) for order in orders]
+        yield from self._all_rows(case, timed, labels, baseline)
+
+    def _time(self, candidates: Sequence[Candidate | Absent], effort: Effort) -> _Timed:
         if self.on_gpu:
             torch.cuda.empty_cache()
         runnable: list[Candidate] = []
@@ -119,13 +160,21 @@ class Run:
                 runnable.append(candidate)  # type: ignore[arg-type]  # an Absent is always a failure
             else:
                 failures[candidate.label] = failure
-        samples = sample(runnable, effort or self.effort, EVENTS if self.on_gpu else self.clock)
         notes = {candidate.label: candidate.note for candidate in candidates}
-        for label, note in notes.items():
+        return _Timed(sample(runnable, effort, EVENTS if self.on_gpu else self.clock), failures, notes)
+
+    def _all_rows(self, case: str, timed: Sequence[_Timed], labels: Sequence[str], baseline: str) -> Iterator[Row]:
+        failures = {label: failure for each in timed for label, failure in each.failures.items()}
+        samples: dict[str, dict[str, list[float]]] = {}
+        for each in timed:
+            for label, clocks in each.samples.items():
+                for clock, values in clocks.items() if label not in failures else ():
+                    samples.setdefault(label, {}).setdefault(clock, []).extend(values)
+        for label in labels:
             if label in failures:
                 yield self.absent(case, failures[label])
             else:
-                yield from self._rows(case, label, note, samples, baseline)
+                yield from self._rows(case, label, timed[0].notes[label], samples, baseline)
 
     def _rows(
         self, case: str, label: str, note: str, samples: Mapping[str, Mapping[str, list[float]]], baseline: str

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from benchmarks import peers
 from benchmarks.measure import Absent, Candidate, Run, first_line
 from benchmarks.models.loading import model_class, switch_to
 
 # A second untyped model: how far two that are the same lie apart in this run.
 CONTROL = "untyped, again"
+# The typed model, by mode.
+TYPED = {"on": peers.DIMTYPED.label, "off": peers.OFF.label}
 
 
 @dataclass(frozen=True)
@@ -163,12 +167,38 @@ def versus(
         run: The run, with its device.
         control: Whether a second untyped model is timed too. Default: False.
     """
-    switch_to("on")
-    labels = {"untyped": False, "dimtyped": True, **({CONTROL: False} if control else {})}
-    for label, typed in labels.items():
-        try:
-            work = make(workload.model(run.device, typed=typed))
-        except Exception as error:  # noqa: BLE001  # that work cannot be captured or compiled is a result
-            yield Absent(label, "cannot run", first_line(error))
-        else:
-            yield Candidate(label, work)
+    for maker in makers(make, workload, run, control=control).values():
+        yield maker()
+
+
+def makers(
+    make: Callable[[torch.nn.Module], Callable[[], Any]],
+    workload: Workload,
+    run: Run,
+    *,
+    control: bool = False,
+    mode: str = "on",
+) -> dict[str, Callable[[], Candidate | Absent]]:
+    """What makes each of `versus`' candidates, by label; `mode` is the typed model's."""
+    labels = {"untyped": False, TYPED[mode]: True, **({CONTROL: False} if control else {})}
+    return {
+        label: functools.partial(_made, label, make, workload, run, mode, typed=typed)
+        for label, typed in labels.items()
+    }
+
+
+def _made(
+    label: str,
+    make: Callable[[torch.nn.Module], Callable[[], Any]],
+    workload: Workload,
+    run: Run,
+    mode: str,
+    *,
+    typed: bool,
+) -> Candidate | Absent:
+    switch_to(mode)
+    try:
+        work = make(workload.model(run.device, typed=typed, mode=mode))
+    except Exception as error:  # noqa: BLE001  # that work cannot be captured or compiled is a result
+        return Absent(label, "cannot run", first_line(error))
+    return Candidate(label, work)

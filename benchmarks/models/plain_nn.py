@@ -19,9 +19,8 @@ class TiedDecoder(Module):
         width = embedding.embedding_dim
         self.projection = Linear(width if hidden is None else hidden, width, bias=False) if project else None
         self.weight = embedding.weight
-        self.bias = (
-            Parameter(torch.empty(embedding.num_embeddings).uniform_(-(width**-0.5), width**-0.5)) if bias else None
-        )
+        drawn = torch.empty(embedding.num_embeddings).uniform_(-(width**-0.5), width**-0.5) if bias else None
+        self.register_parameter("bias", None if drawn is None else Parameter(drawn))  # as torch's Linear does
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002, RUF100
         projected = input if self.projection is None else self.projection(input)

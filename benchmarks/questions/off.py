@@ -5,17 +5,18 @@ Nothing: `typed(f)` is `f`, a typed layer's `forward` is torch's own, and a step
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import torch
 
 import dimtyped
 from benchmarks import peers
-from benchmarks.measure import Candidate, Run
+from benchmarks.measure import Run
 from benchmarks.models.loading import switch_to
 from benchmarks.questions.step import effort
 from benchmarks.record import Row
-from benchmarks.workloads import CONTROL, Workload, workloads
+from benchmarks.workloads import Workload, makers, workloads
 
 OFF = peers.OFF.label
 FUNCTION = "typed(f) is f"
@@ -45,10 +46,6 @@ def _layers(run: Run) -> Iterator[Row]:
 
 def _step(run: Run, workload: Workload) -> Iterator[Row]:
     batch = workload.batches[0]
-    off = workload.model(run.device, typed=True, mode="off")
-    candidates = [
-        Candidate("untyped", workload.step(workload.model(run.device, typed=False), batch, run.device)),
-        Candidate(OFF, workload.step(off, batch, run.device), enter=lambda: switch_to("off")),
-        Candidate(CONTROL, workload.step(workload.model(run.device, typed=False), batch, run.device)),
-    ]
-    yield from run.compare(f"{workload.name} training step, batch {batch}", candidates, effort=effort(run))
+    make = functools.partial(workload.step, batch=batch, device=run.device)
+    candidates = makers(make, workload, run, control=True, mode="off")
+    yield from run.compare_made(f"{workload.name} training step, batch {batch}", candidates, effort=effort(run))

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 
 from benchmarks.measure import Effort, Run
 from benchmarks.record import Row
-from benchmarks.workloads import versus, workloads
+from benchmarks.workloads import makers, workloads
 
 
 def ask(run: Run) -> Iterator[Row]:
     for workload in workloads(run):
         for batch in workload.batches:
             make = functools.partial(workload.step, batch=batch, device=run.device)
-            candidates = list(versus(make, workload, run, control=True))
-            yield from run.compare(case(workload.name, batch), candidates, effort=effort(run))
+            candidates = makers(make, workload, run, control=True)
+            yield from run.compare_made(case(workload.name, batch), candidates, effort=effort(run))
 
 
 def case(model: str, batch: int) -> str:

@@ -21,9 +21,11 @@ def untyped(median: float) -> Row:
     return Row("layers", "Linear", "untyped", unit="us", figure=Spread(median, median - 0.1, median + 0.1, 9))
 
 
-def saved(path: Path, *rows: Row, machine: str = "x86_64-2core") -> str:
+def saved(path: Path, *rows: Row, machine: str = "x86_64-2core", cpu: str = "") -> str:
+    conditions = {"cpu": cpu} if cpu else {}
     answers = {
-        name: Answer({}, [row for row in rows if row.question == name]) for name in {row.question for row in rows}
+        name: Answer(conditions, [row for row in rows if row.question == name])
+        for name in {row.question for row in rows}
     }
     Results(machine, "cpu", answers=answers).save(path)
     return str(path)

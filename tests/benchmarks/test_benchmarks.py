@@ -141,6 +141,25 @@ class TestCompare:
         assert "only ratios compared" in text
         assert "times baseline: 1.04 [1.035, 1.045], now 1.14 [1.135, 1.145]" in text
 
+    def test_another_processor_only_by_ratio(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+        old = saved(tmp_path / "old.json", result(0.4), cpu="AMD EPYC (family 25, model 1)")
+        new = saved(tmp_path / "new.json", result(1.4), cpu="AMD EPYC (family 26, model 2)")
+        assert main(["--compare", old, new]) == 1
+        text = " ".join(capsys.readouterr().out.split())
+        assert (
+            "(family 25, model 1) against x86_64-2core, cpu, AMD EPYC (family 26, model 2): only ratios compared"
+            in text
+        )
+        assert "times baseline: 1.04 [1.035, 1.045], now 1.14 [1.135, 1.145]" in text
+
+    @pytest.mark.parametrize(("before", "after", "told"), [(10, 5.7, True), (10, 13, True), (10, 11, False)])
+    def test_another_speed_is_told(
+        self, before: float, after: float, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ):
+        self.compared(tmp_path, [untyped(before), result(1)], [untyped(after), result(1)])
+        text = " ".join(capsys.readouterr().out.split())
+        assert (f"layers: the other libraries' calls take {after / before:.2g} of their time before" in text) is told
+
     def test_what_no_longer_runs(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         broken = Row("layers", "Linear", "dimtyped", clock="", status="cannot run", note="RuntimeError: no")
         assert self.compared(tmp_path, result(0.4), broken) == 1
@@ -219,6 +238,29 @@ class TestPeers:
         rows = Run(CPU, question="check").compare("one", [Candidate("untyped", int), Candidate("broken", fail)])
         found = {row.candidate: (row.status, row.note) for row in rows}
         assert found == {"untyped": ("measured", ""), "broken": ("cannot run", "RuntimeError: out of luck")}
+
+    def test_each_is_made_at_each_place_once(self):
+        made: list[str] = []
+
+        def maker(label: str) -> Candidate:
+            made.append(label)
+            return Candidate(label, int)
+
+        makers = {label: functools.partial(maker, label) for label in ("untyped", "dimtyped", "untyped, again")}
+        rows = list(Run(CPU, question="step").compare_made("one", makers, effort=Effort(repeats=5, seconds=1e-6)))
+        orders = [made[first : first + 3] for first in range(0, 9, 3)]
+        assert [set(place) for place in zip(*orders, strict=True)] == [set(makers)] * 3
+        assert [row.candidate for row in rows] == list(makers)
+        assert [row.figure.repeats for row in rows if row.figure] == [6, 6, 6]
+
+    def test_one_that_fails_once_is_absent(self):
+        outcomes = iter([Candidate("dimtyped", int), Absent("dimtyped", "cannot run", "for once")])
+        makers = {"untyped": lambda: Candidate("untyped", int), "dimtyped": lambda: next(outcomes)}
+        rows = Run(CPU, question="step").compare_made("one", makers, effort=ONCE)
+        assert [(row.candidate, row.status, row.note) for row in rows] == [
+            ("untyped", "measured", ""),
+            ("dimtyped", "cannot run", "for once"),
+        ]
 
 
 QUICK_ENOUGH = (
