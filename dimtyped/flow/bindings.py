@@ -27,6 +27,7 @@ class Binding:
         declared: The names that have a dimension before the call.
         shared: The dimensions that several calls of a run have in common, by name, size and scope: those of independent
             names, such as `batch`, in all scopes; those of sizes that the code itself has, of layers and results, in one.
+        around: The call of the same scope that makes this one: what it has a name for has no other here.
         is_checked: True if the call itself raises for sizes that differ; otherwise that is a finding here.
     """
 
@@ -37,6 +38,7 @@ class Binding:
         scope: object,
         declared: Mapping[str, Dimension],
         shared: SharedDimensions,
+        around: "Binding | None" = None,
         *,
         is_checked: bool = True,
     ):
@@ -44,8 +46,9 @@ class Binding:
         self._is_checked = is_checked
         self._is_assigned = False
         self._where = where
-        self._scope = scope
+        self.scope = scope
         self._shared = shared
+        self._around = around._names if around is not None else {}
         self._names: dict[str, Axis] = {name: axis_of(dimension) for name, dimension in declared.items()}
         self._runs: dict[str, Axes] = {}
         self._found_before = _count(flow)
@@ -114,18 +117,21 @@ class Binding:
         return self._names.get(word.name) if word.kind is Kind.NAME else named_axis(word.name, self._names.get)
 
     def _bind(self, name: str, axis: Axis, what: str) -> Axis:
-        if not axis.has_name:
+        around = self._around.get(name)
+        if not axis.has_name and around is not None and around.size == axis.size:
+            axis = around
+        elif not axis.has_name:
             axis = axis_of(self._dimension(name, axis, what), axis.one)
         self._names[name] = axis
         return axis
 
     def _dimension(self, name: str, axis: Axis, what: str) -> Dimension:
         """A new dimension, or that of the other calls for an independent name and for a size that the code itself has."""
-        made = Dimension(axis.size, name, f"bound by `{what}` of {self._where}", [self._scope])
+        made = Dimension(axis.size, name, f"bound by `{what}` of {self._where}", [self.scope])
         is_independent = name in self._flow.independent
         if not is_independent and what != "return" and not axis.is_constant:
             return made
-        known = self._shared.setdefault((name, axis.size, None if is_independent else self._scope), made)
+        known = self._shared.setdefault((name, axis.size, None if is_independent else self.scope), made)
         known.join(made)
         return known
 

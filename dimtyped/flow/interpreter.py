@@ -41,6 +41,8 @@ class Flow(TorchFunctionMode):
         record: Called with each call that a rule was found for, once its axes are known.
         findings_only: If True, only the findings of the run are used: an operator's error gets no note, and a recurrent
             layer on fake tensors runs one step.
+        keeps_mixed: If True, an axis along which values are carried keeps its name, and that is no finding: for shapes that
+            are read.
 
     Attributes:
         findings: The findings, each bug once, in the order they occurred.
@@ -69,6 +71,7 @@ class Flow(TorchFunctionMode):
         strict: bool = False,
         record: Callable[[Call], None] | None = None,
         findings_only: bool = False,
+        keeps_mixed: bool = False,
     ):
         super().__init__()
         self.independent = frozenset(independent)
@@ -79,6 +82,7 @@ class Flow(TorchFunctionMode):
         self._strict = strict
         self._record = record
         self._findings_only = findings_only
+        self._keeps_mixed = keeps_mixed
         self._is_paused = False
         self._stance: Any = None
         self._fused = FusedLayers(self._step_aside, self._step_back)
@@ -233,7 +237,7 @@ class Flow(TorchFunctionMode):
     def _keep(self, call: Call, results: Sequence[Tensor], outcome: list[Axes | None], frame: FrameType) -> None:
         """Gives the results their axes, and reports what the rule found wrong."""
         self.followed[call.name] += 1
-        if call.mixed:
+        if call.mixed and not self._keeps_mixed:
             outcome = _without_mixed(call, outcome, self.independent)
         for tensor, axes in zip(results, outcome, strict=True):
             if axes is not None:

@@ -29,6 +29,7 @@ class Options:
     independent: tuple[str, ...] = ("batch",)
     skip: tuple[str, ...] = ()
     findings_only: bool = False
+    keeps_mixed: bool = False
 
 
 @dataclass

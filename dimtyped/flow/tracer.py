@@ -233,7 +233,8 @@ class TracedFlow(Flow):
         owner = given.get(first) if first == "self" else None
         declared = self.scopes.declared(owner) if isinstance(owner, torch.nn.Module) else {}
         scope = id(owner) if isinstance(owner, torch.nn.Module) else signature.where
-        binding = Binding(self, signature.where, scope, declared, self._shared, is_checked=mode() != "off")
+        around = next((each for _, _, each in reversed(self._open) if each.scope == scope), None)
+        binding = Binding(self, signature.where, scope, declared, self._shared, around, is_checked=mode() != "off")
         for parameter in signature.parameters:
             binding.match(parameter.hint, given.get(parameter.name), parameter.name, frame.f_back)
         self._open.append((frame, signature, binding))

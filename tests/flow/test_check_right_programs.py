@@ -499,6 +499,35 @@ class Steps(torch.nn.Module):
         return torch.zeros(len(words), 1, 89)
 
 
+class Generating(torch.nn.Module):
+    """A decoder that makes its first input itself, with the size of its state."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.cell, self.out = torch.nn.Embedding(50, 24), torch.nn.GRUCell(24, 24), torch.nn.Linear(24, 50)
+
+    @typed
+    def forward(self, state: Float[Tensor, "samples 24"]) -> Float[Tensor, "samples steps 50"]:
+        word, scores = torch.zeros(len(state), dtype=torch.long), list[Tensor]()
+        for _ in range(3):
+            made, state = self.step(word, state)
+            scores.append(made)
+            word = made.argmax(1)
+        return torch.stack(scores, 1)
+
+    @typed
+    def step(
+        self, word: Int[Tensor, "samples"], state: Float[Tensor, "samples 24"]
+    ) -> tuple[Float[Tensor, "samples 50"], Float[Tensor, "samples 24"]]:
+        state = self.cell(self.words(word), state)
+        return self.out(state), state
+
+
+def test_a_name_of_the_calling_method_is_that_of_a_tensor_without_names():
+    report = check(Generating())
+    assert report.ok, report
+
+
 def test_a_name_for_the_size_of_a_layer_is_one_dimension_in_all_calls_of_a_module():
     report = check(Steps())
     assert report.ok, report

@@ -49,13 +49,10 @@ def _function(margin: Margin, targets: dict[tuple[int, str], _Target]) -> Functi
 
 
 def _targets(tree: ast.AST, lines: list[str]) -> Iterator[tuple[tuple[int, str], _Target]]:
-    """The first place of each name in each statement, and of each parameter, by the line and the name."""
-    seen: set[tuple[int, str]] = set()
+    """The place of each name in each line of statements, the last of several, and of each parameter, by the line and the name."""
     for function in (node for node in ast.walk(tree) if isinstance(node, FunctionNode)):
-        for line, name, target in (*_parameters(function, lines), *_statements(function, lines)):
-            if (line, name) not in seen:
-                seen.add((line, name))
-                yield (line, name), target
+        for line, name, target in (*_statements(function, lines), *_parameters(function, lines)):
+            yield (line, name), target
 
 
 def _parameters(

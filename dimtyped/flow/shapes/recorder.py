@@ -66,7 +66,12 @@ class ShapeRecorder(StatementTracer):
     def assigned(self, frame: FrameType, call: _Call, statement: Statement, /) -> None:
         """Keeps the variables of the statement."""
         values = [(name, frame.f_locals.get(name)) for name in statement.targets]
-        self._keep((frame.f_code.co_filename, statement.line), values, call.names, named=len(values) > 1)
+        key = frame.f_code.co_filename, statement.line
+        if statement.is_return:  # the comment of the line is the result's
+            for name, value in values:
+                self._keep_alone((*key, name), self._text(value, call.names))
+        else:
+            self._keep(key, values, call.names, named=len(values) > 1)
 
     def returned(self, frame: FrameType, call: _Call, statement: Statement | None, value: Any, /) -> None:
         """Keeps the result at its `return`."""

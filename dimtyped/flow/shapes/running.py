@@ -94,7 +94,7 @@ def _recorded(
             f"{target.where}: no annotation says which tensors it takes, and no inputs were given\n"
             '  Annotate them: x: Float[Tensor, "batch seq"].'
         )
-    runner = Runner(target, given, Options(skip=tuple(skip)), fake_mode())
+    runner = Runner(target, given, Options(skip=tuple(skip), keeps_mixed=True), fake_mode())
     attempts = Attempts(runner, sizes)
     first, ladder = attempts.first()
     recorders: list[ShapeRecorder] = []

@@ -13,12 +13,12 @@ from dimtyped.annotations import FunctionNode
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement.
+    """One statement, or several that begin in one line.
 
     Attributes:
         line: Its first line.
         end: Its last line.
-        targets: The variables that it assigns; empty for a `return`.
+        targets: The variables that it assigns.
         is_return: True for a `return`.
     """
 
@@ -86,8 +86,18 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Functi
     arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
     given = [each for each in arguments if each.arg not in ("self", "cls")]
     bare, annotated = (tuple(each.arg for each in given if (each.annotation is None) is it) for it in (True, False))
-    lines = {line: each for each in _statements(node.body) for line in range(each.line, each.end + 1)}
+    lines: dict[int, Statement] = {}
+    for each in _statements(node.body):
+        before = lines.get(each.line)
+        together = _together(before, each) if before is not None and before.line == each.line else each
+        lines.update(dict.fromkeys(range(each.line, each.end + 1), together))
     return FunctionSource(name, node.lineno, node.end_lineno or node.lineno, bare, annotated, lines)
+
+
+def _together(first: Statement, second: Statement) -> Statement:
+    """Two statements that begin in one line, which run as one: `q = f(x); k = g(x)`."""
+    targets = tuple(dict.fromkeys((*first.targets, *second.targets)))
+    return Statement(first.line, max(first.end, second.end), targets, second.is_return)
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[Statement]:

@@ -113,3 +113,32 @@ def test_a_name_has_the_shape_that_it_was_given_last_above(tmp_path, monkeypatch
 
 def test_a_text_that_is_no_python_any_more_has_none(tmp_path, monkeypatch):
     assert functions_of("x = (", []) == []
+
+
+SEVERAL = (
+    HEAD
+    + """\
+class Pair(nn.Module):
+    def __init__(self, embed: DimSize):
+        super().__init__()
+        self.one, self.other = nn.Linear(embed, 2 * embed), nn.Linear(embed, embed)
+
+    def forward(self, x: Float[Tensor, "batch embed"]):
+        q = self.one(x); k = self.other(x); q = q.sum(-1)
+        w = q.softmax(0); return k
+"""
+)
+
+
+def test_several_statements_of_one_line_have_shapes_each_and_a_softmax_over_the_batch_keeps_its_name(
+    tmp_path, monkeypatch
+):
+    lines = lines_of(SEVERAL)
+    [function] = functions(tmp_path, monkeypatch, SEVERAL)
+    assert [(each.name, each.shape, lines[each.line][: each.column].strip()) for each in function.variables] == [
+        ("x", "(batch, embed)", "def forward(self, x"),
+        ("k", "(batch, embed)", "q = self.one(x); k"),
+        ("q", "(batch)", "q = self.one(x); k = self.other(x); q"),
+        ("w", "(batch)", "w"),
+        ("", "(batch, embed)", "w = q.softmax(0); return k"),
+    ]
