@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from dimtyped.cli.targets.members import Member, member_named, members_of
 from dimtyped.cli.targets.running import results_of, run_member
 from dimtyped.cli.targets.settings import Settings
 from dimtyped.cli.targets.sources import Source
-from dimtyped.cli.targets.usage import UsageError
+from dimtyped.cli.targets.usage import UsageError, counted
 from dimtyped.flow.shapes import Margin, Shapes, commented, margins_of, shapes_of
 
 
@@ -95,11 +97,11 @@ def _show(source: Source, margins: Sequence[Margin]) -> None:
 
 def _write(source: Source, margins: Sequence[Margin]) -> None:
     path = Path(source.file)
-    with path.open(encoding="utf-8", newline="") as file:  # its line ends stay as they are
-        before = file.read()
+    content = path.read_bytes()
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+    before = content.decode(encoding)
     after = commented(before, margins)
     if after != before:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            file.write(after)
-    changed = sum(old != new for old, new in zip(before.splitlines(), after.splitlines(), strict=True))
-    print(f"{source.shown}: {changed} comments written")
+        path.write_bytes(after.encode(encoding))
+    changed = sum(old != new for old, new in zip(before.split("\n"), after.split("\n"), strict=True))
+    print(f"{source.shown}: {counted(changed, 'comment')} written")

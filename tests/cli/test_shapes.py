@@ -75,8 +75,18 @@ def test_comments_are_written_once(folder, capsys):
     written = (folder / "model.py").read_text(encoding="utf-8")
     assert "        y = self.pool(x)  # (rows, embed)\n" in written
     assert main(["shapes", "--write-comments", "model.py"]) == 0
-    assert capsys.readouterr().out == "model.py: 0 comments written\n"
+    assert capsys.readouterr().out == "model.py: no comments written\n"
     assert (folder / "model.py").read_text(encoding="utf-8") == written
+
+
+def test_comments_are_written_in_the_encoding_of_a_file_and_behind_a_form_feed(folder, capsys):
+    text = "# coding: latin-1\n" + MODEL.replace("class Twice", "# é\n\x0c\nclass Twice")
+    (folder / "model.py").write_bytes(text.encode("latin-1"))
+    assert main(["shapes", "--write-comments", "model.py"]) == 0
+    assert capsys.readouterr().out == "model.py: 4 comments written\n"
+    written = (folder / "model.py").read_bytes().decode("latin-1")
+    assert "# é\n\x0c\nclass Twice" in written
+    assert "        y = self.pool(x)  # (rows, embed)\n" in written
 
 
 def test_a_run_that_fails(folder, capsys):

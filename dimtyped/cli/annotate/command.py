@@ -19,7 +19,7 @@ from dimtyped.cli.targets.loading import Loader
 from dimtyped.cli.targets.members import members_of
 from dimtyped.cli.targets.settings import Settings
 from dimtyped.cli.targets.sources import Source, shown_path
-from dimtyped.cli.targets.usage import UsageError
+from dimtyped.cli.targets.usage import UsageError, counted
 from dimtyped.flow import error_text
 from dimtyped.flow.annotating import Observer, Proposal
 
@@ -112,7 +112,7 @@ def _finish(proposals: Sequence[Proposal], notes: Sequence[str], *, is_writing: 
             changed, functions = changed + 1, functions + written
             if is_writing:
                 Path(file).write_bytes(after)
-                print(f"{shown_path(file)}: {_counted(written, 'function')} annotated")
+                print(f"{shown_path(file)}: {counted(written, 'function')} annotated")
             else:
                 _show_diff(file, _text(before), _text(after))
     for line in (*notes, *(f"{shown_path(p.file)}:{p.line}: {p.name}: {note}" for p in proposals for note in p.notes)):
@@ -120,7 +120,7 @@ def _finish(proposals: Sequence[Proposal], notes: Sequence[str], *, is_writing: 
     if not changed:
         _say("nothing to annotate")
     elif not is_writing:
-        _say(f"annotations for {_counted(functions, 'function')} in {_counted(changed, 'file')}; --write writes them")
+        _say(f"annotations for {counted(functions, 'function')} in {counted(changed, 'file')}; --write writes them")
 
 
 def _edited(file: str, before: bytes, proposals: Sequence[Proposal]) -> bytes:
@@ -137,9 +137,8 @@ def _text(source: bytes) -> str:
 
 def _show_diff(file: str, before: str, after: str) -> None:
     name = shown_path(file)
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{name}", f"b/{name}"
-    )
+    old, new = (io.StringIO(text, newline="").readlines() for text in (before, after))
+    lines = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}")
     sys.stdout.writelines(_colored(lines) if has_colors() else lines)
     sys.stdout.flush()
 
@@ -148,10 +147,6 @@ def _colored(lines: Iterator[str]) -> Iterator[str]:
     for line in lines:
         color = "" if line.startswith(("---", "+++")) else _COLORS.get(line[:1], "")
         yield f"{color}{line.rstrip(chr(10))}\x1b[0m\n" if color else line
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _say(line: str) -> None:

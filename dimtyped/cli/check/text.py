@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dimtyped.cli.check.places import region_of
 from dimtyped.cli.check.results import Results
 from dimtyped.cli.targets.sources import shown_path
+from dimtyped.cli.targets.usage import counted
 from dimtyped.flow import Finding, finding_text
 
 _MOST_SKIPPED = 10
@@ -64,7 +65,7 @@ def _reports(results: Results) -> list[str]:
     for each in results.checked:
         if each.report is not None:
             followed, unfollowed = sum(each.report.followed.values()), sum(each.report.unfollowed.values())
-            found = _counted(len(each.report.findings), "finding")
+            found = counted(len(each.report.findings), "finding")
             lines.append(f"{each.file}:{each.name}: {found}; {followed} of {followed + unfollowed} operators followed")
             lines += [f"  {note}" for note in each.report.notes]
     return lines
@@ -91,20 +92,14 @@ def totals(results: Results) -> str:
     skipped = f"{len(results.skipped)} skipped"
     if not classes + functions:
         return f"nothing was checked: {skipped if results.skipped else 'no module class and no annotated function'}"
-    counted = [_counted(count, word) for count, word in ((classes, "class"), (functions, "function")) if count]
-    checked = f"{' and '.join(counted)} checked"
+    looked_at = [counted(count, word) for count, word in ((classes, "class"), (functions, "function")) if count]
+    checked = f"{' and '.join(looked_at)} checked"
     followed, unfollowed = sum(results.followed.values()), results.unfollowed
     missing = ", ".join(f"{name} ({times})" for name, times in unfollowed.most_common(3))
     parts = [
         f"{checked}, {skipped}" if results.skipped else checked,
-        _counted(len(results.findings), "finding"),
+        counted(len(results.findings), "finding"),
         f"{followed} of {followed + sum(unfollowed.values())} operators followed{f', not {missing}' if missing else ''}",
         f"{results.seconds:.1f} s",
     ]
     return "; ".join(parts)
-
-
-def _counted(count: int, word: str) -> str:
-    """`no findings`, `1 finding`, `2 classes`."""
-    plural = "es" if word.endswith("s") else "s"
-    return f"{count or 'no'} {word}{'' if count == 1 else plural}"

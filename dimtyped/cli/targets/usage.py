@@ -67,3 +67,9 @@ def one_line(error: BaseException) -> str:
     """The type of an exception and the first line of its text."""
     text = error.msg if isinstance(error, SyntaxError) else str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def counted(count: int, word: str) -> str:
+    """`no findings`, `1 finding`, `2 classes`."""
+    plural = "es" if word.endswith("s") else "s"
+    return f"{count or 'no'} {word}{'' if count == 1 else plural}"

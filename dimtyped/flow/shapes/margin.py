@@ -49,7 +49,7 @@ class Margin:
 
 def commented(source: str, margins: Iterable[Margin]) -> str:
     """The source of a file with the shapes as comments; a line that has a comment stays as it is."""
-    lines = source.splitlines(keepends=True)
+    lines = io.StringIO(source, newline="").readlines()  # a form feed ends no line of Python's
     taken = _lines_with_comments(source)
     for margin in margins:
         for line, comment in margin.comments.items():
