@@ -12,12 +12,14 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Optional, Union
+from typing import Annotated, Any, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union
 
 import jaxtyping
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
+
+from dimtyped import Packed
 
 NAMES = ("a", "b", "n", "m", "c", "in")  # `in`: a Python keyword is a name like any other
 RUNS = ("rest", "n")  # a run of axes and one axis may share a name, and have nothing to do with each other
@@ -85,14 +87,46 @@ dtypes = st.sampled_from([jaxtyping.Float] * 8 + [jaxtyping.Int, jaxtyping.Bool]
 
 @dataclass(frozen=True)
 class Array:
-    """`Float[Tensor, "n m"]`."""
+    """`Float[Tensor, "n m"]`; with `inner` axes in an annotation of their own, `Float[Shaped[Tensor, "m"], "n"]`."""
 
     dtype: Any
     axes: tuple[str, ...]
     array: type = Tensor
+    inner: int = 0
 
     def annotation(self, declared: Mapping[str, int]) -> Any:
-        return self.dtype[self.array, " ".join(filled(axis, declared) for axis in self.axes)]
+        texts = [filled(axis, declared) for axis in self.axes]
+        outer = max(len(texts) - self.inner, 0)
+        array = jaxtyping.Shaped[self.array, " ".join(texts[outer:])] if self.inner else self.array
+        return self.dtype[array, " ".join(texts[:outer])]
+
+
+@dataclass(frozen=True)
+class Padded:
+    """`Packed[A]`."""
+
+    item: Array
+
+    def annotation(self, declared: Mapping[str, int]) -> Any:
+        return Packed[self.item.annotation(declared)]
+
+
+@dataclass(frozen=True)
+class Alias:
+    """Another way to write a hint."""
+
+    kind: str
+    item: Any
+
+    def annotation(self, declared: Mapping[str, int]) -> Any:
+        item, name = self.item.annotation(declared), f"Alias{next(_numbers)}"
+        match self.kind:
+            case "new type":
+                return NewType(name, item)
+            case "type variable":
+                return TypeVar(name, bound=item)
+            case "annotated":
+                return Annotated[item, "a note"]
 
 
 @dataclass(frozen=True)
@@ -151,7 +185,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Record:
-    """A NamedTuple or a dataclass; its class is made once, without names filled in."""
+    """A NamedTuple, a dataclass or a TypedDict; its class is made once, without names filled in."""
 
     fields: tuple[Any, ...]
     cls: Any
@@ -160,11 +194,20 @@ class Record:
         return self.cls
 
 
-def record(fields: Sequence[Any], *, named_tuple: bool) -> Record:
+RECORDS = ("named tuple", "dataclass", "typed dict", "partial dict")
+
+
+def record(fields: Sequence[Any], kind: str) -> Record:
     """A record class of a name of its own: beartype takes `list[Pair]` and `list[Pair]` for the same hint."""
-    typed_fields = [(f"field{index}", hint.annotation({})) for index, hint in enumerate(fields)]
+    hints = {f"field{index}": hint.annotation({}) for index, hint in enumerate(fields)}
     name = f"Record{next(_numbers)}"
-    cls = NamedTuple(name, typed_fields) if named_tuple else dataclasses.make_dataclass(name, typed_fields)
+    match kind:
+        case "named tuple":
+            cls: Any = NamedTuple(name, list(hints.items()))
+        case "dataclass":
+            cls = dataclasses.make_dataclass(name, list(hints.items()))
+        case _:
+            cls = TypedDict(name, hints, total=kind == "typed dict")  # type: ignore[misc]  # of hints made here
     return Record(tuple(fields), cls)
 
 
@@ -179,7 +222,9 @@ def inside(hint: Any) -> Iterator[Any]:
     for part in getattr(hint, parts.get(type(hint), ""), ()):
         yield from inside(part)
     for part in (
-        getattr(hint, name) for name in ("item", "value") if isinstance(hint, Items | Table) and hasattr(hint, name)
+        getattr(hint, name)
+        for name in ("item", "value")
+        if isinstance(hint, Items | Table | Alias | Padded) and hasattr(hint, name)
     ):
         yield from inside(part)
 
@@ -215,7 +260,13 @@ def single_axes(paths: Sequence[str]) -> st.SearchStrategy[str]:
 
 def arrays(paths: Sequence[str] = ()) -> st.SearchStrategy[Array]:
     array = st.sampled_from([Tensor] * 12 + [torch.nn.Parameter])
-    return st.builds(Array, dtypes, axes(paths), array)
+    return st.builds(Array, dtypes, axes(paths), array, st.sampled_from([0] * 12 + [1, 2]))
+
+
+def padded(paths: Sequence[str]) -> st.SearchStrategy[Padded]:
+    two = st.lists(single_axes(paths), min_size=2, max_size=2).map(tuple)
+    whole = st.tuples(two, axes(paths)).map(lambda parts: (*parts[0], *parts[1]))
+    return st.builds(Array, dtypes, whole).map(Padded)
 
 
 plains = st.sampled_from(
@@ -263,7 +314,9 @@ def hints(paths: Sequence[str] = ()) -> st.SearchStrategy[Any]:
     optional = array.map(lambda hint: OneOf((hint, Plain(None, (None,)))))
     flat = st.one_of(array, array, array, optional, plains)
     one_deep, two_deep = containers(flat), containers(containers(flat))
-    return st.one_of(array, array, array, array, array, optional, optional, unions(paths), one_deep, two_deep, plains)
+    alias = st.builds(Alias, st.sampled_from(["new type", "type variable", "annotated"]), array | optional)
+    usual = [array, array, array, array, array, optional, optional]
+    return st.one_of(*usual, unions(paths), one_deep, two_deep, plains, alias, padded(paths))
 
 
 def containers(item: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -272,7 +325,7 @@ def containers(item: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.builds(Row, some.map(tuple)),
         st.builds(Items, st.sampled_from([list, tuple, Sequence]), item),
         st.builds(Table, st.sampled_from([dict, Mapping]), item),
-        st.builds(lambda fields, named: record(fields, named_tuple=named), some, st.booleans()),
+        st.builds(record, some, st.sampled_from(RECORDS)),
     )
 
 
@@ -281,6 +334,8 @@ def annotation_text_of(hint: Any) -> str:
     if isinstance(hint, Record):
         return f"{hint.cls.__name__}({', '.join(map(annotation_text_of, hint.fields))})"
     inner = list(inside(hint))[1:]
+    if isinstance(hint, Alias):
+        return f"{hint.kind}[{annotation_text_of(hint.item)}]"
     if any(isinstance(part, Record) for part in inner):
         return f"{type(hint).__name__}[{getattr(hint, 'cls', '')} {', '.join(map(annotation_text_of, inner))}]"
     return str(hint.annotation({}))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +10,18 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from tests.helpers.drawn_hints import (
     FEW_SIZES,
     FITTING,
     SIZES,
     TORCH_DTYPES,
+    Alias,
     Array,
     Items,
     OneOf,
+    Padded,
     Plain,
     Record,
     Row,
@@ -58,7 +62,30 @@ def value_of(draw: Any, hint: Any, world: World) -> Any:
         case Table(value=inner):
             return {key: value_of(draw, inner, world) for key in "xyz"[: draw(st.integers(0, most_items(hint)))]}
         case Record(fields=fields, cls=cls):
-            return cls(*(value_of(draw, inner, world) for inner in fields))
+            return record_of(draw, cls, [value_of(draw, inner, world) for inner in fields])
+        case Alias(item=item):
+            return value_of(draw, item, world)
+        case Padded(item=item):
+            return packed(draw, value_of(draw, item, world))
+
+
+def record_of(draw: Any, cls: Any, values: list[Any]) -> Any:
+    """A record of these values; a dictionary may leave out what its class does not require."""
+    if not typing.is_typeddict(cls):
+        return cls(*values)
+    pairs = zip(cls.__annotations__, values, strict=True)
+    return {name: value for name, value in pairs if name in cls.__required_keys__ or draw(st.booleans())}
+
+
+def packed(draw: Any, value: Any) -> Any:
+    """A tensor as sequences of random lengths, the first one whole; as it is if it cannot be packed."""
+    if not isinstance(value, Tensor) or value.dim() < 2 or 0 in value.shape:
+        return value
+    rows, longest = value.shape[:2]
+    lengths = [longest, *(draw(st.integers(1, longest)) for _ in range(rows - 1))]
+    floats = pack_sequence([torch.zeros(n, *value.shape[2:]) for n in lengths], enforce_sorted=False)
+    data = torch.empty(floats.data.shape, dtype=value.dtype)  # torch packs some dtypes only
+    return PackedSequence(data, floats.batch_sizes, floats.sorted_indices, floats.unsorted_indices)
 
 
 def most_items(hint: Any) -> int:
@@ -140,6 +167,8 @@ def shown(value: Any) -> str:
     """A value as a failing example shows it."""
     if isinstance(value, Tensor):
         return f"<{type(value).__name__} {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}>"
+    if isinstance(value, PackedSequence):
+        return f"packed {shown(value.data)} {value.batch_sizes.tolist()}"
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return f"{type(value).__name__}({', '.join(shown(item) for item in value)})"
     if isinstance(value, dict):
