@@ -11,7 +11,7 @@ import itertools
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union
 
 import jaxtyping
@@ -117,14 +117,15 @@ class Alias:
 
     kind: str
     item: Any
+    name: str = field(default_factory=lambda: f"Alias{next(_numbers)}")
 
     def annotation(self, declared: Mapping[str, int]) -> Any:
-        item, name = self.item.annotation(declared), f"Alias{next(_numbers)}"
+        item = self.item.annotation(declared)
         match self.kind:
             case "new type":
-                return NewType(name, item)
+                return NewType(self.name, item)
             case "type variable":
-                return TypeVar(name, bound=item)
+                return TypeVar(self.name, bound=item)
             case "annotated":
                 return Annotated[item, "a note"]
 
