@@ -10,6 +10,7 @@ import torch
 
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.errors import DeclarationError, declaration_error
+from dimtyped.runtime import WithoutInternalFrames
 
 _jit: Any = torch.jit  # type checkers know only half of its attributes
 _CHECKS = r"<string>$|dimtyped\.|jaxtyping\."
@@ -59,7 +60,8 @@ def _install() -> None:
     @functools.wraps(script)
     def script_unchecked(obj: Any, optimize: Any = None, _frames_up: int = 0, **options: Any) -> Any:
         if not isinstance(obj, torch.jit.ScriptModule):
-            _reject_checked(obj)
+            with WithoutInternalFrames():
+                _reject_checked(obj)
         return script(obj, optimize, _frames_up + 1, **options)  # one frame more lies between
 
     module._script_impl = script_unchecked

@@ -157,6 +157,8 @@ class Module(TiedParametersMixin):
             warn_of_left_out_keys(self, state_dict, result)
         return result
 
+    @WithoutInternalFrames()
+    @internal_frame
     def add_module(self, name: str, module: torch.nn.Module | None) -> None:
         """Adds a child, as an assignment does; see `torch.nn.Module.add_module`."""
         is_new, old = name not in self._modules, self._modules.get(name)

@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence as _pack
 
 from dimtyped.errors import DimensionError, with_fields
-from dimtyped.runtime import is_tracing, mode
+from dimtyped.runtime import WithoutInternalFrames, internal_frame, is_tracing, mode
 
 _NAME = "pack_padded_sequence"
 
 
+@WithoutInternalFrames()
+@internal_frame
 def pack_padded_sequence(
     input: Tensor,
     lengths: Tensor | Sequence[int],

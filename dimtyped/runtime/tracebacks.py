@@ -94,7 +94,7 @@ def internal_frame(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 class WithoutInternalFrames:
-    """A context that removes these frames from errors raised inside; not for traced code."""
+    """A context that removes these frames from errors raised inside, not for traced code; and a decorator, which a trace passes."""
 
     def __enter__(self) -> None:
         """Does nothing."""
@@ -110,8 +110,12 @@ class WithoutInternalFrames:
         @internal_frame
         @functools.wraps(function)
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            with self:
+            try:
                 return function(*args, **kwargs)
+            except BaseException as error:
+                if not torch.compiler.is_compiling():  # a trace follows no traceback
+                    strip_internal_frames(error)
+                raise
 
         return wrapper
 

@@ -30,6 +30,7 @@ from dimtyped import (
     watch,
 )
 from dimtyped.nn import functional as F  # noqa: N812  # as users write it
+from dimtyped.nn.utils.rnn import pack_padded_sequence
 from dimtyped.testing import fuzz, tensors
 from dimtyped.testing.properties.failure import FuzzError
 
@@ -191,8 +192,20 @@ WRONG = {
     "fuzz": lambda: fuzz(3),
     "tensors": lambda: tensors(3),
     "a constructor": lambda: nn.MultiheadAttention(7, 2),
+    "an initial state": lambda: nn.GRU(3, 4, state_from=nn.LSTM(3, 4)),
+    "insert": lambda: nn.Sequential(nn.Linear(2, 3)).insert(0, nn.Linear(4, 5)),
+    "an item": lambda: nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)).__setitem__(0, nn.Linear(4, 5)),
+    "add_module": lambda: Sized(8).add_module("other", nn.Linear(Dim("embed", 4), 5)),
+    "register_parameter": lambda: nn.Linear(2, 3).register_parameter("weight", torch.nn.Parameter(f32(2, 2))),
+    "resized": lambda: nn.Embedding(5, 3).resized(-3),
     "from_pretrained": lambda: nn.Embedding.from_pretrained(f32(3, 4), vocabulary=range(9)),
 }
+
+
+class Sized(nn.Module):
+    def __init__(self, embed: DimSize):
+        super().__init__()
+        self.out = nn.Linear(embed, 2)
 
 
 @typed
@@ -206,6 +219,19 @@ def test_of_a_wrong_call_of_what_the_package_exports(call):
         call()
     assert len(lines_of(caught.value)) == 1
     assert shown_of(caught.value).count("Traceback") == 1
+
+
+def test_of_a_layer_that_torch_s_own_method_appends():
+    with pytest.raises(DeclarationError) as caught:
+        nn.Sequential(nn.Linear(2, 3)).append(nn.Linear(4, 5))
+    assert "dimtyped/nn" not in shown_of(caught.value)
+
+
+def test_of_sequences_that_are_packed_wrongly():
+    for lengths, error in (([6, 5, 1], DimensionError), ([1, 5, 2], RuntimeError)):
+        with pytest.raises(error) as caught:
+            pack_padded_sequence(f32(3, 5, 2), lengths, batch_first=True)
+        assert "dimtyped/nn" not in shown_of(caught.value)
 
 
 def test_of_a_checkpoint_that_does_not_fit():

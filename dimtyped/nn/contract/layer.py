@@ -82,10 +82,12 @@ class Layer(TiedParametersMixin):
             self.__dict__[SWITCHES] = switches_of(self).lasting
             follow_switches(self)
 
+    @internal_frame
     def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
         """Registers a parameter as torch does; raises if its shape is not the declared one."""
         if param is not None:
-            check_assignment(self, name, param)
+            with WithoutInternalFrames():
+                check_assignment(self, name, param)
         super().register_parameter(name, param)
 
     def _load_from_state_dict(

@@ -15,6 +15,7 @@ from dimtyped.nn.contract.contract import Contract
 from dimtyped.nn.contract.families import import_family
 from dimtyped.nn.contract.given_names import ROLES, holds_dim, plain, take_names
 from dimtyped.nn.contract.layer import Layer, check_arguments, compile_checks
+from dimtyped.runtime import WithoutInternalFrames, internal_frame
 
 _L = TypeVar("_L", bound="type[LazyLayer]")
 _typed: dict[type[torch.nn.Module], type[LazyLayer]] = {}
@@ -36,6 +37,8 @@ class LazyLayer(torch.nn.Module):
     def _dim_check_arguments(cls, arguments: Mapping[str, Any]) -> None:
         """Checks nothing: a lazy layer knows only some of its sizes."""
 
+    @WithoutInternalFrames()
+    @internal_frame
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         """Initializes as torch does; parameters loaded from a checkpoint give the size that torch leaves at 0."""
         layer: Any = self

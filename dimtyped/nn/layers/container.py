@@ -73,6 +73,7 @@ class _Container(torch.nn.Module):
             if id(layer) not in kept and id(before.get(key)) not in held:
                 inherit_names(before.get(key), layer)
 
+    @WithoutInternalFrames()
     def add_module(self, name: str, module: torch.nn.Module | None) -> None:
         """Adds a child as torch does; raises if it does not fit."""
         is_new = name not in self.__dict__.get("_modules", ())
@@ -108,23 +109,28 @@ class ModuleList(_Listed, torch.nn.ModuleList):
         DeclarationError: at a change that gives a name a second size in the module that holds the list.
     """
 
+    @WithoutInternalFrames()
     def __init__(self, modules: Iterable[torch.nn.Module] | None = None) -> None:
         self._dim_change(lambda: super(ModuleList, self).__init__(modules))
 
+    @WithoutInternalFrames()
     def insert(self, index: int, module: torch.nn.Module) -> None:
         """Does as torch's method does."""
         self._dim_change(lambda: super(ModuleList, self).insert(index, module))
 
+    @WithoutInternalFrames()
     def extend(self, modules: Iterable[torch.nn.Module]) -> ModuleList:
         """Does as torch's method does."""
         return self._dim_change(lambda: super(ModuleList, self).extend(modules))
 
+    @WithoutInternalFrames()
     def __setitem__(self, index: int | slice, module: Any) -> None:
         if isinstance(index, slice):
             self._dim_change(lambda: self._dim_set_slice(index, module))
         else:
             self._dim_change(lambda: super(ModuleList, self).__setitem__(index, module))
 
+    @WithoutInternalFrames()
     def __delitem__(self, index: int | slice) -> None:
         self._dim_change(lambda: super(ModuleList, self).__delitem__(index))
 
@@ -139,13 +145,16 @@ class ModuleDict(_Container, torch.nn.ModuleDict):
         DeclarationError: at a change that gives a name a second size in the module that holds the dict.
     """
 
+    @WithoutInternalFrames()
     def __init__(self, modules: Mapping[str, torch.nn.Module] | None = None) -> None:
         self._dim_change(lambda: super(ModuleDict, self).__init__(modules))
 
+    @WithoutInternalFrames()
     def update(self, modules: Mapping[str, torch.nn.Module]) -> None:
         """Does as torch's method does."""
         self._dim_change(lambda: super(ModuleDict, self).update(modules))
 
+    @WithoutInternalFrames()
     def __delitem__(self, key: str) -> None:
         self._dim_change(lambda: super(ModuleDict, self).__delitem__(key))
 
@@ -185,26 +194,31 @@ class Sequential(_Listed, torch.nn.Sequential):
             check_chain(self, added)
         super()._dim_changed(added)
 
+    @WithoutInternalFrames()
     def insert(self, index: int, module: torch.nn.Module) -> Sequential:
         """Adds layers as torch does; raises if their sizes do not match."""
         return self._dim_change(lambda: super(Sequential, self).insert(index, module))
 
+    @WithoutInternalFrames()
     def extend(self, sequential: Iterable[torch.nn.Module]) -> Sequential:
         """Adds layers as torch does; raises if their sizes do not match."""
         return self._dim_change(lambda: super(Sequential, self).extend(sequential))
 
+    @WithoutInternalFrames()
     def __setitem__(self, index: int | slice, module: Any) -> None:
         if isinstance(index, slice):
             self._dim_change(lambda: self._dim_set_slice(index, module))
         else:
             self._dim_change(lambda: super(Sequential, self).__setitem__(index, module))
 
+    @WithoutInternalFrames()
     def __delitem__(self, index: int | slice) -> None:
         self._dim_change(lambda: super(Sequential, self).__delitem__(index))
 
     def __add__(self, other: torch.nn.Sequential) -> Sequential:
         return Sequential(OrderedDict(super().__add__(other)._modules))
 
+    @WithoutInternalFrames()
     def __iadd__(self, other: torch.nn.Sequential) -> Self:
         return self._dim_change(lambda: super(Sequential, self).__iadd__(other))
 

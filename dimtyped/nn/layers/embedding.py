@@ -119,6 +119,7 @@ class Embedding(Layer, torch.nn.Embedding):
         )
         return made
 
+    @WithoutInternalFrames()
     def resized(self, new_size: int) -> Resized:
         """Returns the embedding with more or fewer rows, and with it each layer that is tied to it.
 

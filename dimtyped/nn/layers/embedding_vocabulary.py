@@ -66,7 +66,7 @@ def _check_rows(shape: tuple[int, ...], vocabulary: Any) -> None:
         warnings.warn(
             f"{_WHERE}: the vocabulary has {entries} entries, the matrix {rows} rows: "
             f"{_number(rows - entries, 'row is never looked up and never trains', 'rows are never looked up and never train')}",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -31,7 +31,7 @@ from dimtyped.nn.contract import (
 from dimtyped.nn.layers.recurrent_initial_state import PARTS, HasInitialState, State, initial_axes, take_initial
 from dimtyped.nn.layers.recurrent_inputs import ONE_STATE, PACKED_PAIR, PACKED_STATE, PAIR
 from dimtyped.nn.layers.recurrent_state_bridge import check_state_from
-from dimtyped.runtime import internal_frame, is_tracing, strip_internal_frames
+from dimtyped.runtime import WithoutInternalFrames, internal_frame, is_tracing, strip_internal_frames
 
 _SIZES = {"embed": "input_size", "hidden": "hidden_size", "state": "_dim_state", "layers": "_dim_layers"}
 _COUNTS = {**COUNTS, "num_layers": 1}
@@ -200,6 +200,8 @@ class RNN(Recurrent, torch.nn.RNN):
     if TYPE_CHECKING:
         __call__: Callable[..., tuple[Any, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most layers return a single tensor
 
+    @WithoutInternalFrames()
+    @internal_frame
     def __init__(
         self,
         input_size: int,
@@ -262,6 +264,8 @@ class GRU(Recurrent, torch.nn.GRU):
     if TYPE_CHECKING:
         __call__: Callable[..., tuple[Any, Tensor]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most layers return a single tensor
 
+    @WithoutInternalFrames()
+    @internal_frame
     def __init__(
         self,
         input_size: int,
@@ -316,6 +320,8 @@ class LSTM(Recurrent, torch.nn.LSTM):
     if TYPE_CHECKING:
         __call__: Callable[..., tuple[Any, tuple[Tensor, Tensor]]]  # pyright: ignore[reportIncompatibleMethodOverride]  # most layers return a single tensor
 
+    @WithoutInternalFrames()
+    @internal_frame
     def __init__(
         self,
         input_size: int,

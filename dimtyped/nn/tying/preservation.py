@@ -26,6 +26,7 @@ from dimtyped.runtime import (
 class TiedParametersMixin(torch.nn.Module):
     """A module whose parameters stay tied. Comes before torch's class among the bases."""
 
+    @internal_frame
     def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
         """Registers a parameter as torch does, and updates the ties that this changes."""
         reject_partial_sharding(self, name)
