@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from dimtyped.annotations import ArrayHint, Axis, Kind, linear, unknown_names
 from dimtyped.diagnosis import annotated_tensors
@@ -85,6 +86,8 @@ def _mapped(value: Any, written: Callable[[Tensor], Any]) -> Any:
         return type(value)(*(_mapped(each, written) for each in value))
     if isinstance(value, list | tuple):
         return type(value)(_mapped(each, written) for each in value)
+    if (node := pytree.SUPPORTED_NODES.get(type(value))) is not None:  # a dataclass that was registered
+        return [_mapped(each, written) for each in node.flatten_fn(value)[0]]
     return None
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # its name everywhere
 
-from dimtyped import DimSize, nn
+from dimtyped import DimSize, nn, typed
 
 Text = Int[Tensor, "batch seq"]
+Vector = Float[Tensor, "batch"]
 
 
 class Block(nn.Module):
@@ -71,3 +74,17 @@ class Images(nn.Module):
 
 def tokens(*sizes: int) -> Tensor:
     return torch.randint(20, sizes)
+
+
+@typed
+@dataclass
+class Labelled:
+    x: Float[Tensor, "batch seq"]
+    bias: Vector
+
+
+class Biased(nn.Module):
+    """Takes a dataclass."""
+
+    def forward(self, given: Labelled) -> Vector:
+        return given.x.sum(1) + given.bias

@@ -15,7 +15,7 @@ from torch.export import Dim, export
 from dimtyped import DeclarationError, DimensionError, DimSize, dynamic_shapes, nn, typed
 from dimtyped.export import mark_dynamic
 from dimtyped.runtime.config import mode
-from tests.export.models import GPT, Images, Seq2Seq, tokens
+from tests.export.models import GPT, Biased, Images, Labelled, Seq2Seq, tokens
 
 Batched = Float[Tensor, "batch seq"]
 
@@ -119,6 +119,15 @@ def test_containers_keyword_arguments_and_plain_values():
     assert names(shapes) == {
         "pair": Pair(two, two), "xs": [two], "table": {"a": two}, "plain": {}, "scale": None
     }  # fmt: skip
+
+
+def test_a_dataclass_that_was_registered_is_an_input():
+    torch.export.register_dataclass(Labelled)
+    example = Labelled(torch.ones(3, 4), torch.ones(3))
+    shapes = dynamic_shapes(Biased(), example)
+    assert names(shapes) == {"given": [{0: "batch", 1: "seq"}, {0: "batch"}]}
+    program = export(Biased(), (example,), dynamic_shapes=shapes)
+    assert program.module()(Labelled(torch.ones(5, 7), torch.ones(5))).tolist() == [8.0] * 5
 
 
 def test_one_tensor_given_several_times_has_each_annotation_of_its_own():
