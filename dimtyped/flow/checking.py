@@ -109,7 +109,7 @@ class _Given:
         """The report, and whether a run completed.
 
         Inputs are made from a union's first annotation of tensors; from another if the target does not take that kind of
-        input, as an LSTM does not take a state that is one tensor.
+        input, as an LSTM does not take a state that is one tensor. Once it has run, from each other one too.
         """
         checked = self._checked(target, sizes)
         first: Report | None = None
@@ -122,12 +122,30 @@ class _Given:
                 raised = raised or error
                 continue
             if not checked.is_of_wrong_kind:
+                if checked.is_complete:
+                    self._add_other_options(report, target, sizes, range(option + 1, checked.options))
                 return report, checked.has_run
             first = first or report
         if first is None:
             assert raised is not None
             raise raised
         return first, False
+
+    def _add_other_options(
+        self, report: Report, target: Target, sizes: Mapping[str, int], options: Iterable[int]
+    ) -> None:
+        """Adds what runs with other annotations of unions find. One that fails is a note: the target may be made for another."""
+        for option in options:
+            checked = self._checked(replace(target, option=option), sizes)
+            try:
+                other = checked.report()
+            except Exception as error:  # noqa: BLE001 - the target's own: it may not take this kind of input
+                report.notes.append(f"with the next annotation of a union it raised {error_text(error)}")
+                continue
+            if checked.is_complete:
+                report.findings[:] = _merged([*report.findings, *other.findings])
+            else:
+                report.notes.append(f"with the next annotation of a union: {_first_line(other.findings[-1])}")
 
     def _checked(self, target: Target, sizes: Mapping[str, int]) -> "_Check":
         args = (target.owner, *self.args) if target.owner is not None else self.args
@@ -175,6 +193,7 @@ class _Check:
         self.attempts = Attempts(runner, sizes)
         self.notes = self.attempts.notes
         self.has_run = False
+        self.is_complete = False
         self.is_of_wrong_kind = False  # a layer refused a tensor for a tuple, or the reverse
         self._reject_missing()
 
@@ -197,7 +216,7 @@ class _Check:
         """The findings of all runs."""
         first, ladder = self.attempts.first()
         first = self.runner.confirmed(first)
-        self.has_run = first.error is None
+        self.has_run = self.is_complete = first.error is None
         self.is_of_wrong_kind = isinstance(first.error, DimensionError) and isinstance(first.error.actual, str)
         findings = list(first.flow.findings)
         if first.error is not None:
@@ -367,6 +386,10 @@ def _raise_with_note(run: Run, where: str) -> NoReturn:
     ran = f"dimtyped: check ran {where} with {sizes_text(run.sizes)}; the target raised this itself"
     error.add_note(f"{ran}. Where it takes other sizes alone: check(..., sizes={{...}})")
     raise error
+
+
+def _first_line(finding: Finding) -> str:
+    return finding.message.partition("\n")[0]
 
 
 def _short(failure: Finding) -> str:

@@ -471,6 +471,36 @@ def test_a_finding_with_the_first_annotation_of_a_union_is_reported():
     assert [found.kind for found in check(Wrong()).findings] == ["refused"]
 
 
+def test_each_annotation_of_a_union_is_run_and_one_that_the_model_refuses_is_a_note():
+    class Mean(nn.Module):
+        def __init__(self, embed: DimSize):
+            super().__init__()
+            self.out = nn.Linear(embed, embed)
+
+        def forward(
+            self, x: Float[Tensor, "batch embed"] | Float[Tensor, "batch seq embed"]
+        ) -> Float[Tensor, "batch embed"]:
+            if x.dim() == 3:
+                x = x.softmax(0).mean(1)
+            return self.out(x)
+
+    assert [(found.kind, found.source) for found in check(Mean).findings] == [("mixing", "x.softmax(0)")]
+
+    class Words(nn.Module):
+        def __init__(self, vocab: DimSize, embed: DimSize):
+            super().__init__()
+            self.embedding = nn.Embedding(vocab, embed)
+
+        def forward(
+            self, x: Int[Tensor, "batch seq"] | Float[Tensor, "batch seq embed"]
+        ) -> Float[Tensor, "batch seq embed"]:
+            return self.embedding(x)
+
+    report = check(Words)
+    assert report.ok, report
+    assert any(note.startswith("with the next annotation of a union") for note in report.notes)
+
+
 class Steps(torch.nn.Module):
     """A decoder whose sizes are plain ints, and whose step runs several times."""
 
