@@ -76,6 +76,9 @@ class _Command:
         text = FORMATS[chosen.format](results, style)
         if text:
             print(text, flush=True)
+        for note in results.shared_notes if chosen.independent else ():
+            if note.startswith("independent="):  # a name that nothing has is a word that was mistyped
+                self.say(f"--{note.replace('=', '', 1)}")
         _show(merged(results.failed))
         return results.status
 

@@ -56,6 +56,12 @@ class Results:
     seconds: float = 0.0
 
     @property
+    def shared_notes(self) -> list[str]:
+        """The notes that all classes and functions have in common."""
+        first, *others = [each.report.notes for each in self.checked if each.report is not None] or [[]]
+        return [note for note in first if all(note in notes for notes in others)]
+
+    @property
     def findings(self) -> list[Finding]:
         """Each finding once, in the order of files and lines; of a place that several classes run, the first one's."""
         found: list[Finding] = []

@@ -246,6 +246,13 @@ def running(x: Float[Tensor, "time state"]) -> Float[Tensor, "time state"]:
 )
 
 
+def test_an_independent_name_that_nothing_has_is_said(command, tmp_path):
+    write(tmp_path, model=SILENT)
+    done = command("model.py", "--independent", "batch,sqe")
+    assert done.err.endswith("dimtyped check: --independent: no annotation that was met has an axis `sqe`\n")
+    assert "no annotation that was met" not in command("model.py", "--independent", "batch,seq").err
+
+
 def test_independent_names_more_axes(command, tmp_path):
     write(tmp_path, model=MIXES)
     assert command("model.py").status == 0
