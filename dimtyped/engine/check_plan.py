@@ -22,6 +22,7 @@ class CheckPlan:
         may_be_method: True if the first argument is not a module in this call, but may be one in another.
         after_error: A condition. If it is true, only traces are checked, because the function itself raises; `ALWAYS`: there
             is no check. Default: none.
+        traces_too: True if the condition holds for traces too.
         forms: The call forms of a function that has several: the condition, the checked function and its signature. The
             last form has no condition; a form that is not checked has no function.
         is_off: True to check nothing, and only ask whether the checks are still off.
@@ -33,6 +34,7 @@ class CheckPlan:
     translated: tuple[type[Exception], ...] = ()
     may_be_method: bool = False
     after_error: Predicate | None = None
+    traces_too: bool = False
     forms: tuple[tuple[Predicate | None, Any, Signature | None], ...] = ()
     is_off: bool = False
 

@@ -47,10 +47,12 @@ class CallForms:
         after_error: A condition. If it is true, the function itself raises for every call that the annotations reject,
             so outside traces the check runs only after that error; if it is `ALWAYS`, a trace has none either. Default:
             the check comes first.
+        traces_too: True if a trace has no check either where the condition is true. Default: False.
     """
 
     calls: tuple[Form, ...] = ()
     after_error: Predicate | None = None
+    traces_too: bool = False
 
     @property
     def usual(self) -> tuple[Form, ...]:
@@ -82,6 +84,7 @@ class FormChecks(Generic[_C]):
         fallback: tuple[_C | None, ...],
     ) -> None:
         self.after_error = forms.after_error
+        self.traces_too = forms.traces_too or forms.after_error == ALWAYS
         self.usual: tuple[tuple[Predicate | None, _C | None], ...] = tuple(
             (form.when, None if form.inputs is None else check_of(form.inputs, fallback)) for form in forms.usual
         )
@@ -114,11 +117,6 @@ class FormChecks(Generic[_C]):
     def select_fallback(self, values: tuple[Any, ...], otherwise: _C) -> _C | None:
         """Returns the check that decides after `otherwise` has failed, or None if the call is not checked."""
         return next((check for holds, check in self.fallback_cases if holds(*values)), otherwise)
-
-    @property
-    def always_waits(self) -> bool:
-        """True if the check of every call waits until the function has raised."""
-        return self.after_error == ALWAYS
 
     def waits_for_error(self, values: tuple[Any, ...]) -> bool:
         """Returns True if the check of this call waits until the function has raised."""

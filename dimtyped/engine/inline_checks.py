@@ -92,8 +92,9 @@ class InlineChecks:
         if self._plan.is_off or self._plan.after_error == ALWAYS:  # a trace is checked by `traces`
             pass
         elif self._plan.after_error is not None:
-            condition = self._plan.after_error.source(self._declared.read)
-            with self.source.block(f"if {PREFIX}is_tracing() or not ({condition}):"):
+            condition = self._plan.after_error.source(self._declared.read, self._constant)
+            before = "" if self._plan.traces_too else f"{PREFIX}is_tracing() or "
+            with self.source.block(f"if {before}not ({condition}):"):
                 self._check_forms()
         else:
             self._check_forms()
@@ -118,7 +119,8 @@ class InlineChecks:
         declared, head = known.current, "if "
         for when, checked, signature in self._plan.forms:
             known.current, self._checked = declared.copy(), self.source.constant(checked, "checked")
-            with self.source.block(f"{head}{when.source(self._declared.read)}:" if when is not None else "else:"):
+            condition = "" if when is None else when.source(self._declared.read, self._constant)
+            with self.source.block(f"{head}{condition}:" if condition else "else:"):
                 if signature is None:
                     self.source.write("pass")
                 else:
@@ -155,6 +157,9 @@ class InlineChecks:
             return (wrong, "break" if call_text.yields(kind) else f"return {result}")
         retry = f"{PREFIX}retry_target({values})({call_text.arguments(self._signature)})"
         return (wrong, *call_text.leave(kind, retry))
+
+    def _constant(self, value: object) -> str:
+        return self.source.literal(value, "constant")
 
     def _leave(self, function: str) -> None:
         call = f"{function}({call_text.arguments(self._signature)})"

@@ -18,16 +18,33 @@ class _Attribute(NamedTuple):
     path: str
 
 
+class _Constant(NamedTuple):
+    """A place in the text for an object."""
+
+    value: object
+
+
 @dataclass(frozen=True, slots=True)
 class Predicate:
     """A condition on the parameters of a function, and on attributes of the first one, its owner."""
 
-    _parts: tuple[str | _Attribute, ...]
+    _parts: tuple[str | _Attribute | _Constant, ...]
     _level: int = _LEAF
 
-    def source(self, read: Callable[[str], str] = "self.{}".format) -> str:
-        """The condition in Python; `read` gives the source that reads an attribute of the owner."""
-        return "".join(read(part.path) if isinstance(part, _Attribute) else part for part in self._parts)
+    def source(self, read: Callable[[str], str] = "self.{}".format, constant: Callable[[object], str] = repr) -> str:
+        """The condition in Python.
+
+        `read` gives the source that reads an attribute of the owner, `constant` the source of an object.
+        """
+        texts = (
+            read(part.path)
+            if isinstance(part, _Attribute)
+            else constant(part.value)
+            if isinstance(part, _Constant)
+            else part
+            for part in self._parts
+        )
+        return "".join(texts)
 
     @property
     def paths(self) -> Collection[str]:
@@ -43,14 +60,19 @@ class Predicate:
     def __invert__(self) -> Predicate:
         return Predicate(("not ", *self._inside(_NOT)), _NOT)
 
-    def _inside(self, level: int) -> tuple[str | _Attribute, ...]:
+    def _inside(self, level: int) -> tuple[str | _Attribute | _Constant, ...]:
         """The parts as an operand, in brackets if the operator around binds closer."""
         return ("(", *self._parts, ")") if self._level < level else self._parts
 
 
-def of_call(condition: str) -> Predicate:
-    """A condition in Python on the function's parameters, without `and` and `or`."""
-    return Predicate((condition,))
+def of_call(condition: str, *constants: object) -> Predicate:
+    """A condition in Python on the function's parameters, without `and` and `or`.
+
+    Each `{}` in it stands for one of the constants: `of_call("target.dtype == {}", torch.int64)`.
+    """
+    first, *others = condition.split("{}")
+    pairs = zip(map(_Constant, constants), others, strict=True)
+    return Predicate((first, *(part for pair in pairs for part in pair if part)))
 
 
 def of_owner(path: str, condition: str = "{}") -> Predicate:

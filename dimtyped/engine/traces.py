@@ -1,8 +1,8 @@
 """What runs beside a trace: checks that it need not follow, and the explanation of its errors.
 
-A layer whose check waits until torch has raised has none in a trace, and so no guard: its sizes are compared beside the
-trace, before torch looks at the fake tensors. What torch itself guards, the inputs and the weight, decides when that is
-done again.
+A layer whose check waits until torch has raised, on fake tensors too, has none in a trace, and so no guard: its sizes are
+compared beside the trace, before torch looks at the fake tensors. What torch itself guards, the inputs and the weight,
+decides when that is done again.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def _check_beside(frame: TracedFrame) -> None:
     """Checks a call that the trace is in, if the trace does not; an error ends the trace."""
     code, names, values = frame
     checked = checked_in(code, names)
-    if not isinstance(checked, CheckedFunction) or not checked.forms.always_waits:
+    if not isinstance(checked, CheckedFunction) or not checked.forms.traces_too:
         return
-    given = [values[p.name] for p in checked.signature.parameters if p.name in values]
-    if len(given) < len(checked.signature.parameters):
+    given = tuple(values[p.name] for p in checked.signature.parameters if p.name in values)
+    if len(given) < len(checked.signature.parameters) or not checked.forms.waits_for_error(given):
         return
     try:
         _check_of(checked)(*given)

@@ -36,6 +36,8 @@ class Contract:
         check_after_error: A condition, `ALWAYS` for every call, under which torch itself raises for every call that does not
             fit the annotations. Then a right call costs nothing: the check runs only in traces and after torch has raised.
             On Apple's GPUs it always runs first: see `_torch_raises`.
+        refuses_in_traces: True if torch raises for all those calls on fake tensors too, so that the check is beside a trace.
+            With `ALWAYS` it does. Default: False.
     """
 
     sizes: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -52,6 +54,7 @@ class Contract:
     rank_error: type[DimensionError] | None = None
     violations: Rule | None = None
     check_after_error: Predicate | None = None
+    refuses_in_traces: bool = False
 
     @property
     def last_usual(self) -> Form:

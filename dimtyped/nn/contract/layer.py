@@ -277,7 +277,7 @@ def check_before(
     rules = LayerRules(
         attributes=contract.sizes,
         annotations=usual.inputs,
-        forms=CallForms(calls, contract.check_after_error if _torch_raises() else None),
+        forms=CallForms(calls, contract.check_after_error if _torch_raises() else None, contract.refuses_in_traces),
         error=error or contract.error,
         rank_error=contract.rank_error,
     )

@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from dimtyped import diagnosis
 from dimtyped.annotations import Signature
 from dimtyped.engine import CallForms, Raised, Rules
@@ -73,7 +71,7 @@ class LayerRules(Rules):
         return self.translate_error(raised)
 
     def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:
-        """torch, which conditions read, and the globals of the module of torch's `forward`.
+        """The globals of the module of torch's `forward`.
 
         TorchScript compiles the source of that `forward`, found through `__wrapped__`, with the wrapper's globals.
         """
@@ -82,5 +80,4 @@ class LayerRules(Rules):
 
 @functools.cache
 def _globals_of(module: str) -> Mapping[str, Any]:
-    known = {key: value for key, value in vars(sys.modules[module]).items() if not key.startswith("__")}
-    return {"torch": torch, **known}
+    return {key: value for key, value in vars(sys.modules[module]).items() if not key.startswith("__")}

@@ -185,7 +185,7 @@ _RARE_INDICES = (
 _ARE_PROBABILITIES = _TENSORS & of_call("target.is_floating_point()") & of_call("target.dim() == input.dim()")
 # On fake tensors and under vmap torch takes int32 targets, and an image's targets of another size.
 _TORCH_REFUSES = (
-    is_tensor("target") & of_call("target.dtype is torch.int64") & is_tensor("input") & of_call("input.ndim == 2")
+    is_tensor("target") & of_call("target.dtype == {}", torch.int64) & is_tensor("input") & of_call("input.ndim == 2")
 )
 
 
@@ -219,6 +219,7 @@ def _worst(outside: Tensor) -> int:
     error=DimensionValueError,
     violations=other_classes,
     check_after_error=_TORCH_REFUSES,
+    refuses_in_traces=True,
 )
 class CrossEntropyLoss(Layer, torch.nn.CrossEntropyLoss):
     """`torch.nn.CrossEntropyLoss`: logits `(batch, classes, ...)`, and class indices `(batch, ...)` or class probabilities."""
@@ -229,6 +230,7 @@ class CrossEntropyLoss(Layer, torch.nn.CrossEntropyLoss):
     error=DimensionValueError,
     violations=other_classes,
     check_after_error=_TORCH_REFUSES,
+    refuses_in_traces=True,
 )
 class NLLLoss(Layer, torch.nn.NLLLoss):
     """`torch.nn.NLLLoss`: log-probabilities `(batch, classes, ...)`, and class indices `(batch, ...)`."""

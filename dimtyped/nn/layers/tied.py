@@ -41,6 +41,7 @@ class _TiedOutput(torch.nn.Linear):
     parameters={"weight": "vocab embed", "bias": "vocab"},
     flow=("hidden", "vocab"),
     check_after_error=of_owner("projection", "{} is None"),  # with one, another module takes the input first
+    refuses_in_traces=True,
 )
 class TiedDecoder(Layer, _TiedOutput):
     r"""Logits over the vocabulary, computed with the embedding's own weight: `(..., hidden) -> (..., vocab)`.

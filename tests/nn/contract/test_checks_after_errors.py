@@ -294,6 +294,53 @@ class TestTiedDecoder:
             decoder(torch.ones(1, 3))
 
 
+LABELS = torch.zeros(2, dtype=torch.int64)
+
+
+class TestInTraces:
+    """Where torch refuses on fake tensors too, a trace has no check, and its error is told by name all the same."""
+
+    @pytest.fixture(autouse=True)
+    def _compiled_anew(self):
+        torch.compiler.reset()  # a frame that raised is not compiled again
+
+    @pytest.mark.parametrize(
+        ("make", "values", "text"),
+        [
+            (nn.CrossEntropyLoss, (torch.ones(3, 4), LABELS), "batch is 2, must be 3"),
+            (nn.NLLLoss, (torch.ones(3, 4), LABELS), "batch is 2, must be 3"),
+            (lambda: nn.TiedDecoder(nn.Embedding(5, 3)), (torch.ones(1, 4),), "hidden is 4, must be 3"),
+        ],
+        ids=["CrossEntropyLoss", "NLLLoss", "TiedDecoder"],
+    )
+    @pytest.mark.parametrize("fullgraph", [True, False])
+    def test_it_is_told_by_name(self, make, values, text, fullgraph):
+        layer = torch.compile(make(), backend="eager", fullgraph=fullgraph)
+        with pytest.raises(DimensionError, match=text):
+            layer(*values)
+
+    @pytest.mark.parametrize(
+        ("make", "values"),
+        [
+            (nn.CrossEntropyLoss, (torch.ones(2, 4), LABELS)),
+            (lambda: nn.TiedDecoder(nn.Embedding(5, 3)), (torch.ones(1, 3),)),
+        ],
+        ids=["CrossEntropyLoss", "TiedDecoder"],
+    )
+    def test_a_call_that_fits_is_traced_without_a_check(self, make, values, monkeypatch):
+        layer = make()
+        layer(*values)
+        names = type(layer).forward.__globals__
+        monkeypatch.setitem(names, next(name for name in names if name.startswith("_dt_class")), str)
+        assert torch.compile(layer, backend="eager", fullgraph=True)(*values).isfinite().all()
+
+    def test_places_are_checked_in_the_trace(self):
+        with pytest.raises(DimensionError, match="argument `target` does not fit"):
+            torch.compile(nn.NLLLoss(), backend="eager", fullgraph=True)(
+                torch.ones(2, 3, 4, 4), torch.zeros(2, 2, 2).long()
+            )
+
+
 class TestTransformerEncoderLayer:
     def test_the_fused_path_takes_what_is_empty(self):
         theirs, ours = (of.TransformerEncoderLayer(4, 2, 3, batch_first=True).eval() for of in (torch.nn, nn))
