@@ -151,23 +151,10 @@ def _fuzzing(layers: int) -> Callable[[], Any]:
 
 
 CURVES = (
-    Curve(
-        "nested modules made, the innermost first",
-        "modules",
-        DEPTHS,
-        _making(Level),
-        _making(PlainLevel),
-        why="the end of each constructor looks for named sizes in all torch layers below, of which nobody tells a change",
-    ),
+    Curve("nested modules made, the innermost first", "modules", DEPTHS, _making(Level), _making(PlainLevel)),
     Curve("nested modules called", "modules", DEPTHS, _calling(Level, first=False), _calling(PlainLevel, first=False)),
     Curve("nested modules called for the first time", "modules", DEPTHS, _calling(Level, first=True)),
-    Curve(
-        "layers appended to a list",
-        "layers",
-        DEPTHS,
-        lambda layers: lambda: Stack(_WIDTH, layers),
-        why="each change of a module makes its scope of names anew, of all the layers that it has",
-    ),
+    Curve("layers appended to a list", "layers", DEPTHS, lambda layers: lambda: Stack(_WIDTH, layers)),
     Curve("retype of a plain model", "modules", DEPTHS, _retyping),
     Curve("check of a stack", "layers", DEPTHS, _checking),
     Curve("a call within watch", "layers", DEPTHS, _watching),

@@ -63,12 +63,10 @@ class CheckedFunction:
         self.explainer = Explainer(declaration)
         self.reads_scope = declaration.reads_scope
         forms = declaration.rules.forms
-        self.forms: FormChecks[CheckedFunction] = FormChecks(
-            declaration.function,
-            forms,
-            self._check_of_form,
-            self._make_fallback(forms) if fallback is None else fallback,
-        )
+        self.forms: FormChecks[CheckedFunction] = _ONE_FORM
+        if forms != CallForms():
+            others = self._make_fallback(forms) if fallback is None else fallback
+            self.forms = FormChecks(declaration.function, forms, self._check_of_form, others)
         self.wrapper: Callable[..., Any] = declaration.function
         self.call: Callable[..., Any] | None = None
         self.scope_keys: dict[str, str] = {}
@@ -146,3 +144,11 @@ class CheckedFunction:
         used = [other for hint in self.signature.hints for other in names_of(hint)]
         declared = [other for scope_key in self.scope_keys for other in scope_key_names(scope_key)]
         return similar_name(name, (*declared, *self.declaration.fixed, *used)) or ""
+
+
+def _no_check(*_: Any) -> CheckedFunction:
+    raise AssertionError("a function of one form has no checks of others")
+
+
+_ONE_FORM: FormChecks[CheckedFunction] = FormChecks(_no_check, CallForms(), _no_check, ())
+"""Of all functions whose calls have one form: of all of users'."""

@@ -15,7 +15,7 @@ from dimtyped import diagnosis
 from dimtyped.annotations import Signature, arrays_in, names_tensors, read_signature
 from dimtyped.engine.call_names import code_objects_of
 from dimtyped.engine.missing import Missing, value_left_out
-from dimtyped.engine.rules import Rules
+from dimtyped.engine.rules import RULES_OF_USERS, Rules
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Declaration:
     only_if_tensors: bool = False
     on_import: bool = False
     by_reference: bool = False
-    rules: Rules = field(default_factory=Rules)
+    rules: Rules = RULES_OF_USERS
 
     def __getstate__(self) -> dict[str, Any]:
         read = ("signature", "code_objects")  # read again after unpickling: code cannot be pickled

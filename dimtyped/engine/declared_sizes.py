@@ -94,7 +94,7 @@ class DeclaredSizes:
             source.write(f"{scope} = {PREFIX}missing_scope({owner})")
         # a trace must not ask: it would guard the module's identity, and compile each block of a model anew
         asks = f"not {PREFIX}is_dynamo_compiling() and {scope}.has_changed()"
-        with source.block(f"if {asks} and {PREFIX}see_changes({owner}):"):
+        with source.block(f"if {asks} and {PREFIX}see_changes({CHECKED_NAME}, {owner}):"):
             source.write(f"{scope} = {owner}.{ATTRIBUTE}")
         source.write(f"{keyed_sizes} = {scope}.keyed_sizes")
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -103,9 +104,8 @@ def _prepare_first(checked: CheckedFunction, scope_key: str | None, *, replace: 
     if code is None:
         checked.call = _by_reference(checked)
     elif replace and isinstance(checked.wrapper, types.FunctionType):
-        if not has_name(checked.wrapper, f"{PREFIX}function"):  # cloudpickle drops globals that the stub does not use
-            checked.wrapper.__globals__.update(wrapper_globals(checked))
-        install_code(checked.wrapper, code)
+        has_all = has_name(checked.wrapper, f"{PREFIX}function")  # it was reset
+        install_code(checked.wrapper, code, {} if has_all else wrapper_globals(checked))
         checked.call = checked.wrapper
     else:
         checked.call = _function_of(checked, code)
@@ -194,15 +194,23 @@ def _by_reference(checked: CheckedFunction) -> Callable[..., Any]:
     return _function_of(checked, code)
 
 
-def install_code(function: types.FunctionType, compiled: Compiled) -> None:
-    """Gives a function the compiled check's code."""
-    names = dict(compiled.constants)
+def install_code(
+    function: types.FunctionType, compiled: Compiled, further: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Gives a function the compiled check's code, with its constants and `further` globals."""
+    names = {**further, **compiled.constants}
     if compiled.exporter is not None:
         names[EXPORTER] = types.FunctionType(compiled.exporter, function.__globals__, EXPORTER)
     install(function, compiled.code, names, (compiled.defaults, compiled.keyword_defaults))
 
 
 # The globals of a wrapper ---------------------------------------------------------------------------------------------
+
+
+def first_globals(checked: CheckedFunction, code: types.CodeType) -> dict[str, Any]:
+    """The globals that a wrapper needs until its first call, which adds the others. There may be thousands of them."""
+    helpers = {name: _HELPERS[name] for name in code.co_names if name in _HELPERS}
+    return {"__builtins__": __builtins__, CHECKED_NAME: checked, f"{PREFIX}prepare": _prepare_of(checked), **helpers}
 
 
 def wrapper_globals(checked: CheckedFunction) -> dict[str, Any]:
@@ -213,17 +221,24 @@ def wrapper_globals(checked: CheckedFunction) -> dict[str, Any]:
         "__builtins__": __builtins__,
         CHECKED_NAME: checked,
         f"{PREFIX}function": declaration.function,
+        f"{PREFIX}prepare": _prepare_of(checked),
         **_preparing(checked),
         **_HELPERS,
     }
 
 
-def _preparing(checked: CheckedFunction) -> dict[str, Callable[..., Any]]:
-    """The functions that prepare checks, inside a trace too: there all their arguments must be constants."""
+def _prepare_of(checked: CheckedFunction) -> Callable[..., Any]:
+    """What the first call asks for, inside a trace too: there all its arguments must be constants."""
 
     @at_trace_time
     def prepare(scope_key: str | None, cls: type, replace: bool) -> None:
         prepare_scope_key(checked, scope_key, cls, replace=replace)
+
+    return prepare
+
+
+def _preparing(checked: CheckedFunction) -> dict[str, Callable[..., Any]]:
+    """The other functions that prepare checks, with constants too."""
 
     @at_trace_time
     def specialize(scope_key: str) -> str:
@@ -235,18 +250,13 @@ def _preparing(checked: CheckedFunction) -> dict[str, Callable[..., Any]]:
             return None
         return prepare_specialization(checked, scope_key)
 
-    def see(module: torch.nn.Module) -> bool:
-        return see_changes(checked, module)
-
     @at_trace_time
     def prepare_trace(scope_key: str | None, cls: type) -> None:
         prepare_traced(checked, scope_key, cls)
 
     return {
-        f"{PREFIX}prepare": prepare,
         f"{PREFIX}prepare_specialization": specialize,
         f"{PREFIX}specialization_for": specialize_for,
-        f"{PREFIX}see_changes": see,
         f"{PREFIX}prepare_traced": prepare_trace,
     }
 
@@ -261,6 +271,7 @@ _HELPERS: dict[str, Any] = {
         for helper in (
             scope_key_of,
             missing_scope,
+            see_changes,
             is_violation,
             explain,
             retry_target,

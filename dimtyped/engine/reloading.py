@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 import types
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dimtyped.engine.call_names import register_copy
 from dimtyped.runtime import PREFIX
 
-_versions: dict[tuple[str, str], weakref.WeakSet[types.FunctionType]] = {}
+_Wrappers = weakref.ref[types.FunctionType] | weakref.WeakSet[types.FunctionType]
+_versions: dict[tuple[str, str], _Wrappers] = {}
+"""The wrappers under each name: a set, which is nine objects, only where there are several."""
 _VERSION = re.compile(r"__v\d+$")
 
 
@@ -25,16 +27,33 @@ def make_wrapper(code: types.CodeType, names: Mapping[str, Any], function: Any) 
     key = _key_of(function)
     if key is None:
         return types.FunctionType(code, dict(names))
-    others = _versions.setdefault(key, weakref.WeakSet())
-    former = next((other for other in others if _is_defined_again(other, function)), None)
+    former = next((other for other in _wrappers_of(key) if _is_defined_again(other, function)), None)
     if former is None:
         wrapper = types.FunctionType(code, dict(names))
     else:
         version = f"__v{len(former.__globals__)}"  # each version adds some
         former.__globals__.update(_renamed(names, version))
         wrapper = types.FunctionType(_with_version(code, version), former.__globals__)
-    others.add(wrapper)
+    _keep(key, wrapper)
     return wrapper
+
+
+def _wrappers_of(key: tuple[str, str] | None) -> Iterable[types.FunctionType]:
+    """The wrappers under a name that still exist."""
+    held = _versions.get(key) if key is not None else None
+    if not isinstance(held, weakref.ref):
+        return held or ()
+    wrapper = held()
+    return () if wrapper is None else (wrapper,)
+
+
+def _keep(key: tuple[str, str], wrapper: types.FunctionType) -> None:
+    held = _versions.get(key)
+    if isinstance(held, weakref.WeakSet):
+        held.add(wrapper)
+        return
+    others = tuple(_wrappers_of(key))
+    _versions[key] = weakref.WeakSet((*others, wrapper)) if others else weakref.ref(wrapper)
 
 
 def install(wrapper: types.FunctionType, code: types.CodeType, names: Mapping[str, Any], defaults: Any) -> None:
@@ -47,7 +66,7 @@ def install(wrapper: types.FunctionType, code: types.CodeType, names: Mapping[st
         if isinstance(value, types.FunctionType) and value.__globals__ is wrapper.__globals__:  # the exporter of names
             value.__code__ = _with_version(value.__code__, version)
     wrapper.__globals__.update(_renamed(names, version))
-    same = [other for other in _versions.get(_key_of(wrapper) or ("", ""), ()) if other.__code__ is wrapper.__code__]
+    same = [other for other in _wrappers_of(_key_of(wrapper)) if other.__code__ is wrapper.__code__]
     for each in (wrapper, *same):
         each.__defaults__, each.__kwdefaults__ = defaults
         each.__code__ = _with_version(code, version)

@@ -75,6 +75,9 @@ class Rules:
         return {}
 
 
+RULES_OF_USERS = Rules()
+
+
 class Raised(NamedTuple):
     """An exception that a checked function raised.
 

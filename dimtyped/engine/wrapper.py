@@ -12,7 +12,7 @@ from dimtyped.engine import call_text
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.engine.compiler import run_source
 from dimtyped.engine.declaration import Declaration
-from dimtyped.engine.preparation import wrapper_globals
+from dimtyped.engine.preparation import first_globals, wrapper_globals
 from dimtyped.engine.reloading import install, make_wrapper
 from dimtyped.engine.source import SourceWriter
 from dimtyped.names import SWITCHES, Switches, one_at_a_time, switches_of
@@ -32,7 +32,8 @@ def wrap(declaration: Declaration) -> types.FunctionType:
 
 def _wrap(checked: CheckedFunction) -> types.FunctionType:
     function = checked.declaration.function
-    wrapper = make_wrapper(_first_call_of(function), wrapper_globals(checked), function)
+    code = _first_call_of(function)
+    wrapper = make_wrapper(code, first_globals(checked, code), function)
     checked.wrapper = wrapper
     for attribute in _COPIED:
         setattr(wrapper, attribute, getattr(function, attribute, None))
