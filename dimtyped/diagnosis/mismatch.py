@@ -344,7 +344,7 @@ class Findings:
             text = axis.name.split("{")[0] + read
             solved = solve(text, unknown[0], size, sizes) if len(unknown) == 1 else None
             found = linear(text, unknown[0]) if len(unknown) == 1 else None
-        except NameError:
+        except (NameError, TypeError):  # a TypeError: what `{...}` reads is no number
             found, solved = None, None
         if found is None:  # if nothing else is wrong, the engine has already raised
             self.undecided.append(axis.text)

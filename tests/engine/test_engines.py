@@ -166,6 +166,8 @@ def of_parts(total: int, kind: str) -> Case:
 
 SUM_BEFORE_ITS_NAMES = Row((floats("n+b"), floats("n"), Items(list, floats("b"))))
 QUOTIENT_BEFORE_ITS_NAME = Row((Items(list, floats("m//m")), Table(dict, OneOf((floats("m 0"), Plain(None, (None,)))))))
+READS_NO_NUMBER = method([Array(Float, ("{self.width}+n",))], [torch.zeros(2)], width=None)
+PARTIAL = record([OneOf((floats("n"), Plain(None, (None,))))], "partial dict")
 READS_WHAT_IS_NO_EXPRESSION = method([Array(Float, ("{self.width}",))], [torch.zeros(())], width="in")
 
 
@@ -192,6 +194,8 @@ READS_WHAT_IS_NO_EXPRESSION = method([Array(Float, ("{self.width}",))], [torch.z
 @example(call([QUOTIENT_BEFORE_ITS_NAME], [([torch.zeros(1)], {"x": None})]))
 @example(call([floats("#n"), floats("n//2"), floats("n")], [torch.zeros(1), torch.zeros(2), torch.zeros(5)]))
 @example(READS_WHAT_IS_NO_EXPRESSION)
+@example(READS_NO_NUMBER)
+@example(call([PARTIAL], [{3: torch.zeros(2)}]))
 @example(call([Items(list, floats("#n+m #n"))], [[torch.zeros(4, 0), torch.zeros(1, 1), torch.zeros(4, 1)]]))
 @example(call([Items(list, floats("#n+m #n"))], [[torch.zeros(4, 0), torch.zeros(1, 1), torch.zeros(1, 3)]]))
 def test_the_engines_and_jaxtyping_agree(case):

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from dimtyped.flow.axes import Axes, One, same
+from dimtyped.flow.axes import Axes, One, anonymous, same
 from dimtyped.flow.calls import Call, NoRule, Outcome, text_of, without
 from dimtyped.flow.rules.table import rule
 
@@ -24,12 +24,25 @@ def _left(call: Call, axes: Axes) -> Axes:
     "binary_cross_entropy_with_logits",
     "kl_div",
 )
-@rule("poisson_nll_loss", "soft_margin_loss", "hinge_embedding_loss", "gaussian_nll_loss")
+@rule("poisson_nll_loss", "soft_margin_loss", "hinge_embedding_loss")
 def pointwise_loss(call: Call) -> Outcome:
     """Losses item by item: broadcasting one operand is reported, since comparing every item with every item is hardly intended."""
+    return _item_by_item(call, tuple(map(call.axes, call.tensors)))
+
+
+@rule("gaussian_nll_loss")
+def gaussian_loss(call: Call) -> Outcome:
+    """A variance may lack the last axis of the predictions: torch gives it one of size 1."""
+    first, variance = call.first(), call.tensor(2, "var")
+    is_short = bool(first) and tuple(variance.shape) == tuple(axis.size for axis in first[:-1])
+    last = (anonymous(1, one=One.INSERTED),) if is_short else ()
+    return _item_by_item(call, (first, call.axes(call.tensor(1, "target")), (*call.axes(variance), *last)))
+
+
+def _item_by_item(call: Call, operands: tuple[Axes, ...]) -> Outcome:
     first, second = call.first(), call.axes(call.tensor(1, "target"))
     _report_pairs(call, first, second)
-    both = call.broadcast(*map(call.axes, call.tensors)) if not call.problems else call.broadcast(first)
+    both = call.broadcast(*operands) if not call.problems else call.broadcast(first)
     if call.problems and call.shape:
         raise NoRule
     return _left(call, both)
