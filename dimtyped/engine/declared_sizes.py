@@ -50,6 +50,8 @@ class DeclaredSizes:
 
     def read(self, path: str) -> str:
         """The source that reads an attribute of the owner, from a part that is already read if there is one."""
+        if path in self._plan.derived:
+            return self._plan.derived[path].format(self=self._owner)
         part, _, attribute = path.rpartition(".")
         if path in self._parts:
             return self._parts[path]

@@ -8,6 +8,7 @@ import torch
 
 from dimtyped.annotations import broadcast_variadic, evaluate, is_bearable, packed_shape
 from dimtyped.engine.call_names import AMBIGUOUS
+from dimtyped.engine.source import TENSOR
 from dimtyped.errors import DeclarationError
 from dimtyped.runtime import PREFIX, at_trace_time, is_tracing
 
@@ -60,7 +61,11 @@ def is_shapeless(value: Any) -> bool:
     return is_ragged(value) and value.layout == torch.strided
 
 
-HELPERS: dict[str, Any] = {f"{PREFIX}is_tracing": is_tracing, f"{PREFIX}AMBIGUOUS": AMBIGUOUS} | {
+HELPERS: dict[str, Any] = {
+    f"{PREFIX}is_tracing": is_tracing,
+    f"{PREFIX}AMBIGUOUS": AMBIGUOUS,
+    TENSOR: torch.Tensor,
+} | {
     f"{PREFIX}{helper.__name__}": helper
     for helper in (
         DeclarationError,

@@ -18,23 +18,12 @@ from dimtyped.annotations import AnythingHint, Inexpressible, warn_of
 from dimtyped.engine.call_names import EXPORTER, register
 from dimtyped.engine.check_plan import CheckPlan
 from dimtyped.engine.checked_function import CheckedFunction
+from dimtyped.engine.common_names import COMMON
 from dimtyped.engine.compiler import Compiled, compile_check, compile_reference
 from dimtyped.engine.declaration import Declaration
-from dimtyped.engine.helpers import HELPERS
-from dimtyped.engine.leaving import leave_wrapper
-from dimtyped.engine.recheck import (
-    ambiguous,
-    explain,
-    is_ambiguous,
-    is_violation,
-    retry_target,
-    translate_error,
-    unevaluable,
-)
 from dimtyped.engine.redefinitions import definition_of, find_compiled, forget_compiled, keep_compiled
 from dimtyped.engine.reference_engine import ReferenceEngine
-from dimtyped.engine.reloading import has_name, install
-from dimtyped.engine.scope_keys import missing_scope, scope_key_of, see_changes
+from dimtyped.engine.reloading import has_name, install, make_beside
 from dimtyped.names import is_off_by, scope_key_names, scope_of
 from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, untraced
 
@@ -153,6 +142,7 @@ def plan_of(checked: CheckedFunction, scope_key: str | None) -> CheckPlan:
     declaration = checked.declaration
     return CheckPlan(
         checked.signature,
+        declaration.rules.derived,
         scope_key,
         exports_names=bool(declaration.code_objects),
         translated=(Exception,) if checked.forms.after_error is not None else declaration.rules.translated,
@@ -177,7 +167,7 @@ def _compile_conditions(checked: CheckedFunction) -> None:
 
 def _function_of(checked: CheckedFunction, code: Compiled) -> Callable[..., Any]:
     function = checked.declaration.function
-    made = types.FunctionType(code.code, wrapper_globals(checked), code.code.co_name, code.defaults)
+    made = make_beside(checked.wrapper, code.code, wrapper_globals(checked))
     install_code(made, code)
     made.__module__ = function.__module__
     made.__qualname__ = getattr(function, "__qualname__", code.code.co_name)
@@ -209,8 +199,8 @@ def install_code(
 
 def first_globals(checked: CheckedFunction, code: types.CodeType) -> dict[str, Any]:
     """The globals that a wrapper needs until its first call, which adds the others. There may be thousands of them."""
-    helpers = {name: _HELPERS[name] for name in code.co_names if name in _HELPERS}
-    return {"__builtins__": __builtins__, CHECKED_NAME: checked, f"{PREFIX}prepare": _prepare_of(checked), **helpers}
+    helpers = {name: COMMON[name] for name in ("__builtins__", *code.co_names) if name in COMMON}
+    return {CHECKED_NAME: checked, f"{PREFIX}prepare": _prepare_of(checked), **helpers}
 
 
 def wrapper_globals(checked: CheckedFunction) -> dict[str, Any]:
@@ -218,12 +208,11 @@ def wrapper_globals(checked: CheckedFunction) -> dict[str, Any]:
     declaration = checked.declaration
     return {
         **declaration.rules.extra_globals(declaration.function),
-        "__builtins__": __builtins__,
         CHECKED_NAME: checked,
         f"{PREFIX}function": declaration.function,
         f"{PREFIX}prepare": _prepare_of(checked),
         **_preparing(checked),
-        **_HELPERS,
+        **COMMON,
     }
 
 
@@ -259,27 +248,3 @@ def _preparing(checked: CheckedFunction) -> dict[str, Callable[..., Any]]:
         f"{PREFIX}specialization_for": specialize_for,
         f"{PREFIX}prepare_traced": prepare_trace,
     }
-
-
-_HELPERS: dict[str, Any] = {
-    **HELPERS,
-    f"{PREFIX}Module": torch.nn.Module,
-    f"{PREFIX}BaseException": BaseException,
-    f"{PREFIX}is_dynamo_compiling": torch.compiler.is_dynamo_compiling,
-    **{
-        f"{PREFIX}{helper.__name__}": helper
-        for helper in (
-            scope_key_of,
-            missing_scope,
-            see_changes,
-            is_violation,
-            explain,
-            retry_target,
-            is_ambiguous,
-            ambiguous,
-            translate_error,
-            unevaluable,
-            leave_wrapper,
-        )
-    },
-}

@@ -1,41 +1,56 @@
-"""Wrappers of a function that is defined again by `importlib.reload` or IPython's `%autoreload`.
+"""The globals of wrappers: those of one module share a dictionary, and so do those of all layers.
 
-A reloader puts the new code into the old functions, `old.__code__ = new.__code__`, and leaves their globals. So a
-wrapper shares its globals with the earlier wrappers of the same function, under names that only it uses: its code
-means the same in each of them.
+TorchDynamo guards each dictionary of globals that a trace uses, and each class again in each of them. A function that is
+defined inside another has globals of its own, which live no longer than it does.
+
+A reloader, such as `importlib.reload` with IPython's `%autoreload`, puts the new code into the old functions,
+`old.__code__ = new.__code__`, and leaves their globals. So the wrappers of a function that is defined again share their
+globals too. Under names that only it uses, a wrapper's code means the same in each of them.
 """
 
 from __future__ import annotations
 
-import re
+import inspect
+import itertools
 import types
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dimtyped.engine.call_names import register_copy
-from dimtyped.runtime import PREFIX
+from dimtyped.engine.common_names import COMMON
+from dimtyped.runtime import CHECKED_NAME, PREFIX, on_change, version_of
 
 _Wrappers = weakref.ref[types.FunctionType] | weakref.WeakSet[types.FunctionType]
 _versions: dict[tuple[str, str], _Wrappers] = {}
 """The wrappers under each name: a set, which is nine objects, only where there are several."""
-_VERSION = re.compile(r"__v\d+$")
+_holders: weakref.WeakValueDictionary[int, types.FunctionType] = weakref.WeakValueDictionary()
+"""A wrapper for each dictionary to share, by the identity of the module's own globals; 0 for all layers."""
+_numbers = itertools.count()
+on_change(_holders.clear)  # the layers get new wrappers, and the old ones can go
 
 
-def make_wrapper(code: types.CodeType, names: Mapping[str, Any], function: Any) -> types.FunctionType:
-    """A wrapper of `function` with this code and these globals."""
+def make_wrapper(
+    code: types.CodeType, names: Mapping[str, Any], function: Any, *, is_users: bool
+) -> types.FunctionType:
+    """A wrapper of `function`, a user's or a layer's, with this code and these globals."""
     key = _key_of(function)
     if key is None:
         return types.FunctionType(code, dict(names))
     former = next((other for other in _wrappers_of(key) if _is_defined_again(other, function)), None)
-    if former is None:
-        wrapper = types.FunctionType(code, dict(names))
-    else:
-        version = f"__v{len(former.__globals__)}"  # each version adds some
-        former.__globals__.update(_renamed(names, version))
-        wrapper = types.FunctionType(_with_version(code, version), former.__globals__)
+    place = id(getattr(inspect.unwrap(function), "__globals__", function)) if is_users else 0
+    shared = former.__globals__ if former is not None else _shared_at(place, names)
+    wrapper = _made_in(shared, code, names)
+    _holders.setdefault(place, wrapper)
     _keep(key, wrapper)
     return wrapper
+
+
+def make_beside(wrapper: Callable[..., Any], code: types.CodeType, names: Mapping[str, Any]) -> types.FunctionType:
+    """A function with the globals that the wrapper shares with others, or with its own if it shares none."""
+    if not isinstance(wrapper, types.FunctionType) or not version_of(wrapper.__code__):
+        return types.FunctionType(code, dict(names))
+    return _made_in(wrapper.__globals__, code, names)
 
 
 def _wrappers_of(key: tuple[str, str] | None) -> Iterable[types.FunctionType]:
@@ -61,11 +76,11 @@ def install(wrapper: types.FunctionType, code: types.CodeType, names: Mapping[st
 
     The defaults are set before the code, so that a call in between finds them.
     """
-    version = _version_of(wrapper)
+    version = version_of(wrapper.__code__)
     for value in names.values():
         if isinstance(value, types.FunctionType) and value.__globals__ is wrapper.__globals__:  # the exporter of names
             value.__code__ = _with_version(value.__code__, version)
-    wrapper.__globals__.update(_renamed(names, version))
+    add_names(wrapper, names)
     same = [other for other in _wrappers_of(_key_of(wrapper)) if other.__code__ is wrapper.__code__]
     for each in (wrapper, *same):
         each.__defaults__, each.__kwdefaults__ = defaults
@@ -74,15 +89,28 @@ def install(wrapper: types.FunctionType, code: types.CodeType, names: Mapping[st
 
 def has_name(wrapper: types.FunctionType, name: str) -> bool:
     """Returns True if the wrapper's globals have this name."""
-    return f"{name}{_version_of(wrapper)}" in wrapper.__globals__
+    return f"{name}{version_of(wrapper.__code__)}" in wrapper.__globals__
 
 
-def _version_of(wrapper: types.FunctionType) -> str:
-    """The suffix of the names of the wrapper's globals; empty if the function was defined once."""
-    if _key_of(wrapper) is None:
-        return ""
-    found = (_VERSION.search(name) for name in wrapper.__code__.co_names if name.startswith(PREFIX))
-    return next((match.group() for match in found if match), "")
+def add_names(wrapper: types.FunctionType, names: Mapping[str, Any]) -> None:
+    """Adds globals to those of a wrapper."""
+    wrapper.__globals__.update(_renamed(names, version_of(wrapper.__code__)))
+
+
+def _made_in(shared: dict[str, Any], code: types.CodeType, names: Mapping[str, Any]) -> types.FunctionType:
+    """A function whose globals are in `shared`, with names of its own."""
+    versions = (f"__v{number}" for number in _numbers)  # a pickle of another process has some
+    version = next(version for version in versions if f"{CHECKED_NAME}{version}" not in shared)
+    shared.update(_renamed(names, version))
+    return types.FunctionType(_with_version(code, version), shared)
+
+
+def _shared_at(place: int, names: Mapping[str, Any]) -> dict[str, Any]:
+    """The globals to share there; new ones if they have another object under one of the names."""
+    holder = _holders.get(place)
+    shared: dict[str, Any] = {} if holder is None else holder.__globals__
+    fits = all(shared.get(name, value) is value for name, value in names.items() if not _is_own(name))
+    return shared if fits else {}
 
 
 def _key_of(function: Any) -> tuple[str, str] | None:
@@ -97,18 +125,23 @@ def _is_defined_again(wrapper: types.FunctionType, function: Any) -> bool:
     return code is not getattr(function, "__code__", None)
 
 
+def _is_own(name: str) -> bool:
+    """True for a name that means something else in each wrapper."""
+    return name.startswith(PREFIX) and name not in COMMON
+
+
 def _renamed(names: Mapping[str, Any], version: str) -> dict[str, Any]:
     if not version:
         return dict(names)
-    return {f"{name}{version}" if name.startswith(PREFIX) else name: value for name, value in names.items()}
+    return {f"{name}{version}" if _is_own(name) else name: value for name, value in names.items()}
 
 
 def _with_version(code: types.CodeType, version: str) -> types.CodeType:
-    """The code, and all code in it, with the version appended to this package's names."""
+    """The code, and all code in it, with the version appended to the names that mean something else in each wrapper."""
     if not version:
         return code
     inside = [_with_version(c, version) if isinstance(c, types.CodeType) else c for c in code.co_consts]
-    names = [f"{name}{version}" if name.startswith(PREFIX) else name for name in code.co_names]
+    names = [f"{name}{version}" if _is_own(name) else name for name in code.co_names]
     made = code.replace(co_names=tuple(names), co_consts=tuple(inside))
     register_copy(code, made)
     return made

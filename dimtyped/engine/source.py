@@ -9,7 +9,12 @@ from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from dimtyped.runtime import PREFIX
+
+TENSOR = f"{PREFIX}Tensor"
+"""The name of the class of tensors in the source of each check: TorchDynamo guards each name of a class."""
 
 
 class SourceWriter:
@@ -47,6 +52,8 @@ class SourceWriter:
 
     def constant(self, value: Any, kind: str) -> str:
         """The name under which the source finds this object."""
+        if value is torch.Tensor:
+            return TENSOR
         for name, known in self.constants.items():
             if known is value:
                 return name

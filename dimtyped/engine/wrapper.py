@@ -32,8 +32,9 @@ def wrap(declaration: Declaration) -> types.FunctionType:
 
 def _wrap(checked: CheckedFunction) -> types.FunctionType:
     function = checked.declaration.function
-    code = _first_call_of(function)
-    wrapper = make_wrapper(code, first_globals(checked, code), function)
+    code, rules = _first_call_of(function), checked.declaration.rules
+    names = {**rules.extra_globals(function), **first_globals(checked, code)}
+    wrapper = make_wrapper(code, names, function, is_users=rules.is_users)
     checked.wrapper = wrapper
     for attribute in _COPIED:
         setattr(wrapper, attribute, getattr(function, attribute, None))

@@ -38,6 +38,7 @@ from dimtyped.runtime.generated import (
     PREFIX as PREFIX,
     checked_in as checked_in,
     is_wrapper as is_wrapper,
+    version_of as version_of,
 )
 from dimtyped.runtime.import_hooks import import_with as import_with, when_imported as when_imported
 from dimtyped.runtime.importing import on_demand as on_demand
@@ -57,6 +58,7 @@ from dimtyped.runtime.tracing import (
     at_trace_time as at_trace_time,
     eagerly as eagerly,
     end_trace as end_trace,
+    hold_methods as hold_methods,
     is_run_by_trace as is_run_by_trace,
     is_tracing as is_tracing,
     restart_trace as restart_trace,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,14 @@ ARGUMENTS, KEYWORDS = f"{PREFIX}arguments", f"{PREFIX}keywords"
 """The parameters of a wrapper whose function the reference engine checks."""
 FIRST_CALL = f"{GENERATED}first call of a {{}}>"
 """The file name of the code that a wrapper has until its first call, by the kind of its function."""
+_VERSION = re.compile(r"__v\d+$")
 _FIRST_CALL = FIRST_CALL.partition("{")[0]
+
+
+def version_of(code: types.CodeType) -> str:
+    """The suffix of the names that only this code has in its globals; empty if it shares its globals with no other."""
+    found = (_VERSION.search(name) for name in code.co_names if name.startswith(PREFIX))
+    return next((match.group() for match in found if match), "")
 
 
 def is_wrapper(code: types.CodeType) -> bool:
@@ -28,7 +36,6 @@ def is_wrapper(code: types.CodeType) -> bool:
 def checked_in(code: types.CodeType, names: Mapping[str, Any]) -> Any:
     """The checked function of a wrapper with this code and these globals.
 
-    A wrapper that is defined again shares its globals with the earlier one, so each has its own name there.
+    Wrappers that share their globals have names of their own there.
     """
-    name = next((name for name in code.co_names if name.startswith(CHECKED_NAME)), CHECKED_NAME)
-    return names.get(name)
+    return names.get(f"{CHECKED_NAME}{version_of(code)}")

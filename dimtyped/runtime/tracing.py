@@ -37,6 +37,16 @@ def at_trace_time(function: _F) -> _F:
     return function
 
 
+def hold_methods(cls: type, *names: str) -> None:
+    """Puts inherited methods that traces look up into the class itself.
+
+    TorchDynamo guards each class in which it looks for a method in vain.
+    """
+    for name in names:
+        if hasattr(cls, name):
+            setattr(cls, name, getattr(cls, name))
+
+
 def end_trace(error: DimensionError) -> DimensionError:
     """Ends the trace that runs this, so that the call is made eagerly; with `fullgraph=True`, raises the error.
 

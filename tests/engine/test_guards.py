@@ -1,10 +1,11 @@
 """What a compiled model asks before each call: the guards that checks add to torch's own."""
 
 import re
+from collections import Counter
 
 import pytest
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
@@ -50,6 +51,47 @@ def test_the_dtypes_of_an_annotation_are_constants_of_the_code():
     compiled(torch.ones(2, 4))
     with pytest.raises(DimensionError, match="its dtype is int64, must be a float dtype"):
         compiled(torch.ones(2, 4, dtype=torch.long))
+
+
+class Model(nn.Module):
+    def __init__(self, vocab: DimSize, embed: DimSize, classes: DimSize):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, embed)
+        self.layers = nn.Sequential(nn.Linear(embed, embed), nn.LayerNorm(embed))
+        self.head = Head(embed, classes)
+        self.out = nn.TiedDecoder(self.embedding)
+
+    def forward(self, ids: Int[Tensor, "batch"]) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch vocab"]]:
+        x = self.layers(self.embedding(ids))
+        return self.head(x), self.out(x)
+
+
+def test_the_checks_of_a_module_and_those_of_all_layers_have_their_globals_in_one_dictionary():
+    guards = guards_of(Model(7, 4, 3), torch.tensor([1, 2]))
+    assert len(set(re.findall(r"___unnamed_scope\w+", "\n".join(guards)))) == 1
+    classes = [guard for guard in guards if re.search(r"_dt_(Tensor|class)", guard) and guard.startswith("ID_MATCH")]
+    assert len(classes) <= 2, classes
+
+
+def classes_searched(model, *inputs):
+    """The bases in which a trace looked for an attribute, by place, each with how often."""
+    with torch._dynamo.config.patch(allow_rnn=True):
+        return Counter(re.findall(r"__mro__\[\d+\]", "\n".join(guards_of(model, *inputs))))
+
+
+def test_a_trace_searches_no_more_classes_of_a_container_than_of_torchs():
+    typed, untyped = (
+        classes_searched(kind.Sequential(kind.ReLU(), kind.ReLU()), torch.ones(2)) for kind in (nn, torch.nn)
+    )
+    assert typed.total() <= untyped.total()
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU"])
+@pytest.mark.parametrize("has_state", [False, True])
+def test_a_trace_searches_no_more_classes_of_a_recurrent_layer_than_of_torchs(name, has_state):
+    inputs = (torch.ones(2, 3, 4), torch.ones(1, 3, 5))[: 1 + has_state]
+    typed, untyped = (classes_searched(getattr(kind, name)(4, 5), *inputs) for kind in (nn, torch.nn))
+    assert typed.total() <= untyped.total()
 
 
 LAYERS = {

@@ -1,13 +1,16 @@
 """Functions that a reloader gives the code of a new definition, as IPython's `%autoreload` does."""
 
+import gc
 import importlib
 import sys
 import types
+import weakref
 
 import pytest
 import torch
 
-from dimtyped import DimensionError
+from dimtyped import DimensionError, configure, nn
+from dimtyped.runtime import mode
 
 SOURCE = """
 import dataclasses
@@ -141,3 +144,37 @@ def test_functions_of_one_name_do_not_share_what_they_were_given():
         made.append(namespace["scaled"])
     assert [float(function(X)[0, 0]) for function in made] == [1.0, 2.0]
     assert [float(function(X)[0, 0]) for function in made] == [1.0, 2.0]
+
+
+def test_the_functions_of_a_module_that_is_gone_are_freed():
+    module = types.ModuleType("gone")
+    sys.modules[module.__name__] = module
+    exec(SOURCE.format(value=1.0, axis="width"), module.__dict__)
+    module.scaled(X)
+    module.Net()(X)
+    found = [weakref.ref(module.scaled), weakref.ref(module.Net.forward)]
+    del sys.modules[module.__name__], module
+    gc.collect()
+    assert [each() for each in found] == [None, None]
+
+
+def test_the_layers_checks_of_an_earlier_mode_are_freed():
+    first = weakref.ref(nn.Linear.forward)
+    for each in ("off", mode()):
+        configure(each)
+    gc.collect()
+    assert first() is None
+    with pytest.raises(DimensionError):
+        nn.Linear(3, 3)(torch.ones(2, 4))
+
+
+def test_two_functions_of_one_module_have_their_own_checks():
+    names = {"__name__": "two"}
+    source = "from dimtyped import typed\nfrom jaxtyping import Float\nfrom torch import Tensor\n" + "".join(
+        f"@typed\ndef f{axes}(x: Float[Tensor, '{axes} width'] | list) -> int:\n    return {axes}\n" for axes in (1, 2)
+    )
+    exec(source, names)
+    assert [names["f1"](torch.ones(1, 3)), names["f2"](torch.ones(2, 3))] == [1, 2]
+    for name, rows in (("f1", 2), ("f2", 1)):
+        with pytest.raises(DimensionError):
+            names[name](torch.ones(rows, 3))

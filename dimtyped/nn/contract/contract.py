@@ -20,6 +20,7 @@ class Contract:
 
     Args:
         sizes: Each name, and the attribute that holds its size, or a path from it: `normalized_shape[-1]`.
+        derived: The attributes among these that are properties, as Python over `{self}`. A check reads this in their place.
         calls: The call forms, in order: the annotations of each parameter of `forward` and of the output, the parameters
             left to torch, and the condition. The last one that is not rare has no condition.
         parameters: The axes of each parameter: `{"weight": "vocab embed"}`.
@@ -41,6 +42,7 @@ class Contract:
     """
 
     sizes: Mapping[str, str] = field(default_factory=dict[str, str])
+    derived: Mapping[str, str] = field(default_factory=dict[str, str])
     calls: tuple[Form, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     flow: tuple[str, str] | None = None

@@ -276,6 +276,7 @@ def check_before(
     usual = next(form for form in calls if form.when is None)
     rules = LayerRules(
         attributes=contract.sizes,
+        derived=contract.derived,
         annotations=usual.inputs,
         forms=CallForms(calls, contract.check_after_error if _torch_raises() else None, contract.refuses_in_traces),
         error=error or contract.error,

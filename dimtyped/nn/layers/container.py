@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 import torch
@@ -27,9 +27,17 @@ _OF_CONSTRUCTION = ("_dim_changed", "_dim_change", "__init__")
 class _Container(torch.nn.Module):
     """Checks a container after each change, and undoes the change if the check fails."""
 
+    _dim_held: Collection[str] = ()
+    """The methods of torch's that a class has itself, because a trace guards each class in which it looks for one in vain."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         enforce_by_others(cls, sys._getframe(1))
+        for name in cls._dim_held:  # another base of a user's class may have its own
+            others = (vars(base) for base in cls.__mro__ if "_dim_held" not in vars(base))
+            method = next(members[name] for members in others if name in members)
+            if getattr(cls, name) is not method or "_dim_held" in vars(cls):
+                setattr(cls, name, method)
 
     def _dim_changed(self, added: str | None = None) -> None:
         if added is None:
@@ -181,6 +189,8 @@ class Sequential(_Listed, torch.nn.Sequential):
         dimtyped.DeclarationError: Sequential: layer 2 takes in_features=30, but layer 0 gives out_features=20
         ...
     """
+
+    _dim_held = ("forward", "__iter__")
 
     def __init__(self, *args: Any) -> None:
         if is_tracing():

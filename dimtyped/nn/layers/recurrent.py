@@ -31,9 +31,14 @@ from dimtyped.nn.contract import (
 from dimtyped.nn.layers.recurrent_initial_state import PARTS, HasInitialState, State, initial_axes, take_initial
 from dimtyped.nn.layers.recurrent_inputs import ONE_STATE, PACKED_PAIR, PACKED_STATE, PAIR
 from dimtyped.nn.layers.recurrent_state_bridge import check_state_from
-from dimtyped.runtime import WithoutInternalFrames, internal_frame, is_tracing, strip_internal_frames
+from dimtyped.runtime import WithoutInternalFrames, hold_methods, internal_frame, is_tracing, strip_internal_frames
 
 _SIZES = {"embed": "input_size", "hidden": "hidden_size", "state": "_dim_state", "layers": "_dim_layers"}
+_DERIVED = {
+    "_dim_state": "({self}.proj_size or {self}.hidden_size)",
+    "_dim_layers": "({self}.num_layers * (2 if {self}.bidirectional else 1))",
+}
+"""The properties among these, as the source of a check writes them: a trace would guard where it finds a property."""
 _COUNTS = {**COUNTS, "num_layers": 1}
 _LAYER_NAMES = "_dim_layer_names"
 
@@ -63,13 +68,15 @@ class Recurrent(HasInitialState, Layer, torch.nn.RNNBase):
         def forward(self: Any, input: Any, hx: Any = None) -> Any:  # torch's name
             if isinstance(hx, list):  # torch also accepts an LSTM's (h, c) in a list
                 hx = tuple(hx)
-            if isinstance(input, PackedSequence):  # outside of `try`, where TorchDynamo cannot break a graph
+            is_tensor = isinstance(input, Tensor)
+            # outside of `try`, where TorchDynamo cannot break a graph
+            if not is_tensor and isinstance(input, PackedSequence):
                 batch = packed_shape(input)[0]
                 if batch is not None:  # else in a trace, which torch's own forward then ends
                     packed(self, input.data, hx, batch)
                 return torch_forward(self, input, hx)
             try:
-                if isinstance(input, Tensor):
+                if is_tensor:
                     rank = input.dim()
                     if rank == 3:
                         return batch_first(self, input, hx) if self.batch_first else seq_first(self, input, hx)
@@ -180,6 +187,7 @@ def _directions(where: str, bidirectional: Any) -> tuple[bool, str | None]:
 
 @declares(
     sizes=_SIZES,
+    derived=_DERIVED,
     counts=_COUNTS,
     calls=ONE_STATE,
     flow=("embed", "hidden"),
@@ -238,6 +246,7 @@ class RNN(Recurrent, torch.nn.RNN):
 
 @declares(
     sizes=_SIZES,
+    derived=_DERIVED,
     counts=_COUNTS,
     calls=ONE_STATE,
     flow=("embed", "hidden"),
@@ -300,6 +309,7 @@ class GRU(Recurrent, torch.nn.GRU):
 
 @declares(
     sizes=_SIZES,
+    derived=_DERIVED,
     counts=_COUNTS,
     calls=PAIR,
     flow=("embed", "hidden"),
@@ -354,3 +364,7 @@ class LSTM(Recurrent, torch.nn.LSTM):
             device=device,
             dtype=dtype,
         )
+
+
+for _cls in (RNN, GRU, LSTM):
+    hold_methods(_cls, "permute_hidden", "_update_flat_weights", "_weights_have_changed")

@@ -8,30 +8,18 @@ from typing import Any, TypeVar
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  # its name everywhere
 
 from dimtyped.engine import of_owner
 from dimtyped.errors import DeclarationError, TyingError, declaration_error
 from dimtyped.names import Dim, given_text
 from dimtyped.nn.contract import ROLES, Layer, check_sizes, compile_checks, declares, tying_error, typed_class_of
 from dimtyped.nn.layers.linear import Linear
+from dimtyped.nn.layers.tied_output import TiedOutput
 from dimtyped.nn.retype import retype_layer
 from dimtyped.nn.tying import DECLARED, keep_ties, share
-from dimtyped.runtime import WithoutInternalFrames, internal_frame, viewed_as
+from dimtyped.runtime import WithoutInternalFrames, viewed_as
 
 _L = TypeVar("_L", bound=torch.nn.Module)
-
-
-class _TiedOutput(torch.nn.Linear):
-    """The layer without its checks, used when they are off."""
-
-    projection: torch.nn.Module | None
-
-    @internal_frame
-    def forward(self, input: Tensor) -> Tensor:  # torch's name
-        """Logits over the vocabulary."""
-        projected = input if self.projection is None else self.projection(input)
-        return F.linear(projected, self.weight, self.bias)
 
 
 @declares(
@@ -43,7 +31,7 @@ class _TiedOutput(torch.nn.Linear):
     check_after_error=of_owner("projection", "{} is None"),  # with one, another module takes the input first
     refuses_in_traces=True,
 )
-class TiedDecoder(Layer, _TiedOutput):
+class TiedDecoder(Layer, TiedOutput):
     r"""Logits over the vocabulary, computed with the embedding's own weight: `(..., hidden) -> (..., vocab)`.
 
     Computes $x E^\top + b$, or $(P x) E^\top + b$ with a learned projection $P$ if hidden is not the embedding's
