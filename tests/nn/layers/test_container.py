@@ -433,3 +433,22 @@ def test_a_layer_that_is_appended_is_compared_with_those_that_decide_its_size(
         at_once = said(functools.partial(nn.Sequential, *chain, layer))
         assert said(functools.partial(chain.append, layer)) == at_once
         assert (chain[-1] is layer if len(chain) else False) == (at_once == "fits")
+
+
+class _Doubling(torch.nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) * 2
+
+    def __iter__(self):
+        return reversed(list(super().__iter__()))
+
+
+class _Both(nn.Sequential, _Doubling):
+    """A typed Sequential first, then a class with its own methods."""
+
+
+def test_the_methods_of_another_base_run():
+    both, plain = _Both(nn.Linear(2, 2), nn.ReLU()), _Doubling(torch.nn.Linear(2, 2), torch.nn.ReLU())
+    plain.load_state_dict(both.state_dict())
+    assert torch.equal(both(torch.ones(1, 2)), plain(torch.ones(1, 2)))
+    assert [type(each).__name__ for each in both] == [type(each).__name__ for each in plain] == ["ReLU", "Linear"]
