@@ -70,6 +70,7 @@ from dimtyped.annotations.signature import (
     Signature as Signature,
     display_name as display_name,
     function_kind_of as function_kind_of,
+    path_source as path_source,
     read_signature as read_signature,
     size_at as size_at,
 )

@@ -162,12 +162,20 @@ def read_signature(
     )
 
 
+def path_source(path: str, owner: str) -> str:
+    """The source that reads a size of an owner: an attribute, a path that goes on from it, or Python over `{self}`.
+
+    The path may be `normalized_shape[-1]`, or `({self}.proj_size or {self}.hidden_size)`.
+    """
+    return path.format(self=owner) if "{self}" in path else f"{owner}.{path}"
+
+
 def size_at(owner: Any, path: str) -> int:
-    """The size that an attribute of a layer holds; the path may go on from it: `normalized_shape[-1]`."""
+    """The size that an attribute of a layer holds; see `path_source`."""
     if path.isidentifier():
         return int(getattr(owner, path))
     return int(
-        eval(f"owner.{path}", {"__builtins__": {}}, {"owner": owner})
+        eval(path_source(path, "owner"), {"__builtins__": {}}, {"owner": owner})
     )  # the text of a declaration in this package
 
 

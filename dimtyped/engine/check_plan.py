@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dimtyped.annotations import Signature
@@ -17,7 +16,6 @@ class CheckPlan:
 
     Args:
         signature: The signature to check.
-        derived: The attributes with a declared size that the source writes out as Python over `{self}`.
         scope_key: The names that the module declares. None: the function is not a method of a module.
         exports_names: True if the function's body calls `assert_dims` and so needs the names.
         translated: Exceptions of the function that the failure path explains.
@@ -31,7 +29,6 @@ class CheckPlan:
     """
 
     signature: Signature
-    derived: Mapping[str, str] = field(default_factory=dict[str, str])
     scope_key: str | None = None
     exports_names: bool = False
     translated: tuple[type[Exception], ...] = ()

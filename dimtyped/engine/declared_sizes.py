@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from dimtyped.annotations import arrays_in, free_names
+from dimtyped.annotations import arrays_in, free_names, path_source
 from dimtyped.engine.check_plan import CheckPlan
 from dimtyped.engine.known_names import Known
 from dimtyped.engine.source import SourceWriter
@@ -50,8 +50,8 @@ class DeclaredSizes:
 
     def read(self, path: str) -> str:
         """The source that reads an attribute of the owner, from a part that is already read if there is one."""
-        if path in self._plan.derived:
-            return self._plan.derived[path].format(self=self._owner)
+        if "{self}" in path:
+            return path_source(path, self._owner)
         part, _, attribute = path.rpartition(".")
         if path in self._parts:
             return self._parts[path]

@@ -142,7 +142,6 @@ def plan_of(checked: CheckedFunction, scope_key: str | None) -> CheckPlan:
     declaration = checked.declaration
     return CheckPlan(
         checked.signature,
-        declaration.rules.derived,
         scope_key,
         exports_names=bool(declaration.code_objects),
         translated=(Exception,) if checked.forms.after_error is not None else declaration.rules.translated,

@@ -24,7 +24,6 @@ class Rules:
     Attributes:
         annotations: Annotations in place of the function's. None: the function's own.
         attributes: Names, and the attributes of the first argument that hold their sizes.
-        derived: The attributes among these that are properties, as Python over `{self}`: a check's source writes that.
         weights: The parameters that a layer would hold, such as `weight`: an error blames the others first.
         violations: Finds the sizes that the function itself rejects; takes its arguments by name.
         forms: The forms of a call.
@@ -36,7 +35,6 @@ class Rules:
 
     annotations: Mapping[str, Any] | None = None
     attributes: Mapping[str, str] = {}  # no ClassVar: a layer's rules have their own
-    derived: Mapping[str, str] = {}
     weights: Collection[str] = ()
     violations: Callable[..., Iterable[Any]] | None = None
     forms: CallForms = CallForms()

@@ -275,8 +275,7 @@ def check_before(
         translate_error = (TORCH_ERRORS, explained)
     usual = next(form for form in calls if form.when is None)
     rules = LayerRules(
-        attributes=contract.sizes,
-        derived=contract.derived,
+        attributes={name: contract.derived.get(path, path) for name, path in contract.sizes.items()},
         annotations=usual.inputs,
         forms=CallForms(calls, contract.check_after_error if _torch_raises() else None, contract.refuses_in_traces),
         error=error or contract.error,

@@ -26,7 +26,6 @@ class LayerRules(Rules):
 
     Args:
         attributes: Names, and the attributes of the layer that hold their sizes.
-        derived: The attributes among these that a check's source writes out.
         annotations: The annotations, in place of torch's.
         weights: The parameters of a function that a layer would hold.
         violations: Finds the sizes that a function rejects; takes its arguments by name.
@@ -38,7 +37,6 @@ class LayerRules(Rules):
     """
 
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
-    derived: Mapping[str, str] = field(default_factory=dict[str, str])
     annotations: Mapping[str, Any] | None = None
     weights: Collection[str] = ()
     violations: Callable[..., Iterable[Any]] | None = None
