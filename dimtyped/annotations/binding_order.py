@@ -110,7 +110,7 @@ def _is_decidable(hint: Hint, known: Collection[str], *, certainly: bool) -> boo
         return True
     match hint:
         case ArrayHint():
-            return _is_tensor_decidable(hint, known)
+            return _is_tensor_decidable(hint, known, certainly=certainly)
         case TupleHint() | RecordHint():
             pending, bound = list(children(hint)), set(known)
             while pending:
@@ -124,8 +124,9 @@ def _is_decidable(hint: Hint, known: Collection[str], *, certainly: bool) -> boo
             return all(_is_decidable(inner, known, certainly=certainly) for inner in children(hint))
 
 
-def _is_tensor_decidable(array: ArrayHint, known: Collection[str]) -> bool:
-    inside = {axis.name for axis in array.axes if axis.kind is Kind.NAME and not axis.many}
+def _is_tensor_decidable(array: ArrayHint, known: Collection[str], *, certainly: bool) -> bool:
+    named = [axis for axis in array.axes if axis.kind is Kind.NAME and not axis.many]
+    inside = {axis.name for axis in named if not (certainly and axis.broadcast)}
     for axis in (axis for axis in array.axes if axis.kind is Kind.EXPRESSION):
         unknown = unknown_names(axis.name, {*known, *inside})
         if len(unknown) > 1 or (unknown and linear(_PLACEHOLDER.sub("0", axis.name), unknown[0]) is None):

@@ -214,7 +214,7 @@ def _filled_record(annotation: Any, sizes: Mapping[str, int], within: tuple[Any,
     has_keys = typing.is_typeddict(annotation)
     part: Any = collections.abc.Mapping.get if has_keys else getattr
     fits = _validator(lambda record: all(is_bearable(part(record, name), hint) for name, hint in fields.items()))
-    return Annotated[collections.abc.Mapping if has_keys else annotation, fits]
+    return Annotated[collections.abc.Mapping[Any, Any] if has_keys else annotation, fits]
 
 
 def _validator(fits: Callable[[Any], bool]) -> Any:

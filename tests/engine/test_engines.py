@@ -195,6 +195,7 @@ READS_WHAT_IS_NO_EXPRESSION = method([Array(Float, ("{self.width}",))], [torch.z
 @example(call([floats("#n"), floats("n//2"), floats("n")], [torch.zeros(1), torch.zeros(2), torch.zeros(5)]))
 @example(READS_WHAT_IS_NO_EXPRESSION)
 @example(READS_NO_NUMBER)
+@example(call([floats("#n sum((n,n))"), floats("n")], [torch.zeros(1, 2), torch.zeros(1)]))
 @example(call([PARTIAL], [{3: torch.zeros(2)}]))
 @example(call([Items(list, floats("#n+m #n"))], [[torch.zeros(4, 0), torch.zeros(1, 1), torch.zeros(4, 1)]]))
 @example(call([Items(list, floats("#n+m #n"))], [[torch.zeros(4, 0), torch.zeros(1, 1), torch.zeros(1, 3)]]))
