@@ -335,9 +335,10 @@ def _exceptions(size: str, unknown: bool, broadcast: bool) -> str:
     return (f"{size} is None or " if unknown else "") + (f"{size} == 1 or " if broadcast else "")
 
 
-def _turn(axis: Axis, names: Names) -> int:
+def _turn(axis: Axis, names: Names) -> tuple[int, int]:
     """The order of checking an axis: another axis of the same tensor may bind the name that an expression lacks."""
-    return turn(axis.name, names.certain) if axis.kind is Kind.EXPRESSION else 0
+    is_expression = axis.kind is Kind.EXPRESSION
+    return (turn(axis.name, names.certain), turn(axis.name, names.sizes)) if is_expression else (0, 0)
 
 
 def _is_number(source: str) -> bool:

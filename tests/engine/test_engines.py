@@ -167,6 +167,18 @@ def of_parts(total: int, kind: str) -> Case:
 SUM_BEFORE_ITS_NAMES = Row((floats("n+b"), floats("n"), Items(list, floats("b"))))
 QUOTIENT_BEFORE_ITS_NAME = Row((Items(list, floats("m//m")), Table(dict, OneOf((floats("m 0"), Plain(None, (None,)))))))
 READS_NO_NUMBER = method([Array(Float, ("{self.width}+n",))], [torch.zeros(2)], width=None)
+KIND = inspect.Parameter.POSITIONAL_OR_KEYWORD
+SOLVED_BY_A_NAME_THAT_MAY_BE_LEFT_OUT = Case(
+    [
+        Parameter("x", KIND, floats("b"), None),
+        Parameter("y", KIND, floats("4 (m+1)*n #(b+1)*n"), None),
+        Parameter("args", inspect.Parameter.VAR_POSITIONAL, floats("#(b+1)*n n")),
+    ],
+    None,
+    None,
+    [torch.zeros(3), torch.zeros(4, 2, 8)],
+    {},
+)
 PARTIAL = record([OneOf((floats("n"), Plain(None, (None,))))], "partial dict")
 READS_WHAT_IS_NO_EXPRESSION = method([Array(Float, ("{self.width}",))], [torch.zeros(())], width="in")
 
@@ -195,6 +207,7 @@ READS_WHAT_IS_NO_EXPRESSION = method([Array(Float, ("{self.width}",))], [torch.z
 @example(call([floats("#n"), floats("n//2"), floats("n")], [torch.zeros(1), torch.zeros(2), torch.zeros(5)]))
 @example(READS_WHAT_IS_NO_EXPRESSION)
 @example(READS_NO_NUMBER)
+@example(SOLVED_BY_A_NAME_THAT_MAY_BE_LEFT_OUT)
 @example(call([floats("#n sum((n,n))"), floats("n")], [torch.zeros(1, 2), torch.zeros(1)]))
 @example(call([PARTIAL], [{3: torch.zeros(2)}]))
 @example(call([Items(list, floats("#n+m #n"))], [[torch.zeros(4, 0), torch.zeros(1, 1), torch.zeros(4, 1)]]))
