@@ -5,7 +5,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -29,3 +31,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.path == place or place in item.path.parents for place in _WITHOUT_ENGINE):
             item.add_marker(pytest.mark.any_engine)
+
+
+@pytest.fixture(autouse=True)
+def state_as_before() -> Iterator[None]:
+    """A test that leaves another mode or default behind would change those that run after it in the same worker."""
+    before = _state()
+    yield
+    assert _state() == before, "the test did not restore them"
+
+
+def _state() -> dict[str, Any]:
+    import torch  # after the environment is set
+
+    from dimtyped.runtime import config
+
+    return {
+        "configure": config._chosen,
+        "jaxtyping_disable": config._jaxtyping.jaxtyping_disable,
+        "default dtype": torch.get_default_dtype(),
+        "default device": torch.get_default_device(),
+        "grad mode": torch.is_grad_enabled(),
+        "threads": torch.get_num_threads(),
+        "excepthook": sys.excepthook,
+    }
