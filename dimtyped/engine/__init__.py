@@ -28,7 +28,7 @@ from dimtyped.engine.decorator import (
     typed_member as typed_member,
     typed_on_import as typed_on_import,
 )
-from dimtyped.engine.forms import CallForms as CallForms, Form as Form, is_of_form as is_of_form
+from dimtyped.engine.forms import CallForms as CallForms, Deferral as Deferral, Form as Form, is_of_form as is_of_form
 from dimtyped.engine.jaxtyped import is_checker as is_checker, is_checker_of_others as is_checker_of_others
 from dimtyped.engine.predicates import (
     ALWAYS as ALWAYS,

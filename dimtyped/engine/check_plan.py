@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dimtyped.annotations import Signature
+from dimtyped.engine.forms import Deferral
 from dimtyped.engine.predicates import Predicate
 from dimtyped.engine.source import SourceWriter
 
@@ -20,9 +21,7 @@ class CheckPlan:
         exports_names: True if the function's body calls `assert_dims` and so needs the names.
         translated: Exceptions of the function that the failure path explains.
         may_be_method: True if the first argument is not a module in this call, but may be one in another.
-        after_error: A condition. If it is true, only traces are checked, because the function itself raises; `ALWAYS`: there
-            is no check. Default: none.
-        traces_too: True if the condition holds for traces too.
+        after_error: When there is no check, because the function itself raises. Default: never.
         forms: The call forms of a function that has several: the condition, the checked function and its signature. The
             last form has no condition; a form that is not checked has no function.
         is_off: True to check nothing, and only ask whether the checks are still off.
@@ -33,8 +32,7 @@ class CheckPlan:
     exports_names: bool = False
     translated: tuple[type[Exception], ...] = ()
     may_be_method: bool = False
-    after_error: Predicate | None = None
-    traces_too: bool = False
+    after_error: Deferral | None = None
     forms: tuple[tuple[Predicate | None, Any, Signature | None], ...] = ()
     is_off: bool = False
 

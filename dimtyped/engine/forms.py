@@ -38,21 +38,31 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferral:
+    """A deferred check: it runs only after the function itself has raised.
+
+    Args:
+        condition: If it is true, the function raises for every call that the annotations reject.
+        traces_too: True if a trace has no check either then: the function raises on fake tensors too, or the condition is
+            `ALWAYS`. Default: False.
+    """
+
+    condition: Predicate
+    traces_too: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CallForms:
     """The forms of a function's calls.
 
     Args:
         calls: The forms, in order. The first usual form whose condition is true is checked; if that fails, the first rare
             form whose condition is true decides. Default: the function has one form.
-        after_error: A condition. If it is true, the function itself raises for every call that the annotations reject,
-            so outside traces the check runs only after that error; if it is `ALWAYS`, a trace has none either. Default:
-            the check comes first.
-        traces_too: True if a trace has no check either where the condition is true. Default: False.
+        after_error: When the check is deferred. Default: never.
     """
 
     calls: tuple[Form, ...] = ()
-    after_error: Predicate | None = None
-    traces_too: bool = False
+    after_error: Deferral | None = None
 
     @property
     def usual(self) -> tuple[Form, ...]:
@@ -84,7 +94,6 @@ class FormChecks(Generic[_C]):
         fallback: tuple[_C | None, ...],
     ) -> None:
         self.after_error = forms.after_error
-        self.traces_too = forms.traces_too or forms.after_error == ALWAYS
         self.usual: tuple[tuple[Predicate | None, _C | None], ...] = tuple(
             (form.when, None if form.inputs is None else check_of(form.inputs, fallback)) for form in forms.usual
         )
@@ -120,7 +129,7 @@ class FormChecks(Generic[_C]):
 
     def waits_for_error(self, values: tuple[Any, ...]) -> bool:
         """Returns True if the check of this call waits until the function has raised."""
-        return self.after_error is not None and _compiled(self._function, self.after_error)(*values)
+        return self.after_error is not None and _compiled(self._function, self.after_error.condition)(*values)
 
 
 @functools.lru_cache(maxsize=512)

@@ -5,6 +5,7 @@ Each tensor's shape and dtype are read once, and a call that passes runs nothing
 
 from __future__ import annotations
 
+import functools
 import inspect
 
 from dimtyped.annotations import (
@@ -43,6 +44,7 @@ class InlineChecks:
         self._checked = CHECKED_NAME
         self._codegen = _codegen_of(plan)
         self.source = self._codegen.source
+        self._constant = functools.partial(self.source.literal, kind="constant")
         self._filled = self._codegen.conditions.filled
         self._filled.update((p.name, _or_default(self.source, p)) for p in signature.parameters if is_marked(p))
         self._exports = NameExports(plan, self._codegen) if plan.exports_names else None
@@ -89,11 +91,12 @@ class InlineChecks:
     def check_arguments(self) -> None:
         """Writes the check of the arguments."""
         self._codegen.known.current.sizes.update(self._declared.write())
-        if self._plan.is_off or self._plan.after_error == ALWAYS:  # a trace is checked by `traces`
+        deferral = self._plan.after_error
+        if self._plan.is_off or (deferral and deferral.condition == ALWAYS):  # a trace is checked by `traces`
             pass
-        elif self._plan.after_error is not None:
-            condition = self._plan.after_error.source(self._declared.read, self._constant)
-            before = "" if self._plan.traces_too else f"{PREFIX}is_tracing() or "
+        elif deferral is not None:
+            condition = deferral.condition.source(self._declared.read, self._constant)
+            before = "" if deferral.traces_too else f"{PREFIX}is_tracing() or "
             with self.source.block(f"if {before}not ({condition}):"):
                 self._check_forms()
         else:
@@ -157,9 +160,6 @@ class InlineChecks:
             return (wrong, "break" if call_text.yields(kind) else f"return {result}")
         retry = f"{PREFIX}retry_target({values})({call_text.arguments(self._signature)})"
         return (wrong, *call_text.leave(kind, retry))
-
-    def _constant(self, value: object) -> str:
-        return self.source.literal(value, "constant")
 
     def _leave(self, function: str) -> None:
         call = f"{function}({call_text.arguments(self._signature)})"

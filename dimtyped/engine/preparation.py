@@ -147,7 +147,6 @@ def plan_of(checked: CheckedFunction, scope_key: str | None) -> CheckPlan:
         translated=(Exception,) if checked.forms.after_error is not None else declaration.rules.translated,
         may_be_method=_may_be_method(declaration),
         after_error=checked.forms.after_error,
-        traces_too=checked.forms.traces_too,
         forms=tuple((when, check, check and check.signature) for when, check in checked.forms.usual),
         is_off=checked.is_off or is_off_by(scope_key, declaration.method),
     )

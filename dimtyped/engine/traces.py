@@ -26,7 +26,10 @@ def _check_beside(frame: TracedFrame) -> None:
     """Checks a call that the trace is in, if the trace does not; an error ends the trace."""
     code, names, values = frame
     checked = checked_in(code, names)
-    if not isinstance(checked, CheckedFunction) or not checked.forms.traces_too:
+    if not isinstance(checked, CheckedFunction):
+        return
+    deferral = checked.forms.after_error
+    if deferral is None or not deferral.traces_too:
         return
     given = tuple(values[p.name] for p in checked.signature.parameters if p.name in values)
     if len(given) < len(checked.signature.parameters) or not checked.forms.waits_for_error(given):

@@ -60,6 +60,9 @@ class Switches:
         return Switches(tuple(s for s in self.made if s is not switch))
 
 
+_NONE = Switches()
+
+
 def is_switch_word(word: str) -> bool:
     """True for a word of a scope's key that is no name."""
     return word.startswith(_OFF)
@@ -72,7 +75,7 @@ def is_off_in(words: tuple[str, ...] | list[str], method: str) -> bool:
 
 def switches_of(holder: object) -> Switches:
     """The switches of a module or of a checked function."""
-    return getattr(holder, "__dict__", {}).get(SWITCHES) or Switches()
+    return getattr(holder, "__dict__", {}).get(SWITCHES) or _NONE
 
 
 def is_switched_off(module: torch.nn.Module, method: str) -> bool:

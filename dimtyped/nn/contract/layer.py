@@ -18,7 +18,18 @@ import torch
 from torch import Tensor
 
 from dimtyped.annotations import size_at
-from dimtyped.engine import CallForms, Declaration, Form, Raised, entry_of, ignore_tracer_warnings, prepare, wrap
+from dimtyped.engine import (
+    ALWAYS,
+    CallForms,
+    Declaration,
+    Deferral,
+    Form,
+    Raised,
+    entry_of,
+    ignore_tracer_warnings,
+    prepare,
+    wrap,
+)
 from dimtyped.errors import DimensionError
 from dimtyped.names import SWITCHES, is_scope, is_switched_off, resync, switches_of, tell_holders
 from dimtyped.nn.contract.arguments import (
@@ -277,7 +288,7 @@ def check_before(
     rules = LayerRules(
         attributes={name: contract.derived.get(path, path) for name, path in contract.sizes.items()},
         annotations=usual.inputs,
-        forms=CallForms(calls, contract.check_after_error if _torch_raises() else None, contract.refuses_in_traces),
+        forms=CallForms(calls, _deferral_of(contract)),
         error=error or contract.error,
         rank_error=contract.rank_error,
     )
@@ -289,9 +300,12 @@ def check_before(
     return wrapper
 
 
-def _torch_raises() -> bool:
-    """True if torch raises for wrong shapes: kernels of Apple's Metal end the process instead (pytorch/pytorch#84591)."""
-    return not torch.backends.mps.is_available()
+def _deferral_of(contract: Contract) -> Deferral | None:
+    """When the check waits for torch's error; never where kernels of Apple's Metal end the process (pytorch/pytorch#84591)."""
+    condition = contract.check_after_error
+    if condition is None or torch.backends.mps.is_available():
+        return None
+    return Deferral(condition, traces_too=contract.refuses_in_traces or condition == ALWAYS)
 
 
 def layer_classes() -> tuple[type[Layer], ...]:
