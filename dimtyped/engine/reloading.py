@@ -37,7 +37,12 @@ def make_wrapper(
     key = _key_of(function)
     if key is None:
         return types.FunctionType(code, dict(names))
-    former = next((other for other in _wrappers_of(key) if _is_defined_again(other, function)), None)
+    others = tuple(_wrappers_of(key))
+    former = next((other for other in others if _is_defined_again(other, function)), None)
+    if others and former is None:  # a second wrapper, which may live shorter than the first
+        wrapper = types.FunctionType(code, dict(names))
+        _keep(key, wrapper)
+        return wrapper
     place = id(getattr(inspect.unwrap(function), "__globals__", function)) if is_users else 0
     shared = former.__globals__ if former is not None else _shared_at(place, names)
     wrapper = _made_in(shared, code, names)

@@ -8,8 +8,10 @@ import weakref
 
 import pytest
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from dimtyped import DimensionError, configure, nn
+from dimtyped import DimensionError, configure, nn, typed
 from dimtyped.runtime import mode
 
 SOURCE = """
@@ -178,3 +180,22 @@ def test_two_functions_of_one_module_have_their_own_checks():
     for name, rows in (("f1", 2), ("f2", 1)):
         with pytest.raises(DimensionError):
             names[name](torch.ones(rows, 3))
+
+
+def trace(x: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
+    return x.trace()
+
+
+def wrapped_again() -> weakref.ref[types.FunctionType]:
+    again = typed(trace)
+    again(torch.ones(2, 2))
+    return weakref.ref(again)
+
+
+def test_a_function_that_is_wrapped_again_and_again_keeps_none_of_its_wrappers():
+    kept = typed(trace)
+    found = [wrapped_again() for _ in range(3)]
+    gc.collect()
+    assert [each() for each in found] == [None, None, None]
+    with pytest.raises(DimensionError):
+        kept(torch.ones(2, 3))
