@@ -10,7 +10,7 @@ import itertools
 import linecache
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -39,7 +39,8 @@ class Compiled:
 
     def copy(self) -> Compiled:
         """The same with new code objects: TorchDynamo caches by code object, and would take one wrapper for another."""
-        return replace(self, code=self.code.replace(), exporter=self.exporter and self.exporter.replace())
+        exporter = self.exporter and self.exporter.replace()
+        return Compiled(self.code.replace(), exporter, self.constants, self.defaults, self.keyword_defaults)
 
 
 def compile_check(plan: CheckPlan) -> Compiled:

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from dimtyped.engine.call_names import register_copy
+from dimtyped.engine.call_names import EXPORTER, register_copy
 from dimtyped.engine.common_names import COMMON
 from dimtyped.runtime import CHECKED_NAME, PREFIX, on_change, version_of
 
@@ -82,9 +82,9 @@ def install(wrapper: types.FunctionType, code: types.CodeType, names: Mapping[st
     The defaults are set before the code, so that a call in between finds them.
     """
     version = version_of(wrapper.__code__)
-    for value in names.values():
-        if isinstance(value, types.FunctionType) and value.__globals__ is wrapper.__globals__:  # the exporter of names
-            value.__code__ = _with_version(value.__code__, version)
+    exporter = names.get(EXPORTER)
+    if exporter is not None:
+        exporter.__code__ = _with_version(exporter.__code__, version)
     add_names(wrapper, names)
     same = [other for other in _wrappers_of(_key_of(wrapper)) if other.__code__ is wrapper.__code__]
     for each in (wrapper, *same):
