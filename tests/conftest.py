@@ -53,5 +53,4 @@ def _state() -> dict[str, Any]:
         "default device": torch.get_default_device(),
         "grad mode": torch.is_grad_enabled(),
         "threads": torch.get_num_threads(),
-        "excepthook": sys.excepthook,
     }

@@ -186,10 +186,17 @@ class Attempts:
         """The run, or a failed one of sizes as large, whose operators do not only ask for multiples."""
         for other, ladder in failed:
             failure = other.finding
-            asks_for_multiples = failure is None or failure.operator in DIVIDING or _only_rounds(other, run)
-            if not asks_for_multiples and ladder == 1 and index > 1:
+            if failure is None or failure.operator in DIVIDING or ladder != 1 or index <= 1:
+                continue
+            if not _only_rounds(other, run) or self._runs_with_even_sizes(run):
                 return other, ladder
         return run, index
+
+    def _runs_with_even_sizes(self, completed: Run) -> bool:
+        """True if only odd sizes fail: one skip connection lost a row, where several levels ask for multiples of 4 or more."""
+        sizes = {name: completed.sizes[name] + 2 for name in self.free if completed.sizes[name] % 4 == 0}
+        run = self.run(LADDERS[0], fixed=sizes)
+        return run is not None and run.error is None
 
     def _note_sizes(self, run: Run, failed: list[tuple[Run, int]]) -> None:
         if failed:

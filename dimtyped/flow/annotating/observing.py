@@ -155,7 +155,8 @@ class Observer:
             return self._run_with(runner, lambda: runner.run(sizes), is_varied=True, usual=usual) is not None
 
         made = given.made(base)
-        self._keep_fixed(target, given.varied(base, runs, first_together=target.owner is None))
+        is_loss = target.owner is None and usual is not None and not any(usual.results)
+        self._keep_fixed(target, given.varied(base, runs, first_together=is_loss))
         for name in _optional(target, made):
             runner = self._runner(target, {key: value for key, value in made.items() if key != name})
             self._run_with(runner, lambda runner=runner: runner.run(sizes), is_varied=False)

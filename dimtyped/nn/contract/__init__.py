@@ -35,6 +35,7 @@ from dimtyped.nn.contract.layer import (
     check_before as check_before,
     compile_checks as compile_checks,
     declares as declares,
+    deferral as deferral,
     follow_switches as follow_switches,
     has_own_forward as has_own_forward,
     layer_classes as layer_classes,

@@ -36,7 +36,7 @@ class Contract:
         violations: Finds the reason of a torch error that the annotations cannot state.
         check_after_error: A condition, `ALWAYS` for every call, under which torch itself raises for every call that does not
             fit the annotations. Then a right call costs nothing: the check runs only in traces and after torch has raised.
-            On Apple's GPUs it always runs first: see `_deferral_of` of `layer`.
+            On Apple's GPUs it always runs first: see `deferral` of `layer`.
         refuses_in_traces: True if torch raises for all those calls on fake tensors too, so that the check is beside a trace.
             With `ALWAYS` it does. Default: False.
     """

@@ -24,6 +24,7 @@ from dimtyped.engine import (
     Declaration,
     Deferral,
     Form,
+    Predicate,
     Raised,
     entry_of,
     ignore_tracer_warnings,
@@ -288,7 +289,7 @@ def check_before(
     rules = LayerRules(
         attributes={name: contract.derived.get(path, path) for name, path in contract.sizes.items()},
         annotations=usual.inputs,
-        forms=CallForms(calls, _deferral_of(contract)),
+        forms=CallForms(calls, deferral(contract.check_after_error, in_traces=contract.refuses_in_traces)),
         error=error or contract.error,
         rank_error=contract.rank_error,
     )
@@ -300,12 +301,11 @@ def check_before(
     return wrapper
 
 
-def _deferral_of(contract: Contract) -> Deferral | None:
-    """When the check waits for torch's error; never where kernels of Apple's Metal end the process (pytorch/pytorch#84591)."""
-    condition = contract.check_after_error
+def deferral(condition: Predicate | None, *, in_traces: bool = False) -> Deferral | None:
+    """When a check waits for torch's error; never where kernels of Apple's Metal end the process (pytorch/pytorch#84591)."""
     if condition is None or torch.backends.mps.is_available():
         return None
-    return Deferral(condition, traces_too=contract.refuses_in_traces or condition == ALWAYS)
+    return Deferral(condition, traces_too=in_traces or condition == ALWAYS)
 
 
 def layer_classes() -> tuple[type[Layer], ...]:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
-import torch
-
 from dimtyped import diagnosis
 from dimtyped.annotations import Signature
 from dimtyped.engine import ALWAYS, CallForms, Declaration, Form, Raised, wrap
 from dimtyped.errors import DimensionError
-from dimtyped.nn.contract import TORCH_ERRORS, Layer, LayerRules, Rule, SizeViolation, as_mismatch
+from dimtyped.nn.contract import TORCH_ERRORS, Layer, LayerRules, Rule, SizeViolation, as_mismatch, deferral
 from dimtyped.runtime import internal_frame, mode
 
 Violations = Callable[..., Iterator[SizeViolation]]
@@ -62,7 +60,7 @@ class Function:
             annotations=next(form.inputs for form in self.calls if form.when is None),
             weights=self.weights,
             violations=self.violations,
-            forms=CallForms(self.calls, None if self.checks_first or torch.backends.mps.is_available() else ALWAYS),
+            forms=CallForms(self.calls, None if self.checks_first else deferral(ALWAYS)),
             translated=TORCH_ERRORS,
             translate_error=self._translated,
             error=self.error,
