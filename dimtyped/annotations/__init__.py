@@ -28,6 +28,7 @@ from dimtyped.annotations.binding_order import (
     in_order as in_order,
     names_of as names_of,
     parts_in_order as parts_in_order,
+    wait_for_one_another as wait_for_one_another,
 )
 from dimtyped.annotations.expressions import (
     broadcast_variadic as broadcast_variadic,

@@ -44,8 +44,38 @@ def in_order(parameters: Collection[Parameter], known: Collection[str]) -> list[
     """
     if not any(map(_has_expression, parameters)):
         return list(parameters)
-    parts = [_Part(p, p.hint, not p.has_default and p.kind not in _VARIADIC) for p in parameters]
-    return _ordered(parts, known, known)
+    return [part.value for part, _ in _ordered(_parts_of(parameters), known, known)]
+
+
+def wait_for_one_another(parameters: Collection[Parameter], known: Collection[str]) -> bool:
+    """True if an order of single axes gives each name its size, but none of whole parameters: `a n//2` and `n+a`."""
+    if not any(map(_has_expression, parameters)):
+        return False
+    waiting = [part.hint for part, is_decidable in _ordered(_parts_of(parameters), known, known) if not is_decidable]
+    if not waiting:
+        return False
+    bound = _bound_axis_by_axis(parameters, known)
+    return not any(unknown_names(axis.name, bound) for hint in waiting for axis in _expressions(hint))
+
+
+def _bound_axis_by_axis(parameters: Collection[Parameter], known: Collection[str]) -> set[str]:
+    """The names that have a size at last if each axis is read as soon as it can be."""
+    bound, before = set(known), -1
+    while len(bound) > before:
+        before = len(bound)
+        for axis in (axis for parameter in parameters for array in arrays_in(parameter.hint) for axis in array.axes):
+            bound.update(_single_names(axis) if axis.kind is Kind.NAME else _solved(axis, bound))
+    return bound
+
+
+def _solved(axis: Axis, known: Collection[str]) -> list[str]:
+    """The one unknown name of an expression that can be solved for it."""
+    unknown = unknown_names(axis.name, known) if axis.kind is Kind.EXPRESSION else []
+    return list(unknown) if len(unknown) == 1 and linear(_PLACEHOLDER.sub("0", axis.name), unknown[0]) else []
+
+
+def _parts_of(parameters: Collection[Parameter]) -> list[_Part[Parameter]]:
+    return [_Part(p, p.hint, not p.has_default and p.kind not in _VARIADIC) for p in parameters]
 
 
 def parts_in_order(
@@ -60,25 +90,28 @@ def parts_in_order(
     """
     if len(parts) < 2 or not any(_has_expression(hint) for _, hint in parts):
         return list(parts)
-    return _ordered([_Part((value, hint), hint) for value, hint in parts], certain, possible)
+    return [
+        part.value for part, _ in _ordered([_Part((value, hint), hint) for value, hint in parts], certain, possible)
+    ]
 
 
 def _has_expression(part: Hint | Parameter) -> bool:
-    hint = part.hint if isinstance(part, Parameter) else part
-    return any(axis.kind is Kind.EXPRESSION for array in arrays_in(hint) for axis in array.axes)
+    return bool(_expressions(part.hint if isinstance(part, Parameter) else part))
 
 
-def _ordered(parts: list[_Part[T]], certain: Collection[str], possible: Collection[str]) -> list[T]:
-    pending, found = list(parts), list[T]()
+def _ordered(
+    parts: Sequence[_Part[T]], certain: Collection[str], possible: Collection[str]
+) -> list[tuple[_Part[T], bool]]:
+    """The parts in order; with each, whether its expressions can be evaluated or solved by then."""
+    pending, found = list(parts), list[tuple[_Part[T], bool]]()
     bound, perhaps = set(certain), set(possible)
     while pending:
-        chosen = (
-            next((part for part in pending if _is_decidable(part.hint, bound, certainly=True)), None)
-            or next((part for part in pending if _is_decidable(part.hint, perhaps, certainly=False)), None)
-            or pending[0]
+        decidable = next((part for part in pending if _is_decidable(part.hint, bound, certainly=True)), None) or next(
+            (part for part in pending if _is_decidable(part.hint, perhaps, certainly=False)), None
         )
+        chosen = decidable or pending[0]
         pending.remove(chosen)
-        found.append(chosen.value)
+        found.append((chosen, decidable is not None))
         perhaps |= _names_bound(chosen.hint, certainly=False)
         if chosen.is_always_given:
             bound |= _names_bound(chosen.hint, certainly=True)
@@ -96,6 +129,10 @@ def _names_bound(hint: Hint, *, certainly: bool) -> set[str]:
             return set()
         case _:
             return set[str]().union(*(_names_bound(inner, certainly=certainly) for inner in children(hint)))
+
+
+def _expressions(hint: Hint) -> list[Axis]:
+    return [axis for array in arrays_in(hint) for axis in array.axes if axis.kind is Kind.EXPRESSION]
 
 
 def _single_names(axis: Axis) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from dimtyped.annotations import (
     Signature,
     arrays_in,
     in_order,
+    wait_for_one_another,
 )
 from dimtyped.engine import call_text
 from dimtyped.engine.check_plan import CheckPlan
@@ -32,7 +33,8 @@ class InlineChecks:
     """Writes the checks of one function into its wrapper.
 
     Raises:
-        Inexpressible: a parameter's name begins with this package's prefix.
+        Inexpressible: a parameter's name begins with this package's prefix; `check_arguments`: two parameters need each
+            other's names.
     """
 
     def __init__(self, plan: CheckPlan) -> None:
@@ -132,7 +134,10 @@ class InlineChecks:
             head = "elif "
 
     def _check_parameters(self, signature: Signature) -> None:
-        for parameter in in_order(signature.parameters, self._codegen.known.current.sizes):
+        known = self._codegen.known.current.sizes
+        if wait_for_one_another(signature.parameters, known):
+            raise Inexpressible("two parameters need each other's names")
+        for parameter in in_order(signature.parameters, known):
             if not isinstance(parameter.hint, AnythingHint):
                 self._check_parameter(parameter)
 

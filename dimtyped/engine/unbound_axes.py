@@ -55,9 +55,9 @@ def _unbound_axis(
         return None
     try:
         check = InlineChecks(plan_of(checked, scope_key))
+        check.check_arguments()
     except Inexpressible:
         return None
-    check.check_arguments()
     if check.checks_result:
         check.check_result("result")
     found = [(axis, name) for axis, name, is_certain in check.unbound if is_certain or not only_certain]

@@ -246,6 +246,17 @@ def test_what_something_binds_is_not_refused() -> None:
     by_one_that_may_be_missing(ones(2), ones(4))
 
 
+def test_parameters_that_need_each_others_names_are_checked() -> None:
+    @typed
+    def both(x: Float[Tensor, "a a n//2"], y: Float[Tensor, "n+a"]) -> None: ...
+
+    for length in (7, 8):
+        both(ones(3, 3, 2), ones(length))
+    for length in (2, 6, 9):
+        with pytest.raises(DimensionError):
+            both(ones(3, 3, 2), ones(length))
+
+
 def test_an_alias_that_comes_later_waits_for_the_first_call() -> None:
     scope = {"typed": typed, "Float": Float, "Tensor": Tensor}
     exec('@typed\ndef function(x: "Later"): ...\nLater = Float[Tensor, "a*b"]', scope)
