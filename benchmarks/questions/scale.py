@@ -174,7 +174,7 @@ CURVES = (
     Curve(
         "a closure defined anew in each step, and called",
         "steps",
-        (100, 1000, 10_000),
+        (10, 100, 1000, 10_000),
         _defining(dimtyped.typed),
         _defining(lambda function: function),
     ),
