@@ -39,7 +39,7 @@ def make_wrapper(
         return types.FunctionType(code, dict(names))
     others = tuple(_wrappers_of(key))
     former = next((other for other in others if _is_defined_again(other, function)), None)
-    if others and former is None:  # a second wrapper, which may live shorter than the first
+    if is_users and others and former is None:  # a second wrapper, which may live shorter than the first
         wrapper = types.FunctionType(code, dict(names))
         _keep(key, wrapper)
         return wrapper
