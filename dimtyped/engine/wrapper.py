@@ -90,7 +90,8 @@ def _first_call(kind: FunctionKind) -> types.CodeType:
         with source.block(f"if {PREFIX}is_tracing():"):
             source.write(prepare.format(False), *call)
         before = len(source.lines)
-        with source.block(f"if {CHECKED_NAME}.call is None:"):  # there is one if the first call was in a trace
+        # there is a call if the first one was in a trace; the reference engine's reads the names of the module each time
+        with source.block(f"if {CHECKED_NAME}.call is None or {CHECKED_NAME}.engine is not None:"):
             source.write(prepare.format(True))
         source.write(*call)
     else:

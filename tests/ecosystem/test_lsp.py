@@ -269,7 +269,7 @@ def test_positions_are_in_the_units_of_the_protocol(editor):
     assert units.decode("utf-16-le") == "ä.softmax(0)"
     [hint] = editor.hints("letters.py")
     assert _units(line)[: 2 * hint.position.character].decode("utf-16-le") == "    𐐀, ü"
-    assert hint.label == ": (_, seq)"  # what was mixed along the batch is no longer one
+    assert hint.label == ": (batch, seq)"
     [action] = editor.actions("letters.py", found.range)
     assert editor.apply("letters.py", action.edit) == LETTERS.replace("softmax(0)", "softmax(-1)")
 

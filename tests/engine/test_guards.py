@@ -71,6 +71,7 @@ class Model(nn.Module):
         return self.head(x), self.out(x)
 
 
+@pytest.mark.any_engine
 def test_the_checks_of_a_module_and_those_of_all_layers_have_their_globals_in_one_dictionary():
     guards = guards_of(Model(7, 4, 3), torch.tensor([1, 2]))
     assert len(set(re.findall(r"___unnamed_scope\w+", "\n".join(guards)))) == 1
@@ -91,6 +92,7 @@ def test_a_trace_searches_no_more_classes_of_a_container_than_of_torchs():
     assert typed.total() <= untyped.total()
 
 
+@pytest.mark.any_engine
 def test_a_trace_searches_no_more_classes_of_a_recurrent_layer_than_of_torchs():
     """In a process of its own: what TorchDynamo looks up depends on what it has traced of torch's layers before."""
     code = """

@@ -14,6 +14,7 @@ import torch
 import dimtyped
 from dimtyped import DeclarationError, DimensionError, DimensionWarning, install_import_hook
 from dimtyped.engine import entry_of
+from dimtyped.runtime import mode
 from tests.helpers.calls import ones, refuses
 from tests.import_hook.sources import BODIES, SOURCE, imported, write
 
@@ -243,11 +244,12 @@ def test_the_code_is_kept_and_made_anew_when_the_source_changes(folder, monkeypa
 
 
 def test_off_leaves_a_module_as_it_is(folder, monkeypatch):
+    before = mode()
     dimtyped.configure("off")
     try:
         module = imported(folder, SOURCE, install_import_hook_without_warning)
     finally:
-        dimtyped.configure("on")
+        dimtyped.configure(before)
     assert module.add.__globals__ is vars(module)
     assert not any(name.startswith("_dt_") for name in vars(module))
 

@@ -11,6 +11,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from dimtyped.engine import ALWAYS
+from dimtyped.errors import DimensionIndexError
 from dimtyped.nn.contract import COUNTS, Layer, SizeViolation, declares, each, empty, space, too_small_for_window
 
 _ANY = Shaped[Tensor, "..."]
@@ -163,7 +164,12 @@ class Fold(Layer, torch.nn.Fold):
 
 
 @declares(
-    inputs={"input": space(2)}, output=_BLOCKS, axis=-3, violations=too_small_for_window(2), check_after_error=ALWAYS
+    inputs={"input": space(2)},
+    output=_BLOCKS,
+    axis=-3,
+    rank_error=DimensionIndexError,  # as torch raises for too few axes
+    violations=too_small_for_window(2),
+    check_after_error=ALWAYS,
 )
 class Unfold(Layer, torch.nn.Unfold):
     """`torch.nn.Unfold` of `(batch, channels, height, width)`, or without batch, to `(batch, values, blocks)`."""
