@@ -136,7 +136,6 @@ class FormChecks(Generic[_C]):
 def _compiled(function: Callable[..., Any], when: Predicate | None) -> Callable[..., bool]:
     """The condition of a form as a function of the parameters."""
     parameters = ", ".join(inspect.signature(function).parameters)
-    # as the compiled check finds them
     known = {"torch": torch, "Tensor": torch.Tensor, **inspect.unwrap(function).__globals__}
     return eval(f"lambda {parameters}: {(when or ALWAYS).source()}", known)  # as the compiled check has it
 

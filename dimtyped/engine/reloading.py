@@ -41,12 +41,11 @@ def make_wrapper(
     former = next((other for other in others if _is_defined_again(other, function)), None)
     if is_users and others and former is None:  # a second wrapper, which may live shorter than the first
         wrapper = types.FunctionType(code, dict(names))
-        _keep(key, wrapper)
-        return wrapper
-    place = id(getattr(inspect.unwrap(function), "__globals__", function)) if is_users else 0
-    shared = former.__globals__ if former is not None else _shared_at(place, names)
-    wrapper = _made_in(shared, code, names)
-    _holders.setdefault(place, wrapper)
+    else:
+        place = id(getattr(inspect.unwrap(function), "__globals__", function)) if is_users else 0
+        shared = former.__globals__ if former is not None else _shared_at(place, names)
+        wrapper = _made_in(shared, code, names)
+        _holders.setdefault(place, wrapper)
     _keep(key, wrapper)
     return wrapper
 
@@ -55,7 +54,18 @@ def make_beside(wrapper: Callable[..., Any], code: types.CodeType, names: Mappin
     """A function with the globals that the wrapper shares with others, or with its own if it shares none."""
     if not isinstance(wrapper, types.FunctionType) or not version_of(wrapper.__code__):
         return types.FunctionType(code, dict(names))
-    return _made_in(wrapper.__globals__, code, names)
+    made = _made_in(wrapper.__globals__, code, names)
+    # a wrapper that is reset makes others; the names are looked up in it, since a finalizer must not keep the dictionary
+    weakref.finalize(made, _forget, weakref.ref(wrapper), version_of(made.__code__)).atexit = False
+    return made
+
+
+def _forget(holder: weakref.ref[types.FunctionType], version: str) -> None:
+    """Removes the names that only one function used from the globals that it shared."""
+    wrapper = holder()
+    names = wrapper.__globals__ if wrapper is not None else {}
+    for name in [name for name in tuple(names) if name.endswith(version)]:  # another thread may add some
+        names.pop(name, None)
 
 
 def _wrappers_of(key: tuple[str, str] | None) -> Iterable[types.FunctionType]:

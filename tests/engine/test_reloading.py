@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dimtyped import DimensionError, configure, nn, typed
+from dimtyped import DimensionError, DimSize, configure, nn, typed, unchecked
 from dimtyped.runtime import mode
 
 SOURCE = """
@@ -169,6 +169,39 @@ def test_the_layers_checks_of_an_earlier_mode_are_freed():
     assert first() is None
     with pytest.raises(DimensionError):
         nn.Linear(3, 3)(torch.ones(2, 4))
+
+
+class Wide(nn.Module):
+    def __init__(self, width: DimSize):
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        return x
+
+
+class Deep(Wide):
+    """Its modules declare other names, so they have a check of their own, beside the wrapper's."""
+
+    def __init__(self, width: DimSize, rows: DimSize):
+        super().__init__(width)
+        self.rows = rows
+
+
+def switch_off_and_on(models):
+    with unchecked(Wide.forward):
+        models[0](torch.ones(1, 4))
+    for model in models:
+        with pytest.raises(DimensionError):
+            model(torch.ones(1, 4))
+    gc.collect()
+    return len(Wide.forward.__globals__)
+
+
+def test_checks_that_are_switched_off_and_on_again_add_no_names_each_time():
+    models = Wide(3), Deep(3, 2)
+    first = switch_off_and_on(models)
+    assert [switch_off_and_on(models) for _ in range(3)] == [first] * 3
 
 
 def test_two_functions_of_one_module_have_their_own_checks():
