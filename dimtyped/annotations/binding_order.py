@@ -106,9 +106,10 @@ def _ordered(
     pending, found = list(parts), list[tuple[_Part[T], bool]]()
     bound, perhaps = set(certain), set(possible)
     while pending:
-        decidable = next((part for part in pending if _is_decidable(part.hint, bound, certainly=True)), None) or next(
-            (part for part in pending if _is_decidable(part.hint, perhaps, certainly=False)), None
-        )
+        decidable = next((part for part in pending if _is_decidable(part.hint, bound, certainly=True)), None)
+        if decidable is None:
+            likely = [part for part in pending if _is_decidable(part.hint, perhaps, certainly=False)]
+            decidable = next((part for part in likely if not _can_wait(part, pending, bound)), next(iter(likely), None))
         chosen = decidable or pending[0]
         pending.remove(chosen)
         found.append((chosen, decidable is not None))
@@ -116,6 +117,12 @@ def _ordered(
         if chosen.is_always_given:
             bound |= _names_bound(chosen.hint, certainly=True)
     return found
+
+
+def _can_wait(part: _Part[T], pending: Sequence[_Part[T]], bound: Collection[str]) -> bool:
+    """True if another part may bind a name that the expressions of this one use and that may have no size so far."""
+    uncertain = {name for axis in _expressions(part.hint) for name in names_in(axis.name)}.difference(bound)
+    return any(uncertain & _names_bound(other.hint, certainly=False) for other in pending if other is not part)
 
 
 def _names_bound(hint: Hint, *, certainly: bool) -> set[str]:

@@ -24,6 +24,8 @@ _ARRAY_TEXT = re.compile(r"""(\w+)\[[^\[\]]+,\s*["']""")  # Float[Tensor, "batch
 def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], frame: types.FrameType) -> dict[str, Any]:
     """The names in string annotations that only the functions and classes around the decorated function know."""
     texts = [text for text in annotations.values() if isinstance(text, str)]
+    if not texts:
+        return {}
     words = {word for text in texts for word in _WORD.findall(text)}
     around = [locals_of(frame) for frame in _frames_around(function, frame)] if words else []
     if not any(

@@ -44,9 +44,12 @@ AMBIGUOUS = Ambiguous()
 def code_objects_of(function: Callable[..., Any]) -> tuple[types.CodeType, ...]:
     """The code of a function that calls `assert_dims`, under whatever name, with all code inside; else nothing."""
     inner: Any = inspect.unwrap(function)
-    code = getattr(inner, "__code__", None)
-    codes = tuple(_nested(code)) if code is not None else ()
-    return codes if any(_mentions(code, inner) for code in codes) else ()
+    outermost = getattr(inner, "__code__", None)
+    codes = tuple(_nested(outermost)) if outermost is not None else ()
+    for code in codes:
+        if _mentions(code, inner):
+            return codes
+    return ()
 
 
 def names_assert(names: Iterable[str]) -> bool:
@@ -119,6 +122,8 @@ def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
 
 def _mentions(code: types.CodeType, function: Any) -> bool:
     names = (*code.co_names, *code.co_freevars)
+    if not names:
+        return False
     if names_assert(names):
         return True
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)

@@ -64,7 +64,7 @@ class CheckedFunction:
         self.reads_scope = declaration.reads_scope
         forms = declaration.rules.forms
         self.forms: FormChecks[CheckedFunction] = _ONE_FORM
-        if forms != CallForms():
+        if forms != _ONLY_ONE:
             others = self._make_fallback(forms) if fallback is None else fallback
             self.forms = FormChecks(declaration.function, forms, self._check_of_form, others)
         self.wrapper: Callable[..., Any] = declaration.function
@@ -150,5 +150,6 @@ def _no_check(*_: Any) -> CheckedFunction:
     raise AssertionError("a function of one form has no checks of others")
 
 
-_ONE_FORM: FormChecks[CheckedFunction] = FormChecks(_no_check, CallForms(), _no_check, ())
+_ONLY_ONE = CallForms()
+_ONE_FORM: FormChecks[CheckedFunction] = FormChecks(_no_check, _ONLY_ONE, _no_check, ())
 """Of all functions whose calls have one form: of all of users'."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import linecache
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -29,18 +29,28 @@ _RESULT = f"{PREFIX}result"
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The code of a wrapper and the objects that it needs. `exporter` is the code of a second function, `EXPORTER`."""
+    """The code of a wrapper and the objects that it needs.
+
+    Attributes:
+        code: The code of the wrapper.
+        exporter: The code of a second function, `EXPORTER`, if there is one.
+        constants: The globals that only this check has.
+        names: The names of all globals that the code uses.
+        defaults: The defaults of the wrapper.
+        keyword_defaults: Those of its keyword-only parameters.
+    """
 
     code: types.CodeType
     exporter: types.CodeType | None
     constants: dict[str, Any]
+    names: frozenset[str]
     defaults: tuple[Any, ...] | None
     keyword_defaults: dict[str, Any] | None
 
     def copy(self) -> Compiled:
         """The same with new code objects: TorchDynamo caches by code object, and would take one wrapper for another."""
         exporter = self.exporter and self.exporter.replace()
-        return Compiled(self.code.replace(), exporter, self.constants, self.defaults, self.keyword_defaults)
+        return Compiled(self.code.replace(), exporter, self.constants, self.names, self.defaults, self.keyword_defaults)
 
 
 def compile_check(plan: CheckPlan) -> Compiled:
@@ -73,7 +83,16 @@ def _compile(
     made: types.FunctionType = namespace[call_text.function_name(signature.function)]
     exporter: types.FunctionType | None = namespace.get(EXPORTER)
     code = exporter and exporter.__code__
-    return Compiled(made.__code__, code, engine.source.constants, defaults, keyword_defaults)
+    names = frozenset(_names_in(made.__code__))
+    return Compiled(made.__code__, code, engine.source.constants, names, defaults, keyword_defaults)
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    """The names that a code object uses, and all code inside it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names_in(constant)
 
 
 def run_source(

@@ -164,8 +164,10 @@ def name_sizes(cls: Any, frame: types.FrameType) -> None:
 
 def name_sizes_later(function: types.FunctionType, frame: types.FrameType) -> None:
     """Calls `name_sizes` once the class is made, for a `forward` that is decorated in the class's body."""
+    if function.__name__ != "forward":
+        return
     body = frame.f_locals
-    if function.__name__ == "forward" and body.get("__qualname__") == function.__qualname__.rpartition(".")[0]:
+    if body.get("__qualname__") == function.__qualname__.rpartition(".")[0]:
         body[_HOOK] = _Later(frame)
 
 

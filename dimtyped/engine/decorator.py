@@ -269,5 +269,7 @@ def _annotations(function: types.FunctionType) -> Mapping[str, Any]:
 
 def _looks_like_method(function: types.FunctionType, *, in_class: bool) -> bool:
     owner = function.__qualname__.rpartition(".")[0]
+    if not in_class and (not owner or owner.endswith("<locals>")):
+        return False
     inner: Any = inspect.unwrap(function)  # decorators such as torch.no_grad() show only *args
-    return (in_class or (bool(owner) and not owner.endswith("<locals>"))) and inner.__code__.co_argcount > 0
+    return inner.__code__.co_argcount > 0

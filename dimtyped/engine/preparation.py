@@ -23,7 +23,7 @@ from dimtyped.engine.compiler import Compiled, compile_check, compile_reference
 from dimtyped.engine.declaration import Declaration
 from dimtyped.engine.redefinitions import definition_of, find_compiled, forget_compiled, keep_compiled
 from dimtyped.engine.reference_engine import ReferenceEngine
-from dimtyped.engine.reloading import has_name, install, make_beside
+from dimtyped.engine.reloading import has_name, install, is_inner, make_beside
 from dimtyped.names import is_off_by, scope_key_names, scope_of
 from dimtyped.runtime import CHECKED_NAME, PREFIX, at_trace_time, untraced
 
@@ -121,6 +121,26 @@ def _find_compiled(checked: CheckedFunction, scope_key: str | None) -> Compiled 
     return compiled
 
 
+def defined_again(checked: CheckedFunction) -> types.FunctionType | None:
+    """A wrapper with the check of an earlier, equal definition, for a closure that a step defines anew; None without one.
+
+    A method is left to its first call, which knows the names of its module.
+    """
+    declaration = checked.declaration
+    function = declaration.function
+    if declaration.is_method or declaration.by_reference or not is_inner(function):
+        return None
+    compiled = _find_compiled(checked, None)
+    if compiled is None:
+        return None
+    names = {**_globals_for(checked, compiled), **compiled.constants}
+    if compiled.exporter is not None:
+        names[EXPORTER] = types.FunctionType(compiled.exporter, names, EXPORTER)
+    made = types.FunctionType(compiled.code, names)
+    made.__defaults__, made.__kwdefaults__ = compiled.defaults, compiled.keyword_defaults
+    return made
+
+
 def _compile(checked: CheckedFunction, scope_key: str | None) -> Compiled | None:
     """The compiled check, or None if only the reference engine can decide."""
     _compile_conditions(checked)
@@ -212,6 +232,24 @@ def wrapper_globals(checked: CheckedFunction) -> dict[str, Any]:
         **_preparing(checked),
         **COMMON,
     }
+
+
+def _globals_for(checked: CheckedFunction, compiled: Compiled) -> dict[str, Any]:
+    """The globals that this code uses. Functions that prepare other checks are made for each wrapper, but few codes use them."""
+    if not compiled.names.isdisjoint(_PREPARING):
+        return wrapper_globals(checked)
+    common = {name: COMMON[name] for name in compiled.names if name in COMMON}
+    return {
+        "__builtins__": COMMON["__builtins__"],
+        CHECKED_NAME: checked,
+        f"{PREFIX}function": checked.declaration.function,
+        **common,
+    }
+
+
+_PREPARING = {
+    f"{PREFIX}{name}" for name in ("prepare", "prepare_specialization", "specialization_for", "prepare_traced")
+}
 
 
 def _prepare_of(checked: CheckedFunction) -> Callable[..., Any]:

@@ -73,9 +73,9 @@ def definition_of(declaration: Declaration, scope_key: str | None) -> Hashable |
             declaration.only_if_tensors,
             bool(declaration.code_objects),
             tuple(declaration.fixed.items()),
-            tuple(_plain(value) for value in function.__defaults__ or ()),
-            tuple((name, _plain(value)) for name, value in (function.__kwdefaults__ or {}).items()),
-            tuple((name, _described(value, function)) for name, value in annotations.items()),
+            tuple(map(_plain, function.__defaults__ or ())),
+            tuple([(name, _plain(value)) for name, value in (function.__kwdefaults__ or {}).items()]),
+            tuple([(name, _described(value, function)) for name, value in annotations.items()]),
         )
     except _NotSharedError:
         return None

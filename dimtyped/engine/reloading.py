@@ -128,10 +128,14 @@ def _shared_at(place: int, names: Mapping[str, Any]) -> dict[str, Any]:
     return shared if fits else {}
 
 
+def is_inner(function: Any) -> bool:
+    """True for a function that is defined inside another."""
+    return "<locals>" in getattr(function, "__qualname__", "<locals>")
+
+
 def _key_of(function: Any) -> tuple[str, str] | None:
     """The name under which a reloader finds the function; None for a function defined inside another."""
-    name: str = getattr(function, "__qualname__", "<locals>")
-    return None if "<locals>" in name else (function.__module__, name)
+    return None if is_inner(function) else (function.__module__, function.__qualname__)
 
 
 def _is_defined_again(wrapper: types.FunctionType, function: Any) -> bool:

@@ -26,8 +26,10 @@ def reject_unbound(checked: CheckedFunction) -> None:
     Raises:
         DeclarationError: there is such an axis.
     """
-    if not may_have_expression(checked) or find_compiled(definition_of(checked.declaration, None)) is not None:
-        return  # an equal definition was accepted before
+    if checked.call is not None or not may_have_expression(checked):  # an equal definition was accepted before
+        return
+    if find_compiled(definition_of(checked.declaration, None)) is not None:
+        return
     try:
         checked.declaration.signature  # noqa: B018  # reads the annotations, which may name what comes later
     except DeclarationError:

@@ -12,7 +12,7 @@ from dimtyped.engine import call_text
 from dimtyped.engine.checked_function import MARK, CheckedFunction
 from dimtyped.engine.compiler import run_source
 from dimtyped.engine.declaration import Declaration
-from dimtyped.engine.preparation import first_globals, wrapper_globals
+from dimtyped.engine.preparation import defined_again, first_globals, wrapper_globals
 from dimtyped.engine.reloading import install, make_wrapper
 from dimtyped.engine.source import SourceWriter
 from dimtyped.names import SWITCHES, Switches, one_at_a_time, switches_of
@@ -31,10 +31,14 @@ def wrap(declaration: Declaration) -> types.FunctionType:
 
 
 def _wrap(checked: CheckedFunction) -> types.FunctionType:
-    function = checked.declaration.function
-    code, rules = _first_call_of(function), checked.declaration.rules
-    names = {**rules.extra_globals(function), **first_globals(checked, code)}
-    wrapper = make_wrapper(code, names, function, is_users=rules.is_users)
+    function, rules = checked.declaration.function, checked.declaration.rules
+    again = defined_again(checked)
+    if again is not None:
+        wrapper = checked.call = again
+    else:
+        code = _first_call_of(function)
+        names = {**rules.extra_globals(function), **first_globals(checked, code)}
+        wrapper = make_wrapper(code, names, function, is_users=rules.is_users)
     checked.wrapper = wrapper
     for attribute in _COPIED:
         setattr(wrapper, attribute, getattr(function, attribute, None))

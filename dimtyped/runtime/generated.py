@@ -23,6 +23,8 @@ _FIRST_CALL = FIRST_CALL.partition("{")[0]
 
 def version_of(code: types.CodeType) -> str:
     """The suffix of the names that only this code has in its globals; empty if it shares its globals with no other."""
+    if CHECKED_NAME in code.co_names:  # a suffix would be at this name too
+        return ""
     found = (_VERSION.search(name) for name in code.co_names if name.startswith(PREFIX))
     return next((match.group() for match in found if match), "")
 

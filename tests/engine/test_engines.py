@@ -179,6 +179,16 @@ SOLVED_BY_A_NAME_THAT_MAY_BE_LEFT_OUT = Case(
     [torch.zeros(3), torch.zeros(4, 2, 8)],
     {},
 )
+# the second item binds `n`, which the first needs; the names of both may be bound elsewhere too
+WAITS_FOR_THE_NEXT_ITEM = call(
+    [
+        OneOf((floats("n"), Plain(None, (None,)))),
+        OneOf((Array(Int, ("...",)), Items(list, floats("_ m _")))),
+        Row((Row((floats("a (n+1)*m"),)), Row((floats("n b//2"),)))),
+        OneOf((floats("3 #b+b _"), Plain(None, (None,)))),
+    ],
+    [None, UNBOUND, ((torch.zeros(0, 0),), (torch.zeros(0, 0),)), torch.zeros(3, 0, 0)],
+)
 PARTIAL = record([OneOf((floats("n"), Plain(None, (None,))))], "partial dict")
 READS_WHAT_IS_NO_EXPRESSION = method([Array(Float, ("{self.width}",))], [torch.zeros(())], width="in")
 
@@ -209,6 +219,7 @@ READS_WHAT_IS_NO_EXPRESSION = method([Array(Float, ("{self.width}",))], [torch.z
 @example(READS_NO_NUMBER)
 @example(SOLVED_BY_A_NAME_THAT_MAY_BE_LEFT_OUT)
 @example(call([floats("#n sum((n,n))"), floats("n")], [torch.zeros(1, 2), torch.zeros(1)]))
+@example(WAITS_FOR_THE_NEXT_ITEM)
 @example(call([PARTIAL], [{3: torch.zeros(2)}]))
 @example(call([Items(list, floats("#n+m #n"))], [[torch.zeros(4, 0), torch.zeros(1, 1), torch.zeros(4, 1)]]))
 @example(call([Items(list, floats("#n+m #n"))], [[torch.zeros(4, 0), torch.zeros(1, 1), torch.zeros(1, 3)]]))

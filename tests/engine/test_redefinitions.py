@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dimtyped import DimensionError, assert_dims, dims, nn, typed
+from dimtyped import DimensionError, assert_dims, dims, nn, typed, unchecked
 from dimtyped.engine import entry_of
 from dimtyped.runtime.config import mode
 
@@ -34,6 +34,35 @@ def test_a_closure_defined_again_is_compiled_once_and_keeps_its_variables():
     before = lines_known()
     assert [scaled_by(factor)(THREE, THREE).sum().item() for factor in (2, 3, 4)] == [6, 9, 12]
     assert lines_known() == before
+
+
+@pytest.mark.skipif(mode() == "reference", reason="the reference engine compiles nothing")
+def test_a_closure_defined_again_has_its_check_before_its_first_call():
+    def tripled(k):
+        @typed
+        def triple(x: Float[Tensor, "n"], *, y: Float[Tensor, "n"] | None = None) -> Float[Tensor, "n"]:
+            return x * k
+
+        return triple
+
+    assert entry_of(tripled(3)).call is None
+    tripled(3)(THREE)
+    again = tripled(4)
+    assert entry_of(again).call is again
+    assert again(THREE, y=THREE).sum() == 12
+    assert again.__kwdefaults__.keys() == {"y"}
+    with pytest.raises(DimensionError, match="triple: argument `y` does not fit: n is 2, must be 3"):
+        again(THREE, y=torch.ones(2))
+
+
+def test_the_checks_of_a_closure_defined_again_are_switched_off_and_on():
+    scaled_by(1)(THREE, THREE)
+    function = scaled_by(2)
+    with unchecked(function):
+        assert function(torch.ones(1), THREE).shape == (3,)
+    with pytest.raises(DimensionError):
+        function(torch.ones(1), THREE)
+    assert function(THREE, THREE).sum() == 6
 
 
 def test_each_definition_refuses_what_does_not_fit_and_names_it():
