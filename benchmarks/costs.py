@@ -298,6 +298,20 @@ def _exponent(case: str, largest: str, most: float) -> Callable[[Results], Found
     return read
 
 
+def _each_beyond(curve: scale.Curve, most: float) -> Callable[[Results], Found | None]:
+    """What each takes beyond a plain one, where a curve has most of them."""
+
+    def read(results: Results) -> Found | None:
+        count = curve.sizes[-1]
+        rows = [results.find("scale", curve.case(count), label) for label in (OURS, "untyped")]
+        ours, plain = (_amount(row) / count if row else None for row in rows)
+        if ours is None or plain is None:
+            return None
+        return Found(f"{quantity(ours - plain, 'us')} (the plain one {quantity(plain, 'us')})", ours - plain <= most)
+
+    return read
+
+
 def _curves() -> Iterator[Line]:
     for curve in scale.CURVES:
         largest = curve.case(curve.sizes[-1])
@@ -416,6 +430,19 @@ LINES = (
         "at most 100 MB",
         "memory",
         _figure("memory", memory.case(10_000), 100, peers.JAXTYPING.label),
+    ),
+    Line(
+        memory.anew(10_000),
+        "at most 1 MB",
+        "memory",
+        _figure("memory", memory.anew(10_000), 1, peers.JAXTYPING.label),
+    ),
+    Line(
+        "a closure defined anew and called, beyond the plain one",
+        "at most 30 µs",
+        "scale",
+        _each_beyond(scale.ANEW, 30),
+        why="the goal is from a machine on which jaxtyping + beartype take 974 µs",
     ),
     Line(
         "from a wrong call to its text",

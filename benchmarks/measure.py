@@ -19,6 +19,8 @@ CPU = "cpu"
 EVENTS = "cuda events"
 TIMERS = {WALL: time.perf_counter, CPU: time.process_time}
 _MOST_LOOPS = 1_000_000
+# Seconds for which a shared processor hardly ever has its full speed without a break.
+_LONGEST_WINDOW = 0.01
 # Beyond the call that shows whether a candidate runs at all: the first compiles, the next may record a CUDA graph.
 _WARM_UPS = 2
 
@@ -74,8 +76,8 @@ class Effort:
         return Effort(math.ceil(self.repeats / count), self.seconds, self.budget / count)
 
 
-QUICK = Effort(repeats=5, seconds=0.004)
-FULL = Effort(repeats=21, seconds=0.004, budget=0.8)
+QUICK = Effort(repeats=5, seconds=0.001)
+FULL = Effort(repeats=21, seconds=0.001, budget=0.8)
 
 
 class _Timed(NamedTuple):
@@ -202,10 +204,61 @@ def sample(candidates: Sequence[Candidate], effort: Effort, clock: str) -> dict[
     """Microseconds a call: for each candidate and clock one value a repeat, the candidates taking turns."""
     blocks = [_Block(candidate, effort.seconds, clock) for candidate in candidates]
     longest = max((block.seconds for block in blocks), default=1.0)
+    speed = ProcessorSpeed(patience=effort.budget * len(blocks))
     for repeat in range(max(effort.repeats, round(effort.budget / longest))):
+        if speed.patience < 0 and repeat >= effort.repeats:
+            break
         for block in blocks if repeat % 2 else reversed(blocks):  # there and back: a steady drift cancels
-            block.repeat()
+            block.repeat(speed)
     return {block.candidate.label: block.samples for block in blocks}
+
+
+class ProcessorSpeed:
+    """Whether the processor runs at the speed that it can have, by a short loop of Python.
+
+    On a machine that others share, work beside it on the same core halves the speed, for milliseconds or for seconds.
+    A block that such a change falls into is timed again.
+
+    Args:
+        patience: The seconds to spend on waiting and on blocks timed in vain.
+
+    Attributes:
+        patience: What is left of them. Without any, each block counts.
+    """
+
+    _STEADY = 1.2
+    _best = math.inf
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        if patience > 0:
+            lowest, *_ = statistics.quantiles((_seconds_of_a_loop() for _ in range(500)), n=20)
+            ProcessorSpeed._best = min(self._best, lowest)
+
+    def timed(self, time_block: Callable[[], dict[str, float]], seconds: float) -> dict[str, float]:
+        """What a block of about so many seconds takes, by each clock."""
+        while self.patience > 0 and seconds < _LONGEST_WINDOW:
+            began = time.perf_counter()
+            self._wait(began)
+            taken = time_block()
+            if self._is_full():
+                return taken
+            self.patience -= time.perf_counter() - began
+        return time_block()
+
+    def _wait(self, began: float) -> None:
+        while not self._is_full() and time.perf_counter() - began < self.patience:
+            pass
+
+    def _is_full(self) -> bool:
+        return _seconds_of_a_loop() < self._STEADY * self._best
+
+
+def _seconds_of_a_loop() -> float:
+    began = time.perf_counter()
+    for _ in range(300):
+        pass
+    return time.perf_counter() - began
 
 
 class _Block:
@@ -223,14 +276,18 @@ class _Block:
             self._warm_up()
         self.loops, self.seconds = self._loops_for(seconds)
 
-    def repeat(self) -> None:
-        """One more sample, by each clock. What one call fills by itself is too long for cold caches to show."""
+    def repeat(self, speed: ProcessorSpeed) -> None:
+        """One more sample, by each clock."""
+        for clock, seconds in speed.timed(self._warmly, self.seconds).items():
+            self.samples.setdefault(clock, []).append(seconds / self.loops * 1e6)
+
+    def _warmly(self) -> dict[str, float]:
+        """The time of a block. What one call fills by itself is too long for cold caches to show."""
         if self.loops > 1:
             self._warm_up()
         else:
             self.candidate.enter()
-        for clock, seconds in self._time(self.loops).items():
-            self.samples.setdefault(clock, []).append(seconds / self.loops * 1e6)
+        return self._time(self.loops)
 
     def _time(self, loops: int) -> dict[str, float]:
         return _between_events(self.timer, loops) if self.clock == EVENTS else {self.clock: self.timer.timeit(loops)}

@@ -163,6 +163,13 @@ def _defining(decorate: Callable[..., Any]) -> Callable[[int], Callable[[], Any]
     return lambda times: lambda: [step() for _ in range(times)]
 
 
+ANEW = Curve(
+    "a closure defined anew in each step, and called",
+    "steps",
+    (10, 100, 1000, 10_000),
+    _defining(dimtyped.typed),
+    _defining(lambda function: function),
+)
 CURVES = (
     Curve("nested modules made, the innermost first", "modules", DEPTHS, _making(Level), _making(PlainLevel)),
     Curve("nested modules called", "modules", DEPTHS, _calling(Level, first=False), _calling(PlainLevel, first=False)),
@@ -171,13 +178,7 @@ CURVES = (
     Curve("retype of a plain model", "modules", DEPTHS, _retyping),
     Curve("check of a stack", "layers", DEPTHS, _checking),
     Curve("a call within watch", "layers", DEPTHS, _watching),
-    Curve(
-        "a closure defined anew in each step, and called",
-        "steps",
-        (10, 100, 1000, 10_000),
-        _defining(dimtyped.typed),
-        _defining(lambda function: function),
-    ),
+    ANEW,
     Curve("fuzz of a stack, 10 examples", "layers", DEPTHS[:-1], _fuzzing),
 )
 # What a process of its own measures of its functions, with the unit.

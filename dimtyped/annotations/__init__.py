@@ -64,6 +64,7 @@ from dimtyped.annotations.resolving import (
     may_name_tensors as may_name_tensors,
     names_tensors as names_tensors,
     outer_names as outer_names,
+    words_in as words_in,
 )
 from dimtyped.annotations.signature import (
     FunctionKind as FunctionKind,

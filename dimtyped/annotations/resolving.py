@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import inspect
 import re
 import types
@@ -21,12 +22,18 @@ _WORD = re.compile(r"[^\W\d]\w*")
 _ARRAY_TEXT = re.compile(r"""(\w+)\[[^\[\]]+,\s*["']""")  # Float[Tensor, "batch seq"], in a string
 
 
+@functools.lru_cache(maxsize=4096)
+def words_in(text: str) -> tuple[str, ...]:
+    """The words of an annotation's text, each once: the names that it may use."""
+    return tuple(dict.fromkeys(_WORD.findall(text)))
+
+
 def outer_names(annotations: Mapping[str, Any], function: Callable[..., Any], frame: types.FrameType) -> dict[str, Any]:
     """The names in string annotations that only the functions and classes around the decorated function know."""
     texts = [text for text in annotations.values() if isinstance(text, str)]
     if not texts:
         return {}
-    words = {word for text in texts for word in _WORD.findall(text)}
+    words = {word for text in texts for word in words_in(text)}
     around = [locals_of(frame) for frame in _frames_around(function, frame)] if words else []
     if not any(
         word in here for here in around for word in words

@@ -8,7 +8,6 @@ variables live no longer than the closure.
 from __future__ import annotations
 
 import builtins
-import re
 import types
 import typing
 from collections.abc import Hashable, Iterator
@@ -16,12 +15,13 @@ from typing import Any
 
 from jaxtyping import AbstractArray
 
+from dimtyped.annotations import words_in
 from dimtyped.engine.compiler import Compiled
 from dimtyped.engine.declaration import Declaration
 from dimtyped.engine.rules import Rules
 
-_WORD = re.compile(r"[^\W\d]\w*")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_BUILTINS = vars(builtins)
 _MOST = 1024
 
 _compiled: dict[Hashable, Compiled] = {}
@@ -109,11 +109,12 @@ def _described(annotation: Any, function: types.FunctionType) -> Hashable:
 
 def _meanings(text: str, function: types.FunctionType) -> Iterator[Hashable]:
     """The objects that the names in a string annotation have now; another alias of that name is another annotation."""
-    for word in _WORD.findall(text):
-        if word in function.__code__.co_freevars:
+    known, free = function.__globals__, function.__code__.co_freevars
+    for word in words_in(text):
+        if word in free:
             raise _NotSharedError
-        known = function.__globals__.get(word, getattr(builtins, word, None))
-        if isinstance(known, types.ModuleType):
-            yield known
+        meaning = known[word] if word in known else _BUILTINS.get(word)
+        if isinstance(meaning, types.ModuleType):
+            yield meaning
         else:
-            yield _plain(known) if type(known) in _PLAIN else _described(known, function)
+            yield _plain(meaning) if type(meaning) in _PLAIN else _described(meaning, function)
