@@ -29,4 +29,4 @@ def case(model: str, batch: int) -> str:
 
 def effort(run: Run) -> Effort:
     """Longer blocks than for a call: a step varies more."""
-    return Effort(5, 0.02) if run.quick else Effort(21, 0.02, budget=3)
+    return Effort(5, 0.005) if run.quick else Effort(21, 0.005, budget=3)
