@@ -172,7 +172,14 @@ ANEW = Curve(
 )
 CURVES = (
     Curve("nested modules made, the innermost first", "modules", DEPTHS, _making(Level), _making(PlainLevel)),
-    Curve("nested modules called", "modules", DEPTHS, _calling(Level, first=False), _calling(PlainLevel, first=False)),
+    Curve(
+        "nested modules called",
+        "modules",
+        DEPTHS,
+        _calling(Level, first=False),
+        _calling(PlainLevel, first=False),
+        why="a thousand calls inside one another leave the processor's caches, those of the untyped modules too",
+    ),
     Curve("nested modules called for the first time", "modules", DEPTHS, _calling(Level, first=True)),
     Curve("layers appended to a list", "layers", DEPTHS, lambda layers: lambda: Stack(_WIDTH, layers)),
     Curve("retype of a plain model", "modules", DEPTHS, _retyping),

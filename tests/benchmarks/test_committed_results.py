@@ -34,6 +34,11 @@ class TestReadme:
     def test_results_that_are_committed_are_shown(self):
         assert {path.name for path in committed_results()} == {path.name for path in readme.sources_of(self.section())}
 
+    def test_each_line_that_is_missed_says_why(self):
+        text = readme.section(*readme.sources_of(self.section()))
+        missed = [line for line in text.splitlines() if line.startswith("- ") and ", to reach " in line]
+        assert [line for line in missed if "; " not in line.partition(", to reach ")[2]] == []
+
     def test_the_table_has_eight_rows_and_the_plot_bars_in_proportion(self):
         table, _, plot = self.section().partition("```text")
         assert len([line for line in table.splitlines() if line.startswith("|")]) == 8 + len(["heading", "rule"])
