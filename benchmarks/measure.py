@@ -133,6 +133,7 @@ class Run:
         makers: Mapping[str, Callable[[], Candidate | Absent]],
         baseline: str = "untyped",
         effort: Effort | None = None,
+        before: Callable[[], object] = nothing,
     ) -> Iterator[Row]:
         """Compares candidates that are made anew as often as there are of them, each at each place of the order once.
 
@@ -143,12 +144,16 @@ class Run:
             makers: What makes each of them, by its label; the baseline among them.
             baseline: The label of the candidate that the others are related to. Default: untyped.
             effort: The repeats in all. Default: the run's.
+            before: Runs each time before they are made. Default: nothing.
         """
         self.say(case)
         labels = list(makers)
         part = (effort or self.effort).part(len(labels))
         orders = [labels[first:] + labels[:first] for first in range(len(labels))]
-        timed = [self._time([makers[label]() for label in order], part) for order in orders]
+        timed: list[_Timed] = []
+        for order in orders:
+            before()
+            timed.append(self._time([makers[label]() for label in order], part))
         yield from self._all_rows(case, timed, labels, baseline)
 
     def _time(self, candidates: Sequence[Candidate | Absent], effort: Effort) -> _Timed:

@@ -16,7 +16,7 @@ from benchmarks import peers
 from benchmarks.measure import Candidate, Run
 from benchmarks.questions.step import effort
 from benchmarks.record import Row
-from benchmarks.workloads import Workload, versus, workloads
+from benchmarks.workloads import Workload, makers, workloads
 
 _Make = Callable[[Run, Workload, str, int, torch.nn.Module], Callable[[], Any]]
 SMALLEST = "smallest function: x + 1"
@@ -59,11 +59,9 @@ def _model(run: Run, workload: Workload, mode: str) -> Iterator[Row]:
     if mode == "default" and not run.quick:
         works += [("decode", workload.batches[0], _decode), ("training step", workload.batches[1], _step)]
     for what, batch, make in works:
-        torch._dynamo.reset()
-        candidates = list(
-            versus(functools.partial(make, run, workload, mode, batch), workload, run, control=not run.quick)
-        )
-        yield from run.compare(f"{workload.name} {what}, batch {batch}, {mode}", candidates, effort=effort(run))
+        made = makers(functools.partial(make, run, workload, mode, batch), workload, run, control=not run.quick)
+        case = f"{workload.name} {what}, batch {batch}, {mode}"
+        yield from run.compare_made(case, made, effort=effort(run), before=torch._dynamo.reset)
 
 
 def _forward(run: Run, workload: Workload, mode: str, batch: int, model: torch.nn.Module) -> Callable[[], Any]:

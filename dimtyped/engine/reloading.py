@@ -25,9 +25,20 @@ _Wrappers = weakref.ref[types.FunctionType] | weakref.WeakSet[types.FunctionType
 _versions: dict[tuple[str, str], _Wrappers] = {}
 """The wrappers under each name: a set, which is nine objects, only where there are several."""
 _holders: weakref.WeakValueDictionary[int, types.FunctionType] = weakref.WeakValueDictionary()
-"""A wrapper for each dictionary to share, by the identity of the module's own globals; 0 for all layers."""
+"""A wrapper for each dictionary that a module's functions share, by the identity of the module's own globals."""
+_of_layers: dict[str, Any] = {}
+"""The globals that the layers of this package share."""
 _numbers = itertools.count()
-on_change(_holders.clear)  # the layers get new wrappers, and the old ones can go
+
+
+def _share_anew() -> None:
+    """The layers get new wrappers, and the old ones can go."""
+    global _of_layers
+    _of_layers = {}
+    _holders.clear()
+
+
+on_change(_share_anew)
 
 
 def make_wrapper(
@@ -42,10 +53,12 @@ def make_wrapper(
     if is_users and others and former is None:  # a second wrapper, which may live shorter than the first
         wrapper = types.FunctionType(code, dict(names))
     else:
-        place = id(getattr(inspect.unwrap(function), "__globals__", function)) if is_users else 0
+        inner = inspect.unwrap(function)
+        place = None if not is_users and _is_ours(inner) else id(getattr(inner, "__globals__", function))
         shared = former.__globals__ if former is not None else _shared_at(place, names)
         wrapper = _made_in(shared, code, names)
-        _holders.setdefault(place, wrapper)
+        if place is not None:
+            _holders.setdefault(place, wrapper)
     _keep(key, wrapper)
     return wrapper
 
@@ -120,10 +133,17 @@ def _made_in(shared: dict[str, Any], code: types.CodeType, names: Mapping[str, A
     return types.FunctionType(_with_version(code, version), shared)
 
 
-def _shared_at(place: int, names: Mapping[str, Any]) -> dict[str, Any]:
-    """The globals to share there; new ones if they have another object under one of the names."""
-    holder = _holders.get(place)
-    shared: dict[str, Any] = {} if holder is None else holder.__globals__
+def _is_ours(layers_function: Any) -> bool:
+    """True for a function of torch's layers or of this package's, whose globals agree. Layers of others have their modules'."""
+    return layers_function.__module__.partition(".")[0] in ("torch", "dimtyped")
+
+
+def _shared_at(place: int | None, names: Mapping[str, Any]) -> dict[str, Any]:
+    """The globals to share there, those of layers for None; new ones if they have another object under one of the names."""
+    shared = _of_layers
+    if place is not None:
+        holder = _holders.get(place)
+        shared = {} if holder is None else holder.__globals__
     fits = all(shared.get(name, value) is value for name, value in names.items() if not _is_own(name))
     return shared if fits else {}
 

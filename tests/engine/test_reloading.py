@@ -2,6 +2,8 @@
 
 import gc
 import importlib
+import inspect
+import itertools
 import sys
 import types
 import weakref
@@ -12,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dimtyped import DimensionError, DimSize, configure, nn, typed, unchecked
+from dimtyped.engine import entry_of, reloading
+from dimtyped.engine.reloading import make_wrapper
 from dimtyped.runtime import mode
 
 SOURCE = """
@@ -233,3 +237,36 @@ def test_a_function_that_is_wrapped_again_and_again_keeps_none_of_its_wrappers()
     assert [each() for each in found] == [None, None, None]
     with pytest.raises(DimensionError):
         kept(torch.ones(2, 3))
+
+
+class TestGlobalsOfLayers:
+    def test_each_layer_shares_them_in_whatever_order_they_are_made(self):
+        """They are one dictionary as long as no two modules of layers mean different things by a name."""
+        layers = [getattr(nn, name) for name in nn.__all__]
+        functions = [vars(layer).get("forward") for layer in layers if isinstance(layer, type)]
+        checked = {
+            inspect.unwrap(function).__module__: entry_of(function) for function in functions if entry_of(function)
+        }
+        known = [entry.declaration.rules.extra_globals(entry.declaration.function) for entry in checked.values()]
+        assert len(known) > 15
+        for one, other in itertools.combinations(known, 2):
+            assert {name for name in one.keys() & other.keys() if one[name] is not other[name]} == set()
+
+    def test_they_stay_when_the_first_layer_has_gone(self, monkeypatch):
+        monkeypatch.setattr(reloading, "_of_layers", {})
+        made = [self.wrapper_of(layer.forward) for layer in (torch.nn.ReLU, torch.nn.GELU)]
+        shared = made.pop().__globals__
+        assert made.pop().__globals__ is shared
+        gc.collect()
+        assert self.wrapper_of(torch.nn.SELU.forward).__globals__ is shared
+
+    def test_a_layer_of_others_has_those_of_its_module(self):
+        assert self.wrapper_of(wraps_a_layer).__globals__ is not self.wrapper_of(torch.nn.ReLU.forward).__globals__
+
+    @staticmethod
+    def wrapper_of(function):
+        return make_wrapper((lambda: None).__code__, {}, function, is_users=False)
+
+
+def wraps_a_layer(layer, x):
+    return layer(x)
