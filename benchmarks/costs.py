@@ -460,7 +460,7 @@ LINES = (
         "at most 30 µs",
         "scale",
         _each_beyond(scale.ANEW, 30),
-        why="the goal is from a machine on which jaxtyping + beartype take 974 µs",
+        why="the goal is from a machine on which asserts by hand check one tensor in 0.49 µs",
     ),
     Line(
         "from a wrong call to its text",

@@ -19,8 +19,8 @@ CPU = "cpu"
 EVENTS = "cuda events"
 TIMERS = {WALL: time.perf_counter, CPU: time.process_time}
 _MOST_LOOPS = 1_000_000
-# Seconds for which a shared processor hardly ever has its full speed without a break.
-_LONGEST_WINDOW = 0.01
+# Seconds for which a shared processor rarely has its full speed without a break.
+_LONGEST_WINDOW = 0.004
 # Beyond the call that shows whether a candidate runs at all: the first compiles, the next may record a CUDA graph.
 _WARM_UPS = 2
 
@@ -210,8 +210,10 @@ def sample(candidates: Sequence[Candidate], effort: Effort, clock: str) -> dict[
     blocks = [_Block(candidate, effort.seconds, clock) for candidate in candidates]
     longest = max((block.seconds for block in blocks), default=1.0)
     speed = ProcessorSpeed(patience=effort.budget * len(blocks))
-    for repeat in range(max(effort.repeats, round(effort.budget / longest))):
-        if speed.patience < 0 and repeat >= effort.repeats:
+    repeats = max(effort.repeats, round(effort.budget / longest))
+    enough = max(effort.repeats, repeats // 4) if longest < _LONGEST_WINDOW else repeats
+    for repeat in range(repeats):
+        if speed.patience < 0 and repeat >= enough:
             break
         for block in blocks if repeat % 2 else reversed(blocks):  # there and back: a steady drift cancels
             block.repeat(speed)

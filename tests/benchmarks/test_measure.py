@@ -73,5 +73,5 @@ def test_sampling_ends_with_the_patience_but_not_before_the_fewest_repeats(monke
     monkeypatch.setattr(ProcessorSpeed, "_best", FULL)
     monkeypatch.setattr(measure.statistics, "quantiles", lambda *_, **__: [HALF])
     candidate = Candidate("pass", lambda: None)
-    samples = sample([candidate], Effort(repeats=3, seconds=0.0001, budget=0.01), "wall")
-    assert len(samples["pass"]["wall"]) == 3
+    samples = sample([candidate], Effort(repeats=3, seconds=0.0001, budget=0.001), "wall")
+    assert 3 <= len(samples["pass"]["wall"]) < 8
