@@ -131,7 +131,7 @@ def _growth(results: Results) -> Figure | None:
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_xlabel("modules or layers (log scale)")
+    axes.set_xlabel("modules, layers or steps (log scale)")
     axes.set_ylabel("ms (log scale)")
     axes.set_title("Cost by size; in brackets the exponent, 1 is linear", loc="left", fontsize=12)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
