@@ -4,6 +4,7 @@ import gc
 import importlib
 import inspect
 import itertools
+import subprocess
 import sys
 import types
 import weakref
@@ -251,6 +252,16 @@ class TestGlobalsOfLayers:
         assert len(known) > 15
         for one, other in itertools.combinations(known, 2):
             assert {name for name in one.keys() & other.keys() if one[name] is not other[name]} == set()
+
+    def test_functions_that_are_made_first_have_others(self):
+        code = """
+from dimtyped import nn
+made = nn.functional.linear
+layers = nn.Embedding, nn.Linear, nn.LayerNorm, nn.TiedDecoder, nn.MaxUnpool1d
+print(len({id(layer.forward.__globals__) for layer in layers}))
+"""
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert run.stdout.strip() == "1", run.stderr
 
     def test_they_stay_when_the_first_layer_has_gone(self, monkeypatch):
         monkeypatch.setattr(reloading, "_of_layers", {})
