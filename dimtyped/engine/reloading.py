@@ -27,8 +27,7 @@ _versions: dict[tuple[str, str], _Wrappers] = {}
 _holders: weakref.WeakValueDictionary[int, types.FunctionType] = weakref.WeakValueDictionary()
 """A wrapper for each dictionary that a module's functions share, by the identity of the module's own globals."""
 _of_layers: dict[str, Any] = {}
-"""The globals that the layers of this package share. Those of these modules agree; functions and layers of others have their own."""
-_MODULES_OF_LAYERS = ("torch.nn.modules.", "dimtyped.nn.layers.")
+"""The globals that the layers of this package share."""
 _numbers = itertools.count()
 
 
@@ -55,8 +54,7 @@ def make_wrapper(
         wrapper = types.FunctionType(code, dict(names))
     else:
         inner = inspect.unwrap(function)
-        is_layers = not is_users and inner.__module__.startswith(_MODULES_OF_LAYERS)
-        place = None if is_layers else id(getattr(inner, "__globals__", function))
+        place = None if not is_users and _is_ours(inner) else id(getattr(inner, "__globals__", function))
         shared = former.__globals__ if former is not None else _shared_at(place, names)
         wrapper = _made_in(shared, code, names)
         if place is not None:
@@ -133,6 +131,11 @@ def _made_in(shared: dict[str, Any], code: types.CodeType, names: Mapping[str, A
     version = next(version for version in versions if f"{CHECKED_NAME}{version}" not in shared)
     shared.update(_renamed(names, version))
     return types.FunctionType(_with_version(code, version), shared)
+
+
+def _is_ours(layers_function: Any) -> bool:
+    """True for a function of torch's layers or of this package's, whose globals agree. Layers of others have their modules'."""
+    return layers_function.__module__.partition(".")[0] in ("torch", "dimtyped")
 
 
 def _shared_at(place: int | None, names: Mapping[str, Any]) -> dict[str, Any]:

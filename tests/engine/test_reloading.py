@@ -253,7 +253,7 @@ class TestGlobalsOfLayers:
         for one, other in itertools.combinations(known, 2):
             assert {name for name in one.keys() & other.keys() if one[name] is not other[name]} == set()
 
-    def test_functions_that_are_made_first_have_others(self):
+    def test_each_layer_shares_them_where_a_function_is_made_first(self):
         code = """
 from dimtyped import nn
 made = nn.functional.linear
