@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -217,8 +217,7 @@ def install_code(
 
 def first_globals(checked: CheckedFunction, code: types.CodeType) -> dict[str, Any]:
     """The globals that a wrapper needs until its first call, which adds the others. There may be thousands of them."""
-    helpers = {name: COMMON[name] for name in ("__builtins__", *code.co_names) if name in COMMON}
-    return {CHECKED_NAME: checked, f"{PREFIX}prepare": _prepare_of(checked), **helpers}
+    return {CHECKED_NAME: checked, f"{PREFIX}prepare": _prepare_of(checked), **_common(code.co_names)}
 
 
 def wrapper_globals(checked: CheckedFunction) -> dict[str, Any]:
@@ -238,13 +237,11 @@ def _globals_for(checked: CheckedFunction, compiled: Compiled) -> dict[str, Any]
     """The globals that this code uses. Functions that prepare other checks are made for each wrapper, but few codes use them."""
     if not compiled.names.isdisjoint(_PREPARING):
         return wrapper_globals(checked)
-    common = {name: COMMON[name] for name in compiled.names if name in COMMON}
-    return {
-        "__builtins__": COMMON["__builtins__"],
-        CHECKED_NAME: checked,
-        f"{PREFIX}function": checked.declaration.function,
-        **common,
-    }
+    return {CHECKED_NAME: checked, f"{PREFIX}function": checked.declaration.function, **_common(compiled.names)}
+
+
+def _common(names: Iterable[str]) -> dict[str, Any]:
+    return {name: COMMON[name] for name in ("__builtins__", *names) if name in COMMON}
 
 
 _PREPARING = {

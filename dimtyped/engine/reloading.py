@@ -48,13 +48,13 @@ def make_wrapper(
     key = _key_of(function)
     if key is None:
         return types.FunctionType(code, dict(names))
-    others = tuple(_wrappers_of(key))
+    inner = inspect.unwrap(function)
+    place = None if not is_users and _is_ours(inner) else id(getattr(inner, "__globals__", function))
+    others = tuple(_wrappers_of(key)) if place is not None else ()  # no reloader changes a layer
     former = next((other for other in others if _is_defined_again(other, function)), None)
     if is_users and others and former is None:  # a second wrapper, which may live shorter than the first
         wrapper = types.FunctionType(code, dict(names))
     else:
-        inner = inspect.unwrap(function)
-        place = None if not is_users and _is_ours(inner) else id(getattr(inner, "__globals__", function))
         shared = former.__globals__ if former is not None else _shared_at(place, names)
         wrapper = _made_in(shared, code, names)
         if place is not None:

@@ -10,7 +10,6 @@ from dimtyped.annotations import Inexpressible
 from dimtyped.engine.checked_function import CheckedFunction
 from dimtyped.engine.inline_checks import InlineChecks
 from dimtyped.engine.preparation import plan_of
-from dimtyped.engine.redefinitions import definition_of, find_compiled
 from dimtyped.errors import DeclarationError, declaration_error
 from dimtyped.names import scope_of
 
@@ -26,9 +25,7 @@ def reject_unbound(checked: CheckedFunction) -> None:
     Raises:
         DeclarationError: there is such an axis.
     """
-    if checked.call is not None or not may_have_expression(checked):  # an equal definition was accepted before
-        return
-    if find_compiled(definition_of(checked.declaration, None)) is not None:
+    if checked.call is not None or not may_have_expression(checked):  # with a call: an equal definition was accepted
         return
     try:
         checked.declaration.signature  # noqa: B018  # reads the annotations, which may name what comes later

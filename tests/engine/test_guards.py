@@ -73,7 +73,7 @@ class Model(nn.Module):
 
 @pytest.mark.any_engine
 def test_the_checks_of_a_module_and_those_of_all_layers_have_their_globals_in_one_dictionary():
-    """In a process of its own: after some other tests it found two dictionaries, and it is not known of which functions."""
+    """In a process of its own: the class of a layer that a test switched off asks for that first, in another module."""
     code = """
 import torch
 from tests.engine.test_guards import Model, guards_of

@@ -17,6 +17,8 @@ from torch import Tensor
 from dimtyped import DimensionError, DimSize, configure, nn, typed, unchecked
 from dimtyped.engine import entry_of, reloading
 from dimtyped.engine.reloading import make_wrapper
+from dimtyped.nn.contract import layer_classes
+from dimtyped.nn.functions import checked_functions
 from dimtyped.runtime import mode
 
 SOURCE = """
@@ -243,8 +245,7 @@ def test_a_function_that_is_wrapped_again_and_again_keeps_none_of_its_wrappers()
 class TestGlobalsOfLayers:
     def test_each_layer_shares_them_in_whatever_order_they_are_made(self):
         """They are one dictionary as long as no two modules of layers mean different things by a name."""
-        layers = [getattr(nn, name) for name in nn.__all__]
-        functions = [vars(layer).get("forward") for layer in layers if isinstance(layer, type)]
+        functions = [vars(layer).get("forward") for layer in layer_classes()] + list(checked_functions().values())
         checked = {
             inspect.unwrap(function).__module__: entry_of(function) for function in functions if entry_of(function)
         }
@@ -270,6 +271,16 @@ print(len({id(layer.forward.__globals__) for layer in layers}))
         assert made.pop().__globals__ is shared
         gc.collect()
         assert self.wrapper_of(torch.nn.SELU.forward).__globals__ is shared
+
+    def test_they_are_those_of_all_layers_after_changes_of_the_mode(self):
+        """With "values" an embedding checks another function of that name, which the collector finds late."""
+        layers = nn.Embedding, nn.EmbeddingBag, nn.Linear
+        for each in ("values", mode()):
+            former = [entry_of(layer.forward).wrapper for layer in layers]  # a layer that is switched off has another
+            configure(each)
+            shared = {id(entry_of(layer.forward).wrapper.__globals__) for layer in layers}
+            assert len(shared) == 1
+            assert not shared & {id(wrapper.__globals__) for wrapper in former}
 
     def test_a_layer_of_others_has_those_of_its_module(self):
         assert self.wrapper_of(wraps_a_layer).__globals__ is not self.wrapper_of(torch.nn.ReLU.forward).__globals__

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
+import torch.nn.functional as torch_functional
+
 from dimtyped import diagnosis
 from dimtyped.annotations import Signature
 from dimtyped.engine import ALWAYS, CallForms, Declaration, Form, Raised, wrap
 from dimtyped.errors import DimensionError
 from dimtyped.nn.contract import TORCH_ERRORS, Layer, LayerRules, Rule, SizeViolation, as_mismatch, deferral
+from dimtyped.nn.functions.torchscript import stands_for
 from dimtyped.runtime import internal_frame, mode
 
 Violations = Callable[..., Iterator[SizeViolation]]
@@ -54,7 +57,7 @@ class Function:
 
     def checked(self) -> Callable[..., Any]:
         """The function with its check, for the mode in force."""
-        if isinstance(self.function, FunctionType) and self.function.__module__ != "torch.nn.functional":
+        if isinstance(self.function, FunctionType) and self.function.__module__ != torch_functional.__name__:
             internal_frame(self.function)
         rules = _Rules(
             annotations=next(form.inputs for form in self.calls if form.when is None),
@@ -68,6 +71,7 @@ class Function:
         )
         wrapper = wrap(Declaration(self.function, by_reference=mode() == "reference", rules=rules))
         wrapper.__module__ = HOME
+        stands_for(wrapper, getattr(torch_functional, self.name))
         return wrapper
 
     def _translated(self, raised: Raised) -> Exception:
@@ -99,6 +103,10 @@ class _Rules(LayerRules):
 
     def labels(self, owner: Any) -> Mapping[str, str]:  # noqa: ARG002  # as above
         """No words of the user's."""
+        return {}
+
+    def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:  # noqa: ARG002  # as above
+        """None: TorchScript compiles torch's function."""
         return {}
 
     def declared(self, signature: Signature, owner: Any) -> dict[str, diagnosis.Binding]:  # noqa: ARG002  # as above

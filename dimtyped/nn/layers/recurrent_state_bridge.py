@@ -13,7 +13,7 @@ from dimtyped.engine import Form, of_owner
 from dimtyped.errors import StateError, declaration_error
 from dimtyped.names import given_text
 from dimtyped.nn.contract import Layer, declares, make_ready
-from dimtyped.nn.layers import linear
+from dimtyped.nn.layers import linear as linear_layer
 from dimtyped.nn.layers.recurrent_initial_state import State
 from dimtyped.runtime import WithoutInternalFrames, internal_frame
 
@@ -122,8 +122,8 @@ class _Bridge(torch.nn.Module):
 
     source: _Form
     target: _Form
-    hidden: linear.Linear | None
-    cell: linear.Linear | None
+    hidden: linear_layer.Linear | None
+    cell: linear_layer.Linear | None
 
     @internal_frame
     def forward(self, state: State) -> State:
@@ -136,7 +136,7 @@ class _Bridge(torch.nn.Module):
     def _joins(self) -> bool:
         return self.source.directions != self.target.directions
 
-    def _mapped(self, state: Tensor, projection: linear.Linear | None, width: int) -> Tensor:
+    def _mapped(self, state: Tensor, projection: linear_layer.Linear | None, width: int) -> Tensor:
         """Maps one part of the state: selects layers, joins directions, projects the width, splits directions again."""
         source, target, batch = self.source, self.target, state.shape[1:-1]
         if projection is None and source.layers == target.layers:
@@ -209,10 +209,10 @@ class StateBridge(Layer, _Bridge):
 
     def _projection(
         self, wide: int, narrow: int, like: dict[str, Any], *, always: bool = False
-    ) -> linear.Linear | None:
+    ) -> linear_layer.Linear | None:
         if self._joins:
-            return linear.Linear(self.source.directions * wide, self.target.directions * narrow, **like)
-        return linear.Linear(wide, narrow, **like) if always or wide != narrow else None
+            return linear_layer.Linear(self.source.directions * wide, self.target.directions * narrow, **like)
+        return linear_layer.Linear(wide, narrow, **like) if always or wide != narrow else None
 
     def extra_repr(self) -> str:
         """The two states."""
