@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -113,12 +114,16 @@ def _megabytes(layers: int) -> float:
 
 def _grown_by(layers: int) -> float:
     """How much the process's largest resident memory grows in its first check, with the modules that the check imports."""
-    import resource  # noqa: PLC0415  # not on every system
-
     model = _model(layers, typed=True)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _largest()
     dimtyped.check(model)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / _MB
+    return (_largest() - before) * 1024 / _MB
+
+
+def _largest() -> int:
+    """This process's largest resident memory in kB. Linux lets `ru_maxrss` begin with that of the process that started it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":
