@@ -1,13 +1,12 @@
 """`torch.jit.script` of a function that calls `dimtyped.nn.functional`, over torch's own samples."""
 
-import linecache
-
 import pytest
 import torch
 import torch.nn.functional as torch_functional
 from torch import Tensor
 from torch.testing._internal.common_methods_invocations import op_db
 
+from dimtyped.engine.compiler import run_source
 from dimtyped.nn import functional
 from dimtyped.nn.functions import FUNCTIONS
 
@@ -38,10 +37,7 @@ def caller_of(name, of, sample):
     names = ", ".join(f"t{place}" for place in range(len(tensors)))
     text = f"def call({names}):\n    return functional.{name}({', '.join(arguments)})\n"
     file = f"<{of.__name__} {text}>"
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    namespace = {"functional": of, "__name__": __name__}
-    exec(compile(text, file, "exec"), namespace)
-    return namespace["call"], tensors
+    return run_source(text, file, {"functional": of, "__name__": __name__})["call"], tensors
 
 
 def outcome(function, tensors):
@@ -70,3 +66,8 @@ def test_a_call_is_torchs(name):
             found += 1
     if not found:
         pytest.skip("TorchScript compiles none of torch's samples")
+
+
+def test_the_function_itself_is_compiled():
+    x = torch.rand(2, 3)
+    torch.testing.assert_close(torch.jit.script(functional.layer_norm)(x, [3]), torch_functional.layer_norm(x, [3]))

@@ -105,9 +105,9 @@ class _Rules(LayerRules):
         """No words of the user's."""
         return {}
 
-    def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:  # noqa: ARG002  # as above
-        """None: TorchScript compiles torch's function."""
-        return {}
+    def extra_globals(self, function: Callable[..., Any]) -> Mapping[str, Any]:
+        """Those of torch's module, for `torch.jit.script` of the function itself, which torch takes if it has a source."""
+        return super().extra_globals(function) if function.__module__ == torch_functional.__name__ else {}
 
     def declared(self, signature: Signature, owner: Any) -> dict[str, diagnosis.Binding]:  # noqa: ARG002  # as above
         """No size."""
